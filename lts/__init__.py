@@ -1,0 +1,1 @@
+"""Liver tumor segmentation in CT: train, sweep, score and deploy."""

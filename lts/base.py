@@ -1,0 +1,60 @@
+"""What every floor shares: labels, regions, axes and errors."""
+
+from collections.abc import Iterable, Sequence
+
+BACKGROUND, LIVER, TUMOR = 0, 1, 2
+LABELS = (BACKGROUND, LIVER, TUMOR)
+
+REGION_MIN_LABEL = {"liver": LIVER, "tumor": TUMOR}
+"""A region is every voxel whose label is at least this: the liver holds its tumors."""
+
+AIR_HU = -1024
+"""The lowest Hounsfield value kept; padding outside the field of view is lifted to it."""
+
+HU_BINS = 4096
+"""Voxels are counted at AIR_HU, AIR_HU + 1, ...; what lies beyond the last of these bins counts in it."""
+
+MASK_THRESHOLD = 0.5
+"""A voxel belongs to a region where its probability exceeds this."""
+
+CANONICAL_AXES = ("S", "P", "L")
+"""Where the axes (Z, H, W) of a volume in memory point: to the head, to the back, to the patient's left."""
+
+
+class LtsError(Exception):
+    """The user's input was wrong: one line that names the file or key, the rule and the value."""
+
+
+class ConfigError(LtsError, ValueError):
+    """A setting breaks its rule."""
+
+
+class VolumeError(LtsError, ValueError):
+    """A scan or mask cannot be read, or breaks a rule of geometry or labels."""
+
+
+class CohortError(LtsError, ValueError):
+    """A folder of cases, or a split of them, breaks a rule."""
+
+
+class CheckpointError(LtsError, ValueError):
+    """A checkpoint cannot be used."""
+
+
+def check_regions(regions: Sequence[str]) -> tuple[str, ...]:
+    """Return `regions` as a tuple in channel order.
+
+    Raises:
+        ConfigError: No region, an unknown one, or one named twice.
+    """
+    known = tuple(REGION_MIN_LABEL)
+    if not regions or len(set(regions)) != len(regions) or not set(regions) <= set(known):
+        raise ConfigError(
+            f"data.regions: must name one or more of {list(known)}, each once, got {list(regions)}"
+        )
+    return tuple(region for region in known if region in regions)
+
+
+def region_min_labels(regions: Iterable[str]) -> list[int]:
+    """The smallest label of each region, in the order given."""
+    return [REGION_MIN_LABEL[region] for region in regions]
