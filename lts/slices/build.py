@@ -1,0 +1,236 @@
+"""From scans on disk to a store of slices: once per recipe, in parallel, safely beside other runs."""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from lts.base import AIR_HU, HU_BINS, LtsError, VolumeError
+from lts.cohort import Case
+from lts.slices.plane import PlaneFit, fit_plane
+from lts.slices.recipe import Modality, Recipe
+from lts.slices.store import (
+    IMAGE_FILE,
+    LABELS_FILE,
+    SourceFile,
+    StoredCase,
+    case_folder,
+    content_hash,
+    pixels_per_slice,
+)
+from lts.volume import Volume, read_ct, read_mask, read_mr
+
+Progress = Callable[[int, int], None]
+"""Called with the cases done and all cases."""
+
+_CHUNK_SLICES = 32
+_INT16_PEAK = 2**14
+
+
+def build_store(
+    cases: Sequence[Case],
+    recipe: Recipe,
+    *,
+    store_dir: Path,
+    workers: int,
+    progress: Progress = lambda _done, _total: None,
+) -> tuple[StoredCase, ...]:
+    """Bring cases into the store of a recipe and open them; what is there and unchanged is kept.
+
+    Args:
+        cases: Cases to store; one without a mask is stored without labels.
+        recipe: How volumes become slices.
+        store_dir: Folder of all stores.
+        workers: Processes that build.
+        progress: Told after each case.
+
+    Returns:
+        The stored cases, in the order of `cases`.
+
+    Raises:
+        VolumeError: Files cannot be read; the good cases are stored all the same.
+    """
+    store = store_dir / recipe.folder_name
+    store.mkdir(parents=True, exist_ok=True)
+    stored: dict[str, StoredCase] = {}
+    problems: list[str] = []
+    for case, result in _results(cases, recipe, store, workers):
+        if isinstance(result, StoredCase):
+            stored[case.id] = result
+        else:
+            problems.append(str(result))
+        progress(len(stored) + len(problems), len(cases))
+    if problems:
+        raise VolumeError("; ".join(sorted(problems)))
+    return tuple(stored[case.id] for case in cases)
+
+
+def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
+    """Slices of a scan as the network sees them, in training as in serving.
+
+    Args:
+        voxels: `(N, H, W)`, int16 or float32.
+        plane: How they are laid out.
+        fill: Value of the padding.
+
+    Returns:
+        `(N, image_size, image_size)`: int16 for int16, rounded; float32 for float32.
+    """
+    laid = plane.apply(torch.from_numpy(voxels), fill=fill)
+    return laid.round_().to(torch.int16) if voxels.dtype == np.int16 else laid
+
+
+def read_image(path: Path, *, modality: Modality) -> Volume:
+    """Read a scan by its modality: Hounsfield units, or MR's own scale."""
+    return read_ct(path) if modality == "ct" else read_mr(path)
+
+
+def _results(
+    cases: Sequence[Case], recipe: Recipe, store: Path, workers: int
+) -> Iterator[tuple[Case, StoredCase | LtsError]]:
+    missing = []
+    for case in cases:
+        found = _find_unchanged(case, case_folder(case, store=store))
+        if found:
+            yield case, found
+        else:
+            missing.append(case)
+    if workers <= 1 or len(missing) <= 1:
+        yield from ((case, _store_or_error(case, recipe, store)) for case in missing)
+        return
+    # A fresh interpreter per worker: forking a process whose torch threads have run can hang.
+    context = multiprocessing.get_context("spawn")
+    workers = min(workers, len(missing))
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        jobs = {pool.submit(_store_or_error, case, recipe, store): case for case in missing}
+        for job in as_completed(jobs):
+            yield jobs[job], job.result()
+
+
+def _store_or_error(case: Case, recipe: Recipe, store: Path) -> StoredCase | LtsError:
+    try:
+        return store_case(case, recipe, store=store)
+    except LtsError as error:
+        return error
+
+
+def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
+    """Bring one case into a store, alone beside any other process that wants the same.
+
+    Raises:
+        VolumeError: A file of the case cannot be read.
+    """
+    folder = case_folder(case, store=store)
+    with FileLock(f"{folder}.lock"):
+        found = _find_unchanged(case, folder) or _find_same_content(case, folder)
+        if found:
+            return found
+        for left_over in store.glob(f"{folder.name}.part*"):
+            shutil.rmtree(left_over)
+        aside = folder.with_name(f"{folder.name}.part{os.getpid()}")
+        aside.mkdir()
+        _write_arrays(case, recipe, aside).save()
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.rename(folder)
+    stored = StoredCase.load(folder)
+    assert stored is not None
+    return stored
+
+
+def _find_unchanged(case: Case, folder: Path) -> StoredCase | None:
+    stored = StoredCase.load(folder)
+    if stored is None:
+        return None
+    sources = [(case.image, stored.image)]
+    if case.mask and stored.mask:
+        sources.append((case.mask, stored.mask))
+    return stored if all(source.looks_unchanged(path) for path, source in sources) else None
+
+
+def _find_same_content(case: Case, folder: Path) -> StoredCase | None:
+    """An entry whose files were only touched or copied: it is kept, with their new times."""
+    stored = StoredCase.load(folder)
+    if stored is None or stored.image.sha256 != content_hash(case.image):
+        return None
+    if case.mask and stored.mask and stored.mask.sha256 != content_hash(case.mask):
+        return None
+    refreshed = {"image": SourceFile.of(case.image), "mask": SourceFile.of(case.mask) if case.mask else None}
+    stored = StoredCase(**{**vars(stored), **refreshed})
+    stored.save()
+    return stored
+
+
+def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
+    scan = read_image(case.image, modality=recipe.modality)
+    geometry, voxels = scan.geometry, _as_int16(scan.voxels)
+    depth, *shape_hw = voxels.shape
+    spacing_mm = geometry.spacing_mm
+    plane = fit_plane(
+        (shape_hw[0], shape_hw[1]), spacing_mm[1:], image_size=recipe.image_size, pixel_mm=recipe.pixel_mm
+    )
+    shape = (depth, recipe.image_size, recipe.image_size)
+    image = _new_array(folder / IMAGE_FILE, shape, np.int16)
+    for start in range(0, depth, _CHUNK_SLICES):
+        chunk = slice(start, start + _CHUNK_SLICES)
+        image[chunk] = lay_on_plane(voxels[chunk], plane, fill=recipe.fill).numpy()
+    notes, region_pixels = scan.notes, pixels_per_slice(np.zeros((depth, 1, 1), np.uint8))
+    if case.mask:
+        mask = read_mask(case.mask, image=geometry)
+        labels = _new_array(folder / LABELS_FILE, shape, np.uint8)
+        for start in range(0, depth, _CHUNK_SLICES):
+            chunk = slice(start, start + _CHUNK_SLICES)
+            labels[chunk] = plane.apply_labels(torch.from_numpy(mask.voxels[chunk])).numpy()
+        notes, region_pixels = notes + mask.notes, pixels_per_slice(labels)
+    return StoredCase(
+        folder=folder,
+        case=case.id,
+        patient=case.patient,
+        image=SourceFile.of(case.image),
+        mask=SourceFile.of(case.mask) if case.mask else None,
+        source_shape=(depth, shape_hw[0], shape_hw[1]),
+        spacing_mm=spacing_mm,
+        affine=geometry.affine.tolist(),
+        shape=shape,
+        region_pixels=region_pixels,
+        hu_counts=count_hu(voxels).tolist(),
+        notes=notes,
+    )
+
+
+def count_hu(voxels: np.ndarray) -> np.ndarray:
+    """Count voxels at each Hounsfield value.
+
+    Args:
+        voxels: int16, any shape; values outside the bins count in the nearest one.
+
+    Returns:
+        `(HU_BINS,)` int64.
+    """
+    counts = np.zeros(HU_BINS, np.int64)
+    for part in voxels:
+        bins = np.clip(part, AIR_HU, AIR_HU + HU_BINS - 1) - AIR_HU
+        counts += np.bincount(bins.ravel(), minlength=HU_BINS)
+    return counts
+
+
+def _as_int16(voxels: np.ndarray) -> np.ndarray:
+    """MR with fractions is scaled by one factor to fill int16; its percentiles scale along."""
+    if voxels.dtype == np.int16:
+        return voxels
+    peak = float(np.abs(voxels).max()) or 1.0
+    return np.rint(voxels * (_INT16_PEAK / peak)).astype(np.int16)
+
+
+def _new_array(path: Path, shape: tuple[int, int, int], dtype: type[np.generic]) -> np.ndarray:
+    array: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    return array

@@ -1,0 +1,105 @@
+"""How axial slices of any size are laid on a square of `image_size` pixels, and back."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lts.base import LABELS, ConfigError
+
+
+@dataclass(frozen=True)
+class PlaneFit:
+    """The way from slices of `source_hw` pixels to the middle of a square of `image_size` pixels.
+
+    A slice is resized to `fitted_hw`, which keeps its proportions in mm, then padded or cropped evenly
+    at both ends.
+    """
+
+    source_hw: tuple[int, int]
+    fitted_hw: tuple[int, int]
+    image_size: int
+
+    @property
+    def _padding(self) -> tuple[int, int, int, int]:
+        """Left, right, top, bottom; negative where the square is the smaller one."""
+        (height, width), size = self.fitted_hw, self.image_size
+        left, top = (size - width) // 2, (size - height) // 2
+        return left, size - width - left, top, size - height - top
+
+    def apply(self, slices: Tensor, *, fill: float) -> Tensor:
+        """Lay slices on the square.
+
+        Args:
+            slices: `(N, H, W)`, any real dtype.
+            fill: Value of the padding.
+
+        Returns:
+            `(N, image_size, image_size)` float32, smoothed where it shrinks.
+        """
+        assert slices.shape[1:] == self.source_hw, f"expected slices of {self.source_hw}, got {slices.shape}"
+        return F.pad(_resize(slices[None].float(), self.fitted_hw)[0], self._padding, value=fill)
+
+    def apply_labels(self, labels: Tensor) -> Tensor:
+        """Lay label slices on the square: a pixel takes the highest label that covers half of it.
+
+        Args:
+            labels: `(N, H, W)` uint8.
+
+        Returns:
+            `(N, image_size, image_size)` uint8; background outside.
+        """
+        fitted = torch.zeros(len(labels), self.image_size, self.image_size, dtype=torch.uint8)
+        for label in LABELS[1:]:
+            covered = labels >= label
+            held = covered.flatten(1).any(1).nonzero()[:, 0]
+            if len(held):
+                fitted[held] += (self.apply(covered[held], fill=0) >= 0.5).to(torch.uint8)
+        return fitted
+
+    def invert(self, slices: Tensor) -> Tensor:
+        """Bring values on the square back onto the slices' own pixels; 0 where the square did not reach.
+
+        Args:
+            slices: `(N, C, image_size, image_size)` float.
+
+        Returns:
+            `(N, C, H, W)` of the same dtype.
+        """
+        left, right, top, bottom = self._padding
+        return _resize(F.pad(slices, (-left, -right, -top, -bottom)), self.source_hw)
+
+
+def fit_plane(
+    shape_hw: tuple[int, int],
+    spacing_mm: tuple[float, float],
+    *,
+    image_size: int,
+    pixel_mm: float | None,
+) -> PlaneFit:
+    """Plan how slices are laid on a square.
+
+    Args:
+        shape_hw: Pixels of a slice.
+        spacing_mm: Distance between its pixels, `(H, W)`.
+        image_size: Side of the square in pixels.
+        pixel_mm: Side of the square's pixels; None fits the longer side of the slice to the square.
+
+    Raises:
+        ConfigError: `image_size` is below 16 or `pixel_mm` is not positive.
+    """
+    if image_size < 16:
+        raise ConfigError(f"data.image_size: must be at least 16 pixels, got {image_size}")
+    if pixel_mm is not None and not pixel_mm > 0:
+        raise ConfigError(f"data.pixel_mm: must be > 0 mm or null, got {pixel_mm}")
+    extent_mm = [n * step for n, step in zip(shape_hw, spacing_mm, strict=True)]
+    side_mm = pixel_mm or max(extent_mm) / image_size
+    height, width = (max(1, round(extent / side_mm)) for extent in extent_mm)
+    return PlaneFit(source_hw=shape_hw, fitted_hw=(height, width), image_size=image_size)
+
+
+def _resize(slices: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(slices.shape[-2:]) == size:
+        return slices
+    return F.interpolate(slices, size=size, mode="bilinear", antialias=True)

@@ -1,0 +1,142 @@
+"""Cases as memory-mapped slices: what one folder holds and how it is opened."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lts.base import REGION_MIN_LABEL
+from lts.cohort import Case
+
+IMAGE_FILE, LABELS_FILE, ENTRY_FILE = "image.npy", "labels.npy", "entry.json"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that a stored case was made from.
+
+    Attributes:
+        path: Where it lay.
+        size_bytes: Its size.
+        modified_ns: Its time of change; with the size the quick sign that it is still the same.
+        sha256: Its content; the last word.
+    """
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "SourceFile":
+        """Read and hash a file."""
+        status = path.stat()
+        return cls(str(path.resolve()), status.st_size, status.st_mtime_ns, content_hash(path))
+
+    def looks_unchanged(self, path: Path) -> bool:
+        """Whether size and time of change are those of the file at `path`."""
+        status = path.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+
+
+@dataclass(frozen=True)
+class StoredCase:
+    """One case in the store: the facts of its manifest entry, and the way to its arrays.
+
+    Attributes:
+        folder: Where the arrays lie.
+        case: Case id.
+        patient: Patient id.
+        image: Source of the slices.
+        mask: Source of the labels, None for a case without a mask.
+        source_shape: `(Z, H, W)` of the scan.
+        spacing_mm: `(Z, H, W)` of the scan.
+        affine: Voxel index on disk to mm, 4x4.
+        shape: `(Z, image_size, image_size)` of the stored arrays.
+        region_pixels: Per region, the stored pixels of each slice.
+        hu_counts: Voxels of the scan at each Hounsfield value, see `lts.base.HU_BINS`.
+        notes: What was told or corrected when the files were read.
+    """
+
+    folder: Path
+    case: str
+    patient: str
+    image: SourceFile
+    mask: SourceFile | None
+    source_shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    affine: list[list[float]]
+    shape: tuple[int, int, int]
+    region_pixels: dict[str, list[int]]
+    hu_counts: list[int]
+    notes: tuple[str, ...]
+
+    def open_image(self) -> np.ndarray:
+        """The slices, `(Z, image_size, image_size)` int16, mapped from the disk."""
+        return _open(self.folder / IMAGE_FILE)
+
+    def open_labels(self) -> np.ndarray:
+        """The labels, `(Z, image_size, image_size)` uint8, mapped from the disk."""
+        return _open(self.folder / LABELS_FILE)
+
+    def holds(self, region: str) -> np.ndarray:
+        """Which slices hold a region, `(Z,)` bool."""
+        return np.asarray(self.region_pixels[region]) > 0
+
+    def save(self) -> None:
+        """Write the manifest entry into the folder, aside and renamed."""
+        facts = {key: value for key, value in asdict(self).items() if key != "folder"}
+        aside = self.folder / f"{ENTRY_FILE}.part"
+        aside.write_text(json.dumps(facts))
+        aside.replace(self.folder / ENTRY_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "StoredCase | None":
+        """The entry in a folder, None where there is none."""
+        try:
+            facts: dict[str, Any] = json.loads((folder / ENTRY_FILE).read_text())
+        except FileNotFoundError:
+            return None
+        mask = facts.pop("mask")
+        return cls(
+            folder=folder,
+            image=SourceFile(**facts.pop("image")),
+            mask=SourceFile(**mask) if mask else None,
+            source_shape=tuple(facts.pop("source_shape")),
+            spacing_mm=tuple(facts.pop("spacing_mm")),
+            shape=tuple(facts.pop("shape")),
+            notes=tuple(facts.pop("notes")),
+            **facts,
+        )
+
+
+def case_folder(case: Case, *, store: Path) -> Path:
+    """Where a case lies in a store: cases of the same name from elsewhere lie elsewhere."""
+    sources = json.dumps([str(path.resolve()) if path else None for path in (case.image, case.mask)])
+    return store / f"{case.id}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pixels_per_slice(labels: np.ndarray) -> dict[str, list[int]]:
+    """Per region, the pixels of each slice of `(Z, H, W)` labels."""
+    return {name: (labels >= label).sum((1, 2)).tolist() for name, label in REGION_MIN_LABEL.items()}
+
+
+def hu_counts_of(cases: Sequence[StoredCase]) -> np.ndarray:
+    """Voxels of several cases at each Hounsfield value, `(HU_BINS,)` int64."""
+    counts: np.ndarray = np.array([case.hu_counts for case in cases], dtype=np.int64).sum(axis=0)
+    return counts
+
+
+def _open(path: Path) -> np.ndarray:
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array

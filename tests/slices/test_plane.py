@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lts.base import AIR_HU, ConfigError
+from lts.slices import fit_plane
+
+
+def test_square_slices_of_the_same_size_are_left_alone() -> None:
+    plane = fit_plane((32, 32), (0.7, 0.7), image_size=32, pixel_mm=None)
+    image = torch.arange(32 * 32.0).reshape(1, 32, 32)
+    assert torch.equal(plane.apply(image, fill=AIR_HU), image)
+    assert torch.equal(plane.invert(image[:, None]), image[:, None])
+
+
+def test_proportions_in_mm_are_kept() -> None:
+    # 40 x 20 pixels of 1 x 3 mm are 40 x 60 mm: on 60 pixels the width fills the square, the height 40 of it.
+    plane = fit_plane((40, 20), (1.0, 3.0), image_size=60, pixel_mm=None)
+    assert plane.fitted_hw == (40, 60)
+    laid = plane.apply(torch.zeros(1, 40, 20), fill=AIR_HU)[0]
+    assert laid.shape == (60, 60)
+    assert (laid[:10] == AIR_HU).all()
+    assert (laid[10:50] == 0).all()
+    assert (laid[50:] == AIR_HU).all()
+
+
+def test_a_pixel_size_crops_what_does_not_fit_and_brings_it_back_as_zero() -> None:
+    plane = fit_plane((64, 64), (1.0, 1.0), image_size=32, pixel_mm=1.0)
+    assert plane.fitted_hw == (64, 64)
+    image = torch.arange(64 * 64.0).reshape(1, 64, 64)
+    assert torch.equal(plane.apply(image, fill=0), image[:, 16:48, 16:48])
+    back = plane.invert(torch.ones(1, 2, 32, 32))
+    assert back.shape == (1, 2, 64, 64)
+    assert back.sum() == 2 * 32 * 32
+    assert (back[:, :, 16:48, 16:48] == 1).all()
+
+
+@pytest.mark.parametrize("size", [16, 24, 37, 48, 100])
+def test_resizing_is_that_of_pillow(size: int) -> None:
+    image = np.random.default_rng(0).normal(size=(48, 48)).astype(np.float32)
+    plane = fit_plane((48, 48), (1.0, 1.0), image_size=size, pixel_mm=None)
+    expected = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+    laid = plane.apply(torch.from_numpy(image)[None], fill=0)[0]
+    np.testing.assert_allclose(laid.numpy(), np.asarray(expected), atol=1e-4)
+
+
+def test_shrinking_smooths_instead_of_skipping_pixels() -> None:
+    stripes = torch.zeros(1, 64, 64)
+    stripes[..., ::2] = 1.0
+    laid = fit_plane((64, 64), (1.0, 1.0), image_size=16, pixel_mm=None).apply(stripes, fill=0)
+    torch.testing.assert_close(laid[..., 1:-1], torch.full((1, 16, 14), 0.5), atol=0.05, rtol=0)
+
+
+def test_a_label_needs_half_of_a_pixel() -> None:
+    plane = fit_plane((32, 32), (1.0, 1.0), image_size=16, pixel_mm=None)
+    labels = torch.zeros(2, 32, 32, dtype=torch.uint8)
+    labels[0, 8:24, 8:24] = 1
+    labels[0, 12:20, 12:20] = 2
+    labels[1, 16, 16] = 2  # a single pixel covers a quarter
+    laid = plane.apply_labels(labels)
+    assert laid.dtype == torch.uint8
+    expected = torch.zeros(16, 16, dtype=torch.uint8)
+    expected[4:12, 4:12] = 1
+    expected[6:10, 6:10] = 2
+    assert (laid[0] != expected).sum() <= 8  # corners, where smoothing takes from two sides
+    assert (laid[0][5:11, 5:11] == expected[5:11, 5:11]).float().mean() > 0.8
+    assert laid[1].sum() == 0
+
+
+def test_labels_are_never_interpolated_to_ones_between() -> None:
+    plane = fit_plane((48, 48), (1.0, 1.0), image_size=37, pixel_mm=None)
+    labels = torch.zeros(1, 48, 48, dtype=torch.uint8)
+    labels[0, 10:30, 10:30] = 2  # a border from 0 straight to 2: a 1 would be a liver that is not there
+    assert set(plane.apply_labels(labels).unique().tolist()) == {0, 2}
+
+
+def test_there_and_back_lands_on_the_same_pixels() -> None:
+    plane = fit_plane((50, 70), (0.9, 0.8), image_size=64, pixel_mm=None)
+    mask = torch.zeros(1, 50, 70)
+    mask[0, 5:15, 50:65] = 1  # near one corner: a flip or a shift would miss it
+    back = plane.invert(plane.apply(mask, fill=0)[:, None])[0, 0] > 0.5
+    overlap = (back & (mask[0] > 0)).sum() * 2 / (back.sum() + mask.sum())
+    assert overlap > 0.93
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_size": 8, "pixel_mm": None}, "data.image_size: must be at least 16 pixels, got 8"),
+        ({"image_size": 64, "pixel_mm": 0}, "data.pixel_mm: must be > 0 mm or null, got 0"),
+        ({"image_size": 64, "pixel_mm": -1.5}, "data.pixel_mm: must be > 0 mm or null, got -1.5"),
+    ],
+)
+def test_impossible_planes_are_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fit_plane((32, 32), (1.0, 1.0), **settings)

@@ -1,0 +1,191 @@
+import json
+import multiprocessing
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lts.base import HU_BINS, VolumeError
+from lts.cohort import Case
+from lts.slices import Recipe, build_store, case_folder, content_hash, count_hu, hu_counts_of, store_case
+from lts.volume import read_ct, read_mask
+
+RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
+
+
+def build(cases: list[Case], folder: Path, recipe: Recipe = RECIPE, workers: int = 1):
+    return build_store(cases, recipe, store_dir=folder, workers=workers)
+
+
+def test_stored_slices_are_the_scan_in_patient_orientation(make_case, tmp_path: Path) -> None:
+    case = make_case()
+    (stored,) = build([case], tmp_path / "store")
+    scan = read_ct(case.image)
+    mask = read_mask(case.mask, image=scan.geometry)
+    assert stored.open_image().dtype == np.int16
+    np.testing.assert_array_equal(stored.open_image(), scan.voxels)
+    np.testing.assert_array_equal(stored.open_labels(), mask.voxels)
+    liver_w = np.argwhere(stored.open_labels() >= 1)[:, 2].mean()
+    assert liver_w < 16  # the patient's right
+    assert stored.spacing_mm == (4.0, 1.5, 1.5)
+    assert stored.image.sha256 == content_hash(case.image)
+
+
+def test_the_entry_counts_pixels_and_hounsfield_values(make_case, tmp_path: Path) -> None:
+    case = make_case()
+    (stored,) = build([case], tmp_path / "store")
+    labels = stored.open_labels()
+    assert stored.region_pixels["liver"] == [(plane >= 1).sum() for plane in labels]
+    assert stored.region_pixels["tumor"] == [(plane == 2).sum() for plane in labels]
+    np.testing.assert_array_equal(stored.holds("tumor"), (labels == 2).any((1, 2)))
+    voxels = read_ct(case.image).voxels
+    counts = hu_counts_of([stored])
+    assert counts.shape == (HU_BINS,)
+    assert counts.sum() == voxels.size
+    assert counts[1024 + 100] == (voxels == 100).sum() > 0
+
+
+def test_what_lies_beyond_the_bins_counts_at_their_ends() -> None:
+    counts = count_hu(np.array([[-2000, -1024, 0, 3071, 3072, 32767]], np.int16))
+    assert counts[0] == 2
+    assert counts[1024] == 1
+    assert counts[-1] == 3
+    assert counts.sum() == 6
+
+
+def test_an_unchanged_case_is_not_read_again(make_case, tmp_path: Path, monkeypatch) -> None:
+    case = make_case()
+    build([case], tmp_path / "store")
+    monkeypatch.setattr("lts.slices.build.read_image", lambda *_a, **_k: pytest.fail("was read again"))
+    build([case], tmp_path / "store")
+
+
+def test_a_touched_file_of_equal_content_is_kept(make_case, tmp_path: Path, monkeypatch) -> None:
+    case = make_case()
+    build([case], tmp_path / "store")
+    os.utime(case.image, (1, 1))
+    monkeypatch.setattr("lts.slices.build.read_image", lambda *_a, **_k: pytest.fail("was read again"))
+    (stored,) = build([case], tmp_path / "store")
+    assert stored.image.modified_ns == 10**9
+
+
+def test_a_changed_file_rebuilds_its_case_alone(make_case, tmp_path: Path) -> None:
+    first, second = make_case("volume-0"), make_case("volume-1", seed=1)
+    before = build([first, second], tmp_path / "store")
+    stamps = [(stored.folder / "image.npy").stat().st_mtime_ns for stored in before]
+    make_case("volume-1", seed=2)
+    after = build([first, second], tmp_path / "store")
+    assert (after[0].folder / "image.npy").stat().st_mtime_ns == stamps[0]
+    assert (after[1].folder / "image.npy").stat().st_mtime_ns > stamps[1]
+    np.testing.assert_array_equal(after[1].open_image(), read_ct(second.image).voxels)
+
+
+def test_a_changed_mask_rebuilds_its_case(make_case, tmp_path: Path) -> None:
+    case = make_case()
+    build([case], tmp_path / "store")
+    make_case(tumor=False)
+    (stored,) = build([case], tmp_path / "store")
+    assert not stored.holds("tumor").any()
+
+
+def test_an_interrupted_build_goes_on_where_it_stopped(make_case, tmp_path: Path) -> None:
+    case = make_case()
+    folder = case_folder(case, store=tmp_path / "store" / RECIPE.folder_name)
+    left_over = folder.with_name(f"{folder.name}.part123")
+    left_over.mkdir(parents=True)
+    (left_over / "image.npy").write_bytes(b"half")
+    (stored,) = build([case], tmp_path / "store")
+    assert not left_over.exists()
+    np.testing.assert_array_equal(stored.open_image(), read_ct(case.image).voxels)
+
+
+def test_every_recipe_has_a_folder_of_its_own() -> None:
+    others = [replace(RECIPE, image_size=64), replace(RECIPE, pixel_mm=1.0), replace(RECIPE, modality="mr")]
+    assert len({recipe.folder_name for recipe in (RECIPE, *others)}) == 4
+    assert replace(RECIPE).folder_name == RECIPE.folder_name
+
+
+def test_cases_of_one_name_from_two_places_do_not_mix(make_case, tmp_path: Path) -> None:
+    case = make_case()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = replace(case, image=elsewhere / case.image.name, mask=elsewhere / case.mask.name)
+    make_case(seed=5)
+    shutil.copy(case.image, other.image)
+    shutil.copy(case.mask, other.mask)
+    first, second = build([case], tmp_path / "store"), build([other], tmp_path / "store")
+    assert first[0].folder != second[0].folder
+
+
+def test_unreadable_cases_are_told_together_and_the_others_stored(make_case, tmp_path: Path) -> None:
+    good, bad, worse = make_case("volume-0"), make_case("volume-1"), make_case("volume-2")
+    bad.image.write_bytes(b"no scan")
+    worse.mask.unlink()
+    with pytest.raises(VolumeError, match=r"volume-1.*; .*volume-2"):
+        build([good, bad, worse], tmp_path / "store")
+    assert case_folder(good, store=tmp_path / "store" / RECIPE.folder_name).is_dir()
+
+
+def test_a_case_without_a_mask_is_stored_without_labels(make_case, tmp_path: Path) -> None:
+    (stored,) = build([replace(make_case(), mask=None)], tmp_path / "store")
+    assert stored.mask is None
+    assert not (stored.folder / "labels.npy").exists()
+    assert not stored.holds("liver").any()
+
+
+def _build_in_process(case: Case, store: Path) -> None:
+    store_case(case, RECIPE, store=store)
+
+
+def test_processes_that_want_one_case_build_it_once(make_case, tmp_path: Path) -> None:
+    case = make_case()
+    store = tmp_path / "store" / RECIPE.folder_name
+    store.mkdir(parents=True)
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_build_in_process, args=(case, store)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    folders = [path for path in store.iterdir() if path.is_dir()]
+    assert folders == [case_folder(case, store=store)]
+
+
+def test_several_workers_store_what_one_does(make_case, tmp_path: Path) -> None:
+    cases = [make_case(f"volume-{n}", seed=n) for n in range(3)]
+    told = []
+    alone = build(cases, tmp_path / "alone")
+    together = build_store(
+        cases, RECIPE, store_dir=tmp_path / "together", workers=2, progress=lambda *now: told.append(now)
+    )
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.open_image(), other.open_image())
+        np.testing.assert_array_equal(one.open_labels(), other.open_labels())
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_mr_with_fractions_keeps_its_contrast_in_int16(tmp_path: Path) -> None:
+    import nibabel as nib
+
+    signal = np.random.default_rng(0).uniform(0, 0.003, (24, 24, 3)).astype(np.float32)
+    path = tmp_path / "mr.nii.gz"
+    nib.save(nib.Nifti1Image(signal, np.diag([1.0, 1.0, 3.0, 1.0])), path)
+    (stored,) = build(
+        [Case("mr", "mr", path, None)], tmp_path / "store", replace(RECIPE, image_size=24, modality="mr")
+    )
+    image = stored.open_image().astype(float)
+    assert image.max() == 2**14
+    scan = nib.as_closest_canonical(nib.load(path)).get_fdata()
+    np.testing.assert_allclose(np.sort(image.ravel()) / 2**14, np.sort(scan.ravel()) / scan.max(), atol=1e-4)
+
+
+def test_the_manifest_is_plain_json(make_case, tmp_path: Path) -> None:
+    (stored,) = build([make_case()], tmp_path / "store")
+    entry = json.loads((stored.folder / "entry.json").read_text())
+    assert entry["case"] == "volume-0"
+    assert len(entry["image"]["sha256"]) == 64
+    assert np.array(entry["affine"]).shape == (4, 4)
