@@ -1,0 +1,8 @@
+"""What a run learns from: slices, sampling, augmentation and loaders."""
+
+from lts.data.augment import Augmentation
+from lts.data.datamodule import Batch, SliceDataModule, Subset
+from lts.data.dataset import SliceDataset
+from lts.data.sampler import SliceDraw, SliceSampler
+
+__all__ = ["Augmentation", "Batch", "SliceDataModule", "SliceDataset", "SliceDraw", "SliceSampler", "Subset"]

@@ -1,0 +1,199 @@
+"""The data of a run: store, loaders, and the intensity that turns HU into channels on the device."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from lts.base import ConfigError, region_min_labels
+from lts.cohort import Case
+from lts.data.dataset import Augment, Sample, SliceDataset
+from lts.data.sampler import SliceDraw, SliceSampler
+from lts.intensity import Intensity, apply_with_context
+from lts.slices import Recipe, StoredCase, build_store, hu_counts_of
+
+Subset = Literal["train", "val", "test", "predict"]
+Batch = dict[str, Tensor]
+TellProgress = Callable[[int, int], None]
+
+_SUBSETS_OF_STAGE: dict[str, tuple[Subset, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("predict",),
+}
+
+
+class SliceDataModule(LightningDataModule):
+    """Loaders of stored slices; raw HU crosses to the device as int16 and becomes channels there.
+
+    Args:
+        cases: Cases of each subset.
+        recipe: How volumes become slices.
+        store_dir: Folder of all stores.
+        intensity: HU to channels; fitted here on the training cases alone.
+        augment: Augmentation of training slices, None for none.
+        regions: Regions in channel order.
+        context: Neighboring slices on each side.
+        batch_size: Slices of a batch, on each device.
+        num_workers: Processes that load; also those that build the store.
+        region_share: Share of training slices that hold the last region; 0 takes slices as found.
+        slices_per_epoch: Length of an epoch; None is one pass over the training slices.
+        seed: Seed of sampling and augmentation.
+        progress: Told of the store's progress: a title, then cases done and all cases.
+
+    Raises:
+        ConfigError: `batch_size` or `num_workers` breaks its rule.
+    """
+
+    def __init__(
+        self,
+        *,
+        cases: Mapping[Subset, Sequence[Case]],
+        recipe: Recipe,
+        store_dir: Path,
+        intensity: Intensity,
+        augment: Augment | None,
+        regions: Sequence[str],
+        context: int,
+        batch_size: int,
+        num_workers: int,
+        region_share: float,
+        slices_per_epoch: int | None,
+        seed: int,
+        progress: TellProgress = lambda _done, _total: None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size: must be at least 1, got {batch_size}")
+        if num_workers < 0:
+            raise ConfigError(f"data.num_workers: must be 0 or more, got {num_workers}")
+        self.intensity = intensity
+        self._cases, self._recipe, self._store_dir = cases, recipe, store_dir
+        self._augment, self._regions, self._context = augment, tuple(regions), context
+        self._batch_size, self._num_workers = batch_size, num_workers
+        self._region_share, self._slices_per_epoch, self._seed = region_share, slices_per_epoch, seed
+        self._progress = progress
+        self._min_labels = torch.tensor(region_min_labels(regions), dtype=torch.uint8)
+        self._datasets: dict[Subset, SliceDataset] = {}
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image: those of the intensity for the slice and each of its neighbors."""
+        return self.intensity.channels * (2 * self._context + 1)
+
+    def stored(self, subset: Subset) -> tuple[StoredCase, ...]:
+        """The stored cases of a subset that was set up."""
+        return self._datasets[subset].cases
+
+    def setup(self, stage: str) -> None:
+        """Build or open the slices of a stage; fit the intensity before training."""
+        subsets = [subset for subset in _SUBSETS_OF_STAGE[stage] if subset not in self._datasets]
+        cases = {case.id: case for subset in subsets for case in self._cases.get(subset, ())}
+        built = build_store(
+            list(cases.values()),
+            self._recipe,
+            store_dir=self._store_dir,
+            workers=max(self._num_workers, os.cpu_count() or 1),
+            progress=self._progress,
+        )
+        stored = dict(zip(cases, built, strict=True))
+        for subset in subsets:
+            self._datasets[subset] = SliceDataset(
+                [stored[case.id] for case in self._cases.get(subset, ())],
+                context=self._context,
+                augment=self._augment if subset == "train" else None,
+            )
+        if stage == "fit":
+            self.intensity.fit(torch.from_numpy(hu_counts_of(self._datasets["train"].cases)))
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Shuffled and augmented slices of the training cases."""
+        dataset = self._datasets["train"]
+        rank, world_size = self._ranks()
+        sampler = SliceSampler(
+            dataset.holds(self._regions[-1]),
+            region_share=self._region_share,
+            slices_per_epoch=self._slices_per_epoch,
+            seed=self._seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self._loader(dataset, sampler, drop_last=len(sampler) > self._batch_size)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Slices of the validation cases in order."""
+        return self._loader_in_order("val")
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Slices of the test cases in order."""
+        return self._loader_in_order("test")
+
+    def predict_dataloader(self) -> DataLoader[Sample]:
+        """Slices of the cases to predict in order; they need no mask."""
+        return self._loader_in_order("predict")
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Turn HU into channels and labels into regions, on the device.
+
+        Returns:
+            `image` `(B, C, H, W)` float32 in [0, 1], `mask` `(B, R, H, W)` bool where there are labels, `hu`
+            `(B, H, W)` int16 (the slice itself), `case` and `slice` `(B,)`.
+        """
+        hu = batch["image"]
+        intensity = self.intensity.to(hu.device)
+        ready: Batch = {
+            "image": apply_with_context(intensity, hu),
+            "hu": hu[:, self._context],
+            "case": batch["case"],
+            "slice": batch["slice"],
+        }
+        if "labels" in batch:
+            ready["mask"] = batch["labels"][:, None] >= self._min_labels.to(hu.device)[:, None, None]
+        return ready
+
+    def _loader_in_order(self, subset: Subset) -> DataLoader[Sample]:
+        dataset = self._datasets[subset]
+        rank, world_size = self._ranks()
+        return self._loader(dataset, _InOrder(range(rank, len(dataset), world_size)), drop_last=False)
+
+    def _loader(
+        self, dataset: SliceDataset, sampler: Sampler[SliceDraw], *, drop_last: bool
+    ) -> DataLoader[Any]:
+        return DataLoader(
+            dataset,
+            batch_size=self._batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            num_workers=self._num_workers,
+            persistent_workers=self._num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_use_one_thread,
+        )
+
+    def _ranks(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+class _InOrder(Sampler[SliceDraw]):
+    """Slices as they lie, with no random draw."""
+
+    def __init__(self, indices: range) -> None:
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[SliceDraw]:
+        return (SliceDraw(index, 0) for index in self._indices)
+
+
+def _use_one_thread(_worker: int) -> None:
+    """OpenCV would start a thread per core in every worker."""
+    cv2.setNumThreads(0)
