@@ -1,0 +1,14 @@
+"""Training around any network: the LightningModule and its callbacks."""
+
+from lts.task.callbacks import DESCRIPTION_KEY, DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays
+from lts.task.module import SegmentationTask, parameter_groups
+
+__all__ = [
+    "DESCRIPTION_KEY",
+    "DescribeCheckpoint",
+    "EpochHistory",
+    "FreezeEncoder",
+    "LogOverlays",
+    "SegmentationTask",
+    "parameter_groups",
+]

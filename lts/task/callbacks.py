@@ -1,0 +1,213 @@
+"""What happens around training: frozen encoders, curves, pictures, self-describing checkpoints."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor, nn
+
+from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
+from lts.figures import gray_range, overlay, save_curves
+from lts.task.module import Batch, SegmentationTask
+
+DESCRIPTION_KEY = "lts"
+
+
+class FreezeEncoder(Callback):
+    """Keeps the encoder as it is for the first epochs, its norms' statistics too, then lets it learn.
+
+    The rate it then learns at is `task.encoder_lr_scale` times that of the rest.
+
+    Args:
+        epochs: Epochs during which the encoder is frozen.
+
+    Raises:
+        ConfigError: `epochs` is negative, or the network has no part called `encoder`.
+    """
+
+    def __init__(self, *, epochs: int) -> None:
+        if epochs < 0:
+            raise ConfigError(f"callbacks.freeze_encoder.epochs: must be 0 or more, got {epochs}")
+        self._epochs = epochs
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Refuse a network without an encoder before the first step."""
+        self._encoder(pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Freeze or unfreeze by the number of the epoch, so that a resumed run does the same."""
+        encoder = self._encoder(pl_module)
+        frozen = trainer.current_epoch < self._epochs
+        encoder.requires_grad_(not frozen)
+        encoder.train(not frozen)
+
+    def _encoder(self, pl_module: LightningModule) -> nn.Module:
+        encoder = getattr(pl_module.network, "encoder", None)
+        if not isinstance(encoder, nn.Module):
+            network = type(pl_module.network).__name__
+            raise ConfigError(f"callbacks.freeze_encoder: {network} has no part called encoder to freeze")
+        return encoder
+
+
+class EpochHistory(Callback):
+    """Keeps the scores of every epoch, counted from 1, prints a line for each and draws the curves anew.
+
+    Args:
+        path: The picture of the curves.
+        monitor: The score that picks the best checkpoint.
+        highest_is_best: Whether the best is the highest.
+    """
+
+    def __init__(self, *, path: Path, monitor: str, highest_is_best: bool) -> None:
+        self.epochs: dict[int, dict[str, float]] = {}
+        self._path, self._monitor, self._highest_is_best = path, monitor, highest_is_best
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock of an epoch."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note, print and draw; validation has run by now."""
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.epochs[trainer.current_epoch + 1] = scores
+        if trainer.is_global_zero:
+            seconds = time.perf_counter() - self._started
+            print(self._line(trainer, scores, seconds), flush=True)
+            save_curves(self._path, self.epochs, best_epoch=self._best_epoch())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs so far, for a run that is resumed."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the epochs of an earlier run."""
+        self.epochs = dict(state_dict["epochs"])
+
+    def _best_epoch(self) -> int | None:
+        scores = {
+            epoch: values[self._monitor] for epoch, values in self.epochs.items() if self._monitor in values
+        }
+        pick = max if self._highest_is_best else min
+        return pick(scores, key=scores.__getitem__) if scores else None
+
+    def _line(self, trainer: Trainer, scores: Mapping[str, float], seconds: float) -> str:
+        shown = ("train/loss", "val/loss", self._monitor)
+        parts = [f"{name} {scores[name]:.4f}" for name in shown if name in scores]
+        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s"
+
+
+class LogOverlays(Callback):
+    """Shows slices of the validation cases in TensorBoard with contours of reference and prediction.
+
+    From each of the first cases it takes the slice with most of the last region, or of the first region where
+    the last is absent.
+
+    Args:
+        cases: How many cases to show.
+        every_n_epochs: How often.
+        window_hu: Level and width of the gray window, None for percentiles of each slice.
+    """
+
+    def __init__(self, *, cases: int, every_n_epochs: int, window_hu: tuple[float, float] | None) -> None:
+        if every_n_epochs < 1:
+            raise ConfigError(f"callbacks.overlays.every_n_epochs: must be at least 1, got {every_n_epochs}")
+        self._cases, self._every_n_epochs = cases, every_n_epochs
+        self._window_hu = window_hu
+        self._best: dict[int, tuple[tuple[int, ...], Any]] = {}
+
+    def on_validation_batch_end(  # noqa: PLR0917
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Remember the slice of each case that shows most."""
+        if trainer.sanity_checking or not self._due(trainer):
+            return
+        pixels = batch["mask"].sum((2, 3)).flip(1).tolist()
+        for item, (case, counts) in enumerate(zip(batch["case"].tolist(), pixels, strict=True)):
+            if case < self._cases and (case not in self._best or tuple(counts) > self._best[case][0]):
+                shown = (
+                    batch["hu"][item],
+                    batch["mask"][item],
+                    outputs[item] > MASK_THRESHOLD,
+                    batch["slice"][item],
+                )
+                self._best[case] = (tuple(counts), [_to_numpy(tensor) for tensor in shown])
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw what was remembered into TensorBoard."""
+        assert isinstance(pl_module, SegmentationTask)
+        for case, (_, (hu, reference, prediction, z)) in sorted(self._best.items()):
+            level_hu, width_hu = self._window_hu or gray_range([hu])
+            picture = overlay(
+                hu,
+                reference=reference,
+                prediction=prediction,
+                regions=pl_module.regions,
+                spacing_mm=(1.0, 1.0),
+                title=f"validation case {case}, slice {z}",
+                level_hu=level_hu,
+                width_hu=width_hu,
+            )
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(
+                        f"val/case {case}", picture, trainer.current_epoch, dataformats="HWC"
+                    )
+        self._best = {}
+
+    def _due(self, trainer: Trainer) -> bool:
+        return (
+            trainer.current_epoch % self._every_n_epochs == 0
+            or trainer.current_epoch + 1 == trainer.max_epochs
+        )
+
+
+class DescribeCheckpoint(Callback):
+    """Puts into every checkpoint what is needed to use it: plain types, and the state of the intensity.
+
+    Args:
+        description: How to build what the weights belong to, and where they come from; plain types.
+        intensity: Its state is saved as it is at the time.
+    """
+
+    def __init__(self, *, description: Mapping[str, Any], intensity: nn.Module) -> None:
+        self._description, self._intensity = description, intensity
+
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Add the description."""
+        intensity_state = {name: tensor.cpu() for name, tensor in self._intensity.state_dict().items()}
+        checkpoint[DESCRIPTION_KEY] = {**self._description, "intensity_state": intensity_state}
+
+    def on_load_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Refuse to go on with another split or other regions than the checkpoint was trained on."""
+        saved = checkpoint.get(DESCRIPTION_KEY, {})
+        for key in ("regions", "split"):
+            if saved.get(key) != self._description[key]:
+                raise CheckpointError(
+                    f"ckpt: was trained with another {key} than this run's; resume with the same data"
+                )
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.cpu().numpy()
+    return array

@@ -1,0 +1,132 @@
+"""Training of any segmentation network: loss, optimizer groups and validation scores."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lts.base import MASK_THRESHOLD, ConfigError
+from lts.metrics import BinnedAUROC, CaseOverlap
+
+Batch = Mapping[str, Tensor]
+ParameterGroup = dict[str, Any]
+
+
+class SegmentationTask(LightningModule):
+    """Trains a network that maps `(B, C, H, W)` channels to `(B, R, H, W)` logits, one per region.
+
+    Logs `train/loss` and `train/accuracy`; of the validation cases `val/loss`, `val/accuracy` and, for each
+    region, `val/<region>/{dice_per_case,iou_per_case,dice_global,iou_global,auroc,...}`.
+
+    Args:
+        network: The network; a part called `encoder` can learn at a rate of its own.
+        loss: Called with logits and mask.
+        optimizer: Called with parameter groups.
+        scheduler: Called with the optimizer, None for a constant rate; a plateau is that of `val/loss`.
+        regions: Regions in channel order.
+        val_cases: How many cases validation has.
+        encoder_lr_scale: Rate of the encoder relative to that of the rest.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[list[ParameterGroup]], Optimizer],
+        scheduler: Callable[[Optimizer], Any] | None,
+        regions: Sequence[str],
+        val_cases: int,
+        encoder_lr_scale: float,
+    ) -> None:
+        super().__init__()
+        if not encoder_lr_scale > 0:
+            raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {encoder_lr_scale}")
+        self.network, self.loss = network, loss
+        self.regions = tuple(regions)
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._encoder_lr_scale = encoder_lr_scale
+        self.overlap = CaseOverlap(regions=regions, cases=val_cases, threshold=MASK_THRESHOLD)
+        self.auroc = BinnedAUROC(regions=regions)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Channels `(B, C, H, W)` to logits `(B, R, H, W)`."""
+        logits: Tensor = self.network(image)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Loss of a batch."""
+        logits = self(batch["image"])
+        loss: Tensor = self.loss(logits, batch["mask"])
+        with torch.no_grad():
+            accuracy = ((logits > 0) == batch["mask"]).float().mean()
+        self.log_dict(
+            {"train/loss": loss, "train/accuracy": accuracy},
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(logits),
+        )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Count a batch into the scores; returns probabilities `(B, R, H, W)` float32."""
+        logits = self(batch["image"])
+        self.log("val/loss", self.loss(logits, batch["mask"]), sync_dist=True, batch_size=len(logits))
+        probs: Tensor = logits.float().sigmoid()
+        self.overlap.update(probs, batch["mask"], batch["case"])
+        self.auroc.update(probs, batch["mask"])
+        return probs
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of all validation cases."""
+        scores = {**self.overlap.compute(), **self.auroc.compute()}
+        accuracy = torch.stack([scores.pop(f"{region}/accuracy") for region in self.regions]).mean()
+        self.log("val/accuracy", accuracy.float())
+        self.log_dict({f"val/{name}": score.float() for name, score in scores.items()})
+        self.overlap.reset()
+        self.auroc.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimizer over groups of parameters, with its scheduler."""
+        groups = parameter_groups(self.network, split_encoder=self._encoder_lr_scale != 1)
+        optimizer = self._optimizer(groups)
+        for group in optimizer.param_groups:
+            if group["name"].startswith("encoder/"):
+                group["lr"] *= self._encoder_lr_scale
+        if self._scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self._scheduler(optimizer), "monitor": "val/loss"},
+        }
+
+
+def parameter_groups(network: nn.Module, *, split_encoder: bool) -> list[ParameterGroup]:
+    """Divide parameters by what regularizes them and how fast they learn.
+
+    Weight decay is for the weights of convolutions alone, never for norms or biases.
+
+    Args:
+        network: Its `encoder.` parameters can stand in groups of their own.
+        split_encoder: Whether they do.
+
+    Returns:
+        Groups named `encoder/kernels`, `encoder/rest`, `network/kernels`, `network/rest`, without empty ones;
+        those of the rest do not decay.
+    """
+    convolutions = [module for module in network.modules() if isinstance(module, nn.modules.conv._ConvNd)]
+    kernels = {id(module.weight) for module in convolutions}
+    groups: dict[str, ParameterGroup] = {}
+    for name, parameter in network.named_parameters():
+        part = "encoder" if split_encoder and name.startswith("encoder.") else "network"
+        if id(parameter) in kernels:
+            group: ParameterGroup = {"name": f"{part}/kernels", "params": []}
+        else:
+            group = {"name": f"{part}/rest", "params": [], "weight_decay": 0.0}
+        groups.setdefault(group["name"], group)["params"].append(parameter)
+    return list(groups.values())

@@ -1,0 +1,210 @@
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lts.base import CheckpointError, ConfigError
+from lts.losses import BCEDiceLoss
+from lts.task import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays, SegmentationTask
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*",
+    "ignore:.*treespec.*",
+    "ignore:.*Checkpoint directory .* exists.*",
+)
+
+
+class TwoParts(nn.Module):
+    """An encoder with a norm, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2))
+        self.head = nn.Conv2d(2, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(image))
+
+
+def samples(n: int = 4) -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for index in range(n):
+        mask = torch.zeros(2, 16, 16, dtype=torch.bool)
+        mask[0, 2:10, 2:10] = True
+        mask[1, 4 : 4 + index, 4:6] = True
+        hu = torch.randint(0, 100, (16, 16), generator=generator, dtype=torch.int16)
+        made.append(
+            {
+                "image": hu[None] / 100,
+                "hu": hu,
+                "mask": mask,
+                "case": torch.tensor(index // 2),
+                "slice": torch.tensor(index % 2),
+            }
+        )
+    return made
+
+
+def fit(
+    folder: Path, callbacks: list[pl.Callback], *, epochs: int = 3, ckpt: Path | None = None, logger=False
+):
+    torch.manual_seed(0)
+    task = SegmentationTask(
+        network=TwoParts(),
+        loss=BCEDiceLoss(region_weights=None, pos_weight=None, dice_weight=0.5, smooth=1.0),
+        optimizer=partial(torch.optim.Adam, lr=1e-2),
+        scheduler=None,
+        regions=("liver", "tumor"),
+        val_cases=2,
+        encoder_lr_scale=0.5,
+    )
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        callbacks=[
+            *callbacks,
+            ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False),
+        ],
+        logger=logger,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+    loader = DataLoader(samples(), batch_size=2)
+    trainer.fit(task, loader, loader, ckpt_path=ckpt, weights_only=True)
+    return task, trainer
+
+
+class Watch(pl.Callback):
+    """Notes what the encoder looks like after each epoch."""
+
+    def __init__(self) -> None:
+        self.encoder: list[dict[str, torch.Tensor]] = []
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        state = pl_module.network.encoder.state_dict()
+        self.encoder.append({name: tensor.clone() for name, tensor in state.items()})
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_a_frozen_encoder_keeps_weights_and_statistics_until_it_is_released(tmp_path: Path) -> None:
+    watch = Watch()
+    fit(tmp_path, [FreezeEncoder(epochs=2), watch], epochs=3)
+    assert same(watch.encoder[0], watch.encoder[1])
+    assert watch.encoder[0]["1.num_batches_tracked"] == 0
+    assert not same(watch.encoder[1], watch.encoder[2])
+    assert watch.encoder[2]["1.num_batches_tracked"] == 2
+
+
+def test_a_run_that_is_resumed_freezes_by_the_number_of_the_epoch(tmp_path: Path) -> None:
+    whole, parts = Watch(), Watch()
+    fit(tmp_path / "whole", [FreezeEncoder(epochs=2), whole], epochs=3)
+    fit(tmp_path / "parts", [FreezeEncoder(epochs=2)], epochs=1)
+    fit(
+        tmp_path / "parts",
+        [FreezeEncoder(epochs=2), parts],
+        epochs=3,
+        ckpt=tmp_path / "parts" / "last.ckpt",
+    )
+    assert same(whole.encoder[2], parts.encoder[-1])
+
+
+def test_freezing_needs_an_encoder(tmp_path: Path) -> None:
+    module = SimpleNamespace(network=nn.Conv2d(1, 1, 1))
+    with pytest.raises(ConfigError, match="callbacks.freeze_encoder: Conv2d has no part called encoder"):
+        FreezeEncoder(epochs=1).setup(None, module, "fit")
+
+
+def test_a_negative_number_of_frozen_epochs_is_refused() -> None:
+    with pytest.raises(ConfigError, match="callbacks.freeze_encoder.epochs: must be 0 or more, got -1"):
+        FreezeEncoder(epochs=-1)
+
+
+def test_the_history_holds_every_epoch_also_after_a_resume(tmp_path: Path, capsys) -> None:
+    def history() -> EpochHistory:
+        return EpochHistory(
+            path=tmp_path / "curves.png", monitor="val/tumor/dice_per_case", highest_is_best=True
+        )
+
+    first = history()
+    fit(tmp_path, [first], epochs=2)
+    assert sorted(first.epochs) == [1, 2]
+    assert {
+        "train/loss",
+        "train/accuracy",
+        "val/loss",
+        "val/accuracy",
+        "val/liver/dice_global",
+    } <= first.epochs[1].keys()
+    assert "epoch 2/2  train/loss " in capsys.readouterr().out
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    second = history()
+    fit(tmp_path, [second], epochs=3, ckpt=tmp_path / "last.ckpt")
+    assert sorted(second.epochs) == [1, 2, 3]
+    assert second.epochs[1] == first.epochs[1]
+
+
+def test_the_best_epoch_is_the_highest_or_the_lowest(tmp_path: Path) -> None:
+    scores = {1: {"s": 0.1}, 2: {"s": 0.7}, 3: {"s": 0.3}, 4: {}}
+    for highest, expected in ((True, 2), (False, 1)):
+        history = EpochHistory(path=tmp_path / "c.png", monitor="s", highest_is_best=highest)
+        history.load_state_dict({"epochs": scores})
+        assert history._best_epoch() == expected
+
+
+def test_tensorboard_shows_the_slice_of_each_case_with_most_tumor(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
+    fit(tmp_path, [LogOverlays(cases=2, every_n_epochs=2, window_hu=(50, 100))], epochs=3, logger=logger)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0}).Reload()
+    assert set(events.Tags()["images"]) == {"val/case 0", "val/case 1"}
+    assert [event.step for event in events.Images("val/case 0")] == [0, 2]
+    assert {"val/loss", "train/loss", "val/tumor/dice_per_case"} <= set(events.Tags()["scalars"])
+
+
+def test_overlays_keep_the_slice_with_most_of_the_last_region() -> None:
+    callback = LogOverlays(cases=1, every_n_epochs=1, window_hu=None)
+    trainer = SimpleNamespace(sanity_checking=False, current_epoch=0, max_epochs=1)
+    batch = torch.utils.data.default_collate(samples())
+    callback.on_validation_batch_end(trainer, None, torch.zeros(4, 2, 16, 16), batch, 0)
+    (kept,) = callback._best.values()
+    np.testing.assert_array_equal(kept[1][0], samples()[1]["hu"])  # of slices 0 and 1 of case 0
+
+
+def test_pictures_in_no_epoch_are_refused() -> None:
+    with pytest.raises(ConfigError, match="callbacks.overlays.every_n_epochs: must be at least 1, got 0"):
+        LogOverlays(cases=1, every_n_epochs=0, window_hu=None)
+
+
+DESCRIPTION = {"format": 1, "regions": ["liver", "tumor"], "split": {"train": ["a"]}}
+
+
+def test_a_checkpoint_describes_itself_and_loads_without_running_code(tmp_path: Path) -> None:
+    intensity = nn.BatchNorm1d(3)  # anything with a state
+    fit(tmp_path, [DescribeCheckpoint(description=DESCRIPTION, intensity=intensity)], epochs=1)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["lts"]["regions"] == ["liver", "tumor"]
+    assert torch.equal(saved["lts"]["intensity_state"]["weight"], torch.ones(3))
+    assert "network.head.weight" in saved["state_dict"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("regions", ["tumor"]), ("split", {"train": ["b"]})])
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, key: str, value: object) -> None:
+    fit(tmp_path, [DescribeCheckpoint(description=DESCRIPTION, intensity=nn.Identity())], epochs=1)
+    other = DescribeCheckpoint(description={**DESCRIPTION, key: value}, intensity=nn.Identity())
+    with pytest.raises(CheckpointError, match=f"ckpt: was trained with another {key}"):
+        fit(tmp_path, [other], epochs=2, ckpt=tmp_path / "last.ckpt")
