@@ -1,0 +1,78 @@
+"""The slices of a case that tell most, drawn with the contours of reference and prediction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from lts.figures import SliceView, gray_range, overlay_sheet, save_png
+from lts.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    amount: int
+    z: int
+    reference: np.ndarray
+    prediction: np.ndarray
+
+
+class CaseViews:
+    """Keeps, slab by slab, the slices with most of each region in the reference, and with most errors.
+
+    Args:
+        regions: Regions in channel order.
+    """
+
+    def __init__(self, regions: Sequence[str]) -> None:
+        self._regions = tuple(regions)
+        self._kept: dict[str, _Candidate] = {}
+
+    def offer(self, first: int, *, prediction: Tensor, reference: Tensor) -> None:
+        """Look at some neighboring slices.
+
+        Args:
+            first: Index of the first of them.
+            prediction: `(N, R, H, W)` bool.
+            reference: `(N, R, H, W)` bool.
+        """
+        amounts = {f"most {name}": reference[:, channel] for channel, name in enumerate(self._regions)}
+        amounts["most errors"] = prediction ^ reference
+        for reason, mask in amounts.items():
+            pixels = mask.flatten(1).sum(1)
+            best = int(pixels.argmax())
+            amount = int(pixels[best])
+            if amount > (self._kept[reason].amount if reason in self._kept else 0):
+                masks = (reference[best].numpy(), prediction[best].numpy())
+                self._kept[reason] = _Candidate(amount, first + best, *masks)
+
+    def draw(self, path: Path, *, case: str, scan: Volume, window_hu: tuple[float, float] | None) -> None:
+        """Draw what was kept, the middle slice where nothing was; patient's right is at the left.
+
+        Args:
+            path: The PNG file.
+            case: Case id, for the titles.
+            scan: The scan.
+            window_hu: Level and width of the gray window, None for percentiles of the drawn slices.
+        """
+        spacing_mm = scan.geometry.spacing_mm[1:]
+        depth, *shape_hw = scan.voxels.shape
+        nothing = np.zeros((len(self._regions), *shape_hw), bool)
+        kept = self._kept or {"middle": _Candidate(0, depth // 2, nothing, nothing)}
+        reasons: dict[int, list[str]] = {}
+        for reason, candidate in kept.items():
+            reasons.setdefault(candidate.z, []).append(reason)
+        views = [
+            SliceView(
+                image=scan.voxels[candidate.z],
+                reference=candidate.reference,
+                prediction=candidate.prediction,
+                spacing_mm=spacing_mm,
+                title=f"{case}, slice {candidate.z + 1} of {depth}: {', '.join(reasons[candidate.z])}",
+            )
+            for candidate in {candidate.z: candidate for candidate in kept.values()}.values()
+        ]
+        level_hu, width_hu = window_hu or gray_range([view.image for view in views])
+        save_png(path, overlay_sheet(views, regions=self._regions, level_hu=level_hu, width_hu=width_hu))

@@ -1,0 +1,131 @@
+"""Checkpoints: what they must hold, and how they are opened without running anything they bring."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lts import intensity as intensities
+from lts import networks
+from lts.base import CheckpointError, LtsError, check_regions
+from lts.intensity import Intensity
+from lts.slices import Recipe
+from lts.task import DESCRIPTION_KEY
+
+CHECKPOINT_FORMAT = 1
+
+_BUILDERS = {
+    f"{module.__name__}.{name}": item
+    for module in (networks, intensities)
+    for name, item in vars(module).items()
+    if isinstance(item, type) and issubclass(item, nn.Module)
+}
+"""All that a checkpoint can have built."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model, ready to serve, with what it says of itself.
+
+    Attributes:
+        path: The file.
+        network: Channels to logits, weights loaded, in evaluation mode.
+        intensity: HU to channels, fitted.
+        regions: Regions in channel order.
+        recipe: How volumes become slices.
+        context: Neighboring slices on each side.
+        split: Per subset, the cases: `case`, `patient` and `sha256` of the image.
+        config: The configuration of the run, as plain types.
+        versions: Versions of the libraries it was trained with.
+    """
+
+    path: Path
+    network: nn.Module
+    intensity: Intensity
+    regions: tuple[str, ...]
+    recipe: Recipe
+    context: int
+    split: dict[str, list[dict[str, str]]]
+    config: dict[str, Any]
+    versions: dict[str, str]
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Open a checkpoint written by a training run.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, of another format, or its weights do not fit.
+    """
+    saved = _load(path)
+    description = saved.get(DESCRIPTION_KEY)
+    if not isinstance(description, Mapping) or "state_dict" not in saved:
+        raise CheckpointError(f"{path}: is not a checkpoint of lts: it does not describe itself")
+    if description.get("format") != CHECKPOINT_FORMAT:
+        found = description.get("format")
+        raise CheckpointError(f"{path}: format must be {CHECKPOINT_FORMAT} to be read here, got {found}")
+    prefix = "network."
+    weights = {
+        key[len(prefix) :]: value for key, value in saved["state_dict"].items() if key.startswith(prefix)
+    }
+    try:
+        network = build(description["network"])
+        network.load_state_dict(weights)
+        intensity = build(description["intensity"])
+        intensity.load_state_dict(description["intensity_state"])
+        assert isinstance(intensity, Intensity)
+        return Checkpoint(
+            path=path,
+            network=network.eval(),
+            intensity=intensity.eval(),
+            regions=check_regions(description["regions"]),
+            recipe=Recipe(**description["recipe"]),
+            context=int(description["context"]),
+            split=dict(description["split"]),
+            config=dict(description["config"]),
+            versions=dict(description["versions"]),
+        )
+    except (LtsError, KeyError, TypeError, RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
+
+
+def build(spec: Any) -> Any:
+    """Build a module from plain types: `_target_` names a network or intensity, the rest its arguments.
+
+    Raises:
+        CheckpointError: `_target_` names something else.
+    """
+    if isinstance(spec, Mapping) and "_target_" in spec:
+        check_buildable(spec)
+        arguments = {key: build(value) for key, value in spec.items() if key != "_target_"}
+        return _BUILDERS[spec["_target_"]](**arguments)
+    return [build(item) for item in spec] if isinstance(spec, list) else spec
+
+
+def check_buildable(spec: Mapping[str, Any]) -> None:
+    """Check that a checkpoint can name what a spec names: it must not have anything else called.
+
+    Raises:
+        CheckpointError: `_target_` is neither a network nor an intensity of lts.
+    """
+    if spec["_target_"] not in _BUILDERS:
+        known = ", ".join(sorted(_BUILDERS))
+        raise CheckpointError(f"_target_: must be one of {known}, got {spec['_target_']!r}")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: is damaged or holds more than weights and plain types, refused"
+        ) from error
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"{path}: is not a checkpoint of lts but a {type(saved).__name__}")
+    return saved

@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
+
+from lts.evaluation import CaseCounts, case_rows, cohort_scores, count_slab
+
+REGIONS = ("liver", "tumor")
+NO_AUROC = {"liver/auroc": torch.tensor(0.75), "tumor/auroc": torch.tensor(float("nan"))}
+
+
+def random_masks(seed: int, slices: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    prediction, reference = (torch.rand(slices, 2, 6, 7, generator=generator) < 0.3 for _ in range(2))
+    return prediction, reference
+
+
+def counts(case: str, prediction: torch.Tensor, reference: torch.Tensor, ml: float = 0.5) -> CaseCounts:
+    return CaseCounts.join(case, ml, [count_slab(prediction, reference)])
+
+
+def test_slabs_put_together_are_the_whole() -> None:
+    prediction, reference = random_masks(0)
+    whole = counts("a", prediction, reference)
+    slabs = [count_slab(prediction[part], reference[part]) for part in (slice(0, 2), slice(2, 5))]
+    joined = CaseCounts.join("a", 0.5, slabs)
+    for name in ("tp", "fp", "fn", "reference", "predicted"):
+        assert torch.equal(getattr(whole, name), getattr(joined, name))
+
+
+def test_cohort_scores_are_those_of_scikit_learn() -> None:
+    masks = [random_masks(seed) for seed in range(3)]
+    cases = [counts(str(n), *both) for n, both in enumerate(masks)]
+    scores = cohort_scores(cases, regions=REGIONS, auroc=NO_AUROC)
+    for channel, region in enumerate(REGIONS):
+        flat = [(r[:, channel].numpy().ravel(), p[:, channel].numpy().ravel()) for p, r in masks]
+        reference, prediction = (np.concatenate(side) for side in zip(*flat, strict=True))
+        slices = [
+            (r[z, channel].numpy().ravel(), p[z, channel].numpy().ravel()) for p, r in masks for z in range(5)
+        ]
+        assert all(r.any() for r, _ in slices)
+        expected = {
+            "dice_per_case": np.mean([f1_score(*both) for both in flat]),
+            "iou_per_case": np.mean([jaccard_score(*both) for both in flat]),
+            "dice_global": f1_score(reference, prediction),
+            "iou_global": jaccard_score(reference, prediction),
+            "dice_per_slice": np.mean([f1_score(*both) for both in slices]),
+            "precision": precision_score(reference, prediction),
+            "recall": recall_score(reference, prediction),
+        }
+        for name, value in expected.items():
+            assert scores[region][name] == pytest.approx(value, abs=1e-12), name
+    assert scores["liver"]["auroc"] == 0.75
+    assert scores["tumor"]["auroc"] is None
+
+
+def empty_and_full() -> list[CaseCounts]:
+    """Three cases of two slices of 2x2 pixels: both sides empty, prediction alone, reference alone."""
+    nothing = torch.zeros(2, 2, 2, 2, dtype=torch.bool)
+    something = nothing.clone()
+    something[0, :, 0, 0] = True
+    return [
+        counts("both empty", nothing, nothing),
+        counts("false alarm", something, nothing),
+        counts("missed", nothing, something),
+    ]
+
+
+def test_a_case_empty_on_both_sides_counts_one_and_on_one_side_zero() -> None:
+    scores = cohort_scores(empty_and_full(), regions=REGIONS, auroc=NO_AUROC)["tumor"]
+    assert scores["dice_per_case"] == pytest.approx(1 / 3)
+    assert scores["iou_per_case"] == pytest.approx(1 / 3)
+    assert scores["dice_per_case_n"] == 3
+    # One slice holds the region in the reference and is missed; four of all six are empty on both sides.
+    assert scores["dice_per_slice"] == 0
+    assert scores["dice_per_slice_n"] == 1
+    assert scores["dice_per_slice_with_empty"] == pytest.approx(4 / 6)
+    assert scores["dice_per_slice_with_empty_n"] == 6
+    assert scores["dice_global"] == 0
+    assert scores["precision"] == 0
+    assert scores["recall"] == 0
+
+
+def test_a_score_that_is_not_defined_is_none_and_never_zero() -> None:
+    scores = cohort_scores(empty_and_full()[:1], regions=REGIONS, auroc=NO_AUROC)["tumor"]
+    for name in ("dice_global", "iou_global", "precision", "recall", "dice_per_slice", "auroc"):
+        assert scores[name] is None, name
+    assert scores["dice_per_slice_n"] == 0
+    assert not any(isinstance(value, float) and math.isnan(value) for value in scores.values())
+
+
+def test_a_mean_over_cases_is_not_a_mean_of_pooled_voxels() -> None:
+    # A large case without error and a small one that is missed: per case 1/2, pooled 200 / 201.
+    large, small = torch.zeros(1, 2, 20, 20, dtype=torch.bool), torch.zeros(1, 2, 20, 20, dtype=torch.bool)
+    large[..., :10, :10] = True
+    small[..., 0, 0] = True
+    cases = [counts("large", large, large), counts("small", torch.zeros_like(small), small)]
+    scores = cohort_scores(cases, regions=REGIONS, auroc=NO_AUROC)["liver"]
+    assert scores["dice_per_case"] == 0.5
+    assert scores["dice_global"] == pytest.approx(200 / 201)
+
+
+def test_rows_give_volumes_in_ml_and_scores_of_each_case() -> None:
+    rows = case_rows(empty_and_full(), regions=REGIONS)
+    assert [(row["case"], row["region"]) for row in rows][:2] == [
+        ("both empty", "liver"),
+        ("both empty", "tumor"),
+    ]
+    missed = rows[-1]
+    assert missed == {
+        "case": "missed",
+        "region": "tumor",
+        "dice": 0.0,
+        "iou": 0.0,
+        "precision": None,
+        "recall": 0.0,
+        "reference_ml": 0.5,
+        "predicted_ml": 0.0,
+        "dice_per_slice": 0.0,
+    }
