@@ -1,0 +1,59 @@
+"""From the data and split settings to cases."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lts.app.console import ShowProgress
+from lts.base import ConfigError
+from lts.cohort import (
+    Cohort,
+    Split,
+    find_cases,
+    make_phantom_cohort,
+    read_split,
+    split_by_patient,
+    split_into_folds,
+)
+
+
+def open_cohort(data: DictConfig) -> Cohort:
+    """Find the cases of a data set; make them first where it is one of phantoms.
+
+    Raises:
+        CohortError: The folder holds no sound cases.
+    """
+    root = Path(data.root)
+    if data.phantom is not None:
+        settings: Any = OmegaConf.to_container(data.phantom)
+        make_phantom_cohort(root, progress=ShowProgress("making phantom scans"), **settings)
+    return find_cases(root, layout=data.layout)
+
+
+def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
+    """Divide a cohort as the settings of `split` say.
+
+    Raises:
+        ConfigError: Settings that exclude each other, or break their rule.
+        CohortError: Too few patients, or a split file that does not fit.
+    """
+    if settings.file is not None:
+        if settings.fold is not None or settings.folds is not None:
+            raise ConfigError("split.file: excludes split.fold and split.folds")
+        return read_split(Path(settings.file), cases=cohort.cases)
+    if (settings.fold is None) != (settings.folds is None):
+        raise ConfigError(
+            f"split.fold and split.folds: go together, got {settings.fold} and {settings.folds}"
+        )
+    if settings.folds is None:
+        return split_by_patient(
+            cohort.cases, val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed
+        )
+    return split_into_folds(
+        cohort.cases,
+        folds=settings.folds,
+        fold=settings.fold,
+        val_share=settings.val_share,
+        seed=settings.seed,
+    )

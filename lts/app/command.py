@@ -1,0 +1,107 @@
+"""What every command shares: a config, an exit code, and one clear line when the input was wrong."""
+
+import difflib
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lts.base import LtsError
+
+BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
+
+_CONF = Path(__file__).parents[2] / "conf"
+_SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
+"""How the lines of Hydra's errors begin that do not help a user."""
+
+
+def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
+    """Compose `conf/<name>.yaml` with the command line and call `run` with it.
+
+    The process ends with code 0 when all is done, 2 when the user's input or config was wrong, 1 for a bug.
+
+    Args:
+        name: Name of the command and of its config.
+        run: Called with the config; must import what is heavy only then.
+    """
+    # Without this, Hydra prints errors of its own and exits with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+
+    @functools.wraps(run)
+    def job(config: DictConfig) -> object:
+        # Leaves before Hydra would print a line of its own about the failed job.
+        with _exit_code_of(name):
+            return run(config)
+
+    with _exit_code_of(name):
+        hydra.main(version_base="1.3", config_path=str(_CONF), config_name=name)(job)()
+
+
+@contextmanager
+def _exit_code_of(name: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        message = _user_message(error, name)
+        if message is None:
+            traceback.print_exc()
+            sys.exit(BUG)
+        print(f"{name}: {message}", file=sys.stderr)
+        sys.exit(INPUT_WAS_WRONG)
+
+
+def _user_message(error: BaseException, name: str) -> str | None:
+    """One line for an error of the user's, None for a bug of ours."""
+    for cause in _chain(error):
+        if isinstance(cause, LtsError):
+            return _one_line(cause)
+    # A constructor failed for a reason that it does not blame on its arguments.
+    if isinstance(error, InstantiationException):
+        return None
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        told = [_one_line(cause).rstrip(".") for cause in _chain(error)]
+        return ": ".join(told) + _suggestion(error, name)
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _one_line(error: BaseException) -> str:
+    told, _, _ = str(error).partition("Config search path:")
+    lines = (line.strip() for line in told.splitlines())
+    return " ".join(line for line in lines if line and not line.startswith(_SAYS_NOTHING))
+
+
+def _suggestion(error: BaseException, name: str) -> str:
+    """The key that was probably meant, for one that does not exist."""
+    keys = (argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:] if "=" in argument)
+    wrong = next((key for key in keys if f"override '{key}'" in str(error)), None)
+    if wrong is None:
+        return ""
+    with hydra.initialize_config_dir(str(_CONF), version_base="1.3"):
+        config: Any = OmegaConf.to_container(hydra.compose(name), resolve=False)
+    close = difflib.get_close_matches(wrong, _keys(config), n=1)
+    return f". Did you mean {close[0]}?" if close else ""
+
+
+def _keys(config: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")

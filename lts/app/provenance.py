@@ -1,0 +1,100 @@
+"""Where results come from: versions, commit, time and memory of a run, in `run.json`."""
+
+import importlib.metadata
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+
+RUN_FILE = "run.json"
+
+_DISTRIBUTIONS = (
+    "lts",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "nibabel",
+    "numpy",
+    "scipy",
+    "albumentations",
+)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that shape a result."""
+    found = {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
+    return {"python": platform.python_version(), **found}
+
+
+class RunRecord:
+    """The facts of one run; on disk from the start, so that a run that died says so.
+
+    Args:
+        folder: The run's folder.
+        command: Name of the command.
+    """
+
+    def __init__(self, folder: Path, *, command: str) -> None:
+        self._path = folder / RUN_FILE
+        self._started = time.perf_counter()
+        self._facts: dict[str, Any] = {
+            "command": command,
+            "overrides": list(HydraConfig.get().overrides.task),
+            "state": "running",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": library_versions(),
+            "git_commit": _git_commit(),
+            "machine": platform.machine(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        }
+        write_json(self._path, self._facts)
+
+    def finish(self, **facts: Any) -> None:
+        """Add what is known at the end."""
+        self._facts |= {
+            "state": "done",
+            "duration_s": round(time.perf_counter() - self._started, 2),
+            "peak_memory_mib": _peak_resident_mib(resource.RUSAGE_SELF),
+            "peak_memory_of_a_worker_mib": _peak_resident_mib(resource.RUSAGE_CHILDREN),
+            **facts,
+        }
+        if torch.cuda.is_available():
+            self._facts["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated() // 2**20
+        write_json(self._path, self._facts)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, aside and renamed."""
+    aside = path.with_name(f"{path.name}.part")
+    aside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    aside.replace(path)
+
+
+def _peak_resident_mib(who: int) -> int:
+    peak = resource.getrusage(who).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, with `+changes` where files differ from it; None outside a checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

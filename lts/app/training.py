@@ -1,0 +1,175 @@
+"""One training run: from config to checkpoints, curves and scores."""
+
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from lts.app.cases import open_cohort, split_cohort
+from lts.app.console import ShowProgress, say
+from lts.app.model import build_network, describe_run, make
+from lts.app.provenance import RunRecord, write_json
+from lts.app.scoring import score_cases
+from lts.base import ConfigError, check_regions
+from lts.cohort import Case, Cohort, Split
+from lts.data import SliceDataModule, Subset
+from lts.inference import Predictor
+from lts.slices import Recipe, content_hash
+from lts.task import DescribeCheckpoint, EpochHistory, SegmentationTask
+
+SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+
+
+def train(config: DictConfig) -> float:
+    """Train a model, score its best checkpoint on the test subset, and return the best validation score.
+
+    Raises:
+        LtsError: The input or config was wrong.
+    """
+    _be_quiet()
+    output_dir = _settle(config)
+    cohort = open_cohort(config.data)
+    split = split_cohort(cohort, config.split)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    record = RunRecord(output_dir, command="train")
+    OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
+    write_json(output_dir / "split.json", split.to_dict())
+    say(f"run {output_dir}: {_counts(cohort, split)}")
+
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = _data(config, cohort, split)
+    data.setup("fit")
+    for stored in (*data.stored("train"), *data.stored("val")):
+        for note in stored.notes:
+            say(f"{stored.case}: {note}")
+    task, trainer = _task_and_trainer(config, data, members=_members(data, cohort, split))
+    began = time.perf_counter()
+    trainer.fit(task, datamodule=data, ckpt_path=_resume_from(config, output_dir), weights_only=True)
+    fit_s = time.perf_counter() - began
+    best = trainer.checkpoint_callback
+    assert isinstance(best, ModelCheckpoint)
+    assert best.best_model_score is not None
+    predictor = Predictor.from_checkpoint(
+        best.best_model_path, device=str(trainer.strategy.root_device), batch_size=config.data.batch_size
+    )
+    score_cases(
+        predictor,
+        [cohort.case(case) for case in split.test],
+        subset="test",
+        output_dir=output_dir,
+        window_hu=config.data.display_hu,
+    )
+    best_score = float(best.best_model_score)
+    record.finish(
+        fit_s=round(fit_s, 2),
+        train_slices_per_s=round(trainer.global_step * config.data.batch_size / fit_s, 2),
+        monitor=best.monitor,
+        best_score=best_score,
+        parameters=sum(parameter.numel() for parameter in task.network.parameters()),
+    )
+    say(f"best {best.monitor} {best_score:.4f}; all files are in {output_dir}")
+    return best_score
+
+
+def _be_quiet() -> None:
+    """Keep the libraries' own advice out of the run's lines."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*treespec.*")
+
+
+def _settle(config: DictConfig) -> Path:
+    """Fill in what depends on other settings, and make paths absolute for whoever reads the config later."""
+    config.data.regions = list(check_regions(config.data.regions))
+    with open_dict(config):
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            config.paths.output_dir = HydraConfig.get().runtime.output_dir
+        for section, key in (("data", "root"), ("paths", "output_dir"), ("paths", "store_dir")):
+            config[section][key] = str(Path(config[section][key]).expanduser().resolve())
+        if OmegaConf.is_missing(config.callbacks.best, "monitor"):
+            config.callbacks.best.monitor = f"val/{config.data.regions[-1]}/dice_per_case"
+    return Path(config.paths.output_dir)
+
+
+def _counts(cohort: Cohort, split: Split) -> str:
+    parts = ", ".join(f"{len(split.subset(name))} {name}" for name in SUBSETS)
+    return f"{len(cohort.cases)} cases ({parts})"
+
+
+def _data(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
+    data = config.data
+    return SliceDataModule(
+        cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
+        recipe=Recipe(image_size=data.image_size, pixel_mm=data.pixel_mm, modality=data.modality),
+        store_dir=Path(config.paths.store_dir),
+        intensity=make(config.intensity),
+        augment=make(config.augment),
+        regions=data.regions,
+        context=data.context,
+        batch_size=data.batch_size,
+        num_workers=data.num_workers,
+        region_share=data.region_share,
+        slices_per_epoch=data.slices_per_epoch,
+        seed=config.seed,
+        progress=ShowProgress("slice store"),
+    )
+
+
+def _members(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, list[dict[str, str]]]:
+    """Per subset its cases, told by the content of their scans."""
+    stored = {case.case: case.image.sha256 for case in (*data.stored("train"), *data.stored("val"))}
+
+    def member(case: Case) -> dict[str, str]:
+        sha256 = stored.get(case.id) or content_hash(case.image)
+        return {"case": case.id, "patient": case.patient, "sha256": sha256}
+
+    return {name: [member(cohort.case(case)) for case in split.subset(name)] for name in SUBSETS}
+
+
+def _task_and_trainer(
+    config: DictConfig, data: SliceDataModule, *, members: dict[str, list[dict[str, str]]]
+) -> tuple[SegmentationTask, pl.Trainer]:
+    regions, best = list(config.data.regions), config.callbacks.best
+    network, spec = build_network(config, in_channels=data.channels, out_channels=len(regions))
+    task = SegmentationTask(
+        network=network,
+        loss=make(config.loss),
+        optimizer=make(config.optimizer),
+        scheduler=make(config.scheduler) if config.scheduler else None,
+        regions=regions,
+        val_cases=len(members["val"]),
+        encoder_lr_scale=config.task.encoder_lr_scale,
+    )
+    history = EpochHistory(
+        path=Path(config.paths.output_dir) / "curves.png",
+        monitor=best.monitor,
+        highest_is_best=best.mode == "max",
+    )
+    describe = DescribeCheckpoint(
+        description=describe_run(config, network=spec, members=members), intensity=data.intensity
+    )
+    trainer: pl.Trainer = make(
+        config.trainer,
+        callbacks=[*(make(callback) for callback in config.callbacks.values()), history, describe],
+        logger=make(config.logger),
+        default_root_dir=config.paths.output_dir,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+    return task, trainer
+
+
+def _resume_from(config: DictConfig, output_dir: Path) -> Path | None:
+    if config.ckpt is None:
+        return None
+    path = output_dir / "checkpoints" / "last.ckpt" if config.ckpt == "last" else Path(config.ckpt)
+    if not path.is_file():
+        raise ConfigError(f"ckpt: no such file: {path}")
+    return path
