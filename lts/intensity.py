@@ -1,0 +1,261 @@
+"""From raw Hounsfield units to network channels in [0, 1].
+
+Each module takes `(B, 1, H, W)`, int16 or finite float, and returns `(B, channels, H, W)` float32. The same
+module serves training, prediction and export: its forward can be traced, no branch in it depends on values.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lts.base import AIR_HU, HU_BINS, CheckpointError, ConfigError
+
+_HIGHEST_HU = AIR_HU + HU_BINS - 1
+_PERCENT_STEPS = 1_000_000
+
+
+def window(hu: Tensor, *, level_hu: float, width_hu: float) -> Tensor:
+    """Clip to a window and scale to [0, 1].
+
+    Args:
+        hu: `(B, 1, H, W)`, Hounsfield units, any real dtype.
+        level_hu: Center of the window.
+        width_hu: Width of the window, > 0.
+
+    Returns:
+        `(B, 1, H, W)` float32.
+
+    Raises:
+        ConfigError: `width_hu` is not positive, or one of the two is not finite.
+    """
+    _check_window(level_hu, width_hu)
+    low_hu = level_hu - width_hu / 2
+    return ((hu.float() - low_hu) / width_hu).clamp(0.0, 1.0)
+
+
+class Intensity(nn.Module):
+    """A map from `(B, 1, H, W)` raw values to `(B, channels, H, W)` float32 in [0, 1]."""
+
+    channels: int
+
+    def fit(self, hu_counts: Tensor) -> None:
+        """Learn from the training cases; nothing to learn unless a subclass says so.
+
+        Args:
+            hu_counts: `(4096,)` int64, voxels of the training cases at each HU, see `lts.base.HU_BINS`.
+        """
+
+
+class Window(Intensity):
+    """The clinical window as one channel; see `window`.
+
+    Args:
+        level_hu: Center of the window.
+        width_hu: Width of the window, > 0.
+
+    Raises:
+        ConfigError: `width_hu` is not positive, or one of the two is not finite.
+    """
+
+    channels = 1
+
+    def __init__(self, *, level_hu: float, width_hu: float) -> None:
+        super().__init__()
+        _check_window(level_hu, width_hu)
+        self.level_hu = float(level_hu)
+        self.width_hu = float(width_hu)
+
+    def forward(self, hu: Tensor) -> Tensor:
+        _check_shape(hu)
+        return window(hu, level_hu=self.level_hu, width_hu=self.width_hu)
+
+    def extra_repr(self) -> str:
+        return f"level_hu={self.level_hu:g}, width_hu={self.width_hu:g}"
+
+
+class HistogramEqualization(Intensity):
+    """Equalize by the distribution of the training cases: every shade gets the same share of their voxels.
+
+    One curve for all scans keeps equal HU equal, which equalizing each slice by its own histogram would undo.
+    Values between two whole HU are interpolated; `low_hu` and below map to 0, `high_hu` and above to 1.
+
+    Args:
+        low_hu: Lower end of the range, a whole HU, at least -1024.
+        high_hu: Upper end of the range, a whole HU, at most 3071.
+
+    Raises:
+        ConfigError: The ends are not whole, not in that range or not in order.
+        CheckpointError: Used before `fit` and without a fitted state loaded.
+    """
+
+    channels = 1
+    curve: Tensor
+
+    def __init__(self, *, low_hu: int, high_hu: int) -> None:
+        super().__init__()
+        whole = low_hu % 1 == 0 and high_hu % 1 == 0
+        if not (whole and AIR_HU <= low_hu < high_hu <= _HIGHEST_HU):
+            raise ConfigError(
+                f"intensity: HistogramEqualization needs whole {AIR_HU} <= low_hu < high_hu "
+                f"<= {_HIGHEST_HU}, got {low_hu=}, {high_hu=}"
+            )
+        self.low_hu, self.high_hu = int(low_hu), int(high_hu)
+        # NaN says "not fitted" in the state, `_fitted` says it to forward, which must not read the device.
+        self.register_buffer("curve", torch.full((self.high_hu - self.low_hu + 1,), torch.nan))
+        self._fitted = False
+        self.register_load_state_dict_post_hook(_mark_fitted)  # type: ignore[no-untyped-call]
+
+    def fit(self, hu_counts: Tensor) -> None:
+        """Take the cumulative share of the training voxels in the range as the curve.
+
+        Args:
+            hu_counts: `(4096,)` int64, voxels of the training cases at each HU, see `lts.base.HU_BINS`.
+
+        Raises:
+            ConfigError: No training voxel lies above `low_hu` and up to `high_hu`.
+        """
+        assert hu_counts.shape == (HU_BINS,), f"hu_counts has shape {tuple(hu_counts.shape)}"
+        counts = hu_counts[self.low_hu - AIR_HU : self.high_hu - AIR_HU + 1].cpu().double()
+        counts[0] = 0.0  # low_hu itself maps to 0, so its voxels are no part of the rise
+        total = counts.sum()
+        if total == 0:
+            raise ConfigError(
+                "intensity: HistogramEqualization found no training voxel "
+                f"above low_hu={self.low_hu} and up to high_hu={self.high_hu}"
+            )
+        self.curve.copy_(counts.cumsum(0) / total)
+        self._fitted = True
+
+    def forward(self, hu: Tensor) -> Tensor:
+        _check_shape(hu)
+        if not self._fitted:
+            raise CheckpointError(
+                "intensity: HistogramEqualization was neither fitted on training cases nor loaded"
+            )
+        last = self.high_hu - self.low_hu
+        position = (hu.float() - self.low_hu).clamp(0.0, float(last))
+        below = position.long()
+        at_below = self.curve[below]
+        at_above = self.curve[(below + 1).clamp(max=last)]
+        return at_below + (position - below) * (at_above - at_below)
+
+    def extra_repr(self) -> str:
+        return f"low_hu={self.low_hu}, high_hu={self.high_hu}"
+
+
+class MRPercentiles(Intensity):
+    """Each slice from its own percentiles to [0, 1], clipped: MR has no scale that two scans share.
+
+    A positive affine rescaling of the raw values changes nothing. A constant slice maps to 0. Percentiles are
+    interpolated linearly, as in `np.percentile`, for batches of any size.
+
+    Args:
+        lower_percent: Percentile that maps to 0.
+        upper_percent: Percentile that maps to 1.
+
+    Raises:
+        ConfigError: Not 0 <= `lower_percent` < `upper_percent` <= 100.
+    """
+
+    channels = 1
+
+    def __init__(self, *, lower_percent: float, upper_percent: float) -> None:
+        super().__init__()
+        if not 0 <= lower_percent < upper_percent <= 100:
+            raise ConfigError(
+                "intensity: MRPercentiles needs 0 <= lower_percent < upper_percent <= 100, "
+                f"got lower_percent={lower_percent}, upper_percent={upper_percent}"
+            )
+        self.lower_percent = float(lower_percent)
+        self.upper_percent = float(upper_percent)
+
+    def forward(self, hu: Tensor) -> Tensor:
+        _check_shape(hu)
+        raw = hu.float()
+        ordered = raw.flatten(1).sort(dim=1).values
+        lower = _percentile(ordered, self.lower_percent)
+        upper = _percentile(ordered, self.upper_percent)
+        spread = upper - lower
+        # Where both percentiles meet, the ramp between them is a step; a constant slice lies at its foot.
+        scaled = torch.where(spread == 0, (raw > upper).float(), (raw - lower) / spread)
+        return scaled.clamp(0.0, 1.0)
+
+    def extra_repr(self) -> str:
+        return f"lower_percent={self.lower_percent:g}, upper_percent={self.upper_percent:g}"
+
+
+class Channels(Intensity):
+    """Several maps of the same slice, one after the other along the channel axis.
+
+    Args:
+        channels: The maps, at least one.
+
+    Raises:
+        ConfigError: There is none.
+    """
+
+    def __init__(self, channels: Sequence[Intensity]) -> None:
+        super().__init__()
+        if not channels:
+            raise ConfigError("intensity.channels: must name at least one map, got none")
+        self.maps = nn.ModuleList(channels)
+        self.channels = sum(each.channels for each in channels)
+
+    def fit(self, hu_counts: Tensor) -> None:
+        """Fit each map; see `Intensity.fit`."""
+        for each in self.maps:
+            assert isinstance(each, Intensity)
+            each.fit(hu_counts)
+
+    def forward(self, hu: Tensor) -> Tensor:
+        return torch.cat([each(hu) for each in self.maps], dim=1)
+
+
+def apply_with_context(intensity: Intensity, hu: Tensor) -> Tensor:
+    """Map a slice and its neighbors, each by itself, to channels.
+
+    Args:
+        intensity: The map of one slice.
+        hu: `(B, N, H, W)`, N slices from foot to head, raw values.
+
+    Returns:
+        `(B, N * intensity.channels, H, W)` float32, slice after slice: all channels of one, then the next.
+    """
+    batch, slices, height, width = hu.shape
+    mapped: Tensor = intensity(hu.reshape(batch * slices, 1, height, width))
+    return mapped.reshape(batch, slices * intensity.channels, height, width)
+
+
+def _percentile(ordered: Tensor, percent: float) -> Tensor:
+    """The percentile of each row of `(B, n)` ascending values, linearly interpolated, as `(B, 1, 1, 1)`."""
+    # Not torch.quantile: older releases refuse more than 16 million values. In whole numbers the rank is
+    # exact, and n may stay unknown until an exported model runs.
+    steps = (ordered.shape[1] - 1) * round(percent * _PERCENT_STEPS)
+    whole = 100 * _PERCENT_STEPS
+    below = steps // whole
+    above = -(-steps // whole)
+    fraction = (steps % whole) / whole
+    at_below = ordered[:, below]
+    return (at_below + fraction * (ordered[:, above] - at_below))[:, None, None, None]
+
+
+def _mark_fitted(module: nn.Module, _incompatible_keys: object) -> None:
+    """After loading a state: a curve without NaN is a fitted one."""
+    assert isinstance(module, HistogramEqualization)
+    module._fitted = not bool(module.curve.isnan().any())
+
+
+def _check_window(level_hu: float, width_hu: float) -> None:
+    if not (width_hu > 0 and math.isfinite(width_hu) and math.isfinite(level_hu)):
+        raise ConfigError(
+            f"intensity: Window needs width_hu > 0 and a finite level_hu, got {width_hu=}, {level_hu=}"
+        )
+
+
+def _check_shape(hu: Tensor) -> None:
+    # While tracing, sizes are part of the graph and cannot be compared.
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    is_slices = hu.dim() == 4 and (tracing or hu.shape[1] == 1)
+    assert is_slices, f"hu must be (B, 1, H, W), got {tuple(hu.shape)}"
