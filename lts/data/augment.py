@@ -1,0 +1,209 @@
+"""Random changes of a training slice, on raw Hounsfield units, before any window."""
+
+import math
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+# Without this, importing albumentations asks the network for a newer version.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albumentations as A
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lts.base import BACKGROUND, ConfigError
+
+# OpenCV would start a thread per core in every loader worker, and a forked worker inherits a pool without its
+# threads. Set here, it holds before the first call in every process that augments, forked or spawned.
+cv2.setNumThreads(0)
+
+_INT16 = np.iinfo(np.int16)
+
+
+class Augmentation:
+    """Random flips, one affine map, and changes of the Hounsfield scale, in this order.
+
+    A pure function of its arguments: the seed alone decides every draw, whatever ran before, in any process.
+    One object serves one thread at a time. Ranges are `(lowest, highest)`, drawn uniformly.
+
+    Args:
+        flip_left_right: Probability of mirroring along W.
+        flip_front_back: Probability of mirroring along H.
+        affine_probability: Probability of rotating, scaling and shifting, about the center of the slice.
+        rotate_deg: Rotation, counterclockwise as displayed with row 0 on top.
+        scale: Magnification, the same along both axes, > 0.
+        shift_percent: Shift along W and along H, drawn apart, in percent of each side, cut to whole pixels.
+        intensity_probability: Probability of changing offset and contrast.
+        hu_shift: Added to every voxel, in HU.
+        hu_scale: Contrast: factor on the distance from `hu_scale_center`, > 0.
+        hu_scale_center: The HU that a change of contrast leaves as it is.
+        noise_probability: Probability of adding Gaussian noise.
+        noise_hu: Its standard deviation in HU, >= 0, drawn once a call; each voxel of each slice has its own
+            noise.
+        air_hu: Raw value of air, whole, 0 for MR. It fills what the affine map brings into view and is the
+            floor of the changed values. Voxels that hold it are padding, not measured, and keep it.
+
+    Raises:
+        ConfigError: A probability outside [0, 1], or a range that is not two numbers in order, within bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        flip_left_right: float,
+        flip_front_back: float,
+        affine_probability: float,
+        rotate_deg: Sequence[float],
+        scale: Sequence[float],
+        shift_percent: Sequence[float],
+        intensity_probability: float,
+        hu_shift: Sequence[float],
+        hu_scale: Sequence[float],
+        hu_scale_center: float,
+        noise_probability: float,
+        noise_hu: Sequence[float],
+        air_hu: int,
+    ) -> None:
+        _check_number("air_hu", air_hu, _INT16.min, _INT16.max)
+        if air_hu % 1:
+            raise ConfigError(f"augment.air_hu: must be a whole number, got {air_hu}")
+        _check_number("hu_scale_center", hu_scale_center, _INT16.min, _INT16.max)
+        shift = _checked_range("shift_percent", shift_percent, -100, 100)
+        steps = [
+            A.HorizontalFlip(p=_probability("flip_left_right", flip_left_right)),
+            A.VerticalFlip(p=_probability("flip_front_back", flip_front_back)),
+            A.Affine(
+                rotate=_checked_range("rotate_deg", rotate_deg, -180, 180),
+                scale=_checked_range("scale", scale, 0, math.inf, above=True),
+                keep_ratio=True,
+                translate_percent=(shift[0] / 100, shift[1] / 100),
+                interpolation=cv2.INTER_LINEAR,
+                mask_interpolation=cv2.INTER_NEAREST,
+                border_mode=cv2.BORDER_CONSTANT,
+                fill=float(air_hu),  # as an int it would reach the first slice alone, and 0 the others
+                fill_mask=float(BACKGROUND),
+                p=_probability("affine_probability", affine_probability),
+            ),
+            _ShiftAndScale(
+                hu_shift=_checked_range("hu_shift", hu_shift, -math.inf, math.inf),
+                hu_scale=_checked_range("hu_scale", hu_scale, 0, math.inf, above=True),
+                hu_scale_center=hu_scale_center,
+                air_hu=air_hu,
+                p=_probability("intensity_probability", intensity_probability),
+            ),
+            _Noise(
+                noise_hu=_checked_range("noise_hu", noise_hu, 0, math.inf),
+                air_hu=air_hu,
+                p=_probability("noise_probability", noise_probability),
+            ),
+        ]
+        self._does_nothing = all(step.p == 0 for step in steps)
+        self._pipeline = A.Compose([step for step in steps if step.p > 0], is_check_shapes=False)
+
+    def __call__(
+        self, image: NDArray[np.int16], labels: NDArray[np.uint8], *, seed: int
+    ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+        """Change a slice, its neighbors and its labels alike.
+
+        Args:
+            image: `(N, H, W)` raw values of N neighboring slices.
+            labels: `(H, W)`.
+            seed: Decides the draw, >= 0.
+
+        Returns:
+            Image and labels, of the same shapes and dtypes, contiguous. Where nothing was changed they may be
+            the arguments themselves.
+        """
+        assert image.dtype == np.int16, f"image must be int16, got {image.dtype}"
+        assert labels.dtype == np.uint8, f"labels must be uint8, got {labels.dtype}"
+        assert image.ndim == 3, f"image must be (N, H, W), got {image.shape}"
+        assert labels.shape == image.shape[1:], f"labels {labels.shape} must match image {image.shape}"
+        if self._does_nothing:
+            return np.ascontiguousarray(image), np.ascontiguousarray(labels)
+        # One stream for all steps: Compose.set_random_seed gives each step the same one, so that a flip and a
+        # rotation would always come together, and takes three times as long.
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        # OpenCV maps all slices in one call where they come last; its merge is far faster than a transpose.
+        slices_last = cv2.merge(list(image)).reshape(*labels.shape, len(image))
+        changed = self._pipeline(image=slices_last, mask=labels)
+        slices_first = np.ascontiguousarray(np.moveaxis(changed["image"], -1, 0))
+        return slices_first, np.ascontiguousarray(changed["mask"])
+
+
+class _ShiftAndScale(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations is untyped here
+    """Offset and contrast in Hounsfield units; albumentations' own expect values of [0, 255] or [0, 1]."""
+
+    def __init__(
+        self,
+        *,
+        hu_shift: tuple[float, float],
+        hu_scale: tuple[float, float],
+        hu_scale_center: float,
+        air_hu: int,
+        p: float,
+    ) -> None:
+        super().__init__(p=p)
+        self.hu_shift = hu_shift
+        self.hu_scale = hu_scale
+        self.hu_scale_center = hu_scale_center
+        self.air_hu = air_hu
+
+    def get_params(self) -> dict[str, Any]:
+        scale = self.py_random.uniform(*self.hu_scale)
+        shift = self.py_random.uniform(*self.hu_shift)
+        return {"factor": scale, "offset": self.hu_scale_center * (1 - scale) + shift}
+
+    def apply(self, img: NDArray[np.int16], factor: float, offset: float, **_: Any) -> NDArray[np.int16]:
+        return _as_int16(img * np.float32(factor) + np.float32(offset), measured=img, air_hu=self.air_hu)
+
+
+class _Noise(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Gaussian noise of a drawn standard deviation in HU, independent in each voxel."""
+
+    def __init__(self, *, noise_hu: tuple[float, float], air_hu: int, p: float) -> None:
+        super().__init__(p=p)
+        self.noise_hu = noise_hu
+        self.air_hu = air_hu
+
+    def get_params(self) -> dict[str, Any]:
+        return {"std_hu": self.py_random.uniform(*self.noise_hu)}
+
+    def apply(self, img: NDArray[np.int16], std_hu: float, **_: Any) -> NDArray[np.int16]:
+        noise = self.random_generator.standard_normal(img.shape, dtype=np.float32)
+        return _as_int16(img + np.float32(std_hu) * noise, measured=img, air_hu=self.air_hu)
+
+
+def _as_int16(hu: NDArray[np.float32], *, measured: NDArray[np.int16], air_hu: int) -> NDArray[np.int16]:
+    """Round, keep within air and what int16 holds, and leave padding in `measured` as it is."""
+    rounded = np.clip(np.rint(hu), air_hu, _INT16.max).astype(np.int16)
+    np.copyto(rounded, measured, where=measured == air_hu)
+    return rounded
+
+
+def _probability(key: str, value: float) -> float:
+    _check_number(key, value, 0, 1)
+    return float(value)
+
+
+def _checked_range(
+    key: str, bounds: Sequence[float], lowest: float, highest: float, *, above: bool = False
+) -> tuple[float, float]:
+    """Return `bounds` as two numbers in order, within [lowest, highest]; `above`: not at `lowest`."""
+    if not isinstance(bounds, Sequence) or len(bounds) != 2:
+        raise ConfigError(f"augment.{key}: must be a range [lowest, highest], got {bounds!r}")
+    for bound in bounds:
+        _check_number(key, bound, lowest, highest)
+    if bounds[0] > bounds[1]:
+        raise ConfigError(f"augment.{key}: the lowest value must come first, got {list(bounds)}")
+    if above and bounds[0] <= lowest:
+        raise ConfigError(f"augment.{key}: must be > {lowest}, got {list(bounds)}")
+    return float(bounds[0]), float(bounds[1])
+
+
+def _check_number(key: str, value: object, lowest: float, highest: float) -> None:
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    if not (is_number and lowest <= value <= highest):  # type: ignore[operator]
+        raise ConfigError(f"augment.{key}: must be a number in [{lowest}, {highest}], got {value!r}")
