@@ -12,8 +12,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from lts.base import AIR_HU, HU_BINS, LtsError, VolumeError
+from lts.base import LtsError, VolumeError
 from lts.cohort import Case
+from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, fit_plane
 from lts.slices.recipe import Modality, Recipe
 from lts.slices.store import (
@@ -205,22 +206,6 @@ def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
         hu_counts=count_hu(voxels).tolist(),
         notes=notes,
     )
-
-
-def count_hu(voxels: np.ndarray) -> np.ndarray:
-    """Count voxels at each Hounsfield value.
-
-    Args:
-        voxels: int16, any shape; values outside the bins count in the nearest one.
-
-    Returns:
-        `(HU_BINS,)` int64.
-    """
-    counts = np.zeros(HU_BINS, np.int64)
-    for part in voxels:
-        bins = np.clip(part, AIR_HU, AIR_HU + HU_BINS - 1) - AIR_HU
-        counts += np.bincount(bins.ravel(), minlength=HU_BINS)
-    return counts
 
 
 def _as_int16(voxels: np.ndarray) -> np.ndarray:

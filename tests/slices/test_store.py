@@ -10,7 +10,7 @@ import pytest
 
 from lts.base import HU_BINS, VolumeError
 from lts.cohort import Case
-from lts.slices import Recipe, build_store, case_folder, content_hash, count_hu, hu_counts_of, store_case
+from lts.slices import Recipe, build_store, case_folder, content_hash, hu_counts_of, store_case
 from lts.volume import read_ct, read_mask
 
 RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
@@ -46,14 +46,6 @@ def test_the_entry_counts_pixels_and_hounsfield_values(make_case, tmp_path: Path
     assert counts.shape == (HU_BINS,)
     assert counts.sum() == voxels.size
     assert counts[1024 + 100] == (voxels == 100).sum() > 0
-
-
-def test_what_lies_beyond_the_bins_counts_at_their_ends() -> None:
-    counts = count_hu(np.array([[-2000, -1024, 0, 3071, 3072, 32767]], np.int16))
-    assert counts[0] == 2
-    assert counts[1024] == 1
-    assert counts[-1] == 3
-    assert counts.sum() == 6
 
 
 def test_an_unchanged_case_is_not_read_again(make_case, tmp_path: Path, monkeypatch) -> None:
