@@ -1,0 +1,119 @@
+"""The commands as a user meets them: each test runs one in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(
+    command: str, *arguments: str, cwd: Path, python: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, *python, str(ROOT / f"{command}.py"), *arguments]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_help_tells_of_the_groups(command: str, tmp_path: Path) -> None:
+    done = run(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "data: " in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    done = run("train", "optimizer.lrr=1", cwd=tmp_path, python=("-X", "importtime"))
+    assert done.returncode == 2
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "hydra" in imported
+    assert not imported & {"torch", "numpy", "pytorch_lightning"}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["data.rot=3"],
+            "train: Could not override 'data.rot': Key 'rot' is not in struct. Did you mean data.root?",
+        ),
+        (["optimizer.lrr=1"], "Did you mean optimizer.lr?"),
+        (
+            ["model=unt"],
+            "Could not find 'model/unt' Available options in 'model': attention_unet resnet50 unet",
+        ),
+        (["data.regions=[liver"], "train: "),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = run("train", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("train", ["data=lits"], "data.root"),
+        ("train", ["data=lits", "data.root=nowhere"], "nowhere"),
+        ("train", ["data.regions=[kidney]"], "data.regions: must name one or more of"),
+        ("evaluate", [], "ckpt"),
+        ("evaluate", ["ckpt=nowhere.ckpt"], "nowhere.ckpt: no such file"),
+        (
+            "evaluate",
+            ["ckpt=x.ckpt", "subset=tset"],
+            "subset: must be one of train, val, test, all, got 'tset'",
+        ),
+        (
+            "evaluate",
+            ["ckpt=x.ckpt", "data=lits", "data.image_size=64"],
+            "data.image_size: is fixed by the checkpoint",
+        ),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(
+    command: str, arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = run(command, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "epochs", "batch_size"),
+    [
+        (["model=unet"], 50, 16),
+        (["model=attention_unet"], 50, 16),
+        (["model=resnet50"], 10, 4),
+        (["model=resnet50", "trainer.max_epochs=3", "data.batch_size=2"], 3, 2),
+    ],
+)
+def test_a_model_brings_its_recipe_and_the_command_line_wins(
+    arguments: list[str], epochs: int, batch_size: int, tmp_path: Path
+) -> None:
+    done = run("train", *arguments, "data=lits", "data.root=X", "--cfg", "job", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"  max_epochs: {epochs}\n" in done.stdout
+    assert f"  batch_size: {batch_size}\n" in done.stdout
+
+
+def test_a_bug_ends_with_a_traceback_and_code_1(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "from lts.app.command import run_command\n"
+        "def fail(config):\n    raise RuntimeError('ours')\n"
+        "run_command('train', fail)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: ours" in done.stderr
+    assert "Traceback" in done.stderr

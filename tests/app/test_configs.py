@@ -1,0 +1,111 @@
+"""Every choice of every group composes, and what it names can be built."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from lts.app.model import build_network, make
+from lts.data import Augmentation
+from lts.inference import check_buildable
+from lts.intensity import Intensity
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def compose(*overrides: str, name: str = "train") -> DictConfig:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(name, overrides=list(overrides))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [f"{group}={name}" for group in ("loss", "intensity", "augment", "logger") for name in choices(group)],
+)
+def test_a_part_is_built_from_plain_types(choice: str) -> None:
+    group = choice.split("=", maxsplit=1)[0]
+    built = make(compose(choice)[group])
+    kinds = {
+        "loss": torch.nn.Module,
+        "intensity": Intensity,
+        "augment": Augmentation,
+        "logger": pl.loggers.Logger,
+    }
+    assert isinstance(built, kinds[group])
+
+
+@pytest.mark.parametrize("model", choices("model"))
+def test_a_network_maps_channels_to_regions_and_can_be_named_by_a_checkpoint(model: str) -> None:
+    shrink = ["model.weights=null"] if model == "resnet50" else ["model.width=4"]
+    config = compose(f"model={model}", *shrink)
+    network, spec = build_network(config, in_channels=3, out_channels=2)
+    check_buildable(spec)
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 2, 64, 64)
+    assert isinstance(network.encoder, torch.nn.Module)
+
+
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+@pytest.mark.parametrize("scheduler", choices("scheduler"))
+def test_optimizers_and_schedulers_go_together(optimizer: str, scheduler: str) -> None:
+    config = compose(f"optimizer={optimizer}", f"scheduler={scheduler}")
+    built = make(config.optimizer)([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    assert built.param_groups[0]["lr"] == 1e-4
+    if scheduler == "none":
+        assert not config.scheduler
+    else:
+        make(config.scheduler)(built)
+
+
+@pytest.mark.parametrize("trainer", [name for name in choices("trainer") if name != "gpu"])
+def test_a_trainer_is_built(trainer: str, tmp_path: Path) -> None:
+    config = compose(f"trainer={trainer}")
+    built = make(config.trainer, default_root_dir=str(tmp_path), logger=False)
+    assert built.max_epochs == 50
+    assert built.gradient_clip_val == 1.0
+
+
+@pytest.mark.parametrize("callbacks", choices("callbacks"))
+def test_callbacks_are_built(callbacks: str) -> None:
+    config = compose(f"callbacks={callbacks}", "callbacks.best.monitor=val/tumor/dice_per_case")
+    assert all(isinstance(make(callback), pl.Callback) for callback in config.callbacks.values())
+
+
+@pytest.mark.parametrize("data", [name for name in choices("data") if name not in ("base", "checkpoint")])
+def test_data_sets_say_all_that_a_run_needs(data: str) -> None:
+    config = compose(f"data={data}", "data.root=X")
+    base = OmegaConf.load(CONF / "data" / "base.yaml")
+    assert set(base) <= set(config.data)
+    assert config.data.batch_size == 16
+    assert (config.intensity["_target_"] == "lts.intensity.MRPercentiles") == (data == "mri")
+    assert config.augment.air_hu == (0 if data == "mri" else -1024)
+
+
+def test_a_frozen_encoder_comes_with_resnet50_alone() -> None:
+    assert "freeze_encoder" in compose("model=resnet50").callbacks
+    assert "freeze_encoder" not in compose("model=unet").callbacks
+
+
+def test_a_network_of_elsewhere_is_refused() -> None:
+    from lts.base import ConfigError
+
+    config = compose("model._target_=torch.nn.Conv2d")
+    with pytest.raises(ConfigError, match="model._target_: must be one of .*, got 'torch.nn.Conv2d'"):
+        build_network(config, in_channels=3, out_channels=2)
+
+
+def test_no_key_has_two_defaults() -> None:
+    # What a YAML file states no constructor repeats: leaving out any key of a leaf must fail.
+    for choice in ("loss=bce_dice", "loss=focal_dice", "loss=tversky", "intensity=mri", "augment=default"):
+        group = choice.split("=")[0]
+        leaf = OmegaConf.to_container(compose(choice)[group])
+        for key in [key for key in leaf if key != "_target_"]:
+            less = {name: value for name, value in leaf.items() if name != key}
+            with pytest.raises(hydra.errors.InstantiationException, match=key):
+                make(OmegaConf.create(less))

@@ -1,0 +1,62 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from lts.app.leaderboard import Leaderboard, rank_jobs
+
+
+def job(
+    folder: Path, number: int, overrides: list[str], *, score: float | None, dice: float | None = None
+) -> None:
+    (folder / str(number)).mkdir(parents=True)
+    run = {"overrides": overrides, "state": "running" if score is None else "done"}
+    if score is not None:
+        run |= {"monitor": "val/tumor/dice_per_case", "best_score": score, "duration_s": 1.5}
+    (folder / str(number) / "run.json").write_text(json.dumps(run))
+    if dice is not None:
+        metrics = {"regions": {"tumor": {"dice_per_case": dice, "dice_global": dice / 2}}}
+        (folder / str(number) / "metrics.json").write_text(json.dumps(metrics))
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    common = "model=unet"
+    job(tmp_path, 0, [common, "optimizer.lr=1e-3"], score=0.4, dice=0.5)
+    job(tmp_path, 1, [common, "optimizer.lr=1e-4"], score=0.6, dice=0.3)
+    job(tmp_path, 2, [common, "optimizer.lr=1e-5"], score=None)
+    job(tmp_path, 10, [common, "optimizer.lr=1e-6"], score=0.0, dice=0.1)
+    return tmp_path
+
+
+def test_jobs_are_ranked_by_their_best_score_and_unfinished_ones_come_last(sweep: Path) -> None:
+    rows = rank_jobs(sweep)
+    assert [row["job"] for row in rows] == ["1", "0", "10", "2"]
+    assert rows[0] == {
+        "job": "1",
+        "optimizer.lr": "1e-4",
+        "state": "done",
+        "monitor": "val/tumor/dice_per_case",
+        "score": 0.6,
+        "tumor_dice_per_case": 0.3,
+        "tumor_dice_global": 0.15,
+        "duration_s": 1.5,
+    }
+    assert rows[-1]["state"] == "running"
+    assert rows[-1]["score"] is None
+
+
+def test_a_sweep_ends_with_a_table_and_a_picture(sweep: Path, capsys) -> None:
+    Leaderboard().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(sweep)}}}))
+    with (sweep / "leaderboard.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["optimizer.lr"] for row in rows] == ["1e-4", "1e-3", "1e-6", "1e-5"]
+    assert (sweep / "leaderboard.png").stat().st_size > 1000
+    assert "leaderboard of 4 runs" in capsys.readouterr().out
+
+
+def test_a_folder_without_jobs_gets_no_leaderboard(tmp_path: Path) -> None:
+    Leaderboard().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert not list(tmp_path.iterdir())
