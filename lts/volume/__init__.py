@@ -1,0 +1,16 @@
+"""Scans and masks in and out of files, and the one place where axes are converted."""
+
+from lts.volume._geometry import Geometry
+from lts.volume._read import Volume, read_ct, read_geometry, read_mask, read_mr
+from lts.volume._write import write_mask, write_volume
+
+__all__ = [
+    "Geometry",
+    "Volume",
+    "read_ct",
+    "read_geometry",
+    "read_mask",
+    "read_mr",
+    "write_mask",
+    "write_volume",
+]

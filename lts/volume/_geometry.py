@@ -1,0 +1,225 @@
+"""The grid of a file: how its array on disk, a volume in memory and the patient correspond."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.affines import voxel_sizes
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
+from nibabel.spatialimages import HeaderDataError
+
+from lts.base import CANONICAL_AXES, VolumeError
+
+FloatArray = npt.NDArray[np.float64]
+
+_MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""NIfTI's codes for meter, mm and micron; a file that states no unit means mm."""
+
+_XFORM_CODES = range(6)
+
+_LONGEST_AXIS = 2**15 - 1
+
+_GRID_FIELDS = (
+    *("pixdim", "xyzt_units", "qform_code", "sform_code"),
+    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z"),
+)
+
+_FARTHEST_MM = 1e9
+
+_FLATTEST = 1e-4
+"""The smallest volume of a voxel, as a share of the box with its edges, that still spans space."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a file says of its grid. Two are equal where the same mask would be written back.
+
+    `(X, Y, Z)` are the axes on disk, in whatever order and direction the affine says; `(Z, H, W)` are those
+    in memory, which point to the patient's head, back and left. Where an affine is oblique, each axis takes
+    the direction it is nearest to. Nothing is interpolated.
+
+    Attributes:
+        shape: Of the array on disk, `(X, Y, Z)`.
+        header: A NIfTI header block of the file's version (348 or 540 bytes) with the grid's fields alone.
+    """
+
+    shape: tuple[int, int, int]
+    header: bytes = field(repr=False)
+
+    @classmethod
+    def from_affine(cls, affine: npt.ArrayLike, *, shape: tuple[int, int, int]) -> Self:
+        """The grid of a new file.
+
+        Args:
+            affine: `(4, 4)`, index on disk to world RAS mm; kept in float32, as NIfTI-1 does.
+            shape: Of the array on disk.
+
+        Raises:
+            VolumeError: The affine is not finite or does not span space, or the shape is beyond NIfTI-1.
+        """
+        matrix = np.asarray(affine, dtype=np.float64)
+        if matrix.shape != (4, 4):
+            raise VolumeError(f"affine must be 4x4, got shape {matrix.shape}")
+        check_affine(matrix)
+        if not 1 <= min(shape) <= max(shape) <= _LONGEST_AXIS:
+            raise VolumeError(f"shape must be 1 to {_LONGEST_AXIS} along each axis, got {shape}")
+        header = Nifti1Header()
+        header.set_data_shape(shape)
+        header.set_qform(matrix, code=1)
+        header.set_sform(matrix, code=1)
+        header.set_xyzt_units("mm")
+        return cls.from_header(header, shape=shape)
+
+    @classmethod
+    def from_header(cls, header: Nifti1Header, *, shape: tuple[int, int, int]) -> Self:
+        """The grid that a NIfTI-1 or NIfTI-2 header of either byte order states.
+
+        Raises:
+            VolumeError: The header's codes, spacing or affine make no grid.
+        """
+        for name in ("qform_code", "sform_code"):
+            if int(header[name]) not in _XFORM_CODES:
+                raise VolumeError(f"{name} must be 0 to 5, got {int(header[name])}")
+        block = type(header)()
+        block.set_data_shape(shape)
+        for name in _GRID_FIELDS:
+            block[name] = header[name]
+        if block["pixdim"][0] not in (-1, 1):
+            block["pixdim"][0] = 1  # the standard's reading of an unset sign
+        spacing = block["pixdim"][1:4].tolist()
+        if int(block["sform_code"]) == 0 and not all(0 < edge < _FARTHEST_MM for edge in spacing):
+            raise VolumeError(f"spacing must be > 0 mm and finite, got {spacing}")
+        geometry = cls(shape=shape, header=block.binaryblock)
+        try:
+            check_affine(geometry.affine)
+        except (HeaderDataError, ValueError) as error:
+            raise VolumeError(str(error)) from error
+        return geometry
+
+    @cached_property
+    def affine(self) -> FloatArray:
+        """`(4, 4)`, index `(x, y, z, 1)` on disk to world RAS mm, of the sform, else the qform or spacing."""
+        header = self.nifti_header()
+        affine: FloatArray = np.array(header.get_best_affine(), dtype=np.float64)
+        affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+        affine.flags.writeable = False
+        return affine
+
+    def nifti_header(self) -> Nifti1Header:
+        """A new header, of the file's NIfTI version, that states this grid and nothing else."""
+        cls = Nifti1Header if len(self.header) == Nifti1Header.sizeof_hdr else Nifti2Header
+        return cls(self.header, check=False)
+
+    @property
+    def unproven(self) -> str:
+        """Why spacing and orientation rest on nothing (LiTS volumes 28 to 47), or "" where they do not."""
+        header = self.nifti_header()
+        if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
+            return "the header states no orientation"
+        return "the affine is the identity" if np.allclose(self.affine, np.eye(4), atol=1e-6) else ""
+
+    @property
+    def axes(self) -> str:
+        """Where the axes on disk point, as nibabel's codes, such as "LPS"."""
+        return "".join(aff2axcodes(self.affine))
+
+    @cached_property
+    def _to_canonical(self) -> FloatArray:
+        target: Any = axcodes2ornt(CANONICAL_AXES)
+        transform: FloatArray = ornt_transform(io_orientation(self.affine), target)
+        return transform
+
+    @property
+    def canonical_shape(self) -> tuple[int, int, int]:
+        """Of the volume in memory, `(Z, H, W)`."""
+        order = np.argsort(self._to_canonical[:, 0])
+        z, h, w = (self.shape[axis] for axis in order)
+        return z, h, w
+
+    @property
+    def canonical_affine(self) -> FloatArray:
+        """`(4, 4)`, index `(z, h, w, 1)` in memory to world RAS mm."""
+        affine: FloatArray = self.affine @ inv_ornt_aff(self._to_canonical, self.shape)
+        return affine
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Between the centers of neighboring voxels along `(Z, H, W)`."""
+        z, h, w = voxel_sizes(self.canonical_affine).tolist()
+        return z, h, w
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Of one voxel; right for sheared grids too, where the product of the spacing is not."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    def to_canonical(self, array_on_disk: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A view of an `(X, Y, Z)` array as `(Z, H, W)`.
+
+        Raises:
+            VolumeError: The array is not of this grid's shape.
+        """
+        _check_shape(array_on_disk, shape=self.shape)
+        view: npt.NDArray[Any] = apply_orientation(array_on_disk, self._to_canonical)
+        return view
+
+    def to_disk(self, array_zhw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A view of a `(Z, H, W)` array as `(X, Y, Z)`: the exact inverse of `to_canonical`.
+
+        Raises:
+            VolumeError: The array is not of this grid's canonical shape.
+        """
+        _check_shape(array_zhw, shape=self.canonical_shape)
+        back = ornt_transform(axcodes2ornt(CANONICAL_AXES), io_orientation(self.affine))
+        view: npt.NDArray[Any] = apply_orientation(array_zhw, back)
+        return view
+
+    def describe(self) -> str:
+        """The grid in a few words, for messages."""
+        spacing = "x".join(f"{edge:.4g}" for edge in voxel_sizes(self.affine))
+        origin = ", ".join(f"{x:.1f}" for x in self.affine[:3, 3])
+        return f"{'x'.join(map(str, self.shape))} voxels of {spacing} mm, axes {self.axes}, origin ({origin})"
+
+
+def check_affine(affine: FloatArray) -> None:
+    """Check that an affine is finite and that its axes span space.
+
+    Raises:
+        VolumeError: It is not, or they do not.
+    """
+    if not (np.abs(affine) < _FARTHEST_MM).all():
+        raise VolumeError(f"affine must be finite, in mm, got {affine.tolist()}")
+    edges = voxel_sizes(affine)
+    flatness = np.linalg.det(affine[:3, :3] / np.where(edges > 0, edges, 1))
+    if abs(flatness) < _FLATTEST:
+        raise VolumeError(f"affine must span three directions, got {affine[:3, :3].tolist()}")
+
+
+def farthest_corner(grid: Geometry, *, reference: Geometry) -> float:
+    """How far the corners of a volume lie from those of another of the same canonical shape.
+
+    Returns:
+        The largest distance along any axis, in voxels of `reference`.
+    """
+    assert grid.canonical_shape == reference.canonical_shape
+    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in grid.canonical_shape))]).T
+    seen = np.linalg.solve(reference.canonical_affine, grid.canonical_affine @ corners)
+    return float(np.abs(seen - corners).max())
+
+
+def _check_shape(array: npt.NDArray[Any], *, shape: tuple[int, int, int]) -> None:
+    if array.shape != shape:
+        raise VolumeError(f"array must have the grid's shape {shape}, got {array.shape}")

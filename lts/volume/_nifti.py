@@ -1,0 +1,206 @@
+"""NIfTI files as bytes: a header that is checked before it is believed, and the numbers behind it."""
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+
+from lts.base import VolumeError
+from lts.volume._geometry import FloatArray, Geometry
+
+_MAX_INFLATION = 1032
+"""Deflate cannot make more of a byte than this."""
+
+_CHUNK = 1 << 20
+
+_CIFTI_INTENTS = range(3000, 3100)
+
+_SINGLE_FILE_MAGIC = {Nifti1Header: b"n+1", Nifti2Header: b"n+2"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a file promises of its voxels."""
+
+    geometry: Geometry
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    inter: float
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the stored numbers are not the values themselves."""
+        return (self.slope, self.inter) != (1, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """The numbers of a file as they lie on disk: `(X, Y, Z)`, Fortran order, any real type and byte order."""
+
+    path: Path
+    header: Header
+    voxels: npt.NDArray[Any]
+
+    def slices(self) -> Iterator[tuple[int, FloatArray]]:
+        """The values, slice by slice of the last axis on disk, so that float64 never holds a whole volume.
+
+        Raises:
+            VolumeError: A value is NaN or infinite.
+        """
+        for index in range(self.voxels.shape[2]):
+            with np.errstate(all="ignore"):
+                values = self.voxels[..., index].astype(np.float64)
+                if self.header.scaled:
+                    values *= self.header.slope
+                    values += self.header.inter
+            if not np.isfinite(values).all():
+                raise VolumeError(f"{self.path}: voxels must be finite, got NaN or infinity in slice {index}")
+            yield index, values
+
+
+def read_header(path: Path) -> Header:
+    """Read what a file promises, without its voxels.
+
+    Raises:
+        VolumeError: The file is missing, is not NIfTI, is not one volume of real numbers, or promises more
+            than it can hold.
+    """
+    with _open(path) as stream:
+        return _parse_header(path, stream)
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a file.
+
+    Raises:
+        VolumeError: As `read_header`; or the voxels are cut short or broken.
+    """
+    with _open(path) as stream:
+        header = _parse_header(path, stream)
+        count = math.prod(header.geometry.shape)
+        try:
+            buffer = np.empty(count * header.dtype.itemsize, dtype=np.uint8)
+        except MemoryError as error:
+            raise VolumeError(f"{path}: {header.geometry.shape} voxels do not fit into memory") from error
+        stream.seek(header.offset)
+        view, filled = buffer.data, 0
+        while filled < len(view):
+            got = stream.readinto(view[filled : filled + _CHUNK])
+            if not got:
+                raise VolumeError(f"{path}: truncated: {filled} of {len(view)} bytes of voxels")
+            filled += got
+        if isinstance(stream, gzip.GzipFile):
+            while stream.read(_CHUNK):  # the checksum comes last
+                pass
+    voxels = buffer.view(header.dtype).reshape(header.geometry.shape, order="F")
+    return Stored(path=path, header=header, voxels=voxels)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BufferedIOBase]:
+    """The bytes of a file, inflated where its first two say gzip; what goes wrong is a VolumeError."""
+    try:
+        if not path.is_file():
+            raise VolumeError(f"{path}: no such file")
+        with path.open("rb") as raw:
+            gzipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if gzipped:
+                with gzip.GzipFile(fileobj=raw) as inflated:
+                    yield inflated
+            else:
+                yield raw
+    except EOFError as error:
+        raise VolumeError(f"{path}: truncated: the gzip stream has no end") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise VolumeError(f"{path}: bad gzip data: {error}") from error
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _parse_header(path: Path, stream: BufferedIOBase) -> Header:
+    raw = _read_block(path, stream)
+    minimum = int(raw.single_vox_offset)
+    offset = float(raw["vox_offset"])
+    if not minimum <= offset < 2**62:
+        raise VolumeError(f"{path}: vox_offset must be at least {minimum}, got {offset:g}")
+    shape = _spatial_shape(path, raw)
+    dtype = _real_dtype(path, raw)
+    slope, inter = _scaling(path, raw)
+    promised = int(offset) + math.prod(shape) * dtype.itemsize
+    inflation = _MAX_INFLATION if isinstance(stream, gzip.GzipFile) else 1
+    held = path.stat().st_size * inflation
+    if promised > held:
+        raise VolumeError(
+            f"{path}: truncated: the header promises {promised} bytes, the file holds at most {held}"
+        )
+    try:
+        geometry = Geometry.from_header(raw, shape=shape)
+    except VolumeError as error:
+        raise VolumeError(f"{path}: {error}") from error
+    return Header(geometry=geometry, dtype=dtype, offset=int(offset), slope=slope, inter=inter)
+
+
+def _read_block(path: Path, stream: BufferedIOBase) -> Nifti1Header:
+    """The header block as the class of its NIfTI version, unchecked but for the two numbers that name it."""
+    start = stream.read(4)
+    for cls, magic in _SINGLE_FILE_MAGIC.items():
+        for endianness, order in (("<", "little"), (">", "big")):
+            if start != cls.sizeof_hdr.to_bytes(4, order):
+                continue
+            block = start + stream.read(cls.sizeof_hdr - 4)
+            if len(block) < cls.sizeof_hdr:
+                raise VolumeError(f"{path}: truncated: {len(block)} bytes of header")
+            header = cls(block, endianness=endianness, check=False)
+            found = bytes(header["magic"])[:3]
+            if found == magic:
+                return header
+            raise VolumeError(f"{path}: must be a single NIfTI file (magic {magic!r}), got {found!r}")
+    raise VolumeError(f"{path}: not a NIfTI file" if start else f"{path}: the file is empty")
+
+
+def _spatial_shape(path: Path, header: Nifti1Header) -> tuple[int, int, int]:
+    if int(header["intent_code"]) in _CIFTI_INTENTS:
+        raise VolumeError(f"{path}: CIFTI is not a scan, got intent code {int(header['intent_code'])}")
+    ndim, *sizes = header["dim"].tolist()
+    if not 3 <= ndim <= 7:
+        raise VolumeError(f"{path}: must have 3 dimensions, got {ndim}")
+    sizes = sizes[:ndim]
+    if min(sizes) < 1:
+        raise VolumeError(f"{path}: every dimension must be at least 1, got {sizes}")
+    x, y, z, *more = sizes
+    if math.prod(more) != 1:
+        raise VolumeError(f"{path}: must hold one volume, got {math.prod(more)} (dimensions {sizes})")
+    return x, y, z
+
+
+def _real_dtype(path: Path, header: Nifti1Header) -> np.dtype[Any]:
+    code = int(header["datatype"])
+    try:
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except KeyError as error:
+        raise VolumeError(f"{path}: unknown datatype {code}") from error
+    if dtype.kind not in "iuf":
+        raise VolumeError(f"{path}: voxels must be real numbers, got datatype {code} ({dtype})")
+    return dtype
+
+
+def _scaling(path: Path, header: Nifti1Header) -> tuple[float, float]:
+    """The slope and intercept; a slope of 0 (or none) means that the stored numbers are the values."""
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not math.isfinite(slope):
+        return 1.0, 0.0
+    if not math.isfinite(inter):
+        raise VolumeError(f"{path}: scl_inter must be finite, got {inter}")
+    return slope, inter

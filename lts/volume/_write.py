@@ -1,0 +1,104 @@
+"""Masks and scans from memory into NIfTI files."""
+
+import gzip
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from lts.base import LABELS, VolumeError
+from lts.volume._geometry import Geometry
+
+_GZIP_LEVEL = 4
+
+
+def write_mask(
+    path: str | os.PathLike[str], labels_zhw: npt.NDArray[np.integer[Any]], *, geometry: Geometry
+) -> None:
+    """Write labels on exactly the grid of a file: same axes, affines, codes and units.
+
+    The file appears whole or not at all: it is written aside in its folder and renamed.
+
+    Args:
+        path: Ends in .nii or .nii.gz; an existing file is replaced.
+        labels_zhw: `(Z, H, W)` integers 0, 1, 2.
+        geometry: The grid to write on.
+
+    Raises:
+        VolumeError: The shape is not the grid's, a label is not known, or the file cannot be written.
+    """
+    path = Path(path)
+    if labels_zhw.shape != geometry.canonical_shape:
+        raise VolumeError(f"{path}: labels must be {geometry.canonical_shape}, got {labels_zhw.shape}")
+    if labels_zhw.dtype.kind not in "iu":
+        raise VolumeError(f"{path}: labels must be integers, got {labels_zhw.dtype}")
+    if labels_zhw.min() < min(LABELS) or labels_zhw.max() > max(LABELS):
+        raise VolumeError(
+            f"{path}: labels must be among {list(LABELS)}, got {labels_zhw.min()} to {labels_zhw.max()}"
+        )
+    _write(path, geometry.to_disk(labels_zhw.astype(np.uint8, copy=False)), geometry=geometry)
+
+
+def write_volume(
+    path: str | os.PathLike[str], voxels_on_disk: npt.NDArray[np.int16], *, affine: npt.ArrayLike
+) -> None:
+    """Write a scan as NIfTI-1 in mm, with sform and qform. It appears whole or not at all.
+
+    Args:
+        path: Ends in .nii or .nii.gz; an existing file is replaced.
+        voxels_on_disk: `(X, Y, Z)` int16, in the order that the affine says.
+        affine: `(4, 4)`, index on disk to world RAS mm.
+
+    Raises:
+        VolumeError: Not a volume of int16, a degenerate affine, or the file cannot be written.
+    """
+    path = Path(path)
+    if voxels_on_disk.ndim != 3 or not voxels_on_disk.size or voxels_on_disk.dtype != np.int16:
+        raise VolumeError(
+            f"{path}: must be (X, Y, Z) int16, got {voxels_on_disk.shape} {voxels_on_disk.dtype}"
+        )
+    try:
+        geometry = Geometry.from_affine(affine, shape=voxels_on_disk.shape)
+    except VolumeError as error:
+        raise VolumeError(f"{path}: {error}") from error
+    _write(path, voxels_on_disk, geometry=geometry)
+
+
+def _write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry) -> None:
+    header = geometry.nifti_header()
+    header.set_data_dtype(voxels_on_disk.dtype)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["vox_offset"] = header.single_vox_offset
+    no_extensions = bytes(header.single_vox_offset - header.sizeof_hdr)
+    with _aside(path) as stream:
+        stream.write(header.binaryblock + no_extensions)
+        for index in range(voxels_on_disk.shape[2]):
+            stream.write(voxels_on_disk[..., index].tobytes("F"))
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[BufferedIOBase]:
+    """A file beside `path` that takes its place once it is whole, and leaves no trace otherwise."""
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise VolumeError(f"{path}: must end in .nii or .nii.gz")
+    partial = path.with_name(f".{uuid4().hex}.partial")
+    try:
+        try:
+            with partial.open("xb") as raw:
+                if path.suffix == ".gz":
+                    # no name and no time: the same mask gives the same bytes
+                    with gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as stream:
+                        yield stream
+                else:
+                    yield raw
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be written: {error.strerror or error}") from error
