@@ -1,0 +1,18 @@
+"""Cases on disk: layouts, splits by patient, phantom scans."""
+
+from lts.cohort.case import Case, Cohort
+from lts.cohort.layouts import LAYOUTS, find_cases
+from lts.cohort.phantom import make_phantom_cohort
+from lts.cohort.splits import Split, read_split, split_by_patient, split_into_folds
+
+__all__ = [
+    "LAYOUTS",
+    "Case",
+    "Cohort",
+    "Split",
+    "find_cases",
+    "make_phantom_cohort",
+    "read_split",
+    "split_by_patient",
+    "split_into_folds",
+]

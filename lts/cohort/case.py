@@ -1,0 +1,105 @@
+"""A case, and the cohort of cases that one folder holds."""
+
+import itertools
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lts.base import CohortError
+
+_UNSAFE_CHARACTERS = set('/\\:*?"<>|')
+
+
+def natural_key(text: str) -> tuple[list[str | int], str]:
+    """Sort key that puts `case-2` before `case-10`; equal only for equal texts."""
+    # re.split with a group alternates text and digits, so two keys never compare a text with a number.
+    parts = re.split(r"(\d+)", text)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], text
+
+
+def case_id_problem(case_id: str) -> str | None:
+    """What keeps `case_id` from being part of a file name, or None where it is safe."""
+    unsafe = (
+        not case_id
+        or not case_id.isprintable()
+        or not _UNSAFE_CHARACTERS.isdisjoint(case_id)
+        or case_id != case_id.strip()
+        or case_id.startswith(".")
+        or ".." in case_id
+    )
+    if not unsafe:
+        return None
+    return (
+        "case id must be usable as a file name (not empty, no separators, none of :*?\"<>|, no '..', "
+        f"no leading '.', no spaces around it), got {case_id!r}"
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan, whose it is, and its mask.
+
+    Attributes:
+        id: Name of the case, unique in its cohort, safe as a file name.
+        patient: Whom the scan shows. Cases of one patient always stay in one part of a split.
+        image: The scan.
+        mask: Its labels, or None for a scan that has none.
+
+    Raises:
+        CohortError: The id is not safe as a file name, or the patient is empty.
+    """
+
+    id: str
+    patient: str
+    image: Path
+    mask: Path | None
+
+    def __post_init__(self) -> None:
+        if problem := case_id_problem(self.id):
+            raise CohortError(f"{self.image}: {problem}")
+        if not self.patient.strip():
+            raise CohortError(f"case {self.id}: patient must not be empty")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The cases of one folder, sorted naturally: case 2 before case 10.
+
+    Attributes:
+        layout: How the folder is laid out, one of the names `find_cases` takes (or what made the cases).
+        root: The folder, or the CSV file.
+        cases: The cases; may be given in any order.
+        notes: What the user should be told, although it is no error; one line each.
+
+    Raises:
+        CohortError: Two cases have the same id.
+    """
+
+    layout: str
+    root: Path
+    cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        in_order = tuple(sorted(self.cases, key=lambda case: natural_key(case.id)))
+        for one, other in itertools.pairwise(in_order):
+            if one.id == other.id:
+                raise CohortError(
+                    f"{self.root}: case {one.id} is there twice, as {one.image} and {other.image}"
+                )
+        object.__setattr__(self, "cases", in_order)
+
+    @cached_property
+    def _case_of_id(self) -> dict[str, Case]:
+        return {case.id: case for case in self.cases}
+
+    def case(self, case_id: str) -> Case:
+        """The case of that id.
+
+        Raises:
+            CohortError: The cohort has no such case.
+        """
+        if case_id not in self._case_of_id:
+            raise CohortError(f"{self.root}: no case {case_id!r} among its {len(self.cases)} cases")
+        return self._case_of_id[case_id]

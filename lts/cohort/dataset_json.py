@@ -1,0 +1,191 @@
+"""The two layouts with a dataset.json: Medical Segmentation Decathlon (MSD) and nnU-Net.
+
+Sources: Antonelli et al., Nature Communications 13:4128, 2022 (MSD); Isensee et al., Nature Methods
+18:203-211, 2021 (nnU-Net).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from lts.base import BACKGROUND, LIVER, TUMOR, CohortError
+from lts.cohort.case import Case, Cohort
+from lts.cohort.files import (
+    NIFTI_ENDINGS,
+    grouped,
+    is_hidden,
+    matched_cases,
+    name_some,
+    nifti_files,
+    nifti_stem,
+    read_json_object,
+    shared_file_problems,
+    told_together,
+)
+
+_TUMOR_NAMES = ("tumor", "tumour", "cancer", "lesion")
+# nnU-Net may state the liver as a region, that is with its tumors.
+_NUMBERS_OF_LABEL = {
+    "background": ([BACKGROUND],),
+    "liver": ([LIVER], [LIVER, TUMOR]),
+    **dict.fromkeys(_TUMOR_NAMES, ([TUMOR],)),
+}
+_CHANNEL_SUFFIX = re.compile(r"(.+)_(\d{4})")
+
+
+def _label_problems(meta: dict[str, Any]) -> list[str]:
+    """What the stated labels are, where they are not those of lts.
+
+    MSD states names by number, `{"1": "liver"}`, nnU-Net numbers by name, `{"liver": 1}`.
+    """
+    stated = meta.get("labels", {})
+    if isinstance(stated, dict):
+        numbers_of_name = [
+            (value, [int(key)] if key.isdecimal() else key)
+            if isinstance(value, str)
+            else (key, value if isinstance(value, list) else [value])
+            for key, value in stated.items()
+        ]
+        if all(numbers in _NUMBERS_OF_LABEL.get(name.lower(), ()) for name, numbers in numbers_of_name):
+            return []
+    rule = f"background {BACKGROUND}, liver {LIVER} and {' or '.join(_TUMOR_NAMES)} {TUMOR}"
+    return [f"labels in dataset.json must be {rule}, got {stated}"]
+
+
+def _channel_problems(meta: dict[str, Any]) -> list[str]:
+    """What the stated channels are, where they are more than one."""
+    stated = meta.get("channel_names", meta.get("modality", {}))
+    if isinstance(stated, dict) and len(stated) <= 1:
+        return []
+    return [f"dataset.json must state one channel, got {stated}"]
+
+
+def _read_meta(root: Path) -> dict[str, Any]:
+    """What dataset.json says, nothing where there is no such file."""
+    path = root / "dataset.json"
+    return read_json_object(path) if path.is_file() else {}
+
+
+def _has_channel_suffix(root: Path) -> bool:
+    return any(_CHANNEL_SUFFIX.fullmatch(stem) for stem, _ in nifti_files(root / "imagesTr"))
+
+
+def is_msd(root: Path) -> bool:
+    """Whether the folder looks like an MSD task: a list of training pairs, images without channel suffix."""
+    try:
+        return isinstance(_read_meta(root).get("training"), list) and not _has_channel_suffix(root)
+    except CohortError:
+        return False
+
+
+def is_nnunet(root: Path) -> bool:
+    """Whether the folder looks like an nnU-Net dataset: a dataset.json, images with a channel suffix."""
+    return (root / "dataset.json").is_file() and _has_channel_suffix(root)
+
+
+def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]:
+    """The cases that the list "training" names, and what is wrong with its entries."""
+    cases, broken, missing, without_mask = [], [], [], []
+    for number, entry in enumerate(entries, start=1):
+        image, mask = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (None, None)
+        stem = nifti_stem(Path(image)) if isinstance(image, str) else None
+        if not isinstance(image, str) or not stem:
+            broken.append(f"{number} ({entry})")
+        elif is_hidden(Path(image)):
+            continue
+        elif not isinstance(mask, str) or not mask:
+            without_mask.append(stem)
+        else:
+            missing += [path for path in (image, mask) if not (root / path).is_file()]
+            cases.append(Case(id=stem, patient=stem, image=root / image, mask=root / mask))
+    twice = [case_id for case_id, same in grouped((case.id, case) for case in cases).items() if same[1:]]
+    problems = [
+        f"{problem}: {name_some(names)}"
+        for problem, names in (
+            ('entries of "training" without a NIfTI "image"', broken),
+            ("images without mask", without_mask),
+            ("files that dataset.json names and that do not exist", missing),
+            ("cases named twice", twice),
+        )
+        if names
+    ]
+    return cases, problems + ([] if twice else shared_file_problems(cases))
+
+
+def find_msd_cases(root: Path) -> Cohort:
+    """The training cases that dataset.json names, such as those of MSD Task03_Liver.
+
+    A case has the name of its image without the ending, and is a patient of its own. Files of the same
+    folders that dataset.json does not name are told in the notes. No case where there is no dataset.json
+    with a list "training".
+
+    Raises:
+        CohortError: The labels are others than those of lts; there are several channels; an entry has no
+            image or mask, names a file that does not exist or an image that is not NIfTI; a case or file is
+            there twice.
+    """
+    meta = _read_meta(root)
+    entries = meta.get("training")
+    if not isinstance(entries, list):
+        return Cohort(layout="msd", root=root, cases=())
+    cases, problems = _named_cases(root, entries)
+    problems = _label_problems(meta) + _channel_problems(meta) + problems
+    if problems:
+        if _has_channel_suffix(root):
+            problems.append("this folder looks like data=nnunet")
+        raise told_together(f"{root} (data=msd)", problems)
+    named = {path for case in cases for path in (case.image, case.mask) if path}
+    present = {path for folder in {path.parent for path in named} for _, path in nifti_files(folder)}
+    unnamed = [f"{path.parent.name}/{path.name}" for path in present - named]
+    notes = (f"files that dataset.json does not name are not used: {name_some(unnamed)}",) if unnamed else ()
+    return Cohort(layout="msd", root=root, cases=tuple(cases), notes=notes)
+
+
+def _first_channel_images(root: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Case id and path of each `imagesTr/CASE_0000.nii.gz`, and what is wrong with the other images."""
+    images, unsuffixed, further = [], [], []
+    for stem, path in nifti_files(root / "imagesTr"):
+        parts = _CHANNEL_SUFFIX.fullmatch(stem)
+        if parts is None:
+            unsuffixed.append(path.name)
+        elif parts[2] != "0000":
+            further.append(path.name)
+        else:
+            images.append((parts[1], path))
+    problems = [f"images without the suffix _0000: {name_some(unsuffixed)}"] if unsuffixed else []
+    if further:
+        problems.append(f"images of a second channel, where one is allowed: {name_some(further)}")
+    return images, problems
+
+
+def find_nnunet_cases(root: Path) -> Cohort:
+    """The cases of an nnU-Net dataset: `imagesTr/CASE_0000.nii.gz` and `labelsTr/CASE.nii.gz`.
+
+    Each case is a patient of its own. No case where `imagesTr` holds no NIfTI file with a channel suffix.
+
+    Raises:
+        CohortError: There is no dataset.json; the labels are others than those of lts; there are several
+            channels, or images without the suffix of a channel; the files are not NIfTI; their number is not
+            "numTraining"; an image has no mask, a mask no image, or a case has several files.
+    """
+    if not _has_channel_suffix(root):
+        return Cohort(layout="nnunet", root=root, cases=())
+    where = f"{root} (data=nnunet)"
+    if not (root / "dataset.json").is_file():
+        raise told_together(where, ["dataset.json is missing"])
+    meta = _read_meta(root)
+    problems = _label_problems(meta) + _channel_problems(meta)
+    ending = meta.get("file_ending", NIFTI_ENDINGS[0])
+    if ending not in NIFTI_ENDINGS:
+        problems.append(f"file_ending in dataset.json must be {' or '.join(NIFTI_ENDINGS)}, got {ending!r}")
+    if "dataset" in meta:
+        problems.append('"dataset" in dataset.json (a list of paths) is not read: use data=pairs')
+    images, image_problems = _first_channel_images(root)
+    cases, unmatched = matched_cases(grouped(images), grouped(nifti_files(root / "labelsTr")))
+    stated = meta.get("numTraining", len(cases))
+    if stated != len(cases) and not unmatched:
+        unmatched = [f"numTraining in dataset.json is {stated}, but there are {len(cases)} cases"]
+    problems += image_problems + unmatched
+    if problems:
+        raise told_together(where, problems)
+    return Cohort(layout="nnunet", root=root, cases=cases)

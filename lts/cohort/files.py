@@ -1,0 +1,121 @@
+"""What the layouts share: names of files, JSON, images and masks put together, problems told in one line."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lts.base import CohortError
+from lts.cohort.case import Case, natural_key
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+
+MOST_NAMED = 10
+"""How many names one problem lists before it counts the rest."""
+
+T = TypeVar("T")
+
+
+def name_some(names: Iterable[str]) -> str:
+    """`a, b, c` in natural order, cut after `MOST_NAMED`, with how many more there are."""
+    in_order = sorted(names, key=natural_key)
+    more = len(in_order) - MOST_NAMED
+    return ", ".join(in_order[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def told_together(where: str, problems: Sequence[str]) -> CohortError:
+    """One error, one line, for all problems of one place."""
+    return CohortError(f"{where}: " + "; ".join(problems))
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is the system's own: dot files, the `._` twins of macOS and its `__MACOSX`."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def nifti_stem(path: Path) -> str | None:
+    """The name without `.nii` or `.nii.gz`, None for any other file."""
+    for ending in NIFTI_ENDINGS:
+        if path.name.endswith(ending):
+            return path.name.removesuffix(ending)
+    return None
+
+
+def files_below(folder: Path, *, depth: int) -> Iterator[Path]:
+    """Every file of `folder` and of the folders in it, `depth` levels down; nothing where it is no folder."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if is_hidden(path):
+            continue
+        if not path.is_dir():
+            yield path
+        elif depth > 0:
+            yield from files_below(path, depth=depth - 1)
+
+
+def nifti_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Stem and path of each NIfTI file of `folder`; nothing where there is no such folder."""
+    for path in files_below(folder, depth=0):
+        if stem := nifti_stem(path):
+            yield stem, path
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        CohortError: The file cannot be read, is not JSON, or holds something else than an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CohortError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CohortError(f"{path}: must be JSON in UTF-8: {error}") from error
+    if not isinstance(content, dict):
+        raise CohortError(f"{path}: must hold a JSON object, got a {type(content).__name__}")
+    return content
+
+
+def grouped(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    """All values of each key, in the order they came."""
+    groups: dict[str, list[T]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return dict(groups)
+
+
+def matched_cases(
+    images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]]
+) -> tuple[tuple[Case, ...], list[str]]:
+    """Put images and masks of the same case id together; each case is a patient of its own.
+
+    Returns:
+        The cases that have one image and one mask, and what keeps the others from being cases.
+    """
+    problems = []
+    for kind, files in (("images", images), ("masks", masks)):
+        twice = [f"{case_id} ({', '.join(map(str, paths))})" for case_id, paths in files.items() if paths[1:]]
+        if twice:
+            problems.append(f"cases with several {kind}: {name_some(twice)}")
+    for kind, files, other_kind, others in (
+        ("images", images, "mask", masks),
+        ("masks", masks, "image", images),
+    ):
+        alone = [paths[0].name for case_id, paths in files.items() if case_id not in others]
+        if alone:
+            problems.append(f"{kind} without {other_kind}: {name_some(alone)}")
+    cases = tuple(
+        Case(id=case_id, patient=case_id, image=images[case_id][0], mask=masks[case_id][0])
+        for case_id in images.keys() & masks.keys()
+    )
+    return cases, problems
+
+
+def shared_file_problems(cases: Iterable[Case]) -> list[str]:
+    """A problem for the files that serve twice, in two cases or as image and mask of one."""
+    users = grouped((str(path), case.id) for case in cases for path in (case.image, case.mask) if path)
+    shared = [f"{path} ({', '.join(ids)})" for path, ids in users.items() if ids[1:]]
+    return [f"files used twice: {name_some(shared)}"] if shared else []

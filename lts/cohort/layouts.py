@@ -1,0 +1,126 @@
+"""Find the cases of a folder, in one of the layouts that cohorts of CT scans come in."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lts.base import CohortError, ConfigError
+from lts.cohort.case import Cohort
+from lts.cohort.dataset_json import find_msd_cases, find_nnunet_cases, is_msd, is_nnunet
+from lts.cohort.files import files_below, grouped, is_hidden, matched_cases, told_together
+from lts.cohort.pairs import find_pairs_cases, is_pairs
+
+_LITS_NAME = re.compile(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?")
+# Kaggle's two datasets side by side, each with volume_pt*/volume_pt*/ in it.
+_LITS_DEPTH = 3
+
+
+def _lits_files(root: Path) -> list[tuple[str, str, Path]]:
+    """Kind (`volume` or `segmentation`), case id and path of each file named in the manner of LiTS."""
+    return [
+        (match[1], f"volume-{int(match[2])}", path)
+        for path in files_below(root, depth=_LITS_DEPTH)
+        if (match := _LITS_NAME.fullmatch(path.name))
+    ]
+
+
+def find_lits_cases(root: Path) -> Cohort:
+    """The cases of LiTS: `volume-N.nii[.gz]` and `segmentation-N.nii[.gz]`, up to three folders below `root`.
+
+    Case `volume-N` is a patient of its own. Where files lie does not matter, so that one flat folder, the
+    two training batches and the two datasets on Kaggle (`volume_pt*/`, `segmentations/` or `segmentation/`)
+    are read alike. No case where no file has such a name. Source: Bilic et al., Medical Image Analysis
+    84:102680, 2023.
+
+    Raises:
+        CohortError: A volume has no segmentation, a segmentation no volume, or a case has several files.
+    """
+    files = _lits_files(root)
+    images = grouped((case_id, path) for kind, case_id, path in files if kind == "volume")
+    masks = grouped((case_id, path) for kind, case_id, path in files if kind == "segmentation")
+    cases, problems = matched_cases(images, masks)
+    if problems:
+        if images.keys() ^ masks.keys():
+            problems.append("on Kaggle LiTS is two datasets: unpack both under this folder")
+        raise told_together(f"{root} (data=lits)", problems)
+    return Cohort(layout="lits", root=root, cases=cases)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    find: Callable[[Path], Cohort]
+    fits: Callable[[Path], bool]
+    looks_for: str
+
+
+_LAYOUTS = {
+    "lits": _Layout(
+        find=find_lits_cases,
+        fits=lambda root: bool(_lits_files(root)),
+        looks_for="volume-N.nii[.gz] and segmentation-N.nii[.gz], up to three folders deep",
+    ),
+    "msd": _Layout(
+        find=find_msd_cases,
+        fits=is_msd,
+        looks_for='dataset.json with a list "training" of images and labels',
+    ),
+    "nnunet": _Layout(
+        find=find_nnunet_cases,
+        fits=is_nnunet,
+        looks_for="imagesTr/CASE_0000.nii[.gz], labelsTr/CASE.nii[.gz] and dataset.json",
+    ),
+    "pairs": _Layout(
+        find=find_pairs_cases,
+        fits=is_pairs,
+        looks_for="a CSV file, or a folder with cases.csv or pairs.csv",
+    ),
+}
+
+LAYOUTS = tuple(_LAYOUTS)
+"""The layouts that `find_cases` knows."""
+
+
+def _fitting_layout(root: Path, *, other_than: str) -> str | None:
+    """What the folder, or one of the folders in it, looks like: a sentence, or None."""
+    inside = (
+        [path for path in sorted(root.iterdir()) if path.is_dir() and not is_hidden(path)]
+        if root.is_dir()
+        else []
+    )
+    for folder in (root, *inside):
+        for name, layout in _LAYOUTS.items():
+            if (folder, name) != (root, other_than) and layout.fits(folder):
+                return f"{'this folder' if folder == root else folder} looks like data={name}"
+    return None
+
+
+def find_cases(root: Path, *, layout: str) -> Cohort:
+    """The cases below `root`, from their names alone: no scan is opened.
+
+    Args:
+        root: The folder of the cohort; for `pairs` also the CSV file itself.
+        layout: One of `LAYOUTS`.
+
+    Returns:
+        One case or more, each with a mask.
+
+    Raises:
+        ConfigError: The layout is unknown.
+        CohortError: `root` does not exist or holds no case of that layout; or its cases have problems, all of
+            which are told together.
+    """
+    if layout not in _LAYOUTS:
+        raise ConfigError(f"data.layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    if not root.exists():
+        raise CohortError(
+            f"data.root: {root} does not exist (data={layout} looks for {_LAYOUTS[layout].looks_for})"
+        )
+    cohort = _LAYOUTS[layout].find(root)
+    if not cohort.cases:
+        hint = _fitting_layout(root, other_than=layout)
+        raise CohortError(
+            f"data.root: {root} holds no case of data={layout}, which looks for {_LAYOUTS[layout].looks_for}"
+            + (f"; {hint}" if hint else "")
+        )
+    return cohort

@@ -1,0 +1,106 @@
+"""The layout of one's own: a CSV file that names the image, mask and patient of each case."""
+
+import csv
+from pathlib import Path
+
+from lts.base import CohortError
+from lts.cohort.case import Case, Cohort, case_id_problem
+from lts.cohort.files import MOST_NAMED, name_some, shared_file_problems, told_together
+
+COLUMNS = ("case", "patient", "image", "mask")
+CSV_NAMES = ("cases.csv", "pairs.csv")
+
+
+def _csv_files(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root] if root.suffix.lower() == ".csv" else []
+    return [root / name for name in CSV_NAMES if (root / name).is_file()]
+
+
+def is_pairs(root: Path) -> bool:
+    """Whether the path is a CSV file, or a folder with one of a known name."""
+    return bool(_csv_files(root))
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The cells of each row by column, with the row's number in the file, where the header is row 1."""
+    try:
+        # Spreadsheets put a byte order mark in front.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CohortError(f"{path}: must be a CSV file in UTF-8: {error}") from error
+    header = lines[0][1] if lines else []
+    if any(header.count(column) != 1 for column in COLUMNS):
+        raise CohortError(
+            f"{path}: the first row must name the columns {', '.join(COLUMNS)}, each once, got {header}"
+        )
+    rows = []
+    for number, cells in lines[1:]:
+        if not any(cells):
+            continue
+        if len(cells) != len(header):
+            raise CohortError(f"{path}: row {number} must have {len(header)} cells, got {len(cells)}")
+        rows.append((number, dict(zip(header, cells, strict=True))))
+    return rows
+
+
+def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, int]) -> str | None:
+    """What is wrong with a row besides a missing mask, given the rows of the cases before it."""
+    case_id = row["case"]
+    if empty := [column for column in COLUMNS if column != "mask" and not row[column]]:
+        return f"{', '.join(empty)} must not be empty"
+    if problem := case_id_problem(case_id):
+        return problem
+    if case_id in row_of_case:
+        return f"case {case_id} is already in row {row_of_case[case_id]}"
+    # A scan may be a folder: a DICOM series.
+    missing = [] if (folder / row["image"]).exists() else [row["image"]]
+    if row["mask"] and not (folder / row["mask"]).is_file():
+        missing.append(row["mask"])
+    return f"no such file: {', '.join(missing)}" if missing else None
+
+
+def find_pairs_cases(root: Path) -> Cohort:
+    """The cases that a CSV file names in the columns case, patient, image and mask; others are not read.
+
+    Paths are relative to the CSV file, or absolute. `root` is the file, or a folder that holds either
+    cases.csv or pairs.csv. No case where there is no such file.
+
+    Raises:
+        CohortError: Both files are there; the file is not CSV in UTF-8; a column is missing, a row has too
+            few or too many cells, none follows the header; a cell is empty, a case id unsafe or repeated; a
+            file does not exist or is used twice; a case has no mask.
+    """
+    candidates = _csv_files(root)
+    if not candidates:
+        return Cohort(layout="pairs", root=root, cases=())
+    if len(candidates) > 1:
+        raise CohortError(f"{root} (data=pairs): must hold one of {', '.join(CSV_NAMES)}, got both")
+    path = candidates[0]
+    rows = _read_rows(path)
+    if not rows:
+        raise CohortError(f"{path}: names no case")
+    problems: list[str] = []
+    without_mask: list[str] = []
+    row_of_case: dict[str, int] = {}
+    cases = []
+    for number, row in rows:
+        case_id = row["case"]
+        if problem := _row_problem(row, folder=path.parent, row_of_case=row_of_case):
+            problems.append(f"row {number}: {problem}")
+        elif not row["mask"]:
+            without_mask.append(f"{case_id} (row {number})")
+        else:
+            image, mask = (path.parent / row[column] for column in ("image", "mask"))
+            cases.append(Case(id=case_id, patient=row["patient"], image=image, mask=mask))
+        row_of_case.setdefault(case_id, number)
+    if problems[MOST_NAMED:]:
+        problems[MOST_NAMED:] = [f"and {len(problems) - MOST_NAMED} more rows"]
+    problems += shared_file_problems(cases)
+    if without_mask:
+        problems.append(f"images without mask: {name_some(without_mask)}")
+    if problems:
+        raise told_together(str(path), problems)
+    return Cohort(layout="pairs", root=root, cases=tuple(cases))

@@ -1,0 +1,228 @@
+"""Divide a cohort into training, validation and test cases, so that no patient is in two parts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lts.base import CohortError, ConfigError
+from lts.cohort.case import Case, natural_key
+from lts.cohort.files import grouped, name_some, read_json_object, told_together
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Case ids of each part, each part in natural order; a part may be given in any order, and may be empty.
+
+    Attributes:
+        train: Cases to train on.
+        val: Cases to choose the checkpoint by.
+        test: Cases to report scores of.
+        unused: Cases left out on purpose.
+
+    Raises:
+        CohortError: A case is named twice.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    unused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in (*PARTS, "unused"):
+            object.__setattr__(self, part, tuple(sorted(getattr(self, part), key=natural_key)))
+        if problems := _repeated((part, case_id) for part, ids in self._parts().items() for case_id in ids):
+            raise told_together("split", problems)
+
+    def _parts(self) -> dict[str, tuple[str, ...]]:
+        return {"train": self.train, "val": self.val, "test": self.test, "unused": self.unused}
+
+    def subset(self, name: str) -> tuple[str, ...]:
+        """The case ids of `train`, `val` or `test`, or of the three together (`all`).
+
+        Raises:
+            ConfigError: The name is another one.
+        """
+        if name == "all":
+            return tuple(sorted(self.train + self.val + self.test, key=natural_key))
+        if name not in PARTS:
+            raise ConfigError(f"subset: must be one of {', '.join(PARTS)}, all, got {name!r}")
+        return self._parts()[name]
+
+    def to_dict(self) -> dict[str, list[str]]:
+        """Plain types for JSON and checkpoints; `unused` only where there are such cases."""
+        return {part: list(ids) for part, ids in self._parts().items() if ids or part in PARTS}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Split":
+        """The split that `to_dict` wrote; other keys are not read.
+
+        Raises:
+            CohortError: A part is missing or is no list of case ids; a case is named twice.
+        """
+        parts = {part: content.get(part, [] if part == "unused" else None) for part in (*PARTS, "unused")}
+        for part, ids in parts.items():
+            if not isinstance(ids, list) or not all(isinstance(case_id, str) for case_id in ids):
+                raise CohortError(f"split: {part!r} must be a list of case ids, got {ids!r}")
+        return cls(**{part: tuple(ids) for part, ids in parts.items()})
+
+
+def _repeated(named: Iterable[tuple[str, str]]) -> list[str]:
+    """A problem for the cases that are named more than once, with the parts that name them."""
+    parts = grouped((case_id, part) for part, case_id in named)
+    repeated = [f"{case_id} ({', '.join(in_parts)})" for case_id, in_parts in parts.items() if in_parts[1:]]
+    return [f"cases named twice: {name_some(repeated)}"] if repeated else []
+
+
+def _shuffled_patients(cases: Sequence[Case], *, seed: int) -> list[tuple[str, ...]]:
+    """The case ids of each patient; the order of patients depends on their names and the seed alone."""
+    if seed < 0:
+        raise ConfigError(f"split.seed: must be 0 or more, got {seed}")
+    ids_of_patient = grouped((case.patient, case.id) for case in cases)
+    patients = sorted(ids_of_patient, key=natural_key)
+    if len(patients) < 3:
+        raise CohortError(
+            f"a split by patient needs 3 patients or more, got {len(patients)}"
+            f" ({name_some(patients)}); to choose the parts yourself set split.file"
+        )
+    order = np.random.default_rng(seed).permutation(len(patients))
+    return [tuple(ids_of_patient[patients[index]]) for index in order]
+
+
+def _joined(patients: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(case_id for ids in patients for case_id in ids)
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 < share < 1:
+        raise ConfigError(f"split.{name}: must be more than 0 and less than 1, got {share}")
+
+
+def _rounded_count(share: float, *, of: int) -> int:
+    """`share` of that many patients, halves up, but 1 at least."""
+    return max(1, int(share * of + 0.5))
+
+
+def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: float, seed: int) -> Split:
+    """Draw whole patients into validation and test, the rest into training.
+
+    Shares are of patients, rounded to the nearest count (halves up). Each part gets one patient at least:
+    where validation and test would leave none to train on, the larger of the two gives one up (the test
+    part if they are equal). The draw depends on the seed and the patients' names, not on the order of
+    `cases`.
+
+    Args:
+        cases: Cases of 3 patients or more.
+        val_share: Share of patients to validate on, in (0, 1).
+        test_share: Share of patients to test on, in (0, 1).
+        seed: 0 or more.
+
+    Raises:
+        ConfigError: A share is outside (0, 1), the two leave nothing to train on, or the seed is negative.
+        CohortError: There are fewer than 3 patients.
+    """
+    _check_share("val_share", val_share)
+    _check_share("test_share", test_share)
+    if val_share + test_share >= 1:
+        raise ConfigError(
+            "split.val_share and split.test_share: must leave cases to train on (sum below 1), "
+            f"got {val_share} and {test_share}"
+        )
+    patients = _shuffled_patients(cases, seed=seed)
+    val_count, test_count = (_rounded_count(share, of=len(patients)) for share in (val_share, test_share))
+    while val_count + test_count >= len(patients):
+        if val_count > test_count:
+            val_count -= 1
+        else:
+            test_count -= 1
+    test, rest = patients[:test_count], patients[test_count:]
+    return Split(train=_joined(rest[val_count:]), val=_joined(rest[:val_count]), test=_joined(test))
+
+
+def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share: float, seed: int) -> Split:
+    """One fold of a cross-validation by patient: over all folds, each case is tested exactly once.
+
+    The sizes of folds differ by one patient at most. Validation takes patients that the fold does not test,
+    and others in each fold.
+
+    Args:
+        cases: Cases of 3 patients or more.
+        folds: Number of folds, 2 or more.
+        fold: Which of them is the test part, from 0 to `folds` - 1.
+        val_share: Share of the patients not tested to validate on, in (0, 1); rounded, one at least, and
+            one is left to train on.
+        seed: 0 or more; the same for all folds of a cross-validation.
+
+    Raises:
+        ConfigError: A number is outside its range; there are more folds than patients, or a fold leaves
+            less than 2 patients to train and validate on.
+        CohortError: There are fewer than 3 patients.
+    """
+    _check_share("val_share", val_share)
+    if folds < 2:
+        raise ConfigError(f"split.folds: must be 2 or more, got {folds}")
+    if not 0 <= fold < folds:
+        raise ConfigError(f"split.fold: must be from 0 to {folds - 1} (split.folds is {folds}), got {fold}")
+    patients = _shuffled_patients(cases, seed=seed)
+    if folds > len(patients):
+        raise ConfigError(
+            f"split.folds: must be at most the number of patients ({len(patients)}), got {folds}"
+        )
+    largest_fold = -(-len(patients) // folds)
+    if len(patients) - largest_fold < 2:
+        raise ConfigError(
+            "split.folds: each fold must leave 2 patients to train and validate on; "
+            f"{folds} folds of {len(patients)} patients do not"
+        )
+    start, stop = (len(patients) * number // folds for number in (fold, fold + 1))
+    # The patients after the fold come first, so that each fold validates on others.
+    rest = patients[stop:] + patients[:start]
+    val_count = min(_rounded_count(val_share, of=len(rest)), len(rest) - 1)
+    return Split(
+        train=_joined(rest[val_count:]), val=_joined(rest[:val_count]), test=_joined(patients[start:stop])
+    )
+
+
+def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
+    """The split in a JSON file: `{"train": [...], "val": [...], "test": [...]}`, other keys not read.
+
+    Every case of the cohort is in one part or in the optional list `unused`. Validation and test may be
+    empty.
+
+    Raises:
+        CohortError: The file cannot be read or has no such lists; there is nothing to train on; a case is
+            unknown, named twice or not named; a patient is in two parts.
+    """
+    content = read_json_object(path)
+    try:
+        split = Split.from_dict(content)
+    except CohortError as error:
+        raise CohortError(f"{path}: {error}") from error
+    patient_of = {case.id: case.patient for case in cases}
+    problems = [] if split.train else ["train must name one case or more"]
+    named = set(split.subset("all")) | set(split.unused)
+    if unknown := named - patient_of.keys():
+        problems.append(f"cases the cohort does not have: {name_some(unknown)}")
+    if not_named := patient_of.keys() - named:
+        problems.append(f'cases of the cohort in no part (list them under "unused"?): {name_some(not_named)}')
+    parts_of_patient = grouped(
+        (patient_of[case_id], part)
+        for part in PARTS
+        for case_id in split.subset(part)
+        if case_id in patient_of
+    )
+    torn = [
+        f"{patient} ({', '.join(dict.fromkeys(parts))})"
+        for patient, parts in parts_of_patient.items()
+        if len(set(parts)) > 1
+    ]
+    if torn:
+        problems.append(f"patients in two parts: {name_some(torn)}")
+    if problems:
+        raise told_together(f"split.file: {path}", problems)
+    return split
