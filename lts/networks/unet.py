@@ -1,0 +1,93 @@
+"""The U-Net."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lts.base import ConfigError
+from lts.networks.blocks import (
+    ConvBlock,
+    Decoder,
+    Norm,
+    OpenGate,
+    check_norm,
+    check_whole,
+    pad_to_multiple,
+    segmentation_head,
+)
+
+MAX_CHANNELS = 512
+MAX_DEPTH = 8
+
+
+class UNetEncoder(nn.Module):
+    """A `ConvBlock` per level with 2x2 max-pooling between, dropout of channels at the end of the path."""
+
+    def __init__(self, in_channels: int, channels: Sequence[int], *, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            ConvBlock(before, after, norm=norm)
+            for before, after in zip([in_channels, *channels[:-1]], channels, strict=True)
+        )
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """`(B, C, H, W)` to one tensor per level, finest first, each half the size of the one before."""
+        features = [self.levels[0](image)]
+        for level in self.levels[1:]:
+            features.append(level(F.max_pool2d(features[-1], kernel_size=2)))
+        features[-1] = self.dropout(features[-1])
+        return features
+
+
+class UNet(nn.Module):
+    """U-Net (Ronneberger et al. 2015) with padded convolutions, so that the logits have the image's size.
+
+    Channels double per level, up to 512 (Isensee et al. 2021), or stay at `width` where that is more.
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Regions.
+        width: Channels of the finest level.
+        depth: Levels of resolution, 2 to 8: the image is halved `depth - 1` times.
+        norm: "batch", "instance", "group" (8 groups, fewer where 8 does not divide the channels) or "none".
+        dropout: Probability that a channel of the deepest level is dropped in training, in [0, 1).
+
+    Raises:
+        ConfigError: An argument breaks its rule.
+    """
+
+    gate: ClassVar[type[nn.Module]] = OpenGate
+
+    def __init__(
+        self, *, in_channels: int, out_channels: int, width: int, depth: int, norm: Norm, dropout: float
+    ) -> None:
+        super().__init__()
+        check_whole("model.in_channels", in_channels, low=1)
+        check_whole("model.out_channels", out_channels, low=1)
+        check_whole("model.width", width, low=1)
+        check_whole("model.depth", depth, low=2, high=MAX_DEPTH)
+        check_norm(norm)
+        if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
+            raise ConfigError(f"model.dropout: must be a probability in [0, 1), got {dropout!r}")
+        channels = [min(width * 2**level, max(width, MAX_CHANNELS)) for level in range(depth)]
+        self.stride = 2 ** (depth - 1)
+        self.encoder = UNetEncoder(in_channels, channels, norm=norm, dropout=dropout)
+        self.decoder = Decoder(channels, channels[:-1], norm=norm, gate=self.gate)
+        self.head = segmentation_head(channels[0], out_channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of every pixel and region.
+
+        Args:
+            image: `(B, in_channels, H, W)` in [0, 1], any H and W >= 1.
+
+        Returns:
+            `(B, out_channels, H, W)`.
+        """
+        height, width = image.shape[-2:]
+        features = self.encoder(pad_to_multiple(image, self.stride))
+        logits: Tensor = self.head(self.decoder(features))
+        return logits[..., :height, :width]
