@@ -1,0 +1,51 @@
+"""What every metric asks of its batch. Values are judged on the device: nothing here waits for it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lts.base import ConfigError, check_regions
+
+
+def check_channels(regions: Sequence[str]) -> tuple[str, ...]:
+    """Return `regions`, which name the channels, as a tuple.
+
+    Raises:
+        ConfigError: The regions are not known ones in channel order, each once.
+    """
+    ordered = check_regions(regions)
+    if ordered != tuple(regions):
+        raise ConfigError(f"regions: must be in channel order {list(ordered)}, got {list(regions)}")
+    return ordered
+
+
+def check_batch(probs: Tensor, target: Tensor, *, regions: Sequence[str]) -> None:
+    """Check what a batch shows without its values: shapes, kinds of number, device.
+
+    Args:
+        probs: `(B, R, ...)` floating point.
+        target: `(B, R, ...)` bool, as large as `probs`.
+        regions: The R regions.
+
+    Raises:
+        ValueError: One of these is not so, or the batch is empty.
+    """
+    if not probs.is_floating_point():
+        raise ValueError(f"probs: must be floating point, got {probs.dtype}")
+    if target.dtype != torch.bool:
+        raise ValueError(f"target: must be bool, got {target.dtype}")
+    if probs.ndim < 3 or probs.shape[1] != len(regions) or probs.numel() == 0:
+        raise ValueError(
+            f"probs: must be (B, {len(regions)}, ...) for {list(regions)}, got {tuple(probs.shape)}"
+        )
+    if target.shape != probs.shape:
+        raise ValueError(f"target: must be {tuple(probs.shape)} like probs, got {tuple(target.shape)}")
+    if target.device != probs.device:
+        raise ValueError(f"target: must be on {probs.device} like probs, got {target.device}")
+
+
+def outside_unit_interval(probs: Tensor) -> Tensor:
+    """A bool scalar on the device: does any of `probs` lie outside [0, 1], NaN included?"""
+    low, high = probs.aminmax()
+    return ((low >= 0) & (high <= 1)).logical_not()
