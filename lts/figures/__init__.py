@@ -1,0 +1,16 @@
+"""Pictures of slices, training and scores: arrays in, RGB arrays or PNG files out."""
+
+from lts.figures.canvas import save_png
+from lts.figures.charts import save_curves, save_leaderboard, save_roc
+from lts.figures.slices import SliceView, gray_range, overlay, overlay_sheet
+
+__all__ = [
+    "SliceView",
+    "gray_range",
+    "overlay",
+    "overlay_sheet",
+    "save_curves",
+    "save_leaderboard",
+    "save_png",
+    "save_roc",
+]

@@ -1,0 +1,60 @@
+"""A figure without pyplot's global state, and its way into a file."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.text import Text
+from numpy.typing import NDArray
+
+Rgb = NDArray[np.uint8]
+
+_DPI = 100
+
+
+def new_figure(width_px: int, height_px: int, *, color: str) -> Figure:
+    """A figure of this size with an Agg canvas; one point of a font is 1.4 pixels."""
+    figure = Figure(figsize=(width_px / _DPI, height_px / _DPI), dpi=_DPI, facecolor=color)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def render(figure: Figure) -> Rgb:
+    """The drawn figure, `(height, width, 3)` uint8."""
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def fit_text(text: Text, width_px: float) -> None:
+    """Shorten `text` with an ellipsis until it is no wider than `width_px`."""
+    whole = text.get_text()
+    kept = len(whole)
+    while kept > 1 and text.get_window_extent().width > width_px:
+        kept = min(kept - 1, int(kept * width_px / text.get_window_extent().width) + 1)
+        text.set_text(whole[:kept].rstrip() + "\N{HORIZONTAL ELLIPSIS}")
+
+
+def save_png(path: Path, rgb: Rgb) -> None:
+    """Write a picture; a reader of `path` finds the old file or the whole new one.
+
+    Args:
+        path: The file to write or replace; its folder is made if it is not there.
+        rgb: `(height, width, 3)` uint8.
+
+    Raises:
+        ValueError: `rgb` is not such an array.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"{path}: a picture must be (height, width, 3) uint8, got {rgb.shape} {rgb.dtype}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        imsave(aside, rgb, format="png")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

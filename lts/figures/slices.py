@@ -1,0 +1,287 @@
+"""Slices as a radiologist reads them, with the contours of reference and prediction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+from numpy.typing import NDArray
+
+from lts.base import ConfigError, VolumeError
+from lts.figures.canvas import Rgb, fit_text, new_figure, render
+
+Mask = NDArray[np.bool_]
+
+# Reference and prediction: Okabe and Ito's palette for color-blind readers, brightened for a dark ground.
+_COLORS = {"liver": ("#56B4E9", "#F0E442"), "tumor": ("#00C896", "#FF6A13")}
+_STYLES: tuple[Literal["solid"] | tuple[float, tuple[float, float]], ...] = ("solid", (0, (3, 2)))
+_SIDES = ("reference", "prediction")
+_SCALES_MM = (100, 50, 20, 10, 5, 2, 1)
+
+_HEIGHT_PX = 640
+_SHEET_HEIGHT_PX = 360
+_MAX_ASPECT = 2.0
+_MIN_CELL_PX = (120, 330)
+_STRIP_PX = 30
+_GAP_PX = 6
+_ENTRY_PX = 155
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SliceView:
+    """One slice to draw.
+
+    Attributes:
+        image: `(H, W)` Hounsfield units, H front to back, W patient's right to left.
+        reference: `(R, H, W)` bool, a mask per region, or None.
+        prediction: As `reference`.
+        spacing_mm: Pixel size along H and W.
+        title: A line above the slice, such as case, slice and score.
+    """
+
+    image: NDArray[np.generic]
+    reference: Mask | None
+    prediction: Mask | None
+    spacing_mm: tuple[float, float]
+    title: str = ""
+
+    def size_px(self, height_px: int) -> tuple[int, int]:
+        """Height and width in physical proportion, `height_px` high unless that makes it very wide."""
+        height_mm, width_mm = (
+            pixels * mm for pixels, mm in zip(self.image.shape, self.spacing_mm, strict=True)
+        )
+        px_per_mm = height_px / max(height_mm, width_mm / _MAX_ASPECT)
+        return max(1, round(height_mm * px_per_mm)), max(1, round(width_mm * px_per_mm))
+
+
+def overlay(
+    image: NDArray[np.generic],
+    *,
+    reference: Mask | None,
+    prediction: Mask | None,
+    regions: Sequence[str],
+    spacing_mm: tuple[float, float],
+    level_hu: float,
+    width_hu: float,
+    title: str = "",
+) -> Rgb:
+    """Draw one slice in gray with the contours of its regions, a legend, sides of the body and a scale.
+
+    Args:
+        image: `(H, W)` Hounsfield units, H front to back, W patient's right to left; drawn as it lies.
+        reference: `(R, H, W)` bool, drawn solid, or None. A region without a pixel has no contour.
+        prediction: `(R, H, W)` bool, drawn dashed, or None.
+        regions: The R regions.
+        spacing_mm: Pixel size along H and W.
+        level_hu: Center of the gray window.
+        width_hu: Width of the gray window.
+        title: A line above the slice.
+
+    Returns:
+        `(height, width, 3)` uint8; the slice is 640 pixels high, less where it is very wide.
+
+    Raises:
+        ConfigError: `width_hu` is not positive.
+        VolumeError: `spacing_mm` is not positive.
+        ValueError: An array has another shape or dtype.
+    """
+    view = SliceView(
+        image=image, reference=reference, prediction=prediction, spacing_mm=spacing_mm, title=title
+    )
+    return _draw_sheet([view], regions, (level_hu, width_hu), columns=1, height_px=_HEIGHT_PX)
+
+
+def gray_range(images: Sequence[NDArray[np.generic]]) -> tuple[float, float]:
+    """Level and width from the 1st to the 99th percentile, for images that have no scale of their own."""
+    low, high = np.percentile(np.stack(images).astype(np.float32), (1, 99))
+    return float(low + high) / 2, max(float(high - low), 1.0)
+
+
+def overlay_sheet(
+    views: Sequence[SliceView], *, regions: Sequence[str], level_hu: float, width_hu: float, columns: int = 3
+) -> Rgb:
+    """Draw several slices as `overlay` does, side by side under one legend.
+
+    Args:
+        views: The slices, row by row.
+        regions: The R regions of every mask.
+        level_hu: Center of the gray window.
+        width_hu: Width of the gray window.
+        columns: Slices in a row.
+
+    Returns:
+        `(height, width, 3)` uint8.
+
+    Raises:
+        ConfigError: `width_hu` or `columns` is not positive.
+        VolumeError: A `spacing_mm` is not positive.
+        ValueError: There is no slice, or an array has another shape or dtype.
+    """
+    if not views:
+        raise ValueError("views: a sheet needs at least one slice, got none")
+    if columns < 1:
+        raise ConfigError(f"columns: must be at least 1, got {columns}")
+    return _draw_sheet(views, regions, (level_hu, width_hu), columns=columns, height_px=_SHEET_HEIGHT_PX)
+
+
+def _draw_sheet(
+    views: Sequence[SliceView],
+    regions: Sequence[str],
+    window: tuple[float, float],
+    *,
+    columns: int,
+    height_px: int,
+) -> Rgb:
+    if window[1] <= 0:
+        raise ConfigError(f"width_hu: must be > 0, got {window[1]}")
+    for view in views:
+        _check(view, regions)
+    columns = min(columns, len(views))
+    rows = -(-len(views) // columns)
+    head = _STRIP_PX if any(view.title for view in views) else 0
+    sizes = np.array([_MIN_CELL_PX, *(view.size_px(height_px) for view in views)])
+    cell_height, cell_width = (int(size) for size in sizes.max(axis=0))
+    width = columns * (cell_width + _GAP_PX) - _GAP_PX
+    entries = _legend_entries(views, regions)
+    per_row = max(1, min(len(entries), 2 * (width // (2 * _ENTRY_PX))))
+    foot = _STRIP_PX * -(-len(entries) // per_row)
+    height = rows * (head + cell_height + _GAP_PX) - _GAP_PX + foot
+
+    figure = new_figure(width, height, color="black")
+    for index, view in enumerate(views):
+        row, column = divmod(index, columns)
+        left = column * (cell_width + _GAP_PX)
+        top = height - row * (head + cell_height + _GAP_PX)
+        if view.title:
+            _write_title(figure, view.title, center=(left + cell_width / 2, top - head / 2), room=cell_width)
+        cell = (left, top - head - cell_height, cell_width, cell_height)
+        _draw_cell(figure, view, cell, view.size_px(height_px), regions=regions, window=window)
+    if entries:
+        figure.legend(
+            handles=entries,
+            loc="center",
+            bbox_to_anchor=(0.5, foot / 2 / height),
+            ncols=per_row,
+            frameon=False,
+            labelcolor="white",
+            fontsize=9,
+            handlelength=2.3,
+            columnspacing=1.3,
+        )
+    return render(figure)
+
+
+def _check(view: SliceView, regions: Sequence[str]) -> None:
+    if view.image.ndim != 2 or view.image.size == 0:
+        raise ValueError(f"image: must be (H, W), got {view.image.shape}")
+    if not min(view.spacing_mm) > 0:
+        raise VolumeError(f"spacing_mm: must be > 0, got {view.spacing_mm}")
+    shape = (len(regions), *view.image.shape)
+    for side, masks in zip(_SIDES, (view.reference, view.prediction), strict=True):
+        if masks is not None and (masks.shape != shape or masks.dtype != np.bool_):
+            raise ValueError(
+                f"{side}: must be {shape} bool for {list(regions)}, got {masks.shape} {masks.dtype}"
+            )
+
+
+def _legend_entries(views: Sequence[SliceView], regions: Sequence[str]) -> list[Line2D]:
+    drawn = (
+        any(view.reference is not None for view in views),
+        any(view.prediction is not None for view in views),
+    )
+    return [
+        Line2D([], [], color=_COLORS[region][index], linestyle=style, linewidth=2, label=f"{region}, {side}")
+        for region in regions
+        for index, (side, style) in enumerate(zip(_SIDES, _STYLES, strict=True))
+        if drawn[index]
+    ]
+
+
+def _write_title(figure: Figure, title: str, *, center: tuple[float, float], room: float) -> None:
+    width, height = figure.get_size_inches() * figure.dpi
+    text = figure.text(center[0] / width, center[1] / height, title, parse_math=False, color="white")
+    text.set(fontsize=10, ha="center", va="center")
+    fit_text(text, room - 2 * _GAP_PX)
+
+
+def _draw_cell(
+    figure: Figure,
+    view: SliceView,
+    cell: tuple[float, float, float, float],
+    size_px: tuple[int, int],
+    *,
+    regions: Sequence[str],
+    window: tuple[float, float],
+) -> None:
+    """Draw a slice in the middle of its cell, whose corners and edges take the writing."""
+    left, bottom, cell_width, cell_height = cell
+    height, width = size_px
+    inner = (left + (cell_width - width) / 2, bottom + (cell_height - height) / 2, width, height)
+    figure_width, figure_height = figure.get_size_inches() * figure.dpi
+    slice_axes, cell_axes = (
+        figure.add_axes((x / figure_width, y / figure_height, w / figure_width, h / figure_height))
+        for x, y, w, h in (inner, cell)
+    )
+    for axes in (slice_axes, cell_axes):
+        axes.set_axis_off()
+    _draw_slice(slice_axes, view, regions, window)
+    cell_axes.set(xlim=(0, cell_width), ylim=(0, cell_height))
+    _annotate(cell_axes, window, px_per_mm=width / (view.image.shape[1] * view.spacing_mm[1]))
+
+
+def _draw_slice(axes: Axes, view: SliceView, regions: Sequence[str], window: tuple[float, float]) -> None:
+    """Draw in millimeters: the middle of the first pixel lies half a spacing from the upper left corner."""
+    level_hu, width_hu = window
+    (rows, columns), (row_mm, column_mm) = view.image.shape, view.spacing_mm
+    height_mm, width_mm = rows * row_mm, columns * column_mm
+    axes.imshow(
+        view.image.astype(np.float32),
+        cmap="gray",
+        vmin=level_hu - width_hu / 2,
+        vmax=level_hu + width_hu / 2,
+        extent=(0, width_mm, height_mm, 0),
+        origin="upper",
+        aspect="auto",
+        interpolation="bilinear",
+    )
+    # A ring of background closes the contour of a mask that touches the border.
+    x = (np.arange(-1, columns + 1) + 0.5) * column_mm
+    y = (np.arange(-1, rows + 1) + 0.5) * row_mm
+    for index, masks in enumerate((view.reference, view.prediction)):
+        for region, mask in zip(regions, () if masks is None else masks, strict=masks is not None):
+            if mask.any():
+                ringed = np.pad(mask, 1).astype(np.float32)
+                contour = axes.contour(x, y, ringed, levels=[0.5], colors=_COLORS[region][index])
+                contour.set(linestyles=[_STYLES[index]], linewidths=1.6, path_effects=_halo(2.8, alpha=0.5))
+    axes.set(xlim=(0, width_mm), ylim=(height_mm, 0))
+
+
+def _annotate(axes: Axes, window: tuple[float, float], *, px_per_mm: float) -> None:
+    """Write the sides of the body, the window and a scale along the edges; `axes` is in pixels."""
+    level_hu, width_hu = window
+    width, height = axes.get_xlim()[1], axes.get_ylim()[1]
+    edge = 8
+    for x, y, letter, ha, va in (
+        (edge, height / 2, "R", "left", "center"),
+        (width - edge, height / 2, "L", "right", "center"),
+        (width / 2, height - edge, "A", "center", "top"),
+        (width / 2, edge, "P", "center", "bottom"),
+    ):
+        side = axes.text(x, y, letter, color="white", fontsize=12, fontweight="bold", ha=ha, va=va)
+        side.set_path_effects(_halo(3))
+    note = axes.text(edge, edge, f"W {width_hu:g}  L {level_hu:g}", color="white", fontsize=8)
+    note.set_path_effects(_halo(2.5))
+    fitting = [mm for mm in _SCALES_MM if mm * px_per_mm <= width / 4]
+    if fitting:
+        start, end = width - edge - fitting[0] * px_per_mm, width - edge
+        axes.add_line(Line2D([start, end], [edge, edge], color="white", linewidth=2, path_effects=_halo(4)))
+        scale = axes.text((start + end) / 2, edge + 5, f"{fitting[0]} mm", color="white", fontsize=8)
+        scale.set(ha="center", path_effects=_halo(2.5))
+
+
+def _halo(width: float, *, alpha: float = 1.0) -> list[AbstractPathEffect]:
+    return [withStroke(linewidth=width, foreground="black", alpha=alpha)]
