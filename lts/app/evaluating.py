@@ -19,6 +19,7 @@ from lts.slices import content_hash
 SUBSETS = ("train", "val", "test", "all")
 
 _OWN_KEYS = ("layout", "root", "phantom")
+_FIXED = ("intensity", "augment")
 
 
 def evaluate(config: DictConfig) -> CohortScores:
@@ -102,10 +103,9 @@ def _refuse_fixed_settings() -> None:
     for override in HydraConfig.get().overrides.task:
         key = override.lstrip("+~").split("=")[0]
         section, _, name = key.partition(".")
-        if section == "data" and name and name.split(".")[0] not in _OWN_KEYS:
-            raise ConfigError(
-                f"{key}: is fixed by the checkpoint, only {', '.join(_OWN_KEYS)} of data can be set"
-            )
+        fixed = name and name.split(".")[0] not in _OWN_KEYS if section == "data" else section in _FIXED
+        if fixed:
+            raise ConfigError(f"{key}: is fixed by the checkpoint, of data {', '.join(_OWN_KEYS)} can be set")
 
 
 def _device(name: str) -> torch.device:

@@ -125,6 +125,10 @@ class SliceDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
+        # A resumed trainer starts its workers before it tells the sampler of the epoch.
+        if self.trainer:
+            progress = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]  # typed as its base class
         return self._loader(dataset, sampler, drop_last=len(sampler) > self._batch_size)
 
     def val_dataloader(self) -> DataLoader[Sample]:

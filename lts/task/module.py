@@ -8,12 +8,15 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lts.base import MASK_THRESHOLD, ConfigError
 from lts.metrics import BinnedAUROC, CaseOverlap
 
 Batch = Mapping[str, Tensor]
 ParameterGroup = dict[str, Any]
+
+PLATEAU_MONITOR = "val/loss"
 
 
 class SegmentationTask(LightningModule):
@@ -91,6 +94,17 @@ class SegmentationTask(LightningModule):
         self.overlap.reset()
         self.auroc.reset()
 
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:
+        """Let a plateau wait for the end of the epoch, where checkpoints know of it."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_train_epoch_end(self) -> None:
+        """Step a plateau before checkpoints are written; the trainer would do so after, unknown to them."""
+        plateau = self.lr_schedulers()
+        if isinstance(plateau, ReduceLROnPlateau):
+            plateau.step(self.trainer.callback_metrics[PLATEAU_MONITOR])
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer over groups of parameters, with its scheduler."""
         groups = parameter_groups(self.network, split_encoder=self._encoder_lr_scale != 1)
@@ -102,7 +116,7 @@ class SegmentationTask(LightningModule):
             return optimizer
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._scheduler(optimizer), "monitor": "val/loss"},
+            "lr_scheduler": {"scheduler": self._scheduler(optimizer), "monitor": PLATEAU_MONITOR},
         }
 
 

@@ -74,6 +74,7 @@ def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], message:
             ["ckpt=x.ckpt", "data=lits", "data.image_size=64"],
             "data.image_size: is fixed by the checkpoint",
         ),
+        ("evaluate", ["ckpt=x.ckpt", "intensity=ct_plain"], "intensity: is fixed by the checkpoint"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(

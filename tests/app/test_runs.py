@@ -1,0 +1,237 @@
+"""Whole runs, each in a process and a folder of its own, on phantom scans of a few kilobytes."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "data.phantom.cases=5",
+    "data.phantom.matrix=48",
+    "data.image_size=48",
+    "data.num_workers=0",
+    "data.slices_per_epoch=32",
+    "data.batch_size=8",
+    "model.width=4",
+    "model.depth=3",
+    "optimizer.lr=1e-2",
+    "trainer=cpu",
+    "trainer.max_epochs=3",
+    # The rate falls after the second epoch, whatever the loss.
+    "scheduler.patience=0",
+    "+scheduler.threshold=0.9",
+)
+
+
+def run(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(ROOT / f"{command}.py"), *arguments]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def succeed(command: str, *arguments: str, cwd: Path) -> str:
+    done = run(command, *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands are run; the phantom scans and the store are made there once."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def trained(home: Path) -> tuple[Path, str]:
+    """A run of three epochs, and what it printed."""
+    printed = succeed("train", *TINY, "paths.output_dir=run", cwd=home)
+    return home / "run", printed
+
+
+def test_a_run_leaves_all_that_is_promised(trained: tuple[Path, str]) -> None:
+    folder, printed = trained
+    made = {path.name for path in folder.iterdir()}
+    assert made == {
+        "checkpoints",
+        "tensorboard",
+        "curves.png",
+        "metrics.json",
+        "cases.csv",
+        "overlays",
+        "roc.png",
+        "split.json",
+        "config.yaml",
+        "run.json",
+    }
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert "epoch 3/3" in printed
+    assert "dice_per_case" in printed
+
+
+def test_its_files_agree_with_each_other(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    metrics, split, facts = (read(folder / name) for name in ("metrics.json", "split.json", "run.json"))
+    assert metrics["subset"] == "test"
+    assert metrics["n_cases"] == len(split["test"]) == 1
+    assert set(metrics["regions"]) == {"liver", "tumor"}
+    with (folder / "cases.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["region"]) for row in rows] == [
+        (split["test"][0], name) for name in ("liver", "tumor")
+    ]
+    assert float(rows[0]["dice"]) == metrics["regions"]["liver"]["dice_per_case"]
+    assert {path.stem for path in (folder / "overlays").iterdir()} == set(split["test"])
+    assert facts["state"] == "done"
+    assert facts["monitor"] == "val/tumor/dice_per_case"
+    assert facts["duration_s"] > facts["fit_s"] > 0
+    assert facts["peak_memory_mib"] > 100
+    for name in ("curves.png", "roc.png"):
+        with Image.open(folder / name) as picture:
+            assert min(picture.size) > 200
+
+
+def test_its_checkpoints_hold_plain_types_alone(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    for name in ("best.ckpt", "last.ckpt"):
+        saved = torch.load(folder / "checkpoints" / name, weights_only=True)
+        described = saved["lts"]
+        assert described["config"]["optimizer"]["lr"] == 1e-2
+        assert [member["case"] for member in described["split"]["test"]] == read(folder / "split.json")[
+            "test"
+        ]
+        assert all(len(member["sha256"]) == 64 for member in described["split"]["train"])
+        assert described["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_evaluating_elsewhere_gives_the_same_figures_to_the_last_digit(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = trained
+    succeed("evaluate", f"ckpt={folder}/checkpoints/best.ckpt", "paths.output_dir=scores", cwd=tmp_path)
+    assert (tmp_path / "scores" / "metrics.json").read_text() == (folder / "metrics.json").read_text()
+    assert (tmp_path / "scores" / "cases.csv").read_text() == (folder / "cases.csv").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["scores"]
+
+
+def test_training_cases_are_scored_only_when_allowed(trained: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = trained
+    ckpt = f"ckpt={folder}/checkpoints/best.ckpt"
+    refused = run("evaluate", ckpt, "subset=train", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "was trained on volume-" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    succeed("evaluate", ckpt, "subset=train", "allow_training_cases=true", "paths.output_dir=s", cwd=tmp_path)
+    assert read(tmp_path / "s" / "metrics.json")["n_cases"] == 3
+
+
+def test_a_model_is_scored_on_another_data_set(trained: tuple[Path, str], home: Path, tmp_path: Path) -> None:
+    folder, _ = trained
+    (scans,) = (home / "data").glob("phantom-*")
+    case = read(folder / "split.json")["val"][0].removeprefix("volume-")
+    for kind in ("volume", "segmentation"):
+        shutil.copy(scans / f"{kind}-{case}.nii.gz", tmp_path / f"{kind}-7.nii.gz")
+    ckpt = f"ckpt={folder}/checkpoints/best.ckpt"
+    succeed("evaluate", ckpt, "data=lits", "data.root=.", "paths.output_dir=s", cwd=tmp_path)
+    metrics = read(tmp_path / "s" / "metrics.json")
+    assert (metrics["subset"], metrics["n_cases"]) == ("all", 1)
+    wrong = run("evaluate", ckpt, "data=mri", "data.root=.", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "data.modality: the checkpoint is for ct, got mr" in wrong.stderr
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_a_run_that_is_resumed_ends_with_the_same_weights_bit_for_bit(
+    trained: tuple[Path, str], home: Path
+) -> None:
+    folder, _ = trained
+    succeed("train", *TINY, "trainer.max_epochs=1", "paths.output_dir=parts", cwd=home)
+    first = weights(home / "parts" / "checkpoints" / "last.ckpt")
+    succeed("train", *TINY, "paths.output_dir=parts", "ckpt=last", "data.num_workers=2", cwd=home)
+    whole, parts = (weights(home / name / "checkpoints" / "last.ckpt") for name in ("run", "parts"))
+    assert any(not torch.equal(first[name], whole[name]) for name in whole)
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    assert read(home / "parts" / "metrics.json") == read(folder / "metrics.json")
+
+
+def test_a_sweep_ends_with_one_leaderboard_and_one_store(trained: tuple[Path, str], home: Path) -> None:
+    printed = succeed(
+        "train",
+        "-m",
+        *(setting for setting in TINY if not setting.startswith(("optimizer.lr", "data.batch_size"))),
+        "trainer.max_epochs=1",
+        "optimizer.lr=1e-3,1e-4",
+        "data.batch_size=8,16",
+        "hydra.sweep.dir=sweep",
+        cwd=home,
+    )
+    assert {path.name for path in (home / "sweep").iterdir()} == {
+        "0",
+        "1",
+        "2",
+        "3",
+        "leaderboard.csv",
+        "leaderboard.png",
+        "multirun.yaml",
+    }
+    with (home / "sweep" / "leaderboard.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["optimizer.lr"], row["data.batch_size"]) for row in rows} == {
+        (lr, size) for lr in ("0.001", "0.0001") for size in ("8", "16")
+    }
+    assert {row["state"] for row in rows} == {"done"}
+    assert "leaderboard of 4 runs" in printed
+    stores = [path for path in (home / "data" / "store").iterdir() if path.is_dir()]
+    assert len(stores) == 1
+    assert len({(home / "sweep" / str(job) / "split.json").read_text() for job in range(4)}) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("model=attention_unet", "data.context=1", "loss=tversky", "scheduler=none", "logger=csv"),
+        (
+            "data.regions=[tumor]",
+            "loss=focal_dice",
+            "optimizer=adamw",
+            "scheduler=cosine",
+            "intensity=ct_plain",
+        ),
+    ],
+)
+def test_other_choices_train_too(
+    trained: tuple[Path, str], home: Path, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    tiny = [setting for setting in TINY if "scheduler" not in setting]
+    succeed("train", *tiny, "trainer.max_epochs=1", *settings, f"paths.output_dir={tmp_path}/run", cwd=home)
+    assert "tumor" in read(tmp_path / "run" / "metrics.json")["regions"]
+
+
+@pytest.mark.slow
+def test_real_scans_train_and_one_patient_is_too_few(real_data: Path, tmp_path: Path) -> None:
+    tiny = [setting for setting in TINY if not setting.startswith("data.phantom")]
+    root = f"data.root={real_data / 'lits_real'}"
+    common = [*tiny, "trainer.max_epochs=1", "data=lits"]
+    resnet = [setting for setting in common if not setting.startswith("model.")]
+    succeed("train", *common, root, "paths.output_dir=unet", cwd=tmp_path)
+    succeed(
+        "train", *resnet, "model=resnet50", "model.weights=null", root, "paths.output_dir=r", cwd=tmp_path
+    )
+    for name in ("unet", "r"):
+        assert read(tmp_path / name / "metrics.json")["n_cases"] == 1
+    alone = run("train", *common, f"data.root={real_data / 'full_size'}", cwd=tmp_path)
+    assert alone.returncode == 2
+    assert "needs 3 patients or more, got 1" in alone.stderr
