@@ -42,6 +42,8 @@ def train(config: DictConfig) -> float:
     OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
     write_json(output_dir / "split.json", split.to_dict())
     say(f"run {output_dir}: {_counts(cohort, split)}")
+    for note in cohort.notes:
+        say(f"{cohort.root}: {note}")
 
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = _data(config, cohort, split)

@@ -148,7 +148,7 @@ class SliceDataModule(LightningDataModule):
 
         Returns:
             `image` `(B, C, H, W)` float32 in [0, 1], `mask` `(B, R, H, W)` bool where there are labels, `hu`
-            `(B, H, W)` int16 (the slice itself), `case` and `slice` `(B,)`.
+            `(B, H, W)` int16 (the slice itself), `case`, `slice` and `pixel_mm` `(B,)`.
         """
         hu = batch["image"]
         intensity = self.intensity.to(hu.device)
@@ -157,6 +157,7 @@ class SliceDataModule(LightningDataModule):
             "hu": hu[:, self._context],
             "case": batch["case"],
             "slice": batch["slice"],
+            "pixel_mm": batch["pixel_mm"],
         }
         if "labels" in batch:
             ready["mask"] = batch["labels"][:, None] >= self._min_labels.to(hu.device)[:, None, None]

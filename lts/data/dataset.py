@@ -9,7 +9,7 @@ from lts.base import ConfigError
 from lts.data.sampler import SliceDraw
 from lts.slices import StoredCase
 
-Sample = dict[str, np.ndarray | int]
+Sample = dict[str, np.ndarray | np.float32 | int]
 Augment = Callable[..., tuple[np.ndarray, np.ndarray]]
 """Called with `(image (N, H, W) int16, labels (H, W) uint8, seed=)`, returns both."""
 
@@ -19,7 +19,8 @@ class SliceDataset(Dataset[Sample]):
 
     Arrays are opened lazily in the process that reads them, and mapped: workers share their pages. A sample
     is `image` `(2 * context + 1, H, W)` int16, `labels` `(H, W)` uint8 where the case has a mask, `case`
-    (index into `cases`) and `slice` (index from the feet up). Beyond the ends the outermost slice repeats.
+    (index into `cases`), `slice` (index from the feet up) and `pixel_mm`. Beyond the ends the outermost slice
+    repeats.
 
     Args:
         cases: Stored cases.
@@ -56,7 +57,7 @@ class SliceDataset(Dataset[Sample]):
         stack = self._images[case]
         around = np.clip(np.arange(z - self._context, z + self._context + 1), 0, len(stack) - 1)
         image = stack[around]
-        sample: Sample = {"case": case, "slice": z}
+        sample: Sample = {"case": case, "slice": z, "pixel_mm": np.float32(self.cases[case].pixel_mm)}
         if case in self._labels:
             labels = self._labels[case][z]
             if self._augment:

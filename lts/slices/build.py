@@ -202,6 +202,7 @@ def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
         spacing_mm=spacing_mm,
         affine=geometry.affine.tolist(),
         shape=shape,
+        pixel_mm=plane.pixel_mm,
         region_pixels=region_pixels,
         hu_counts=count_hu(voxels).tolist(),
         notes=notes,

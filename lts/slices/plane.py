@@ -14,12 +14,13 @@ class PlaneFit:
     """The way from slices of `source_hw` pixels to the middle of a square of `image_size` pixels.
 
     A slice is resized to `fitted_hw`, which keeps its proportions in mm, then padded or cropped evenly
-    at both ends.
+    at both ends. Pixels of the square are `pixel_mm` wide and high, up to the rounding of `fitted_hw`.
     """
 
     source_hw: tuple[int, int]
     fitted_hw: tuple[int, int]
     image_size: int
+    pixel_mm: float
 
     @property
     def _padding(self) -> tuple[int, int, int, int]:
@@ -96,7 +97,7 @@ def fit_plane(
     extent_mm = [n * step for n, step in zip(shape_hw, spacing_mm, strict=True)]
     side_mm = pixel_mm or max(extent_mm) / image_size
     height, width = (max(1, round(extent / side_mm)) for extent in extent_mm)
-    return PlaneFit(source_hw=shape_hw, fitted_hw=(height, width), image_size=image_size)
+    return PlaneFit(source_hw=shape_hw, fitted_hw=(height, width), image_size=image_size, pixel_mm=side_mm)
 
 
 def _resize(slices: Tensor, size: tuple[int, int]) -> Tensor:

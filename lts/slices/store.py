@@ -57,6 +57,7 @@ class StoredCase:
         spacing_mm: `(Z, H, W)` of the scan.
         affine: Voxel index on disk to mm, 4x4.
         shape: `(Z, image_size, image_size)` of the stored arrays.
+        pixel_mm: Side of a stored pixel.
         region_pixels: Per region, the stored pixels of each slice.
         hu_counts: Voxels of the scan at each Hounsfield value, see `lts.base.HU_BINS`.
         notes: What was told or corrected when the files were read.
@@ -71,6 +72,7 @@ class StoredCase:
     spacing_mm: tuple[float, float, float]
     affine: list[list[float]]
     shape: tuple[int, int, int]
+    pixel_mm: float
     region_pixels: dict[str, list[int]]
     hu_counts: list[int]
     notes: tuple[str, ...]

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch import Tensor, nn
+from torch import nn
 
 from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.figures import gray_range, overlay, save_curves
@@ -101,6 +102,18 @@ class EpochHistory(Callback):
         return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s"
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Shown:
+    """A slice to draw; `pixels` of each region, the last region first, say how much it shows."""
+
+    pixels: list[int]
+    number: int
+    pixel_mm: float
+    hu: np.ndarray
+    reference: np.ndarray
+    prediction: np.ndarray
+
+
 class LogOverlays(Callback):
     """Shows slices of the validation cases in TensorBoard with contours of reference and prediction.
 
@@ -118,7 +131,7 @@ class LogOverlays(Callback):
             raise ConfigError(f"callbacks.overlays.every_n_epochs: must be at least 1, got {every_n_epochs}")
         self._cases, self._every_n_epochs = cases, every_n_epochs
         self._window_hu = window_hu
-        self._best: dict[int, tuple[tuple[int, ...], Any]] = {}
+        self._best: dict[int, _Shown] = {}
 
     def on_validation_batch_end(  # noqa: PLR0917
         self,
@@ -134,27 +147,28 @@ class LogOverlays(Callback):
             return
         pixels = batch["mask"].sum((2, 3)).flip(1).tolist()
         for item, (case, counts) in enumerate(zip(batch["case"].tolist(), pixels, strict=True)):
-            if case < self._cases and (case not in self._best or tuple(counts) > self._best[case][0]):
-                shown = (
-                    batch["hu"][item],
-                    batch["mask"][item],
-                    outputs[item] > MASK_THRESHOLD,
-                    batch["slice"][item],
+            if case < self._cases and (case not in self._best or counts > self._best[case].pixels):
+                self._best[case] = _Shown(
+                    pixels=counts,
+                    number=int(batch["slice"][item]) + 1,
+                    pixel_mm=float(batch["pixel_mm"][item]),
+                    hu=batch["hu"][item].cpu().numpy(),
+                    reference=batch["mask"][item].cpu().numpy(),
+                    prediction=(outputs[item] > MASK_THRESHOLD).cpu().numpy(),
                 )
-                self._best[case] = (tuple(counts), [_to_numpy(tensor) for tensor in shown])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw what was remembered into TensorBoard."""
         assert isinstance(pl_module, SegmentationTask)
-        for case, (_, (hu, reference, prediction, z)) in sorted(self._best.items()):
-            level_hu, width_hu = self._window_hu or gray_range([hu])
+        for case, shown in sorted(self._best.items()):
+            level_hu, width_hu = self._window_hu or gray_range([shown.hu])
             picture = overlay(
-                hu,
-                reference=reference,
-                prediction=prediction,
+                shown.hu,
+                reference=shown.reference,
+                prediction=shown.prediction,
                 regions=pl_module.regions,
-                spacing_mm=(1.0, 1.0),
-                title=f"validation case {case}, slice {z}",
+                spacing_mm=(shown.pixel_mm, shown.pixel_mm),
+                title=f"validation case {case}, slice {shown.number}",
                 level_hu=level_hu,
                 width_hu=width_hu,
             )
@@ -206,8 +220,3 @@ class DescribeCheckpoint(Callback):
                 raise CheckpointError(
                     f"ckpt: was trained with another {key} than this run's; resume with the same data"
                 )
-
-
-def _to_numpy(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.cpu().numpy()
-    return array

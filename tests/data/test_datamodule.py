@@ -61,6 +61,7 @@ def test_a_batch_is_channels_and_regions_of_the_stored_slices(cases, tmp_path: P
     labels = stored.open_labels()[:4]
     np.testing.assert_array_equal(batch["mask"], np.stack([labels >= 1, labels == 2], 1))
     assert batch["slice"].tolist() == [0, 1, 2, 3]
+    assert batch["pixel_mm"].tolist() == [1.5] * 4
     assert batch["case"].tolist() == [0, 0, 0, 0]
 
 

@@ -18,8 +18,8 @@ def score(ranks: int, rank: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     target = torch.rand(10, 2, 16, 16, generator=generator) < 0.3
     probs = (torch.randn(target.shape, generator=generator) + target).sigmoid()
-    case = torch.arange(10) % 4
-    overlap = CaseOverlap(regions=REGIONS, cases=4, threshold=0.5)
+    case = torch.arange(10) % 3
+    overlap = CaseOverlap(regions=REGIONS, cases=3, threshold=0.5)
     auroc = BinnedAUROC(regions=REGIONS)
     for index in range(rank, 10, ranks):
         overlap.update(probs[index, None], target[index, None], case[index, None])

@@ -18,6 +18,7 @@ def test_proportions_in_mm_are_kept() -> None:
     # 40 x 20 pixels of 1 x 3 mm are 40 x 60 mm: on 60 pixels the width fills the square, the height 40 of it.
     plane = fit_plane((40, 20), (1.0, 3.0), image_size=60, pixel_mm=None)
     assert plane.fitted_hw == (40, 60)
+    assert plane.pixel_mm == 1.0
     laid = plane.apply(torch.zeros(1, 40, 20), fill=AIR_HU)[0]
     assert laid.shape == (60, 60)
     assert (laid[:10] == AIR_HU).all()

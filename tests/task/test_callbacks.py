@@ -50,6 +50,7 @@ def samples(n: int = 4) -> list[dict[str, torch.Tensor]]:
                 "mask": mask,
                 "case": torch.tensor(index // 2),
                 "slice": torch.tensor(index % 2),
+                "pixel_mm": torch.tensor(2.5),
             }
         )
     return made
@@ -182,7 +183,8 @@ def test_overlays_keep_the_slice_with_most_of_the_last_region() -> None:
     batch = torch.utils.data.default_collate(samples())
     callback.on_validation_batch_end(trainer, None, torch.zeros(4, 2, 16, 16), batch, 0)
     (kept,) = callback._best.values()
-    np.testing.assert_array_equal(kept[1][0], samples()[1]["hu"])  # of slices 0 and 1 of case 0
+    np.testing.assert_array_equal(kept.hu, samples()[1]["hu"])  # of slices 0 and 1 of case 0
+    assert (kept.number, kept.pixel_mm) == (2, 2.5)
 
 
 def test_pictures_in_no_epoch_are_refused() -> None:
