@@ -10,7 +10,16 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from lts.base import ConfigError, VolumeError
-from lts.figures import SliceView, overlay, overlay_sheet, save_curves, save_leaderboard, save_png, save_roc
+from lts.figures import (
+    SliceView,
+    gray_range,
+    overlay,
+    overlay_sheet,
+    save_curves,
+    save_leaderboard,
+    save_png,
+    save_roc,
+)
 
 Rgb = NDArray[np.uint8]
 BOTH = ["liver", "tumor"]
@@ -346,3 +355,15 @@ def test_no_figure_stays_open_in_pyplot(tmp_path: Path) -> None:
     draw(phantom())
     save_roc(tmp_path / "roc.png", {})
     assert not _pylab_helpers.Gcf.figs
+
+
+def test_a_gray_range_spans_the_percentiles_of_all_images():
+    images = [np.arange(0, 101.0).reshape(1, -1), np.arange(100, 201.0).reshape(1, -1)]
+    level, width = gray_range(images)
+    low, high = np.percentile(np.concatenate(images), (1, 99))
+    assert level - width / 2 == pytest.approx(low)
+    assert level + width / 2 == pytest.approx(high)
+
+
+def test_a_flat_image_has_a_gray_range_too():
+    assert gray_range([np.full((3, 3), 7)]) == (7.0, 1.0)

@@ -38,9 +38,9 @@ class CaseViews:
             prediction: `(N, R, H, W)` bool.
             reference: `(N, R, H, W)` bool.
         """
-        amounts = {f"most {name}": reference[:, channel] for channel, name in enumerate(self._regions)}
-        amounts["most errors"] = prediction ^ reference
-        for reason, mask in amounts.items():
+        shown = {name: reference[:, channel] for channel, name in enumerate(self._regions)}
+        shown["errors"] = prediction ^ reference
+        for reason, mask in shown.items():
             pixels = mask.flatten(1).sum(1)
             best = int(pixels.argmax())
             amount = int(pixels[best])
@@ -57,22 +57,22 @@ class CaseViews:
             scan: The scan.
             window_hu: Level and width of the gray window, None for percentiles of the drawn slices.
         """
-        spacing_mm = scan.geometry.spacing_mm[1:]
         depth, *shape_hw = scan.voxels.shape
-        nothing = np.zeros((len(self._regions), *shape_hw), bool)
-        kept = self._kept or {"middle": _Candidate(0, depth // 2, nothing, nothing)}
         reasons: dict[int, list[str]] = {}
-        for reason, candidate in kept.items():
-            reasons.setdefault(candidate.z, []).append(reason)
+        for reason in (*self._regions, "errors"):
+            if reason in self._kept:
+                reasons.setdefault(self._kept[reason].z, []).append(reason)
+        shown = [(f"most {' and '.join(why)}", self._kept[why[0]]) for why in reasons.values()]
+        nothing = np.zeros((len(self._regions), *shape_hw), bool)
         views = [
             SliceView(
                 image=scan.voxels[candidate.z],
                 reference=candidate.reference,
                 prediction=candidate.prediction,
-                spacing_mm=spacing_mm,
-                title=f"{case}, slice {candidate.z + 1} of {depth}: {', '.join(reasons[candidate.z])}",
+                spacing_mm=scan.geometry.spacing_mm[1:],
+                title=f"{case}, {candidate.z + 1} of {depth}: {why}",
             )
-            for candidate in {candidate.z: candidate for candidate in kept.values()}.values()
+            for why, candidate in shown or [("the middle", _Candidate(0, depth // 2, nothing, nothing))]
         ]
         level_hu, width_hu = window_hu or gray_range([view.image for view in views])
         save_png(path, overlay_sheet(views, regions=self._regions, level_hu=level_hu, width_hu=width_hu))

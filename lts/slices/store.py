@@ -98,22 +98,22 @@ class StoredCase:
 
     @classmethod
     def load(cls, folder: Path) -> "StoredCase | None":
-        """The entry in a folder, None where there is none."""
+        """The entry in a folder; None where there is none, or a damaged one, which is then built anew."""
         try:
             facts: dict[str, Any] = json.loads((folder / ENTRY_FILE).read_text())
-        except FileNotFoundError:
+            mask = facts.pop("mask")
+            return cls(
+                folder=folder,
+                image=SourceFile(**facts.pop("image")),
+                mask=SourceFile(**mask) if mask else None,
+                source_shape=tuple(facts.pop("source_shape")),
+                spacing_mm=tuple(facts.pop("spacing_mm")),
+                shape=tuple(facts.pop("shape")),
+                notes=tuple(facts.pop("notes")),
+                **facts,
+            )
+        except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
             return None
-        mask = facts.pop("mask")
-        return cls(
-            folder=folder,
-            image=SourceFile(**facts.pop("image")),
-            mask=SourceFile(**mask) if mask else None,
-            source_shape=tuple(facts.pop("source_shape")),
-            spacing_mm=tuple(facts.pop("spacing_mm")),
-            shape=tuple(facts.pop("shape")),
-            notes=tuple(facts.pop("notes")),
-            **facts,
-        )
 
 
 def case_folder(case: Case, *, store: Path) -> Path:

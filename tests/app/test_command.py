@@ -118,3 +118,10 @@ def test_a_bug_ends_with_a_traceback_and_code_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "RuntimeError: ours" in done.stderr
     assert "Traceback" in done.stderr
+
+
+def test_the_sweep_preset_is_a_grid_of_four(tmp_path: Path) -> None:
+    done = run("train", "sweep=lr_batch", "data=lits", "data.root=X", "--cfg", "hydra", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "mode: MULTIRUN" in done.stdout
+    assert "optimizer.lr: 1e-3,1e-4" in done.stdout

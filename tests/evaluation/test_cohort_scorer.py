@@ -88,9 +88,9 @@ def test_the_views_are_the_slices_that_tell_most() -> None:
         part = slice(first, first + 2)
         views.offer(first, prediction=prediction[part], reference=reference[part])
     assert {reason: kept.z for reason, kept in views._kept.items()} == {
-        "most liver": 1,
-        "most tumor": 2,
-        "most errors": 3,
+        "liver": 1,
+        "tumor": 2,
+        "errors": 3,
     }
 
 

@@ -94,6 +94,15 @@ def test_an_interrupted_build_goes_on_where_it_stopped(make_case, tmp_path: Path
     np.testing.assert_array_equal(stored.open_image(), read_ct(case.image).voxels)
 
 
+@pytest.mark.parametrize("entry", ["", "{", "{}", '{"mask": null, "case": "volume-0"}'])
+def test_a_damaged_entry_is_built_anew(make_case, tmp_path: Path, entry: str) -> None:
+    case = make_case()
+    (before,) = build([case], tmp_path / "store")
+    (before.folder / "entry.json").write_text(entry)
+    (after,) = build([case], tmp_path / "store")
+    assert after == before
+
+
 def test_every_recipe_has_a_folder_of_its_own() -> None:
     others = [replace(RECIPE, image_size=64), replace(RECIPE, pixel_mm=1.0), replace(RECIPE, modality="mr")]
     assert len({recipe.folder_name for recipe in (RECIPE, *others)}) == 4
