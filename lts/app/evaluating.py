@@ -45,7 +45,6 @@ def evaluate(config: DictConfig) -> CohortScores:
         cohort, checkpoint, subset=subset, own_data=own_data, allow_training_cases=config.allow_training_cases
     )
     output_dir = Path(config.paths.output_dir).expanduser().resolve()
-    output_dir.mkdir(parents=True, exist_ok=True)
     record = RunRecord(output_dir, command="evaluate")
     OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
     predictor = Predictor(

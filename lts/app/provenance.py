@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 
+from lts.base import ConfigError
+
 RUN_FILE = "run.json"
 
 _DISTRIBUTIONS = (
@@ -41,12 +43,22 @@ class RunRecord:
     """The facts of one run; on disk from the start, so that a run that died says so.
 
     Args:
-        folder: The run's folder.
+        folder: The run's folder; made here.
         command: Name of the command.
+        goes_on: Whether this run goes on with the one that the folder may hold.
+
+    Raises:
+        ConfigError: The folder holds another run, which would be overwritten.
     """
 
-    def __init__(self, folder: Path, *, command: str) -> None:
+    def __init__(self, folder: Path, *, command: str, goes_on: bool = False) -> None:
         self._path = folder / RUN_FILE
+        if self._path.exists() and not goes_on:
+            way_on = "go on with it by ckpt=last, or " if command == "train" else ""
+            raise ConfigError(
+                f"paths.output_dir: {folder} holds a run already; {way_on}choose another folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
         self._started = time.perf_counter()
         self._facts: dict[str, Any] = {
             "command": command,

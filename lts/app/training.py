@@ -37,8 +37,8 @@ def train(config: DictConfig) -> float:
     output_dir = _settle(config)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    record = RunRecord(output_dir, command="train")
+    ckpt = _resume_from(config, output_dir)
+    record = RunRecord(output_dir, command="train", goes_on=config.ckpt == "last")
     OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
     write_json(output_dir / "split.json", split.to_dict())
     say(f"run {output_dir}: {_counts(cohort, split)}")
@@ -53,7 +53,7 @@ def train(config: DictConfig) -> float:
             say(f"{stored.case}: {note}")
     task, trainer = _task_and_trainer(config, data, members=_members(data, cohort, split))
     began = time.perf_counter()
-    trainer.fit(task, datamodule=data, ckpt_path=_resume_from(config, output_dir), weights_only=True)
+    trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
     fit_s = time.perf_counter() - began
     best = trainer.checkpoint_callback
     assert isinstance(best, ModelCheckpoint)

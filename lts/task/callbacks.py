@@ -175,7 +175,7 @@ class LogOverlays(Callback):
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(
-                        f"val/case {case}", picture, trainer.current_epoch, dataformats="HWC"
+                        f"val/case {case}", picture, trainer.global_step, dataformats="HWC"
                     )
         self._best = {}
 

@@ -150,6 +150,25 @@ def test_a_model_is_scored_on_another_data_set(trained: tuple[Path, str], home: 
     assert "data.modality: the checkpoint is for ct, got mr" in wrong.stderr
 
 
+def test_a_folder_that_holds_a_run_is_not_overwritten(trained: tuple[Path, str], home: Path) -> None:
+    folder, _ = trained
+    before = (folder / "metrics.json").stat().st_mtime_ns
+    again = run("train", *TINY, "paths.output_dir=run", cwd=home)
+    assert again.returncode == 2
+    assert "holds a run already; go on with it by ckpt=last, or choose another folder" in again.stderr
+    scored = run("evaluate", f"ckpt={folder}/checkpoints/best.ckpt", "paths.output_dir=run", cwd=home)
+    assert scored.returncode == 2
+    assert "holds a run already; choose another folder" in scored.stderr
+    assert (folder / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_going_on_without_a_checkpoint_is_refused(trained: tuple[Path, str], home: Path) -> None:
+    lost = run("train", *TINY, "paths.output_dir=nothing", "ckpt=last", cwd=home)
+    assert lost.returncode == 2
+    assert "ckpt: no such file: " in lost.stderr
+    assert not (home / "nothing").exists()
+
+
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
 

@@ -173,7 +173,7 @@ def test_tensorboard_shows_the_slice_of_each_case_with_most_tumor(tmp_path: Path
     fit(tmp_path, [LogOverlays(cases=2, every_n_epochs=2, window_hu=(50, 100))], epochs=3, logger=logger)
     events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0}).Reload()
     assert set(events.Tags()["images"]) == {"val/case 0", "val/case 1"}
-    assert [event.step for event in events.Images("val/case 0")] == [0, 2]
+    assert [event.step for event in events.Images("val/case 0")] == [2, 6]
     assert {"val/loss", "train/loss", "val/tumor/dice_per_case"} <= set(events.Tags()["scalars"])
 
 
