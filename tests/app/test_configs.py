@@ -87,9 +87,17 @@ def test_data_sets_say_all_that_a_run_needs(data: str) -> None:
     assert config.augment.air_hu == (0 if data == "mri" else -1024)
 
 
-def test_a_frozen_encoder_comes_with_resnet50_alone() -> None:
-    assert "freeze_encoder" in compose("model=resnet50").callbacks
-    assert "freeze_encoder" not in compose("model=unet").callbacks
+def test_a_frozen_encoder_that_learns_slowly_comes_with_resnet50_alone() -> None:
+    resnet, unet = compose("model=resnet50"), compose("model=unet")
+    assert "freeze_encoder" in resnet.callbacks
+    assert "freeze_encoder" not in unet.callbacks
+    assert (resnet.task.encoder_lr_scale, unet.task.encoder_lr_scale) == (0.1, 1.0)
+
+
+def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -> None:
+    preset = compose("experiment=phantom_cpu")
+    assert (preset.split.val_share, preset.model.width, preset.data.batch_size) == (0.1, 16, 8)
+    assert compose("experiment=phantom_cpu", "split.val_share=0.3").split.val_share == 0.3
 
 
 def test_a_network_of_elsewhere_is_refused() -> None:
