@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lts.app.console import ShowProgress
-from lts.base import ConfigError
+from lts.base import CohortError, ConfigError
 from lts.cohort import (
     Cohort,
     Split,
@@ -41,7 +41,11 @@ def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
     if settings.file is not None:
         if settings.fold is not None or settings.folds is not None:
             raise ConfigError("split.file: excludes split.fold and split.folds")
-        return read_split(Path(settings.file), cases=cohort.cases)
+        split = read_split(Path(settings.file), cases=cohort.cases)
+        for part in ("val", "test"):
+            if not split.subset(part):
+                raise CohortError(f"{settings.file}: {part} must hold a case, got none")
+        return split
     if (settings.fold is None) != (settings.folds is None):
         raise ConfigError(
             f"split.fold and split.folds: go together, got {settings.fold} and {settings.folds}"

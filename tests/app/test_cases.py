@@ -1,10 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from lts.app.cases import open_cohort, split_cohort
-from lts.base import ConfigError
+from lts.base import CohortError, ConfigError
 from lts.cohort import Case, Cohort
 
 NOTHING = Path("nothing")
@@ -21,8 +22,6 @@ def test_shares_folds_and_files_divide_a_cohort(tmp_path: Path) -> None:
     tested = [split(folds=5, fold=fold).test for fold in range(5)]
     assert sorted(case for cases in tested for case in cases) == [f"c{n}" for n in range(10)]
     file = tmp_path / "split.json"
-    import json
-
     file.write_text(json.dumps(split(seed=3).to_dict()))
     assert split(file=str(file)) == split(seed=3)
 
@@ -38,6 +37,17 @@ def test_shares_folds_and_files_divide_a_cohort(tmp_path: Path) -> None:
 def test_settings_that_contradict_each_other_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         split(**changes)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_split_file_must_name_cases_to_choose_and_to_report_by(tmp_path: Path, part: str) -> None:
+    content = split().to_dict()
+    content["train"] += content[part]
+    content[part] = []
+    file = tmp_path / "split.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(CohortError, match=f"{part} must hold a case, got none"):
+        split(file=str(file))
 
 
 def test_phantoms_are_made_on_first_use(tmp_path: Path) -> None:
