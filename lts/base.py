@@ -17,6 +17,9 @@ HU_BINS = 4096
 MASK_THRESHOLD = 0.5
 """A voxel belongs to a region where its probability exceeds this."""
 
+DESCRIPTION_KEY = "lts"
+"""Where a checkpoint keeps what it says of itself."""
+
 CANONICAL_AXES = ("S", "P", "L")
 """Where the axes (Z, H, W) of a volume in memory point: to the head, to the back, to the patient's left."""
 

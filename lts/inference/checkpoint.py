@@ -11,10 +11,9 @@ from torch import nn
 
 from lts import intensity as intensities
 from lts import networks
-from lts.base import CheckpointError, LtsError, check_regions
+from lts.base import DESCRIPTION_KEY, CheckpointError, LtsError, check_regions
 from lts.intensity import Intensity
 from lts.slices import Recipe
-from lts.task import DESCRIPTION_KEY
 
 CHECKPOINT_FORMAT = 1
 

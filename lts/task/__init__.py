@@ -1,10 +1,9 @@
 """Training around any network: the LightningModule and its callbacks."""
 
-from lts.task.callbacks import DESCRIPTION_KEY, DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays
+from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays
 from lts.task.module import SegmentationTask, parameter_groups
 
 __all__ = [
-    "DESCRIPTION_KEY",
     "DescribeCheckpoint",
     "EpochHistory",
     "FreezeEncoder",

@@ -11,11 +11,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
-from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
+from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.figures import gray_range, overlay, save_curves
 from lts.task.module import Batch, SegmentationTask
-
-DESCRIPTION_KEY = "lts"
 
 
 class FreezeEncoder(Callback):
