@@ -96,8 +96,8 @@ def test_a_frozen_encoder_that_learns_slowly_comes_with_resnet50_alone() -> None
 
 def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -> None:
     preset = compose("experiment=phantom_cpu")
-    assert (preset.split.val_share, preset.model.width, preset.data.batch_size) == (0.1, 16, 8)
-    assert compose("experiment=phantom_cpu", "split.val_share=0.3").split.val_share == 0.3
+    assert (preset.optimizer.lr, preset.model.width, preset.data.batch_size) == (2e-3, 16, 8)
+    assert compose("experiment=phantom_cpu", "model.width=8").model.width == 8
 
 
 def test_a_network_of_elsewhere_is_refused() -> None:

@@ -117,7 +117,7 @@ def _scanned(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.int16]:
     """The painted image through the scanner: its blur, its noise, whole numbers."""
     blur = [0.0, *(0.6 / step for step in canvas.grid.spacing_mm[1:])]
     hu = ndimage.gaussian_filter(canvas.hu, blur, truncate=3)
-    add_noise(hu, rng, sigma_hu=float(rng.uniform(9, 14)), grain_voxels=float(rng.uniform(0.5, 0.75)))
+    add_noise(hu, rng, sigma_hu=float(rng.uniform(6, 10)), grain_voxels=float(rng.uniform(0.5, 0.75)))
     np.clip(np.rint(hu, out=hu), AIR_HU, 3071, out=hu)
     scanned: NDArray[np.int16] = hu.astype(np.int16)
     return scanned

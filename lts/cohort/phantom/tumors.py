@@ -97,7 +97,7 @@ def _draw_plans(rng: np.random.Generator) -> list[_Plan]:
 def _draw_plan(rng: np.random.Generator, *, diameter_mm: float, may_be_faint: bool) -> _Plan:
     bright = rng.random() < 0.36
     kind: Kind = "hyperdense" if bright else "hypodense"
-    contrast_hu = rng.uniform(32, 52) if bright else -rng.uniform(40, 58)
+    contrast_hu = rng.uniform(40, 60) if bright else -rng.uniform(48, 68)
     variant = rng.random()
     if may_be_faint and rng.random() < 0.25:
         contrast_hu = np.sign(contrast_hu) * rng.uniform(13, 20)
