@@ -70,7 +70,7 @@ class CaseViews:
                 reference=candidate.reference,
                 prediction=candidate.prediction,
                 spacing_mm=scan.geometry.spacing_mm[1:],
-                title=f"{case}, {candidate.z + 1} of {depth}: {why}",
+                title=f"{case}, slice {candidate.z + 1}/{depth}: {why}",
             )
             for why, candidate in shown or [("the middle", _Candidate(0, depth // 2, nothing, nothing))]
         ]
