@@ -42,7 +42,7 @@ class SliceDataModule(LightningDataModule):
         regions: Regions in channel order.
         context: Neighboring slices on each side.
         batch_size: Slices of a batch, on each device.
-        num_workers: Processes that load; also those that build the store.
+        num_workers: Processes that load; the store is built by as many as there are processors, if more.
         region_share: Share of training slices that hold the last region; 0 takes slices as found.
         slices_per_epoch: Length of an epoch; None is one pass over the training slices.
         seed: Seed of sampling and augmentation.

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -237,6 +239,24 @@ def test_other_choices_train_too(
     tiny = [setting for setting in TINY if "scheduler" not in setting]
     succeed("train", *tiny, "trainer.max_epochs=1", *settings, f"paths.output_dir={tmp_path}/run", cwd=home)
     assert "tumor" in read(tmp_path / "run" / "metrics.json")["regions"]
+
+
+def test_mr_trains_on_its_own_scale_and_is_scored_elsewhere(make_case, tmp_path: Path) -> None:
+    lines = ["case,patient,image,mask"]
+    for number in range(3):
+        case = make_case(f"mr-{number}", seed=number, depth=8)
+        scan = nib.load(case.image)
+        signal = (np.asanyarray(scan.dataobj).astype(np.float32) + 1024) * (0.37 + number)
+        nib.save(nib.Nifti1Image(signal, scan.affine), case.image)
+        lines.append(f"{case.id},{case.patient},{case.image.name},{case.mask.name}")
+    (tmp_path / "cases.csv").write_text("\n".join(lines))
+    tiny = [setting for setting in TINY if not setting.startswith("data.phantom")]
+    mr = ["data=mri", f"data.root={tmp_path}/cases.csv"]
+    succeed("train", *tiny, *mr, "paths.output_dir=run", cwd=tmp_path)
+    assert read(tmp_path / "run" / "metrics.json")["n_cases"] == 1
+    scored = ["ckpt=run/checkpoints/best.ckpt", "allow_training_cases=true", *mr, "paths.output_dir=scores"]
+    succeed("evaluate", *scored, cwd=tmp_path)
+    assert read(tmp_path / "scores" / "metrics.json")["n_cases"] == 3
 
 
 @pytest.mark.slow
