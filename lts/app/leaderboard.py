@@ -28,7 +28,8 @@ class Leaderboard(Callback):
             writer.writeheader()
             writer.writerows(rows)
         bars = [(_settings_of(row), float("nan") if row["score"] is None else row["score"]) for row in rows]
-        save_leaderboard(folder / PICTURE_FILE, bars, score=rows[0]["monitor"] or "score")
+        score, highest_is_best = rows[0]["monitor"] or "score", rows[0]["mode"] != "min"
+        save_leaderboard(folder / PICTURE_FILE, bars, score=score, maximize=highest_is_best)
         print_table(f"leaderboard of {len(rows)} runs", rows)
         say(f"{folder / LEADERBOARD_FILE}")
 
@@ -37,9 +38,9 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
     """One row a job of a sweep, the best first, jobs without a score last.
 
     Returns:
-        Rows with `job`, a column per setting that differs between jobs, `state`, `monitor`, `score` (the best
-        value of the monitored score), `<region>_dice_per_case` and `<region>_dice_global` of the test cases,
-        and `duration_s`; None where a job did not come so far.
+        Rows with `job`, a column per setting that differs between jobs, `state`, `monitor`, `mode`,
+        `score` (the best value of what is monitored), `<region>_dice_per_case` and `<region>_dice_global` of
+        the test cases, and `duration_s`; None where a job did not come so far.
     """
     jobs = []
     for file in sorted(folder.glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
@@ -57,6 +58,7 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
             **{key: settings[job].get(key) for key in swept},
             "state": run["state"],
             "monitor": run.get("monitor"),
+            "mode": run.get("mode"),
             "score": run.get("best_score"),
             **{
                 f"{region}_{name}": regions.get(region, {}).get(name)
@@ -67,7 +69,14 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
         }
         for job, run, regions in jobs
     ]
-    return sorted(rows, key=lambda row: (row["score"] is None, -(row["score"] or 0.0)))
+    return sorted(rows, key=_rank)
+
+
+def _rank(row: dict[str, Any]) -> tuple[bool, float]:
+    score = row["score"]
+    if score is None:
+        return True, 0.0
+    return False, score if row["mode"] == "min" else -score
 
 
 def _settings_of(row: dict[str, Any]) -> str:

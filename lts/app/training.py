@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -52,6 +53,7 @@ def train(config: DictConfig) -> float:
         for note in stored.notes:
             say(f"{stored.case}: {note}")
     task, trainer = _task_and_trainer(config, data, members=_members(data, cohort, split))
+    steps_before = torch.load(ckpt, weights_only=True, mmap=True)["global_step"] if ckpt else 0
     began = time.perf_counter()
     trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
     fit_s = time.perf_counter() - began
@@ -71,8 +73,9 @@ def train(config: DictConfig) -> float:
     best_score = float(best.best_model_score)
     record.finish(
         fit_s=round(fit_s, 2),
-        train_slices_per_s=round(trainer.global_step * config.data.batch_size / fit_s, 2),
+        train_slices_per_s=round((trainer.global_step - steps_before) * config.data.batch_size / fit_s, 2),
         monitor=best.monitor,
+        mode=best.mode,
         best_score=best_score,
         parameters=sum(parameter.numel() for parameter in task.network.parameters()),
     )

@@ -9,12 +9,18 @@ from lts.app.leaderboard import Leaderboard, rank_jobs
 
 
 def job(
-    folder: Path, number: int, overrides: list[str], *, score: float | None, dice: float | None = None
+    folder: Path,
+    number: int,
+    overrides: list[str],
+    *,
+    score: float | None,
+    dice: float | None = None,
+    mode: str = "max",
 ) -> None:
     (folder / str(number)).mkdir(parents=True)
     run = {"overrides": overrides, "state": "running" if score is None else "done"}
     if score is not None:
-        run |= {"monitor": "val/tumor/dice_per_case", "best_score": score, "duration_s": 1.5}
+        run |= {"monitor": "val/tumor/dice_per_case", "mode": mode, "best_score": score, "duration_s": 1.5}
     (folder / str(number) / "run.json").write_text(json.dumps(run))
     if dice is not None:
         metrics = {"regions": {"tumor": {"dice_per_case": dice, "dice_global": dice / 2}}}
@@ -39,6 +45,7 @@ def test_jobs_are_ranked_by_their_best_score_and_unfinished_ones_come_last(sweep
         "optimizer.lr": "1e-4",
         "state": "done",
         "monitor": "val/tumor/dice_per_case",
+        "mode": "max",
         "score": 0.6,
         "tumor_dice_per_case": 0.3,
         "tumor_dice_global": 0.15,
@@ -55,6 +62,13 @@ def test_a_sweep_ends_with_a_table_and_a_picture(sweep: Path, capsys) -> None:
     assert [row["optimizer.lr"] for row in rows] == ["1e-4", "1e-3", "1e-6", "1e-5"]
     assert (sweep / "leaderboard.png").stat().st_size > 1000
     assert "leaderboard of 4 runs" in capsys.readouterr().out
+
+
+def test_where_the_lowest_is_best_the_lowest_comes_first(tmp_path: Path) -> None:
+    for number, score in enumerate((0.4, 0.1, 0.3)):
+        job(tmp_path, number, [f"seed={number}"], score=score, mode="min")
+    job(tmp_path, 3, ["seed=3"], score=None)
+    assert [row["job"] for row in rank_jobs(tmp_path)] == ["1", "2", "0", "3"]
 
 
 def test_a_folder_without_jobs_gets_no_leaderboard(tmp_path: Path) -> None:
