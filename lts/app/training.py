@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -21,7 +20,7 @@ from lts.app.scoring import score_cases
 from lts.base import ConfigError, check_regions
 from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
-from lts.inference import Predictor
+from lts.inference import Predictor, read_checkpoint
 from lts.slices import Recipe, content_hash
 from lts.task import DescribeCheckpoint, EpochHistory, SegmentationTask
 
@@ -39,6 +38,7 @@ def train(config: DictConfig) -> float:
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
     ckpt = _resume_from(config, output_dir)
+    steps_before = read_checkpoint(ckpt)["global_step"] if ckpt else 0
     record = RunRecord(output_dir, command="train", goes_on=config.ckpt == "last")
     OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
     write_json(output_dir / "split.json", split.to_dict())
@@ -53,7 +53,6 @@ def train(config: DictConfig) -> float:
         for note in stored.notes:
             say(f"{stored.case}: {note}")
     task, trainer = _task_and_trainer(config, data, members=_members(data, cohort, split))
-    steps_before = torch.load(ckpt, weights_only=True, mmap=True)["global_step"] if ckpt else 0
     began = time.perf_counter()
     trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
     fit_s = time.perf_counter() - began

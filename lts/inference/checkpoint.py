@@ -59,13 +59,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: The file is missing, damaged, of another format, or its weights do not fit.
     """
-    saved = _load(path)
-    description = saved.get(DESCRIPTION_KEY)
-    if not isinstance(description, Mapping) or "state_dict" not in saved:
-        raise CheckpointError(f"{path}: is not a checkpoint of lts: it does not describe itself")
-    if description.get("format") != CHECKPOINT_FORMAT:
-        found = description.get("format")
-        raise CheckpointError(f"{path}: format must be {CHECKPOINT_FORMAT} to be read here, got {found}")
+    saved = read_checkpoint(path)
+    description = saved[DESCRIPTION_KEY]
     prefix = "network."
     weights = {
         key[len(prefix) :]: value for key, value in saved["state_dict"].items() if key.startswith(prefix)
@@ -92,6 +87,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint file of lts holds, Lightning's own content included.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, of another kind or of another format.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: is damaged or holds more than weights and plain types, refused"
+        ) from error
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"{path}: is not a checkpoint of lts but a {type(saved).__name__}")
+    description = saved.get(DESCRIPTION_KEY)
+    if not isinstance(description, Mapping) or "state_dict" not in saved:
+        raise CheckpointError(f"{path}: is not a checkpoint of lts: it does not describe itself")
+    if description.get("format") != CHECKPOINT_FORMAT:
+        found = description.get("format")
+        raise CheckpointError(f"{path}: format must be {CHECKPOINT_FORMAT} to be read here, got {found}")
+    return saved
+
+
 def build(spec: Any) -> Any:
     """Build a module from plain types: `_target_` names a network or intensity, the rest its arguments.
 
@@ -114,17 +134,3 @@ def check_buildable(spec: Mapping[str, Any]) -> None:
     if spec["_target_"] not in _BUILDERS:
         known = ", ".join(sorted(_BUILDERS))
         raise CheckpointError(f"_target_: must be one of {known}, got {spec['_target_']!r}")
-
-
-def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path}: is damaged or holds more than weights and plain types, refused"
-        ) from error
-    if not isinstance(saved, dict):
-        raise CheckpointError(f"{path}: is not a checkpoint of lts but a {type(saved).__name__}")
-    return saved

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lts.base import ConfigError
+from lts.networks.remaking import announce, norm_relu
 
 Norm = Literal["batch", "instance", "group", "none"]
 
@@ -53,18 +54,22 @@ def norm2d(norm: Norm, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-class ConvBlock(nn.Sequential):
-    """Twice: 3x3 convolution, normalization, ReLU. `(B, in, H, W)` to `(B, out, H, W)`."""
+class ConvBlock(nn.Module):
+    """Twice: 3x3 convolution, normalization, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: Norm) -> None:
-        layers: list[nn.Module] = []
-        for channels in (in_channels, out_channels):
-            layers += [
-                conv2d(channels, out_channels, 3, bias=norm == "none"),
-                norm2d(norm, out_channels),
-                nn.ReLU(inplace=True),
-            ]
-        super().__init__(*layers)
+        super().__init__()
+        self.convs = nn.ModuleList(
+            conv2d(channels, out_channels, 3, bias=norm == "none") for channels in (in_channels, out_channels)
+        )
+        self.norms = nn.ModuleList(norm2d(norm, out_channels) for _ in self.convs)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """`(B, in, H, W)` to `(B, out, H, W)`."""
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            image = conv(image)  # a name for both: the input is free before the normalization
+            image = norm_relu(norm, image)
+        return image
 
 
 class OpenGate(nn.Module):
@@ -97,9 +102,18 @@ class UpBlock(nn.Module):
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """`(B, deep, H/2, W/2)` and `(B, skip, H, W)` to `(B, out, H, W)`."""
-        up = F.interpolate(self.reduce(deep), scale_factor=2.0, mode="bilinear", align_corners=False)
-        out: Tensor = self.block(torch.cat([self.gate(skip, deep), up], dim=1))
-        return out
+        # Not self.block(...), which would hold its input, the largest tensor of all, to its end.
+        return self.block.forward(_enlarge_beside(self.gate(skip, deep), self.reduce(deep)))
+
+
+def _enlarge_beside(skip: Tensor, deep: Tensor) -> Tensor:
+    def join(skip: Tensor, deep: Tensor) -> Tensor:
+        up = F.interpolate(deep, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return torch.cat([skip, up], dim=1)
+
+    out = join(skip, deep)
+    announce(out, join, skip, deep)
+    return out
 
 
 class Decoder(nn.Module):

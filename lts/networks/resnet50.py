@@ -13,6 +13,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 
 from lts.base import ConfigError
 from lts.networks.blocks import Decoder, check_whole, pad_to_multiple, segmentation_head
+from lts.networks.remaking import remaking
 
 STRIDE = 32
 FEATURE_CHANNELS = (64, 256, 512, 1024, 2048)
@@ -105,7 +106,8 @@ class ResNet50Segmenter(nn.Module):
         """
         height, width = image.shape[-2:]
         padded = pad_to_multiple(image, STRIDE)
-        logits: Tensor = self.head(self.decoder([padded, *self.encoder(padded)]))
+        with remaking():
+            logits: Tensor = self.head(self.decoder([padded, *self.encoder(padded)]))
         return logits[..., :height, :width]
 
 

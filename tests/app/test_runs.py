@@ -171,6 +171,20 @@ def test_going_on_without_a_checkpoint_is_refused(trained: tuple[Path, str], hom
     assert not (home / "nothing").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "rule"), [(b"PK", "is damaged or holds more"), (None, "is not a checkpoint of lts")]
+)
+def test_going_on_from_a_file_that_is_no_checkpoint_is_refused(
+    content: bytes | None, rule: str, home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {}}, path) if content is None else path.write_bytes(content)
+    refused = run("train", *TINY, "paths.output_dir=other", f"ckpt={path}", cwd=home)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"train: {path}: {rule}")
+    assert not (home / "other").exists()
+
+
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
 

@@ -75,8 +75,7 @@ def test_a_convolution_keeps_the_variance_of_rectified_features() -> None:
     ("norm", "bias"), [("batch", False), ("instance", False), ("group", False), ("none", True)]
 )
 def test_only_a_convolution_without_norm_has_a_bias(norm: str, bias: bool) -> None:
-    convs = [module for module in ConvBlock(2, 4, norm=norm) if isinstance(module, nn.Conv2d)]
-    assert [conv.bias is not None for conv in convs] == [bias, bias]
+    assert [conv.bias is not None for conv in ConvBlock(2, 4, norm=norm).convs] == [bias, bias]
 
 
 def test_the_decoder_hands_each_level_the_skip_of_its_size_and_its_gate_the_deeper_features() -> None:

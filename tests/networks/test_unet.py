@@ -57,8 +57,8 @@ def test_a_small_network_computes_what_plain_functions_compute() -> None:
     p = dict(net.named_parameters())
 
     def block(x: Tensor, name: str) -> Tensor:
-        x = F.relu(F.conv2d(x, p[f"{name}.0.weight"], p[f"{name}.0.bias"], padding=1))
-        return F.relu(F.conv2d(x, p[f"{name}.3.weight"], p[f"{name}.3.bias"], padding=1))
+        x = F.relu(F.conv2d(x, p[f"{name}.convs.0.weight"], p[f"{name}.convs.0.bias"], padding=1))
+        return F.relu(F.conv2d(x, p[f"{name}.convs.1.weight"], p[f"{name}.convs.1.bias"], padding=1))
 
     x = image(2, 1, 8, 12)
     fine = block(x, "encoder.levels.0")
@@ -91,7 +91,7 @@ def test_channels_double_up_to_512_or_the_width() -> None:
     def channels(width: int, depth: int) -> list[int]:
         with torch.device("meta"):
             net = make(width=width, depth=depth)
-        return [level[0].out_channels for level in net.encoder.levels]
+        return [level.convs[0].out_channels for level in net.encoder.levels]
 
     assert channels(32, 5) == [32, 64, 128, 256, 512]
     assert channels(100, 5) == [100, 200, 400, 512, 512]

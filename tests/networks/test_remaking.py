@@ -1,0 +1,198 @@
+import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+
+from lts.networks import AttentionUNet, ResNet50Segmenter, UNet, blocks, remaking
+from lts.networks.remaking import announce
+from lts.networks.remaking import remaking as remaking_context
+
+
+def network(kind: type[nn.Module] = UNet, *, norm: str = "batch") -> nn.Module:
+    torch.manual_seed(0)
+    if kind is ResNet50Segmenter:
+        return kind(in_channels=2, out_channels=2, weights=None, decoder_width=4)
+    return kind(in_channels=2, out_channels=2, width=8, depth=3, norm=norm, dropout=0.0)
+
+
+def step(net: nn.Module, precision: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Gradients and buffers after one step."""
+    image = torch.rand(2, 2, 48, 48, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", dtype=precision) if precision else nullcontext():
+        loss = net(image).float().square().mean()
+    loss.backward()
+    gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
+    return {**gradients, **dict(net.named_buffers())}
+
+
+def keep_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (remaking, blocks):
+        monkeypatch.setattr(module, "announce", lambda *_: None)
+
+
+def kept_bytes(net: nn.Module, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Memory of all that the forward pass keeps for backward, weights aside."""
+    storages: dict[int, int] = {}
+
+    def count(kept: Any) -> None:
+        if isinstance(kept, Tensor):
+            storages[kept.untyped_storage().data_ptr()] = kept.untyped_storage().nbytes()
+        else:
+            for source in kept.sources:
+                count(source)
+
+    def counted(pack: Callable[..., Any], unpack: Callable[..., Any]) -> saved_tensors_hooks:
+        def pack_and_count(tensor: Tensor) -> Any:
+            kept = pack(tensor)
+            count(kept)
+            return kept
+
+        return saved_tensors_hooks(pack_and_count, unpack)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remaking, "saved_tensors_hooks", counted)
+        graph = net(torch.rand(2, 2, 48, 48))  # alive to the end, so that no address is used twice
+    for parameter in net.parameters():
+        storages.pop(parameter.untyped_storage().data_ptr(), None)
+    assert graph.requires_grad
+    return sum(storages.values())
+
+
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("kind", "norm"),
+    [
+        *((UNet, norm) for norm in ("batch", "instance", "group", "none")),
+        (AttentionUNet, "batch"),
+        (ResNet50Segmenter, "batch"),
+    ],
+)
+def test_gradients_and_running_statistics_are_those_of_keeping_everything_bit_for_bit(
+    kind: type[nn.Module], norm: str, precision: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = step(network(kind, norm=norm), precision)
+    keep_everything(monkeypatch)
+    kept = step(network(kind, norm=norm), precision)
+    assert made.keys() == kept.keys()
+    for name, tensor in kept.items():
+        assert torch.equal(made[name], tensor), name
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_a_step_keeps_little_more_than_half(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Per level: two convolutions down and two up, inputs of their normalizations; before also what follows
+    # each of these, and the joined skip, twice as wide.
+    made = kept_bytes(network(norm=norm), monkeypatch)
+    keep_everything(monkeypatch)
+    assert made < 0.62 * kept_bytes(network(norm=norm), monkeypatch)
+
+
+def test_a_frozen_normalization_is_made_again_from_its_running_statistics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = step(network().eval())
+    keep_everything(monkeypatch)
+    kept = step(network().eval())
+    assert all(torch.equal(made[name], tensor) for name, tensor in kept.items())
+
+
+def test_only_what_was_announced_is_made_again_and_only_within_the_context() -> None:
+    calls = []
+
+    def double(kept: Tensor) -> Tensor:
+        calls.append(kept.requires_grad)
+        return 2 * kept
+
+    x = torch.rand(3, 4, requires_grad=True)
+    y = 2 * x
+    announce(y, double, x)
+    y.square().sum().backward()
+    assert calls == []
+
+    x.grad = None
+    with remaking_context():
+        y = 2 * x
+        announce(y, double, x)
+        squares, other = y.square().sum(), (3 * x).square().sum()
+    del y
+    (squares + other).backward()
+    assert calls == [False]
+    assert x.grad is not None
+    assert torch.allclose(x.grad, 26 * x)
+
+
+def test_the_memory_of_a_tensor_that_is_gone_means_nothing() -> None:
+    x = torch.ones(1000, requires_grad=True)
+    memory = np.full(1000, 2, np.float32)
+    with remaking_context():
+        gone = torch.from_numpy(memory)
+        announce(gone, lambda kept: 5 * kept, x)
+        del gone
+        loss = (x * torch.from_numpy(memory)).sum()
+    loss.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == memory.tolist()
+
+
+def test_a_source_that_is_made_again_itself_is_not_held() -> None:
+    x = torch.rand(5, requires_grad=True)
+    with remaking_context():
+        y = x + 1
+        announce(y, lambda kept: kept + 1, x)
+        z = F.relu(y)
+        announce(z, F.relu, y)
+        loss = z.square().sum()
+    kept = loss.grad_fn.next_functions[0][0]._raw_saved_self.data  # type: ignore[union-attr]
+    assert [type(source).__name__ for source in kept.sources] == ["_Remake"]
+    loss.backward()
+    assert torch.allclose(x.grad, 2 * (x + 1))
+
+
+def test_it_is_made_again_in_the_precision_of_the_first_time() -> None:
+    x, weight = torch.rand(8, 8, requires_grad=True), torch.rand(8, 8)
+    with remaking_context():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = x @ weight
+            announce(y, lambda kept: kept @ weight, x)
+        loss = y.square().sum()
+    assert y.dtype == torch.bfloat16
+    loss.backward()
+    made = x.grad
+    x.grad = None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = x @ weight
+    y.square().sum().backward()
+    assert torch.equal(made, x.grad)
+
+
+def test_nothing_is_held_after_the_context_but_for_what_was_kept() -> None:
+    x = torch.rand(5, requires_grad=True)
+    memory = np.ones(5, np.float32)
+    freed, source = weakref.ref(memory), torch.from_numpy(memory)
+    with remaking_context():
+        y = 2 * x
+        announce(y, lambda kept: kept, source)
+        loss = (3 * x).square().sum()
+    del memory, source
+    assert freed() is None
+    loss.backward()
+
+
+@pytest.mark.parametrize("kind", [UNet, ResNet50Segmenter])
+def test_a_network_compiles_into_one_graph(kind: type[nn.Module]) -> None:
+    net = network(kind).eval()
+    image = torch.rand(1, 2, 64, 64)
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    assert torch.allclose(compiled(image), net(image), atol=1e-5)
+
+
+def test_nothing_is_remembered_without_gradients() -> None:
+    with torch.no_grad(), remaking_context():
+        assert remaking._remakes.get() is None
