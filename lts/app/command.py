@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -72,6 +72,9 @@ def _user_message(error: BaseException, name: str) -> str | None:
     # A constructor failed for a reason that it does not blame on its arguments.
     if isinstance(error, InstantiationException):
         return None
+    if isinstance(error, OverrideParseException):
+        rule = "must be KEY=VALUE, a value that holds = in quotes"
+        return f"{error.override}: {rule}: {_one_line(error)}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         told = [_one_line(cause).rstrip(".") for cause in _chain(error)]
         return ": ".join(told) + _suggestion(error, name)
