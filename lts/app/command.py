@@ -15,6 +15,7 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lts.app.memory import return_freed_memory, use_large_pages
 from lts.base import LtsError
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
@@ -35,8 +36,8 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     """
     # Without this, Hydra prints errors of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # Torch's large pages on Linux: a training step on a CPU spends a quarter of its time on page faults.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    use_large_pages()
+    return_freed_memory()
 
     @functools.wraps(run)
     def job(config: DictConfig) -> object:
