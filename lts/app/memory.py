@@ -5,7 +5,7 @@ import os
 import sys
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
-_LARGE_BYTES = 2**20
+_LARGE_BYTES = 16 * 2**20  # below, mapping anew at each use would cost more than it saves
 
 
 def use_large_pages() -> None:
@@ -17,9 +17,9 @@ def use_large_pages() -> None:
 
 
 def return_freed_memory() -> None:
-    """Have glibc give every freed block of a mebibyte or more back to the system.
+    """Have glibc give every freed block of 16 MiB or more back to the system.
 
-    By itself it raises that size with use, up to 32 MiB, and a training run grows by fragments for epochs.
+    By itself it raises that size with use to twice as much, and a training run grows by fragments for epochs.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every C library
