@@ -1,0 +1,211 @@
+"""Two runs on the same cases, held against each other case by case."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+
+from lts.base import CohortError
+from lts.evaluation.confidence import Interval, mean_interval
+
+_HIGHER_IS_BETTER = ("dice", "dice_per_slice", "iou", "precision", "recall", "lesion_tp")
+_LOWER_IS_BETTER = ("assd_mm", "hd95_mm", "msd_mm", "voe", "volume_abs_error_ml", "lesion_fp", "lesion_fn")
+_ZERO_IS_BEST = ("rvd", "volume_error_ml")
+
+_LEVEL_OF_P = 0.05
+_DECIMALS = 10
+_SAME_REFERENCE = 1e-3
+
+_Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedComparison:
+    """One score of one region in two runs, a and b; differences are b - a.
+
+    Attributes:
+        region: The region.
+        score: Name of the score.
+        pairs: Cases where both runs have the score. What follows is over these.
+        left_out: Cases where one run or both lack it.
+        mean_a: Mean of the first run; None without pairs, as are the other means and the p.
+        mean_b: Mean of the second run.
+        mean_difference: Mean of the differences.
+        median_difference: Their median.
+        interval: Bootstrap interval of the mean difference; None with fewer than two pairs.
+        p_value: Of Wilcoxon's signed-rank test, two-sided; cases without a difference do not count, 1
+            where all are such.
+        wins: Cases where b is better; None where the score is neither good nor bad, such as a volume.
+        ties: Cases without a difference; None likewise.
+        losses: Cases where a is better; None likewise.
+        remark: What the reader should know of these figures, None for nothing.
+        differences: The difference of each pair, by case.
+    """
+
+    region: str
+    score: str
+    pairs: int
+    left_out: int
+    mean_a: float | None
+    mean_b: float | None
+    mean_difference: float | None
+    median_difference: float | None
+    interval: Interval | None
+    p_value: float | None
+    wins: int | None
+    ties: int | None
+    losses: int | None
+    remark: str | None
+    differences: dict[str, float]
+
+
+def compare_cases(
+    a_rows: _Rows, b_rows: _Rows, *, scores: Sequence[str], level: float, resamples: int, seed: int
+) -> list[PairedComparison]:
+    """Compare two runs by the regions that both have.
+
+    Differences are rounded to 10 decimals, so that those which only floating point tells apart are equal.
+
+    Args:
+        a_rows: Rows of the first run's `cases.csv`: `case`, `region` and the scores, as numbers or their
+            text; None, empty text and NaN say that a score is not defined.
+        b_rows: The same of the second run.
+        scores: Names of scores that both have.
+        level: Confidence level of the intervals, in (0, 1).
+        resamples: How often cases are drawn for an interval, >= 1.
+        seed: Of the random numbers.
+
+    Returns:
+        One comparison a region and score, in the order of the first run's regions.
+
+    Raises:
+        CohortError: The runs share no region, a case is only in one of them or twice in one, their references
+            differ in volume, or a row lacks a score or has one that is not a finite number.
+    """
+    a, b = _by_region(a_rows, run="a"), _by_region(b_rows, run="b")
+    shared = [region for region in a if region in b]
+    if not shared:
+        raise CohortError(f"compare: no region is in both runs: a has {list(a)}, b has {list(b)}")
+    found = []
+    for region in shared:
+        _check_same_cases(a[region], b[region], region=region)
+        for score in scores:
+            values = np.array(
+                [[_number(run[case], score) for case in a[region]] for run in (a[region], b[region])]
+            )
+            found.append(
+                _compare(values, tuple(a[region]), region, score, level=level, resamples=resamples, seed=seed)
+            )
+    return found
+
+
+def _compare(
+    values: NDArray[np.float64], cases: Sequence[str], region: str, score: str, **bootstrap: Any
+) -> PairedComparison:
+    defined = ~np.isnan(values).any(0)
+    a, b = values[:, defined]
+    differences = np.round(b - a, _DECIMALS)
+    pairs = len(differences)
+    gains = _gains(a, b, score)
+    return PairedComparison(
+        region=region,
+        score=score,
+        pairs=pairs,
+        left_out=len(cases) - pairs,
+        mean_a=float(a.mean()) if pairs else None,
+        mean_b=float(b.mean()) if pairs else None,
+        mean_difference=float(differences.mean()) if pairs else None,
+        median_difference=float(np.median(differences)) if pairs else None,
+        interval=mean_interval(differences, **bootstrap),
+        p_value=_p_value(differences) if pairs else None,
+        wins=None if gains is None else int((gains > 0).sum()),
+        ties=None if gains is None else int((gains == 0).sum()),
+        losses=None if gains is None else int((gains < 0).sum()),
+        remark=_remark(differences, ~np.isnan(values)),
+        differences=dict(zip(np.array(cases)[defined].tolist(), differences.tolist(), strict=True)),
+    )
+
+
+def _gains(a: NDArray[np.float64], b: NDArray[np.float64], score: str) -> NDArray[np.float64] | None:
+    """How much better b is than a, by the direction of the score; None where it has none."""
+    if score in _HIGHER_IS_BETTER or score.startswith("nsd_"):
+        gains = b - a
+    elif score in _LOWER_IS_BETTER:
+        gains = a - b
+    elif score in _ZERO_IS_BEST:
+        gains = np.abs(a) - np.abs(b)
+    else:
+        return None
+    return np.round(gains, _DECIMALS)
+
+
+def _p_value(differences: NDArray[np.float64]) -> float:
+    return float(wilcoxon(differences[differences != 0]).pvalue) if differences.any() else 1.0
+
+
+def _remark(differences: NDArray[np.float64], defined: NDArray[np.bool_]) -> str | None:
+    """What limits the differences of pairs, where `(2, cases)` says which scores each run has."""
+    remarks = []
+    unlike = int(np.count_nonzero(differences))
+    # The least p there is: all differences point the same way.
+    least_p = 2 * 0.5**unlike
+    if unlike > 0 and least_p > _LEVEL_OF_P:
+        remarks.append(f"cases that differ: {unlike}, too few for p to reach {_LEVEL_OF_P}")
+    for run, has, lacks in (("a", *defined), ("b", *defined[::-1])):
+        if alone := int((has & ~lacks).sum()):
+            remarks.append(f"cases left out since only {run} has the score: {alone}")
+    return "; ".join(remarks) or None
+
+
+def _by_region(rows: _Rows, *, run: str) -> dict[str, dict[str, Mapping[str, Any]]]:
+    counts = Counter((str(row["case"]), str(row["region"])) for row in rows)
+    for (case, region), count in counts.items():
+        if count > 1:
+            raise CohortError(f"compare: case {case!r}, region {region!r} stands {count} times in run {run}")
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(str(row["region"]), {})[str(row["case"])] = row
+    return found
+
+
+def _check_same_cases(
+    a: Mapping[str, Mapping[str, Any]], b: Mapping[str, Mapping[str, Any]], *, region: str
+) -> None:
+    if a.keys() != b.keys():
+        only = [
+            f"only in {run}: {sorted(these.keys() - those.keys())}"
+            for run, these, those in (("a", a, b), ("b", b, a))
+            if these.keys() - those.keys()
+        ]
+        raise CohortError(f"compare: both runs must have the same cases, region {region!r} {', '.join(only)}")
+    for case in a:
+        if "reference_ml" not in a[case] or "reference_ml" not in b[case]:
+            continue
+        volumes_ml = [_number(run[case], "reference_ml") for run in (a, b)]
+        if not math.isclose(*volumes_ml, rel_tol=_SAME_REFERENCE):
+            raise CohortError(
+                f"compare: case {case!r} must have the same reference in both runs, {region} is "
+                f"{volumes_ml[0]:g} ml in a and {volumes_ml[1]:g} ml in b"
+            )
+
+
+def _number(row: Mapping[str, Any], score: str) -> float:
+    """The score of a row, NaN where it is not defined."""
+    where = f"compare: case {row['case']!r}, region {row['region']!r}"
+    if score not in row:
+        raise CohortError(f"{where}: has no score {score!r}")
+    value = row[score]
+    if value is None or value == "":
+        return math.nan
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isinf(number):
+        raise CohortError(f"{where}: {score} must be a finite number or empty, got {value!r}")
+    return number

@@ -1,0 +1,91 @@
+"""How sure a score of a cohort is: bootstrap intervals over cases.
+
+Cases are drawn anew with replacement, never voxels: those of one patient tell no more than the patient does.
+Intervals are the percentiles of the scores of these draws. The same cases, level, resamples and seed give the
+same interval, in whatever order the cases come.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a score lies, with the confidence that was asked for.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end, >= `low`.
+    """
+
+    low: float
+    high: float
+
+
+def mean_interval(values: ArrayLike, *, level: float, resamples: int, seed: int) -> Interval | None:
+    """The interval of a mean over cases.
+
+    Args:
+        values: `(cases,)` one score a case, NaN where it is not defined; such cases are left out.
+        level: Confidence level, in (0, 1).
+        resamples: How often cases are drawn, >= 1.
+        seed: Of the random numbers.
+
+    Returns:
+        None with fewer than two cases.
+
+    Raises:
+        ValueError: The shape, `level` or `resamples` break their rule.
+    """
+    scores = np.asarray(values, np.float64)
+    defined = scores[~np.isnan(scores)]
+    return ratio_interval(defined, np.ones_like(defined), level=level, resamples=resamples, seed=seed)
+
+
+def ratio_interval(
+    numerators: ArrayLike, denominators: ArrayLike, *, level: float, resamples: int, seed: int
+) -> Interval | None:
+    """The interval of a ratio of sums over cases, as pooled voxels give it.
+
+    Dice of pooled voxels has 2 tp above and 2 tp + fp + fn below, IoU tp and tp + fp + fn. A case with both
+    sides empty adds nothing to either sum, yet may be drawn.
+
+    Args:
+        numerators: `(cases,)` finite.
+        denominators: `(cases,)` finite, >= 0.
+        level: Confidence level, in (0, 1).
+        resamples: How often cases are drawn, >= 1. Draws of denominators that are all 0 are left out.
+        seed: Of the random numbers.
+
+    Returns:
+        None with fewer than two cases, or where no draw has a ratio.
+
+    Raises:
+        ValueError: A shape, `level` or `resamples` break their rule.
+    """
+    cases = np.stack([np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)])
+    if cases.ndim != 2:
+        raise ValueError(f"cases: one number each, got shape {cases.shape[1:]}")
+    if not 0 < level < 1:
+        raise ValueError(f"level: must be in (0, 1), got {level}")
+    if resamples < 1:
+        raise ValueError(f"resamples: must be at least 1, got {resamples}")
+    if cases.shape[1] < 2:
+        return None
+    above, below = _draw(cases, resamples=resamples, seed=seed)
+    ratios = above[below > 0] / below[below > 0]
+    if not len(ratios):
+        return None
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def _draw(cases: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """Sums over cases drawn with replacement: `(2, cases)` to `(2, resamples)`."""
+    # In an order of their own, so that the order they came in does not matter.
+    ordered = cases[:, np.lexsort(cases)]
+    count = cases.shape[1]
+    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    return np.stack([values[drawn].sum(1) for values in ordered])

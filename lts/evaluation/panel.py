@@ -1,0 +1,122 @@
+"""The Dice of the same predictions under every convention in use, and why they differ."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from lts.evaluation.counts import CaseCounts
+from lts.metrics import dice
+
+_REMARKABLE = 0.1
+
+# `per_case_without_empty` has no word: it never exceeds `per_case`.
+_WHY_HIGH = {
+    "per_case": "every case counts the same, however small its {region}, and 1 where it has none and none is "
+    "predicted",
+    "per_slice": "slices without {region} are left out, so false alarms there cost nothing",
+    "per_slice_with_empty": "every slice without {region} that is predicted empty counts 1",
+    "per_batch": "in a batch of slices large areas outweigh small ones, and a batch without {region} counts "
+    "1 where none is predicted",
+    "global": "the voxels of all cases are pooled: much {region} in one case outweighs little in others",
+}
+
+
+def dice_panel(
+    cases: Sequence[CaseCounts], *, regions: Sequence[str], batch_size: int
+) -> dict[str, dict[str, float | None]]:
+    """Dice per region under each convention.
+
+    - `per_case`: mean over cases, 1 where prediction and reference are both empty. The one to quote.
+    - `per_case_without_empty`: the same over the cases where not both are empty.
+    - `per_slice`: mean over slices that hold the region in the reference.
+    - `per_slice_with_empty`: mean over all slices, 1 where both are empty.
+    - `per_batch`: mean over batches of consecutive slices, as a loader without shuffling makes them: a
+      batch may reach over cases, the last may be smaller. Its voxels are pooled; 1 where both are empty.
+    - `global`: of the pooled voxels of all cases.
+
+    Args:
+        cases: At least one case, in the order of the loader.
+        regions: Regions in channel order.
+        batch_size: Slices of a batch, >= 1.
+
+    Returns:
+        Region, then convention; None where there is nothing to average, or no voxel on either side.
+
+    Raises:
+        ValueError: `batch_size` is less than 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size: must be at least 1, got {batch_size}")
+    assert cases
+    # (tp, fp, fn) by slice, `(3, Z, R)` a case.
+    slices = [torch.stack([case.tp, case.fp, case.fn]) for case in cases]
+    per_case = torch.stack([counts.sum(1) for counts in slices], dim=1)
+    per_slice = torch.cat(slices, dim=1)
+    per_batch = torch.stack([batch.sum(1) for batch in torch.split(per_slice, batch_size, dim=1)], dim=1)
+    return {
+        region: _conventions(per_case[..., channel], per_slice[..., channel], per_batch[..., channel])
+        for channel, region in enumerate(regions)
+    }
+
+
+def panel_remarks(panel: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """Say in plain words where conventions differ, and which figure to quote.
+
+    Args:
+        panel: What `dice_panel` made.
+
+    Returns:
+        One remark for each region whose conventions differ by more than 0.1: the highest and the lowest, why
+        the highest is so high, and `dice_per_case`, the one to quote.
+    """
+    return [
+        remark
+        for region, conventions in panel.items()
+        if (
+            remark := _remark(
+                region, {name: value for name, value in conventions.items() if value is not None}
+            )
+        )
+    ]
+
+
+def _remark(region: str, dice_of: Mapping[str, float]) -> str | None:
+    if not dice_of:
+        return None
+    # Of equals the first is taken, and `per_case` is the first.
+    high, low = max(dice_of, key=dice_of.__getitem__), min(dice_of, key=dice_of.__getitem__)
+    if dice_of[high] - dice_of[low] <= _REMARKABLE:
+        return None
+    why = _WHY_HIGH[high].format(region=region)
+    return (
+        f"{region}: the Dice of the same masks is {dice_of[high]:.3f} by {high} and {dice_of[low]:.3f} by "
+        f"{low}; {high} is the highest because {why}. "
+        f"Quote dice_per_case, {dice_of['per_case']:.3f}{_but(dice_of)}."
+    )
+
+
+def _but(dice_of: Mapping[str, float]) -> str:
+    """Where empty cases alone make `per_case` high, it is not quoted without this."""
+    without = dice_of["per_case_without_empty"]
+    if dice_of["per_case"] - without <= _REMARKABLE:
+        return ""
+    return f", and say that it is {without:.3f} without the cases that are empty on both sides"
+
+
+def _conventions(per_case: Tensor, per_slice: Tensor, per_batch: Tensor) -> dict[str, float | None]:
+    """The panel of one region, from counts `(3, cases)`, `(3, slices)`, `(3, batches)`."""
+    tp, _, fn = per_slice
+    return {
+        "per_case": _mean_dice(per_case),
+        "per_case_without_empty": _mean_dice(per_case[:, per_case.sum(0) > 0]),
+        "per_slice": _mean_dice(per_slice[:, tp + fn > 0]),
+        "per_slice_with_empty": _mean_dice(per_slice),
+        "per_batch": _mean_dice(per_batch),
+        "global": _mean_dice(per_slice.sum(1, keepdim=True)) if per_slice.any() else None,
+    }
+
+
+def _mean_dice(counts: Tensor) -> float | None:
+    """Mean over units of `(3, units)` counts, 1 where both sides are empty; None without a unit."""
+    return float(dice(*counts, empty=1.0).mean()) if counts.shape[1] else None
