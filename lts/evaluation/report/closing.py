@@ -1,0 +1,89 @@
+"""What stands at the end: the challenge's scores, where the results come from, and what the scores mean."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from lts.evaluation.report.data import ReportData
+from lts.evaluation.report.glossary import CONVENTIONS, GLOSSARY, meaning
+from lts.evaluation.report.markup import (
+    Cell,
+    Child,
+    Column,
+    Row,
+    element,
+    format_number,
+    intro,
+    is_defined,
+    paragraphs,
+    section,
+    table,
+    undefined,
+)
+
+_NOTES = "notes"
+
+
+def lits(data: ReportData) -> ET.Element | None:
+    """The challenge's scores as they are; None where they were not asked for."""
+    if data.lits is None:
+        return None
+    columns = [Column(label="Score", about="", numeric=False), Column(label="Value", about="", numeric=True)]
+    rows = [
+        Row([Cell(name.replace("_", " "), None), Cell(_plain(value), None)])
+        for name, value in data.lits.items()
+        if name != _NOTES
+    ]
+    return section(
+        "lits",
+        "By the rules of the LiTS challenge",
+        table("Scores of the challenge", columns, rows, sortable=False, id_="lits-table"),
+        paragraphs(data.lits.get(_NOTES, []), class_="plain detail"),
+    )
+
+
+def provenance(data: ReportData) -> ET.Element:
+    """Where the results come from, nested facts one a line."""
+    lines = []
+    for name, value in _flat(data.provenance):
+        lines += [element("dt", name), element("dd", value)]
+    told = element("dl", *lines, class_="facts") if lines else intro("Not known.")
+    return section("provenance", "Where these results come from", told)
+
+
+def definitions(data: ReportData) -> ET.Element:
+    """One line a score that the report shows."""
+    names = dict.fromkeys(
+        [
+            *(name for region in data.regions for name in data.scores_of(region)),
+            *(name for row in (*data.cases[:1], *data.lesions[:1]) for name in row),
+        ]
+    )
+    known = [about for name in names if (about := meaning(name)).text]
+    # The others are scores under the same name, and told above.
+    conventions = [
+        (f"Dice {label}", text)
+        for name, (label, text) in CONVENTIONS.items()
+        if f"dice_{name}" not in GLOSSARY and any(name in panel for panel in data.panel.values())
+    ]
+    lines = []
+    for label, text in [*((about.label, about.text) for about in known), *conventions]:
+        lines += [element("dt", label), element("dd", text)]
+    return section("definitions", "What the scores mean", element("dl", *lines, class_="facts"))
+
+
+def _plain(value: Any) -> Child:
+    if not is_defined(value):
+        return undefined("there is nothing to compute it from")
+    return format_number(value, decimals=4) if isinstance(value, float) else str(value)
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        path = f"{prefix}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}: ")
+        elif isinstance(value, list | tuple):
+            yield path, " ".join(map(str, value)) or "none"
+        else:
+            yield path, "none" if value is None else str(value)

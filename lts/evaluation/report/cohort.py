@@ -1,0 +1,195 @@
+"""Case by case: how scores spread, the table of all cases, pictures, and what probabilities tell."""
+
+import base64
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from lts.evaluation.report.charts import Curve, distribution_chart, unit_chart
+from lts.evaluation.report.data import ReportData
+from lts.evaluation.report.glossary import meaning
+from lts.evaluation.report.markup import Row, element, format_number, intro, is_defined, section, table
+
+_SPREADS: tuple[tuple[str, float | None], ...] = (("dice", 1.0), ("hd95_mm", None))
+_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
+
+
+def spread(data: ReportData) -> ET.Element:
+    """Box plots by region, a point a case."""
+    charts = []
+    for name, top in _SPREADS:
+        points = {
+            region: [
+                (str(row["case"]), float(row[name]))
+                for row in data.rows_of(region)
+                if is_defined(row.get(name))
+            ]
+            for region in data.regions
+        }
+        charts.append(element("figure", distribution_chart(points, score=meaning(name), top=top)))
+    return section(
+        "spread",
+        "How cases differ",
+        intro(
+            "A point is a case; hover to see its name. The box spans the middle half of the cases with the "
+            "median as a line, the whiskers reach the farthest case within one and a half box lengths."
+        ),
+        element("div", *charts, class_="charts"),
+    )
+
+
+def case_table(data: ReportData) -> ET.Element:
+    """All cases; sorts and filters in the browser."""
+    names = list(data.cases[0]) if data.cases else ["case", "region"]
+    rows = [
+        Row([meaning(name).cell(row[name]) for name in names], region=str(row["region"]))
+        for row in data.cases
+    ]
+    options = [element("option", region.capitalize(), value=region) for region in data.regions]
+    chooser = element(
+        "p",
+        element(
+            "label",
+            "Region ",
+            element("select", element("option", "All", value=""), *options, id="region-filter"),
+        ),
+        " ",
+        element("output", f"{len(rows)} of {len(rows)} rows", for_="region-filter"),
+        class_="controls",
+    )
+    return section(
+        "cases",
+        "All cases",
+        element("p", "Click a header to sort by it, and again to turn the order.", class_="intro screen"),
+        chooser if rows else intro("There is no case."),
+        table(
+            "Scores by case and region",
+            [meaning(name).column() for name in names],
+            rows,
+            sortable=True,
+            id_="case-table",
+        )
+        if rows
+        else None,
+        class_="wide",
+    )
+
+
+def pictures(data: ReportData) -> ET.Element | None:
+    """The overlays of the worst and best cases; None where none was drawn.
+
+    Raises:
+        ValueError: A file is neither a PNG nor a JPEG picture.
+        OSError: A file cannot be read.
+    """
+    if not data.pictures:
+        return None
+    figures = [
+        element(
+            "figure",
+            element("figcaption", element("strong", case), " ", caption),
+            element(
+                "img", src=_data_uri(path), alt=f"Slices of {case} with contours; {caption}", decoding="async"
+            ),
+        )
+        for case, caption, path in data.pictures
+    ]
+    return section(
+        "pictures",
+        "Worst and best cases",
+        intro(
+            "Solid contours are the reference, dashed ones the prediction. R, L, A and P mark the patient's "
+            "right, left, front and back."
+        ),
+        element("div", *figures, class_="pictures"),
+    )
+
+
+def probabilities(data: ReportData) -> ET.Element:
+    """ROC and reliability curves."""
+    charts = [
+        _roc(data.roc) if data.roc else None,
+        _reliability(data.reliability) if data.reliability else None,
+    ]
+    if not any(chart is not None for chart in charts):
+        told = intro("Only masks were scored, so there are no probabilities to judge.")
+        return section("probabilities", "Probabilities", told)
+    return section("probabilities", "Probabilities", element("div", *charts, class_="charts"))
+
+
+def _roc(roc: dict[str, Any]) -> ET.Element:
+    curves, legend = [], []
+    for region, (fpr, tpr, area) in roc.items():
+        known = is_defined(area)
+        curves.append(Curve(region, list(fpr) if known else [], list(tpr) if known else []))
+        told = f"AUROC {area:.4f}" if known else "not defined: a class is absent"
+        legend.append((region, told))
+    chart = unit_chart(
+        curves,
+        xlabel="false-positive rate",
+        ylabel="true-positive rate",
+        diagonal="chance",
+        label="ROC curves of the pooled voxels: " + _told(legend),
+    )
+    return _figure(
+        "ROC, pooled voxels",
+        chart,
+        legend,
+        "Nearly all voxels are background that any model tells apart, so areas close to 1 are the rule.",
+    )
+
+
+def _reliability(reliability: dict[str, dict[str, Any]]) -> ET.Element:
+    curves, legend = [], []
+    for region, found in reliability.items():
+        predicted, observed, counts = (list(found[key]) for key in ("mean_probability", "observed", "count"))
+        about = [
+            f"{region}: mean probability {p:.3f}, observed {o:.3f}, {n} voxels"
+            for p, o, n in zip(predicted, observed, counts, strict=True)
+        ]
+        curves.append(Curve(region, predicted, observed, about))
+        told = f"ECE {found['ece']:.4f}" if is_defined(found.get("ece")) else "ECE not defined"
+        if is_defined(found.get("ece_uncertain")):
+            told += f", {found['ece_uncertain']:.3f} where uncertain"
+        if is_defined(found.get("temperature")):
+            told += f", best temperature {format_number(found['temperature'], decimals=2)}"
+        legend.append((region, told))
+    chart = unit_chart(
+        curves,
+        xlabel="mean probability",
+        ylabel="share observed",
+        diagonal="perfect calibration",
+        label="Reliability curves: " + _told(legend),
+    )
+    return _figure(
+        "Reliability",
+        chart,
+        legend,
+        "Below the diagonal the model is too sure. ECE is the mean distance to it, weighed by voxels.",
+    )
+
+
+def _told(legend: list[tuple[str, str]]) -> str:
+    return "; ".join(f"{region} {told}" for region, told in legend)
+
+
+def _figure(title: str, chart: ET.Element, legend: list[tuple[str, str]], about: str) -> ET.Element:
+    entries = [
+        element("li", element("strong", region.capitalize()), element("span", told), data_region=region)
+        for region, told in legend
+    ]
+    return element(
+        "figure",
+        element("figcaption", title),
+        chart,
+        element("ul", *entries, class_="legend"),
+        element("p", about, class_="detail"),
+    )
+
+
+def _data_uri(path: Path) -> str:
+    content = path.read_bytes()
+    for start, kind in _KINDS.items():
+        if content.startswith(start):
+            return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    raise ValueError(f"{path}: a picture must be PNG or JPEG, it starts with {content[:8]!r}")

@@ -1,0 +1,187 @@
+"""The scores of the cohort, how sure they are, what was left out, and the conventions of Dice."""
+
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from lts.evaluation.report.charts import Bar, bar_chart
+from lts.evaluation.report.data import ReportData
+from lts.evaluation.report.glossary import CONVENTIONS, HONEST_CONVENTION, meaning
+from lts.evaluation.report.markup import (
+    Cell,
+    Column,
+    Row,
+    element,
+    intro,
+    is_defined,
+    paragraphs,
+    section,
+    table,
+)
+
+_TILES = (
+    "dice_per_case",
+    "dice_global",
+    "hd95_mm",
+    "assd_mm",
+    "lesion_recall",
+    "lesion_precision",
+    "burden_rmse",
+)
+_NAMED_CASES = 6
+
+
+def headline(data: ReportData) -> ET.Element:
+    """Large numbers for each region, then all scores in a table, then what was left out."""
+    notes = [*data.notes, *left_out(data)]
+    return section(
+        "scores",
+        "Scores",
+        intro(f"{_intervals_are(data)} Hover over a dash to see why a score is not defined."),
+        *(_tiles_of(data, region) for region in data.regions),
+        _all_scores(data),
+        element("div", element("h3", "What was left out"), paragraphs(notes, class_="plain"), class_="note")
+        if notes
+        else None,
+    )
+
+
+def convention_panel(data: ReportData) -> ET.Element:
+    """Dice under every convention in use, and why they differ."""
+    charts = []
+    for region, conventions in data.panel.items():
+        bars = []
+        for name, value in conventions.items():
+            label, about = CONVENTIONS.get(name, (name, ""))
+            shown = value if is_defined(value) else None
+            bars.append(Bar(label, shown, about, marked=name == HONEST_CONVENTION))
+        told = ", ".join(f"{bar.label} {'-' if bar.value is None else f'{bar.value:.3f}'}" for bar in bars)
+        chart = bar_chart(bars, region=region, label=f"Dice of {region} by convention: {told}")
+        charts.append(element("figure", element("figcaption", _region_name(region)), chart))
+    return section(
+        "conventions",
+        "One result, many Dice scores",
+        intro(
+            "The same masks, averaged in every way found in papers. The colored bar, per case, is the one to "
+            "quote and to compare with; the gray ones are here so that nobody is misled by them."
+        ),
+        element("div", *charts, class_="charts"),
+        paragraphs(data.panel_remarks, class_="remarks"),
+    )
+
+
+def left_out(data: ReportData) -> list[str]:
+    """Sentences on the scores that some cases lack, and which cases these are."""
+    sentences = []
+    for region in data.regions:
+        rows = data.rows_of(region)
+        lacking: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for name in rows[0] if rows else ():
+            cases = tuple(str(row["case"]) for row in rows if not is_defined(row[name]))
+            # A column that has no value at all, such as lesions of the liver, is not one of this region.
+            if cases and not (len(cases) == len(rows) and name.startswith("lesion_")):
+                about = meaning(name)
+                lacking.setdefault((about.why_undefined, cases), []).append(about.label)
+        for (why, cases), labels in lacking.items():
+            named = ", ".join(cases[:_NAMED_CASES])
+            more = f" and {len(cases) - _NAMED_CASES} more" if len(cases) > _NAMED_CASES else ""
+            verb = "is" if len(labels) == 1 else "are"
+            sentences.append(
+                f"{_region_name(region)}: {', '.join(labels)} {verb} not defined for {len(cases)} of "
+                f"{len(rows)} cases, because {why}: {named}{more}."
+            )
+    return sentences
+
+
+def _intervals_are(data: ReportData) -> str:
+    level = "" if data.level is None else f"{100 * data.level:g} % "
+    return (
+        f"Computed on each scan's own grid. Brackets hold the {level}confidence interval by bootstrap over "
+        "cases; there is none with fewer than two cases."
+    )
+
+
+def _tiles_of(data: ReportData, region: str) -> ET.Element:
+    scores = data.scores_of(region)
+    surface = [name for name in scores if name.startswith("nsd_") and not name.endswith("_n")][:1]
+    names = [name for name in (*_TILES[:4], *surface, *_TILES[4:]) if name in scores]
+    tiles = [_tile(data, region, name) for name in names]
+    empty = intro("No scores.") if not tiles else None
+    return element(
+        "div",
+        element("h3", _region_name(region), class_="region"),
+        empty,
+        element("div", *tiles, class_="tiles"),
+        data_region=region,
+    )
+
+
+def _tile(data: ReportData, region: str, name: str) -> ET.Element:
+    about, value = meaning(name), data.scores_of(region)[name]
+    unit = about.unit if is_defined(value) else ""
+    # The label need not repeat the unit that stands beside the number.
+    label = about.label.removesuffix(f" ({about.unit})")
+    sure = (_interval_text(data, region, name), _count_text(data, region, name))
+    return element(
+        "div",
+        element("div", label, class_="tile-label"),
+        element(
+            "div",
+            about.show(value),
+            element("span", unit, class_="unit") if unit else None,
+            class_="tile-value",
+        ),
+        *(element("div", text, class_="tile-interval") for text in sure if text),
+        element("div", about.text, class_="tile-text"),
+        class_="tile leading" if name == _TILES[0] else "tile",
+    )
+
+
+def _interval_text(data: ReportData, region: str, name: str) -> str:
+    interval: Sequence[Any] | None = data.metrics.get("intervals", {}).get(region, {}).get(name)
+    if not interval or not all(map(is_defined, interval)):
+        return ""
+    low, high = map(meaning(name).write, interval)
+    return f"[{low}, {high}]"
+
+
+def _count_text(data: ReportData, region: str, name: str) -> str:
+    count = data.scores_of(region).get(f"{name}_n")
+    if count is None:
+        return ""
+    if "slice" in name:
+        return f"{count} slices"
+    whole = data.n_cases
+    return f"{count} cases" if count == whole else f"{count} of {whole} cases"
+
+
+def _all_scores(data: ReportData) -> ET.Element | None:
+    names = dict.fromkeys(
+        name
+        for region in data.regions
+        for name in data.scores_of(region)
+        # Lesions have tables of their own.
+        if not name.endswith("_n") and not name.startswith("lesion_")
+    )
+    if not names:
+        return None
+    columns = [Column(label="Score", about="", numeric=False)]
+    columns += [Column(label=_region_name(region), about="", numeric=True) for region in data.regions]
+    rows = [
+        Row([Cell(meaning(name).label, name), *(_score_cell(data, region, name) for region in data.regions)])
+        for name in names
+    ]
+    return table("All scores of the cohort", columns, rows, sortable=False, id_="all-scores")
+
+
+def _score_cell(data: ReportData, region: str, name: str) -> Cell:
+    scores, about = data.scores_of(region), meaning(name)
+    if name not in scores:
+        return Cell("", None)
+    more = [text for text in (_interval_text(data, region, name), _count_text(data, region, name)) if text]
+    detail = element("span", ", ".join(more), class_="detail") if more else None
+    return Cell(element("span", about.show(scores[name]), detail), None)
+
+
+def _region_name(region: str) -> str:
+    return region.capitalize()

@@ -1,0 +1,154 @@
+"""Lesions: how many were found by size, what went wrong and why, and what to do about it."""
+
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from lts.evaluation.failures import FALSE_ALARM, MISSED
+from lts.evaluation.lesions import SIZE_GROUPS
+from lts.evaluation.report.charts import share_bar
+from lts.evaluation.report.data import ReportData
+from lts.evaluation.report.glossary import Meaning, meaning
+from lts.evaluation.report.markup import (
+    Cell,
+    Column,
+    Row,
+    element,
+    format_number,
+    intro,
+    is_defined,
+    paragraphs,
+    scroll_box,
+    section,
+    table,
+    undefined,
+)
+
+_SIZES = {
+    "": "All",
+    **dict(zip((f"_{group}" for group in SIZE_GROUPS), ("< 10 mm", "10-20 mm", "> 20 mm"), strict=True)),
+}
+_RULES = {"lesion_": "at IoU > 0.5", "lesion_any_": "at any overlap"}
+_DETECTION = {
+    "tp": "Found",
+    "fn": "Missed",
+    "fp": "False alarms",
+    "recall": "Recall",
+    "precision": "Precision",
+    "f1": "F1",
+}
+_SHARES = ("recall", "precision", "f1")
+_TOTALS = {
+    "cause": "By likely cause",
+    "size": "By size",
+    "contrast": "By contrast to the liver, without its sign",
+}
+_OUTCOMES = ("found", "missed", "false alarms")
+_COUNT = Meaning(label="Lesions", decimals=0, why_undefined="it is not counted here")
+# Told by the table they stand in.
+_NOT_LISTED = ("outcome", "iou")
+
+
+def lesions(data: ReportData) -> ET.Element:
+    """Everything on lesions, or a line that says why there is nothing."""
+    if "tumor" not in data.regions:
+        return _section(intro("Lesions are tumors, and the tumor was not scored."))
+    if not data.lesions:
+        told = "There is no lesion, neither in the references nor in the predictions."
+        return _section(intro(told))
+    return _section(
+        intro(
+            "A lesion is a connected component of tumor, its size the diameter of the sphere of equal "
+            "volume. The totals and lists below match lesions at any overlap, one to one."
+        ),
+        _by_size(data.scores_of("tumor")),
+        element("ul", *(element("li", name, data_outcome=name) for name in _OUTCOMES), class_="legend row"),
+        element(
+            "div", *(_totals(data, kind) for kind in _TOTALS if kind in data.failure_totals), class_="totals"
+        ),
+        _list(data, MISSED, "Missed lesions, the largest first", "missed-lesions"),
+        _list(data, FALSE_ALARM, "False alarms, the largest first", "false-alarms"),
+        element(
+            "div",
+            element("h3", "What may help"),
+            paragraphs(data.advice, class_="plain"),
+            class_="note advice",
+        )
+        if data.advice
+        else None,
+    )
+
+
+def _section(*children: ET.Element | None) -> ET.Element:
+    return section("lesions", "Lesions", *children)
+
+
+def _by_size(scores: dict[str, Any]) -> ET.Element | None:
+    """Detection by size under both rules; None where the scores have none."""
+    if not any(name.startswith("lesion_") for name in scores):
+        return None
+    groups = [element("th", "Size", scope="col", rowspan=2)]
+    groups += [
+        element("th", rule, scope="colgroup", colspan=len(_DETECTION), class_="group")
+        for rule in _RULES.values()
+    ]
+    heads = [
+        element("th", label, scope="col", class_="number") for _ in _RULES for label in _DETECTION.values()
+    ]
+    rows = []
+    for suffix, label in _SIZES.items():
+        cells = [
+            element("td", _detection_cell(scores.get(f"{prefix}{name}{suffix}"), name), class_="number")
+            for prefix in _RULES
+            for name in _DETECTION
+        ]
+        rows.append(element("tr", element("th", label, scope="row"), *cells))
+    return scroll_box(
+        "Detection by size",
+        element("thead", element("tr", *groups), element("tr", *heads)),
+        element("tbody", *rows),
+        id_="detection",
+    )
+
+
+def _detection_cell(value: float | None, name: str) -> ET.Element | str:
+    if value is None or not is_defined(value):
+        return undefined("there is no such lesion")
+    return format_number(value, decimals=3 if name in _SHARES else 0)
+
+
+def _totals(data: ReportData, kind: str) -> ET.Element:
+    found_rows = data.failure_totals[kind]
+    with_found = any(row["found"] is not None for row in found_rows)
+    names = {**({"found": "Found"} if with_found else {}), "missed": "Missed", "false_alarms": "False alarms"}
+    columns = [Column(label="Group", about="", numeric=False)]
+    columns += [Column(label=label, about="", numeric=True) for label in names.values()]
+    columns.append(Column(label="Share", about="", numeric=False))
+    counts = [{name.replace("_", " "): row[name] or 0 for name in names} for row in found_rows]
+    most = max((sum(count.values()) for count in counts), default=0)
+    rows = [
+        Row(
+            [
+                Cell(str(row["group"]), None),
+                *(_COUNT.cell(row[name]) for name in names),
+                Cell(share_bar(count, most=most), None),
+            ]
+        )
+        for row, count in zip(found_rows, counts, strict=True)
+    ]
+    return table(_TOTALS[kind], columns, rows, sortable=False, id_=f"totals-{kind}")
+
+
+def _list(data: ReportData, outcome: str, caption: str, id_: str) -> ET.Element:
+    listed = [row for row in data.lesions if row["outcome"] == outcome]
+    if not listed:
+        return element("p", f"{caption.partition(',')[0]}: none.", class_="caption")
+    names = [name for name in listed[0] if name not in _NOT_LISTED]
+    rows = [Row([meaning(name).cell(row[name]) for name in names]) for row in _largest_first(listed)]
+    return table(
+        f"{caption}: {len(rows)}", [meaning(name).column() for name in names], rows, sortable=True, id_=id_
+    )
+
+
+def _largest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: -row["diameter_mm"] if is_defined(row.get("diameter_mm")) else 0)

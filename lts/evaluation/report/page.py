@@ -1,0 +1,90 @@
+"""The page: sections in their order, one file without a link to anything outside."""
+
+import base64
+import hashlib
+import html
+import os
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from xml.etree import ElementTree as ET
+
+from lts.evaluation.report.closing import definitions, lits, provenance
+from lts.evaluation.report.cohort import case_table, pictures, probabilities, spread
+from lts.evaluation.report.data import ReportData
+from lts.evaluation.report.headline import convention_panel, headline
+from lts.evaluation.report.lesions import lesions
+from lts.evaluation.report.markup import element
+
+_SECTIONS = (
+    headline,
+    convention_panel,
+    spread,
+    case_table,
+    pictures,
+    probabilities,
+    lesions,
+    lits,
+    provenance,
+    definitions,
+)
+
+
+def write_report(path: Path, data: ReportData) -> None:
+    """Write a report; a reader of `path` finds the old file or the whole new one.
+
+    The file holds everything it shows, and its policy forbids the browser to load or run anything else. The
+    same data give the same bytes. Nothing undefined is shown as a number. No case, score or picture is
+    needed.
+
+    Args:
+        path: The HTML file to write or replace; its folder is made if it is not there.
+        data: What it tells.
+
+    Raises:
+        ValueError: A picture is neither PNG nor JPEG.
+        OSError: A picture cannot be read.
+    """
+    sections = [made for make in _SECTIONS if (made := make(data)) is not None]
+    style, script, page = (_resource(name) for name in ("style.css", "script.js", "page.html"))
+    content = Template(page).substitute(
+        title=html.escape(data.title),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        body="".join(
+            ET.tostring(part, encoding="unicode", method="html")
+            for part in (_head(data, sections), element("main", *sections))
+        ),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # A file name that is not UTF-8 reaches here as lone surrogates.
+        aside.write_bytes(content.encode("utf-8", "backslashreplace"))
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _head(data: ReportData, sections: list[ET.Element]) -> ET.Element:
+    links = [element("li", element("a", made.findtext("h2"), href=f"#{made.get('id')}")) for made in sections]
+    facts = [f"regions: {', '.join(data.regions)}"]
+    if started := data.provenance.get("started"):
+        facts.append(f"started {started}")
+    return element(
+        "header",
+        element("p", "Liver tumor segmentation: evaluation", class_="over"),
+        element("h1", data.title),
+        element("p", " \N{MIDDLE DOT} ".join(facts), class_="facts-line"),
+        element("nav", element("ul", *links), aria_label="Sections"),
+    )
+
+
+def _resource(name: str) -> str:
+    return files("lts.evaluation.report").joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
