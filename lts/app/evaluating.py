@@ -1,5 +1,6 @@
-"""One evaluation: a checkpoint scored on cases of its own data set or of another."""
+"""One evaluation: a checkpoint, or masks of any system, scored on cases; or two evaluations compared."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -7,12 +8,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lts.app.cases import open_cohort
+from lts.app.comparing import compare_runs
 from lts.app.console import say
+from lts.app.masks import pair_masks
+from lts.app.model import plain
 from lts.app.provenance import RunRecord
-from lts.app.scoring import score_cases
-from lts.base import CheckpointError, CohortError, ConfigError
+from lts.app.scoring import ScoringSettings, score_masks, score_model
+from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
 from lts.cohort import Case, Cohort
-from lts.evaluation import CohortScores
 from lts.inference import Checkpoint, Predictor, load_checkpoint
 from lts.slices import content_hash
 
@@ -20,14 +23,25 @@ SUBSETS = ("train", "val", "test", "all")
 
 _OWN_KEYS = ("layout", "root", "phantom")
 _FIXED = ("intensity", "augment")
+_TASKS = ("ckpt", "predictions", "compare")
 
 
-def evaluate(config: DictConfig) -> CohortScores:
-    """Score a checkpoint and write the files of an evaluation.
+def evaluate(config: DictConfig) -> None:
+    """Score a checkpoint or masks, or compare two runs, and write the files of that.
 
     Raises:
         LtsError: The input or config was wrong.
     """
+    asked = [name for name in _TASKS if config[name] is not None]
+    if len(asked) != 1:
+        got = " and ".join(asked) or "none"
+        raise ConfigError(f"{', '.join(_TASKS)}: give one of them to say what is scored, got {got}")
+    config.paths.output_dir = str(Path(config.paths.output_dir).expanduser().resolve())
+    {"ckpt": _evaluate_model, "predictions": _evaluate_masks, "compare": _compare}[asked[0]](config)
+    say(f"all files are in {config.paths.output_dir}")
+
+
+def _evaluate_model(config: DictConfig) -> None:
     if config.subset not in (None, *SUBSETS):
         raise ConfigError(f"subset: must be one of {', '.join(SUBSETS)}, got {config.subset!r}")
     _refuse_fixed_settings()
@@ -44,20 +58,70 @@ def evaluate(config: DictConfig) -> CohortScores:
     cases = choose_cases(
         cohort, checkpoint, subset=subset, own_data=own_data, allow_training_cases=config.allow_training_cases
     )
-    output_dir = Path(config.paths.output_dir).expanduser().resolve()
-    record = RunRecord(output_dir, command="evaluate")
-    OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
     predictor = Predictor(
         checkpoint,
         device=_device(config.device),
         batch_size=checkpoint.config["data"]["batch_size"],
+        temperature=config.temperature,
     )
-    scores = score_cases(
-        predictor, cases, subset=subset, output_dir=output_dir, window_hu=trained_on.display_hu
+    record = _begin(config)
+    score_model(
+        predictor,
+        cases,
+        subset=subset,
+        output_dir=Path(config.paths.output_dir),
+        window_hu=trained_on.display_hu,
+        settings=ScoringSettings(**plain(config.scoring)),
+        record=record,
     )
     record.finish(checkpoint=str(checkpoint.path.resolve()), checkpoint_sha256=content_hash(checkpoint.path))
-    say(f"all files are in {output_dir}")
-    return scores
+
+
+def _evaluate_masks(config: DictConfig) -> None:
+    _refuse(config, ("subset", "temperature"), "predictions")
+    pairs = pair_masks(config)
+    regions = check_regions(config.data.get("regions") or list(REGION_MIN_LABEL))
+    record = _begin(config)
+    score_masks(
+        pairs,
+        regions=regions,
+        modality=config.data.get("modality", "ct"),
+        output_dir=Path(config.paths.output_dir),
+        window_hu=config.data.get("display_hu"),
+        settings=ScoringSettings(**plain(config.scoring)),
+        record=record,
+    )
+    record.finish(predictions=str(Path(config.predictions).resolve()))
+
+
+def _compare(config: DictConfig) -> None:
+    _refuse(config, ("subset", "temperature", "references"), "compare")
+    runs: Sequence[str] = list(config.compare)
+    if len(runs) != 2:
+        raise ConfigError(f"compare: must be two folders, [RUN_A,RUN_B], got {len(runs)}")
+    first, second = (Path(run).expanduser().resolve() for run in runs)
+    settings = ScoringSettings(**plain(config.scoring))
+    compare_runs(
+        first,
+        second,
+        settings=settings,
+        output_dir=Path(config.paths.output_dir),
+        begin=lambda: _begin(config),
+    )
+
+
+def _begin(config: DictConfig) -> RunRecord:
+    output_dir = Path(config.paths.output_dir)
+    record = RunRecord(output_dir, command="evaluate")
+    OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
+    return record
+
+
+def _refuse(config: DictConfig, keys: Sequence[str], task: str) -> None:
+    """A setting without effect is a misunderstanding."""
+    for key in keys:
+        if config[key] is not None:
+            raise ConfigError(f"{key}: has no meaning for {task}=..., got {config[key]!r}")
 
 
 def choose_cases(

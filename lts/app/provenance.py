@@ -72,6 +72,10 @@ class RunRecord:
         }
         write_json(self._path, self._facts)
 
+    def facts(self) -> dict[str, Any]:
+        """What is known so far."""
+        return dict(self._facts)
+
     def finish(self, **facts: Any) -> None:
         """Add what is known at the end."""
         self._facts |= {

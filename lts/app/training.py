@@ -14,9 +14,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.cases import open_cohort, split_cohort
 from lts.app.console import ShowProgress, say
-from lts.app.model import build_network, describe_run, make
+from lts.app.model import build_network, describe_run, make, plain
 from lts.app.provenance import RunRecord, write_json
-from lts.app.scoring import score_cases
+from lts.app.scoring import ScoringSettings, score_model
 from lts.base import ConfigError, check_regions
 from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
@@ -34,6 +34,7 @@ def train(config: DictConfig) -> float:
         LtsError: The input or config was wrong.
     """
     _be_quiet()
+    scoring = ScoringSettings(**plain(config.scoring))
     output_dir = _settle(config)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
@@ -62,12 +63,14 @@ def train(config: DictConfig) -> float:
     predictor = Predictor.from_checkpoint(
         best.best_model_path, device=str(trainer.strategy.root_device), batch_size=config.data.batch_size
     )
-    score_cases(
+    score_model(
         predictor,
         [cohort.case(case) for case in split.test],
         subset="test",
         output_dir=output_dir,
         window_hu=config.data.display_hu,
+        settings=scoring,
+        record=record,
     )
     best_score = float(best.best_model_score)
     record.finish(

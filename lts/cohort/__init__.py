@@ -1,6 +1,6 @@
 """Cases on disk: layouts, splits by patient, phantom scans."""
 
-from lts.cohort.case import Case, Cohort
+from lts.cohort.case import Case, Cohort, natural_key
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
 from lts.cohort.splits import Split, read_split, split_by_patient, split_into_folds
@@ -12,6 +12,7 @@ __all__ = [
     "Split",
     "find_cases",
     "make_phantom_cohort",
+    "natural_key",
     "read_split",
     "split_by_patient",
     "split_into_folds",

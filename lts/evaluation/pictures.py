@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lts.figures import SliceView, gray_range, overlay_sheet, save_png
-from lts.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +48,25 @@ class CaseViews:
                 masks = (reference[best].numpy(), prediction[best].numpy())
                 self._kept[reason] = _Candidate(amount, first + best, *masks)
 
-    def draw(self, path: Path, *, case: str, scan: Volume, window_hu: tuple[float, float] | None) -> None:
+    def draw(
+        self,
+        path: Path,
+        *,
+        case: str,
+        image: NDArray[np.generic],
+        spacing_mm: tuple[float, float],
+        window_hu: tuple[float, float] | None,
+    ) -> None:
         """Draw what was kept, the middle slice where nothing was; patient's right is at the left.
 
         Args:
             path: The PNG file.
             case: Case id, for the titles.
-            scan: The scan.
+            image: The scan, `(Z, H, W)`.
+            spacing_mm: Pixel size along H and W.
             window_hu: Level and width of the gray window, None for percentiles of the drawn slices.
         """
-        depth, *shape_hw = scan.voxels.shape
+        depth, *shape_hw = image.shape
         reasons: dict[int, list[str]] = {}
         for reason in (*self._regions, "errors"):
             if reason in self._kept:
@@ -66,10 +75,10 @@ class CaseViews:
         nothing = np.zeros((len(self._regions), *shape_hw), bool)
         views = [
             SliceView(
-                image=scan.voxels[candidate.z],
+                image=image[candidate.z],
                 reference=candidate.reference,
                 prediction=candidate.prediction,
-                spacing_mm=scan.geometry.spacing_mm[1:],
+                spacing_mm=spacing_mm,
                 title=f"{case}, slice {candidate.z + 1}/{depth}: {why}",
             )
             for why, candidate in shown or [("the middle", _Candidate(0, depth // 2, nothing, nothing))]

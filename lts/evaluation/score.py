@@ -1,17 +1,18 @@
-"""Scores a model on cases, slab by slab on each scan's own grid."""
+"""Scores cases one after the other, on as many processes as asked for."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lts.base import MASK_THRESHOLD, region_min_labels
-from lts.evaluation.counts import CaseCounts, count_slab
-from lts.evaluation.pictures import CaseViews
-from lts.evaluation.scores import Score, case_rows, cohort_scores
+from lts.base import MASK_THRESHOLD, REGION_MIN_LABEL, region_min_labels
+from lts.evaluation.calibration import CalibrationCounts
+from lts.evaluation.case import CaseMasks, CaseScores, ScoringRules, score_case
 from lts.metrics import BinnedAUROC
 from lts.volume import Volume
 
@@ -26,73 +27,86 @@ class Slab(Protocol):
     def probs(self) -> Tensor: ...
 
 
-@dataclass(frozen=True, eq=False)
-class CohortScores:
-    """What scoring found.
-
-    Attributes:
-        regions: Regions in channel order.
-        cohort: Scores per region.
-        cases: One row a case and region.
-        roc: Per region false-positive rates, true-positive rates and the area, NaN where undefined.
-    """
-
-    regions: tuple[str, ...]
-    cohort: dict[str, dict[str, Score]]
-    cases: list[dict[str, Any]]
-    roc: dict[str, tuple[Tensor, Tensor, float]]
-
-
-class CohortScorer:
-    """Takes cases one after the other; holds voxel counts and a histogram, never a volume.
+class ProbabilityScores:
+    """What only probabilities tell, pooled over the voxels of all cases, in constant memory.
 
     Args:
         regions: Regions in channel order.
-        overlay_dir: Where a picture of each case is drawn, None for none.
-        window_hu: Level and width of the pictures, None for percentiles of each scan.
     """
 
-    def __init__(
-        self,
-        *,
-        regions: Sequence[str],
-        overlay_dir: Path | None,
-        window_hu: tuple[float, float] | None,
-    ) -> None:
-        self._regions, self._overlay_dir, self._window_hu = tuple(regions), overlay_dir, window_hu
+    def __init__(self, regions: tuple[str, ...]) -> None:
+        self._regions = regions
         self._min_labels = torch.tensor(region_min_labels(regions), dtype=torch.uint8)
-        self._auroc = BinnedAUROC(regions=regions)
-        self._cases: list[CaseCounts] = []
+        self.auroc = BinnedAUROC(regions=regions)
+        self.calibration = CalibrationCounts(regions)
 
-    def add(self, case: str, *, scan: Volume, mask: Volume, slabs: Iterable[Slab]) -> CaseCounts:
-        """Score one case.
+    def add(self, reference: Volume, slabs: Iterable[Slab]) -> np.ndarray:
+        """Count one case and return its mask: 2 where tumor, else 1 where liver, `(Z, H, W)` uint8.
 
         Args:
-            case: Case id.
-            scan: The scan.
-            mask: Its reference labels on the same grid.
+            reference: Labels on the scan's grid.
             slabs: Probabilities from the feet up, all slices once.
         """
-        counts: list[tuple[Tensor, Tensor, Tensor]] = []
-        views = CaseViews(self._regions)
+        labels = np.zeros_like(reference.voxels)
         for slab in slabs:
-            labels = torch.from_numpy(mask.voxels[slab.slices])
-            reference = labels[:, None] >= self._min_labels[:, None, None]
-            predicted = slab.probs > MASK_THRESHOLD
-            counts.append(count_slab(predicted, reference))
-            self._auroc.update(slab.probs, reference)
-            views.offer(slab.slices.start, prediction=predicted, reference=reference)
-        scored = CaseCounts.join(case, scan.geometry.voxel_volume_ml, counts)
-        self._cases.append(scored)
-        if self._overlay_dir:
-            views.draw(self._overlay_dir / f"{case}.png", case=case, scan=scan, window_hu=self._window_hu)
-        return scored
+            referred = torch.from_numpy(reference.voxels[slab.slices])[:, None]
+            referred = referred >= self._min_labels[:, None, None]
+            probs = slab.probs.contiguous()
+            self.auroc.update(probs, referred)
+            self.calibration.update(probs, referred)
+            for channel, region in enumerate(self._regions):
+                found = probs[:, channel].numpy() > MASK_THRESHOLD
+                labels[slab.slices][found] = REGION_MIN_LABEL[region]
+        return labels
 
-    def result(self) -> CohortScores:
-        """Scores of all cases so far."""
-        auroc = self._auroc.compute()
-        cohort = cohort_scores(self._cases, regions=self._regions, auroc=auroc)
-        roc = {
-            region: (*self._auroc.roc(region), float(auroc[f"{region}/auroc"])) for region in self._regions
-        }
-        return CohortScores(self._regions, cohort, case_rows(self._cases, regions=self._regions), roc)
+
+class CaseScorer:
+    """Scores cases, several at once; holds voxel counts and lists of lesions, never more than a few volumes.
+
+    Args:
+        rules: What is scored.
+        workers: Processes; 1 scores in this one.
+        on_scored: Called with the number of cases that are done.
+    """
+
+    def __init__(self, rules: ScoringRules, *, workers: int, on_scored: Callable[[int], None]) -> None:
+        self._rules, self._workers, self._on_scored = rules, workers, on_scored
+        self._pool: ProcessPoolExecutor | None = None
+        self._pending: deque[Future[CaseScores]] = deque()
+        self._done: list[CaseScores] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes; cases that wait are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def add(self, masks: CaseMasks) -> None:
+        """Score a case, now or soon; waits while too many others wait."""
+        if self._workers <= 1:
+            self._keep(score_case(masks, self._rules))
+            return
+        if self._pool is None:
+            # A fresh interpreter per worker: forking a process whose torch threads have run can hang.
+            self._pool = ProcessPoolExecutor(
+                self._workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=torch.set_num_threads,
+                initargs=(1,),
+            )
+        self._pending.append(self._pool.submit(score_case, masks, self._rules))
+        while len(self._pending) > self._workers or (self._pending and self._pending[0].done()):
+            self._keep(self._pending.popleft().result())
+
+    def result(self) -> list[CaseScores]:
+        """All cases, in the order they were added."""
+        while self._pending:
+            self._keep(self._pending.popleft().result())
+        return self._done
+
+    def _keep(self, scores: CaseScores) -> None:
+        self._done.append(scores)
+        self._on_scored(len(self._done))

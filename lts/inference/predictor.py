@@ -1,6 +1,7 @@
 """From a scan to probabilities on its own grid."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lts.base import ConfigError
 from lts.inference.checkpoint import Checkpoint, load_checkpoint
 from lts.intensity import apply_with_context
 from lts.slices import PlaneFit, fit_plane, lay_on_plane
@@ -34,10 +36,28 @@ class Predictor:
         checkpoint: The model.
         device: Where it runs.
         batch_size: Slices that run at once.
+        temperature: A number > 0 per region that divides its logits, None for 1. Above 1 it makes a network
+            less sure of itself; a mask at a threshold of one half stays the same.
+
+    Raises:
+        ConfigError: `temperature` breaks its rule.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, batch_size: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device,
+        batch_size: int,
+        temperature: Sequence[float] | None = None,
+    ) -> None:
         self.checkpoint = checkpoint
+        factors = [1.0] * len(checkpoint.regions) if temperature is None else list(temperature)
+        if len(factors) != len(checkpoint.regions) or not all(0 < factor < math.inf for factor in factors):
+            raise ConfigError(
+                f"temperature: must be a number > 0 for each of {list(checkpoint.regions)}, got {factors}"
+            )
+        self._temperature = torch.tensor(factors, device=device).view(-1, 1, 1)
         self._device, self._batch_size = device, batch_size
         self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
         self._intensity = checkpoint.intensity.to(device)
@@ -77,5 +97,5 @@ class Predictor:
         around = torch.arange(start, stop)[:, None] + torch.arange(-context, context + 1)
         hu = slab[(around.clamp(0, len(voxels) - 1) - first)].to(self._device)
         channels = apply_with_context(self._intensity, hu).contiguous(memory_format=torch.channels_last)
-        probs = self._network(channels).float().sigmoid()
+        probs = (self._network(channels).float() / self._temperature).sigmoid()
         return plane.invert(probs).cpu()

@@ -70,7 +70,9 @@ def test_a_run_leaves_all_that_is_promised(trained: tuple[Path, str]) -> None:
         "curves.png",
         "metrics.json",
         "cases.csv",
+        "lesions.csv",
         "overlays",
+        "report.html",
         "roc.png",
         "split.json",
         "config.yaml",
@@ -150,6 +152,87 @@ def test_a_model_is_scored_on_another_data_set(trained: tuple[Path, str], home: 
     wrong = run("evaluate", ckpt, "data=mri", "data.root=.", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "data.modality: the checkpoint is for ct, got mr" in wrong.stderr
+
+
+def test_masks_of_any_system_are_scored_and_compared(home: Path, trained: tuple[Path, str]) -> None:
+    (scans,) = (home / "data").glob("phantom-*")
+    # The first system knows the truth; the second takes all tumors for liver.
+    for name, highest_label in (("sharp", 2), ("blunt", 1)):
+        (home / name).mkdir()
+        for path in scans.glob("segmentation-*"):
+            reference = nib.load(path)
+            labels = np.asarray(reference.dataobj)
+            labels = np.minimum(labels, highest_label)
+            case = path.name.replace("segmentation", "volume").replace(".nii.gz", "_mask.nii")
+            turned = nib.Nifti1Image(labels.astype(np.uint8), reference.affine).as_reoriented(
+                [[2, 1], [0, -1], [1, 1]]
+            )
+            nib.save(turned, home / name / case)
+    for name in ("sharp", "blunt"):
+        arguments = ("predictions=" + name, f"references={scans}", f"paths.output_dir={name}-scores")
+        printed = succeed("evaluate", *arguments, cwd=home)
+        assert "dice_per_case" in printed
+    perfect, missed = (read(home / f"{name}-scores" / "metrics.json") for name in ("sharp", "blunt"))
+    assert perfect["n_cases"] == 5
+    for scores in perfect["regions"].values():
+        assert (scores["dice_global"], scores["assd_mm"], scores["auroc"]) == (1, 0, None)
+    assert missed["regions"]["liver"]["dice_global"] == 1
+    assert missed["regions"]["tumor"]["recall"] == 0
+    assert (home / "blunt-scores" / "report.html").stat().st_size > 10_000
+
+    # With the data set itself in place of its masks there are scans, so lesions have a contrast.
+    arguments = ("predictions=blunt", "data=lits", f"data.root={scans}", "paths.output_dir=with-scans")
+    succeed("evaluate", *arguments, cwd=home)
+    with (home / "with-scans" / "lesions.csv").open() as file:
+        lesions = list(csv.DictReader(file))
+    assert {lesion["outcome"] for lesion in lesions} == {"missed"}
+    assert all(lesion["mean_hu"] for lesion in lesions)
+
+    arguments = ("compare=[blunt-scores,sharp-scores]", "paths.output_dir=comparison")
+    printed = succeed("evaluate", *arguments, cwd=home)
+    assert "p (Wilcoxon)" in printed
+    (tumor_dice,) = (
+        one
+        for one in read(home / "comparison" / "comparison.json")["comparisons"]
+        if (one["region"], one["score"]) == ("tumor", "dice")
+    )
+    assert (tumor_dice["mean_b"], tumor_dice["losses"], tumor_dice["pairs"]) == (1, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "ckpt, predictions, compare: give one of them to say what is scored, got none"),
+        (("ckpt=a", "predictions=b"), "give one of them to say what is scored, got ckpt and predictions"),
+        (("predictions=a", "subset=test"), "subset: has no meaning for predictions=..., got 'test'"),
+        (("predictions=a",), "references: must be a folder, or the data set be named"),
+        (("predictions=a", "references=b"), "a: no such folder"),
+        (("compare=[a]",), "compare: must be two folders, [RUN_A,RUN_B], got 1"),
+        (("compare=[a,b]",), "a holds no cases.csv: it is no finished evaluation"),
+        (("compare=[a,b]", "scoring.level=2"), "scoring.level: must lie between 0 and 1, got 2"),
+        (("compare=[a,b]", "scoring.workers=0"), "scoring.workers: must be >= 1, got 0"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told_in_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    refused = run("evaluate", *arguments, cwd=tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert message in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_temperature_changes_probabilities_and_no_mask(trained: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = trained
+    ckpt = f"ckpt={folder}/checkpoints/best.ckpt"
+    succeed("evaluate", ckpt, "temperature=[2,3]", "paths.output_dir=s", cwd=tmp_path)
+    before, after = read(folder / "metrics.json"), read(tmp_path / "s" / "metrics.json")
+    assert before["regions"]["tumor"]["dice_per_case"] == after["regions"]["tumor"]["dice_per_case"]
+    assert before["calibration"]["tumor"]["ece"] != after["calibration"]["tumor"]["ece"]
+    refused = run("evaluate", ckpt, "temperature=[2]", "paths.output_dir=t", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "temperature: must be a number > 0 for each of ['liver', 'tumor'], got [2" in refused.stderr
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(trained: tuple[Path, str], home: Path) -> None:

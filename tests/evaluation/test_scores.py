@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
-from lts.evaluation import CaseCounts, case_rows, cohort_scores, count_slab
+from lts.evaluation import CaseCounts, CaseScores, case_rows, cohort_scores, count_slab
 
 REGIONS = ("liver", "tumor")
 NO_AUROC = {"liver/auroc": torch.tensor(0.75), "tumor/auroc": torch.tensor(float("nan"))}
@@ -21,6 +21,19 @@ def counts(case: str, prediction: torch.Tensor, reference: torch.Tensor, ml: flo
     return CaseCounts.join(case, ml, [count_slab(prediction, reference)])
 
 
+def overlap_only(cases: list[CaseCounts]) -> list[CaseScores]:
+    return [CaseScores(case, (None, None), None, (), None) for case in cases]
+
+
+def rows_of(cases: list[CaseCounts]) -> list[dict]:
+    return case_rows(overlap_only(cases), regions=REGIONS, nsd_mm=(2.0,))
+
+
+def scores_of(cases: list[CaseCounts]) -> dict[str, dict]:
+    settings = {"regions": REGIONS, "nsd_mm": (2.0,), "auroc": NO_AUROC}
+    return cohort_scores(overlap_only(cases), rows_of(cases), **settings)
+
+
 def test_slabs_put_together_are_the_whole() -> None:
     prediction, reference = random_masks(0)
     whole = counts("a", prediction, reference)
@@ -33,7 +46,7 @@ def test_slabs_put_together_are_the_whole() -> None:
 def test_cohort_scores_are_those_of_scikit_learn() -> None:
     masks = [random_masks(seed) for seed in range(3)]
     cases = [counts(str(n), *both) for n, both in enumerate(masks)]
-    scores = cohort_scores(cases, regions=REGIONS, auroc=NO_AUROC)
+    scores = scores_of(cases)
     for channel, region in enumerate(REGIONS):
         flat = [(r[:, channel].numpy().ravel(), p[:, channel].numpy().ravel()) for p, r in masks]
         reference, prediction = (np.concatenate(side) for side in zip(*flat, strict=True))
@@ -69,7 +82,7 @@ def empty_and_full() -> list[CaseCounts]:
 
 
 def test_a_case_empty_on_both_sides_counts_one_and_on_one_side_zero() -> None:
-    scores = cohort_scores(empty_and_full(), regions=REGIONS, auroc=NO_AUROC)["tumor"]
+    scores = scores_of(empty_and_full())["tumor"]
     assert scores["dice_per_case"] == pytest.approx(1 / 3)
     assert scores["iou_per_case"] == pytest.approx(1 / 3)
     assert scores["dice_per_case_n"] == 3
@@ -84,7 +97,7 @@ def test_a_case_empty_on_both_sides_counts_one_and_on_one_side_zero() -> None:
 
 
 def test_a_score_that_is_not_defined_is_none_and_never_zero() -> None:
-    scores = cohort_scores(empty_and_full()[:1], regions=REGIONS, auroc=NO_AUROC)["tumor"]
+    scores = scores_of(empty_and_full()[:1])["tumor"]
     for name in ("dice_global", "iou_global", "precision", "recall", "dice_per_slice", "auroc"):
         assert scores[name] is None, name
     assert scores["dice_per_slice_n"] == 0
@@ -97,13 +110,13 @@ def test_a_mean_over_cases_is_not_a_mean_of_pooled_voxels() -> None:
     large[..., :10, :10] = True
     small[..., 0, 0] = True
     cases = [counts("large", large, large), counts("small", torch.zeros_like(small), small)]
-    scores = cohort_scores(cases, regions=REGIONS, auroc=NO_AUROC)["liver"]
+    scores = scores_of(cases)["liver"]
     assert scores["dice_per_case"] == 0.5
     assert scores["dice_global"] == pytest.approx(200 / 201)
 
 
 def test_rows_give_volumes_in_ml_and_scores_of_each_case() -> None:
-    rows = case_rows(empty_and_full(), regions=REGIONS)
+    rows = rows_of(empty_and_full())
     assert [(row["case"], row["region"]) for row in rows][:2] == [
         ("both empty", "liver"),
         ("both empty", "tumor"),
@@ -116,7 +129,19 @@ def test_rows_give_volumes_in_ml_and_scores_of_each_case() -> None:
         "iou": 0.0,
         "precision": None,
         "recall": 0.0,
+        "assd_mm": None,
+        "hd95_mm": None,
+        "msd_mm": None,
+        "nsd_2mm": None,
+        "voe": 1.0,
+        "rvd": -1.0,
+        "volume_error_ml": -0.5,
+        "volume_abs_error_ml": 0.5,
         "reference_ml": 0.5,
         "predicted_ml": 0.0,
         "dice_per_slice": 0.0,
+        "lesion_tp": None,
+        "lesion_fp": None,
+        "lesion_fn": None,
     }
+    assert (rows[1]["voe"], rows[1]["rvd"], rows[3]["rvd"]) == (0, None, None)

@@ -1,0 +1,83 @@
+"""Two evaluations of the same cases, held against each other case by case."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lts.app.console import print_table
+from lts.app.provenance import RunRecord, write_json
+from lts.app.scoring import CASES_FILE, ScoringSettings, write_csv
+from lts.base import CohortError
+from lts.evaluation import PairedComparison, compare_cases
+
+_SHOWN = ("dice", "iou", "hd95_mm", "assd_mm", "volume_abs_error_ml")
+
+
+def compare_runs(
+    first: Path,
+    second: Path,
+    *,
+    settings: ScoringSettings,
+    output_dir: Path,
+    begin: Callable[[], RunRecord],
+) -> None:
+    """Compare the `cases.csv` of two folders; write `comparison.json` and `differences.csv`.
+
+    Args:
+        first: Folder of an evaluation or a training.
+        second: The other, of the same cases.
+        settings: Level, resamples and seed of the intervals.
+        output_dir: Folder that the files are written to.
+        begin: Called once the input is known to be right.
+
+    Raises:
+        CohortError: A folder has no scores, or the cases differ.
+    """
+    rows = [_read(folder / CASES_FILE) for folder in (first, second)]
+    scores = [name for name in rows[0][0] if name not in ("case", "region") and name in rows[1][0]]
+    found = compare_cases(*rows, scores=scores, **asdict(settings.bootstrap()))
+    record = begin()
+    write_json(
+        output_dir / "comparison.json",
+        {"a": str(first), "b": str(second), "comparisons": [_without_cases(one) for one in found]},
+    )
+    differences = [
+        {"region": one.region, "score": one.score, "case": case, "b - a": difference}
+        for one in found
+        for case, difference in one.differences.items()
+    ]
+    write_csv(output_dir / "differences.csv", differences, columns=("region", "score", "case", "b - a"))
+    table = [
+        {
+            "region": one.region,
+            "score": one.score,
+            "pairs": one.pairs,
+            "mean a": one.mean_a,
+            "mean b": one.mean_b,
+            "b - a": one.mean_difference,
+            "p (Wilcoxon)": one.p_value,
+            "b wins": one.wins,
+            "a wins": one.losses,
+            "remark": one.remark or "",
+        }
+        for one in found
+        if one.score in _SHOWN and one.pairs
+    ]
+    print_table(f"a: {first}\nb: {second}", table)
+    record.finish(a=str(first), b=str(second))
+
+
+def _without_cases(comparison: PairedComparison) -> dict[str, Any]:
+    return {name: value for name, value in asdict(comparison).items() if name != "differences"}
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise CohortError(f"compare: {path.parent} holds no {path.name}: it is no finished evaluation")
+    with path.open(newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    if not rows or not {"case", "region"} <= rows[0].keys():
+        raise CohortError(f"{path}: must have columns case and region and a row at least")
+    return rows

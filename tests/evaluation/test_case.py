@@ -1,0 +1,242 @@
+"""Cases scored from masks and from probabilities, and put together."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from lts.base import ConfigError
+from lts.evaluation import (
+    Bootstrap,
+    CaseMasks,
+    CaseScorer,
+    CaseViews,
+    ProbabilityScores,
+    ScoringRules,
+    Summary,
+    score_case,
+    summarize,
+)
+from lts.volume import Volume, read_ct, read_mask
+
+REGIONS = ("liver", "tumor")
+
+
+def rules(**changes: Any) -> ScoringRules:
+    settings = {
+        "regions": REGIONS,
+        "nsd_mm": (2.0,),
+        "lits": False,
+        "overlay_dir": None,
+        "window_hu": (40, 400),
+    }
+    return ScoringRules(**{**settings, **changes})
+
+
+@pytest.fixture
+def scan_and_mask(make_case) -> tuple[Volume, Volume]:
+    case = make_case()
+    scan = read_ct(case.image)
+    return scan, read_mask(case.mask, image=scan.geometry)
+
+
+def masks(scan: Volume, mask: Volume, prediction: np.ndarray | None = None, case: str = "a") -> CaseMasks:
+    return CaseMasks(
+        case=case,
+        prediction=mask.voxels if prediction is None else prediction,
+        reference=mask.voxels,
+        image=scan.voxels,
+        is_ct=True,
+        spacing_mm=scan.geometry.spacing_mm,
+    )
+
+
+def summary(scored, probabilities=None, **changes: Any) -> Summary:
+    return summarize(
+        scored,
+        rules=rules(**changes),
+        probabilities=probabilities,
+        batch_size=4,
+        bootstrap=Bootstrap(level=0.95, resamples=50, seed=0),
+    )
+
+
+def slabs(probs: torch.Tensor, size: int):
+    for start in range(0, len(probs), size):
+        part = slice(start, min(start + size, len(probs)))
+        yield SimpleNamespace(slices=part, probs=probs[part])
+
+
+def reference_probs(mask: Volume) -> torch.Tensor:
+    labels = torch.from_numpy(mask.voxels)
+    return torch.stack([labels >= 1, labels == 2], 1).float()
+
+
+def test_the_reference_itself_is_perfect(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    found = summary([score_case(masks(scan, mask), rules())])
+    for region in REGIONS:
+        scores = found.metrics["regions"][region]
+        for name in ("dice_per_case", "dice_global", "iou_global", "precision", "recall", "nsd_2mm"):
+            assert scores[name] == 1, (region, name)
+        for name in ("assd_mm", "hd95_mm", "msd_mm", "voe", "rvd", "volume_error_ml"):
+            assert scores[name] == 0, (region, name)
+    tumor = found.metrics["regions"]["tumor"]
+    assert (tumor["lesion_f1"], tumor["lesion_tp"], tumor["burden_rmse"]) == (1, 1, 0)
+    volume_ml = (mask.voxels == 2).sum() * 1.5 * 1.5 * 4.0 / 1000
+    assert found.rows[1]["reference_ml"] == pytest.approx(volume_ml)
+    (lesion,) = found.findings
+    assert (lesion.outcome, lesion.volume_ml) == ("found", pytest.approx(volume_ml))
+    assert lesion.mean_hu == pytest.approx(20, abs=1)
+
+
+def test_a_mask_moved_by_one_voxel_is_off_by_one_spacing(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    for axis, spacing_mm in enumerate((4.0, 1.5, 1.5)):
+        prediction = np.roll(mask.voxels, 1, axis)
+        found = summary([score_case(masks(scan, mask, prediction), rules())])
+        assert found.metrics["regions"]["liver"]["msd_mm"] == spacing_mm
+        row = found.rows[0]
+        assert (row["rvd"], row["volume_error_ml"]) == (0, 0)
+        assert row["nsd_2mm"] == (1 if spacing_mm < 2 else pytest.approx(row["nsd_2mm"]))
+        assert (row["nsd_2mm"] < 1) == (spacing_mm > 2)
+
+
+def test_a_prediction_without_a_region_leaves_its_surfaces_undefined(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    prediction = np.minimum(mask.voxels, 1)
+    found = summary([score_case(masks(scan, mask, prediction), rules())])
+    tumor = found.metrics["regions"]["tumor"]
+    assert (tumor["assd_mm"], tumor["assd_mm_n"], tumor["dice_per_case"]) == (None, 0, 0)
+    assert (tumor["rvd"], tumor["voe"], tumor["lesion_fn"]) == (-1, 1, 1)
+    assert tumor["volume_abs_error_ml"] == -tumor["volume_error_ml"] == found.rows[1]["reference_ml"]
+    burden = found.rows[1]["reference_ml"] / found.rows[0]["reference_ml"]
+    assert tumor["burden_rmse"] == pytest.approx(burden)
+    assert [finding.outcome for finding in found.findings] == ["missed"]
+
+
+def test_burdens_are_of_cases_with_a_liver_on_both_sides(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    nothing = score_case(masks(scan, mask, np.zeros_like(mask.voxels)), rules())
+    assert summary([nothing]).metrics["regions"]["tumor"]["burden_rmse"] is None
+    both = summary([nothing, score_case(masks(scan, mask, case="b"), rules())])
+    assert both.metrics["regions"]["tumor"]["burden_rmse_n"] == 1
+
+
+def test_probabilities_become_labels_and_the_size_of_slabs_changes_nothing(scan_and_mask) -> None:
+    _, mask = scan_and_mask
+    shape = (len(mask.voxels), 2, *mask.voxels.shape[1:])
+    probs = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    expected = np.where(probs[:, 1] > 0.5, 2, np.where(probs[:, 0] > 0.5, 1, 0))
+    found = []
+    for size in (1, 4, 100):
+        pooled = ProbabilityScores(REGIONS)
+        assert np.array_equal(pooled.add(mask, slabs(probs, size)), expected)
+        found.append(pooled.auroc.compute())
+    assert found[0] == found[1] == found[2]
+    exact = roc_auc_score((mask.voxels >= 1).ravel(), probs[:, 0].numpy().ravel())
+    assert found[0]["liver/auroc"].item() == pytest.approx(exact, abs=1e-3)
+
+
+def test_a_probability_of_one_half_is_background(scan_and_mask) -> None:
+    _, mask = scan_and_mask
+    half = torch.full_like(reference_probs(mask), 0.5)
+    assert not ProbabilityScores(REGIONS).add(mask, slabs(half, 4)).any()
+
+
+def test_a_summary_of_probabilities_has_curves_and_one_of_masks_has_none(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    scored = [score_case(masks(scan, mask), rules())]
+    pooled = ProbabilityScores(REGIONS)
+    pooled.add(mask, slabs(reference_probs(mask), 4))
+    with_probabilities, without = summary(scored, pooled), summary(scored)
+    assert with_probabilities.metrics["regions"]["tumor"]["auroc"] == 1
+    assert with_probabilities.metrics["calibration"]["tumor"]["ece"] == 0
+    assert with_probabilities.roc is not None
+    assert without.metrics["regions"]["tumor"]["auroc"] is None
+    assert "calibration" not in without.metrics
+    assert without.roc is without.reliability is None
+
+
+def test_intervals_hold_the_score_and_are_none_for_a_single_case(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    cases = [masks(scan, mask, np.roll(mask.voxels, n, 1), case=str(n)) for n in range(4)]
+    scored = [score_case(case, rules()) for case in cases]
+    metrics = summary(scored).metrics
+    for region in REGIONS:
+        for name, interval in metrics["intervals"][region].items():
+            low, high = interval
+            assert low <= metrics["regions"][region][name] <= high, name
+    assert set(summary(scored[:1]).metrics["intervals"]["tumor"].values()) == {None}
+
+
+def test_the_challenge_is_scored_where_it_was_asked_for(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    scored = [score_case(masks(scan, mask), rules(lits=True))]
+    assert summary(scored, lits=True).metrics["lits"]["lesion_recall"] == 1
+    assert "lits" not in summary(scored).metrics
+
+
+def test_the_binary_task_has_no_liver(scan_and_mask) -> None:
+    scan, mask = scan_and_mask
+    scored = [score_case(masks(scan, mask), rules(regions=("tumor",)))]
+    found = summary(scored, regions=("tumor",))
+    assert list(found.metrics["regions"]) == ["tumor"]
+    assert found.metrics["regions"]["tumor"]["burden_rmse"] is None
+    assert found.findings[0].edge_mm is None
+
+
+def test_rules_that_cannot_be_followed_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"scoring.nsd_mm: tolerances must be >= 0, got \[-1\]"):
+        rules(nsd_mm=(-1,))
+    with pytest.raises(ConfigError, match=r"scoring.lits: needs the regions .* got \['tumor'\]"):
+        rules(lits=True, regions=("tumor",))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_cases_keep_their_order_on_any_number_of_processes(
+    scan_and_mask, workers: int, tmp_path: Path
+) -> None:
+    scan, mask = scan_and_mask
+    done: list[int] = []
+    drawn = rules(overlay_dir=tmp_path / "overlays")
+    with CaseScorer(drawn, workers=workers, on_scored=done.append) as scorer:
+        for n in range(5):
+            scorer.add(masks(scan, mask, np.roll(mask.voxels, n, 1), case=f"case {n}"))
+        scored = scorer.result()
+    assert done == [1, 2, 3, 4, 5]
+    assert [case.counts.case for case in scored] == [f"case {n}" for n in range(5)]
+    assert scored[0].surfaces[0]["msd_mm"] == 0 < scored[4].surfaces[0]["msd_mm"]
+    for n in range(5):
+        with Image.open(tmp_path / "overlays" / f"case {n}.png") as picture:
+            assert min(picture.size) > 300
+
+
+def test_the_views_are_the_slices_that_tell_most() -> None:
+    views = CaseViews(REGIONS)
+    reference = torch.zeros(4, 2, 8, 8, dtype=torch.bool)
+    prediction = reference.clone()
+    reference[1, 0, :6] = True
+    reference[2, 1, :2] = True
+    prediction[3, :, :] = True
+    for first in (0, 2):
+        part = slice(first, first + 2)
+        views.offer(first, prediction=prediction[part], reference=reference[part])
+    assert {reason: kept.z for reason, kept in views._kept.items()} == {
+        "liver": 1,
+        "tumor": 2,
+        "errors": 3,
+    }
+
+
+def test_a_case_without_any_region_shows_its_middle(scan_and_mask, tmp_path: Path) -> None:
+    scan, _ = scan_and_mask
+    path = tmp_path / "a.png"
+    CaseViews(REGIONS).draw(path, case="a", image=scan.voxels, spacing_mm=(1.5, 1.5), window_hu=None)
+    with Image.open(path) as picture:
+        assert np.asarray(picture).std() > 0
