@@ -126,6 +126,11 @@ def test_burdens_are_of_cases_with_a_liver_on_both_sides(scan_and_mask) -> None:
     assert summary([nothing]).metrics["regions"]["tumor"]["burden_rmse"] is None
     both = summary([nothing, score_case(masks(scan, mask, case="b"), rules())])
     assert both.metrics["regions"]["tumor"]["burden_rmse_n"] == 1
+    missed = score_case(masks(scan, mask, np.minimum(mask.voxels, 1)), rules())
+    volumes = [row["reference_ml"] for row in both.rows[2:]]
+    found = summary([missed, score_case(masks(scan, mask, case="b"), rules())])
+    burden = volumes[1] / volumes[0]  # the error of one case of two
+    assert found.metrics["regions"]["tumor"]["burden_rmse"] == pytest.approx(burden / 2**0.5)
 
 
 def test_probabilities_become_labels_and_the_size_of_slabs_changes_nothing(scan_and_mask) -> None:
