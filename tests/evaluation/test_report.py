@@ -221,7 +221,7 @@ def test_a_headline_has_its_interval_its_unit_and_its_number_of_cases(
     texts = [tile.text for tile in tumor.all("div", class_="tile")]
     assert any(text.startswith("HD9512.35mm2 of 3 cases") for text in texts)
     assert any(text.startswith("Lesion recall0.333") for text in texts)
-    assert "95 % confidence interval" in scores.text
+    assert "hold the 95 % confidence interval" in scores.text
     unknown = page(tmp_path, replace(data, level=None)).one("section", id="scores")
     assert "hold the confidence interval" in unknown.text
 
@@ -286,8 +286,10 @@ def test_nothing_undefined_is_written_as_a_number(
 ) -> None:
     document = page(tmp_path, undefined_everywhere(data, nothing))
     assert not re.search(r"\b(nan|None|inf)\b", document.one("main").text)
-    for row in cells(document.one("table", id="case-table")):
-        assert all(text.startswith("\N{EN DASH}") for text in row[2:])
+    table = document.one("table", id="case-table")
+    assert all(text.startswith("\N{EN DASH}") for row in cells(table) for text in row[2:])
+    keyed = [cell for cell in table.one("tbody").all() if "data-key" in cell.attrs]
+    assert len(keyed) == 2 * len(data.cases)
     assert all("\N{EN DASH}" in tile.text for tile in document.all("div", class_="tile"))
     assert titles(document.one("section", id="conventions"))[0].startswith("per case: not defined")
     assert not document.one("section", id="spread").all("circle")
@@ -386,6 +388,13 @@ def test_a_file_that_is_no_picture_is_refused_and_the_old_report_stays(
         write_report(tmp_path / "report.html", replace(data, pictures=[("c", "", tmp_path / "absent.png")]))
     assert (tmp_path / "report.html").read_bytes() == before
     assert not list(tmp_path.glob(".report*"))
+
+
+def test_a_report_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path, data: ReportData) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_report(tmp_path / "taken", data)
+    assert not list(tmp_path.glob(".taken*"))
 
 
 def test_bars_are_as_long_as_their_dice_and_the_honest_one_is_marked(
@@ -635,9 +644,11 @@ def test_numbers_have_a_true_minus_and_no_negative_zero(
 
 
 def test_children_keep_their_order_and_none_is_left_out() -> None:
-    made = element("p", "a", element("b", "c"), None, "d", "e", element("i"), "f", class_="x", title=None)
+    made = element(
+        "p", "a", "b", element("b", "c"), None, "d", "e", element("i"), "f", class_="x", title=None
+    )
     assert (made.text, [(child.tag, child.tail) for child in made], made.attrib) == (
-        "a",
+        "ab",
         [("b", "de"), ("i", "f")],
         {"class": "x"},
     )
