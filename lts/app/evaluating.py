@@ -65,6 +65,7 @@ def _evaluate_model(config: DictConfig) -> None:
         temperature=config.temperature,
     )
     record = _begin(config)
+    record.add(checkpoint=str(checkpoint.path.resolve()), checkpoint_sha256=content_hash(checkpoint.path))
     score_model(
         predictor,
         cases,
@@ -74,7 +75,7 @@ def _evaluate_model(config: DictConfig) -> None:
         settings=ScoringSettings(**plain(config.scoring)),
         record=record,
     )
-    record.finish(checkpoint=str(checkpoint.path.resolve()), checkpoint_sha256=content_hash(checkpoint.path))
+    record.finish()
 
 
 def _evaluate_masks(config: DictConfig) -> None:
@@ -82,6 +83,7 @@ def _evaluate_masks(config: DictConfig) -> None:
     pairs = pair_masks(config)
     regions = check_regions(config.data.get("regions") or list(REGION_MIN_LABEL))
     record = _begin(config)
+    record.add(predictions=str(Path(config.predictions).resolve()))
     score_masks(
         pairs,
         regions=regions,
@@ -91,7 +93,7 @@ def _evaluate_masks(config: DictConfig) -> None:
         settings=ScoringSettings(**plain(config.scoring)),
         record=record,
     )
-    record.finish(predictions=str(Path(config.predictions).resolve()))
+    record.finish()
 
 
 def _compare(config: DictConfig) -> None:

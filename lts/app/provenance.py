@@ -72,9 +72,14 @@ class RunRecord:
         }
         write_json(self._path, self._facts)
 
-    def facts(self) -> dict[str, Any]:
-        """What is known so far."""
-        return dict(self._facts)
+    def add(self, **facts: Any) -> None:
+        """Add what is known before the end."""
+        self._facts |= facts
+        write_json(self._path, self._facts)
+
+    def origins(self) -> dict[str, Any]:
+        """Where the results come from, for a report: all facts but how far the run is."""
+        return {name: fact for name, fact in self._facts.items() if name != "state"}
 
     def finish(self, **facts: Any) -> None:
         """Add what is known at the end."""

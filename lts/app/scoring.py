@@ -132,7 +132,15 @@ def score_model(
         batch_size=checkpoint.config["data"]["batch_size"],
         bootstrap=settings.bootstrap(),
     )
-    _write(summary, rules, title=f"{subset} subset", subset=subset, output_dir=output_dir, record=record)
+    _write(
+        summary,
+        rules,
+        title=f"{subset} subset",
+        subset=subset,
+        output_dir=output_dir,
+        level=settings.level,
+        record=record,
+    )
 
 
 def score_masks(
@@ -172,7 +180,15 @@ def score_masks(
         batch_size=_SLICES_OF_A_BATCH,
         bootstrap=settings.bootstrap(),
     )
-    _write(summary, rules, title="masks", subset="masks", output_dir=output_dir, record=record)
+    _write(
+        summary,
+        rules,
+        title="masks",
+        subset="masks",
+        output_dir=output_dir,
+        level=settings.level,
+        record=record,
+    )
 
 
 def _case_scorer(rules: ScoringRules, settings: ScoringSettings, *, title: str, cases: int) -> CaseScorer:
@@ -181,7 +197,14 @@ def _case_scorer(rules: ScoringRules, settings: ScoringSettings, *, title: str, 
 
 
 def _write(
-    summary: Summary, rules: ScoringRules, *, title: str, subset: str, output_dir: Path, record: RunRecord
+    summary: Summary,
+    rules: ScoringRules,
+    *,
+    title: str,
+    subset: str,
+    output_dir: Path,
+    level: float,
+    record: RunRecord,
 ) -> None:
     n_cases = len(summary.rows) // len(rules.regions)
     metrics = {"subset": subset, "n_cases": n_cases, **summary.metrics}
@@ -213,8 +236,9 @@ def _write(
             reliability=summary.reliability,
             pictures=_pictures(summary.rows, rules),
             lits=metrics.get("lits"),
-            provenance=record.facts(),
+            provenance=record.origins(),
             notes=[],
+            level=level,
         ),
     )
     print_table(
