@@ -1,32 +1,37 @@
 """Lesions: connected components of tumor, and how those of prediction and reference match."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
-from scipy.optimize import linear_sum_assignment
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-Mask = NDArray[np.bool_]
-Labels = NDArray[np.int32]
+from lts.evaluation.surfaces import check_masks
 
 SIZE_GROUPS = ("lt10mm", "10to20mm", "gt20mm")
 """By diameter d: d < 10 mm, 10 <= d <= 20 mm, d > 20 mm."""
 
-_EVERYWHERE = np.ones((3, 3, 3), bool)
+_EVERYWHERE = np.ones((3, 3, 3), np.bool_)
+# Lists of all voxels of a large mask would take more memory than the scan.
+_SLAB = 32
+
+_Mask = NDArray[np.bool_]
+_Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A 26-connected component.
+    """A 26-connected component: voxels that touch at a corner belong together.
 
     Attributes:
         label: Its number in the labeled array, from 1.
         voxels: How many voxels it has.
         volume_ml: Its volume.
-        diameter_mm: Diameter of the sphere of equal volume.
+        diameter_mm: Its size: the diameter of the sphere of equal volume.
         center: Mean voxel index along Z, H, W.
         box: Its bounding box.
     """
@@ -44,19 +49,20 @@ class LesionMatch:
     """Lesions of a case and which of them belong together.
 
     Attributes:
-        reference: Lesions of the reference.
-        predicted: Lesions of the prediction.
-        reference_labels: `(Z, H, W)` int32, 0 outside.
+        reference: Lesions of the reference, by label.
+        predicted: Lesions of the prediction, by label.
+        reference_labels: `(Z, H, W)` int32, 0 outside of lesions.
         predicted_labels: The same of the prediction.
         iou: IoU by (reference label, predicted label) of the pairs that overlap.
-        half: Reference label to predicted label where IoU > 0.5.
-        any: Reference label to predicted label, one to one, at any overlap.
+        half: Reference label to predicted label, one to one, of the pairs with IoU > 0.5.
+        any: Reference label to predicted label, one to one, of pairs with any overlap: as many as possible,
+            and among those the ones with the largest sum of IoU.
     """
 
     reference: tuple[Lesion, ...]
     predicted: tuple[Lesion, ...]
-    reference_labels: Labels
-    predicted_labels: Labels
+    reference_labels: _Labels
+    predicted_labels: _Labels
     iou: dict[tuple[int, int], float]
     half: dict[int, int]
     any: dict[int, int]
@@ -64,12 +70,12 @@ class LesionMatch:
 
 @dataclass(frozen=True)
 class RuleCounts:
-    """Hits, false alarms and misses under one rule of matching, by size group.
+    """Hits, misses and false alarms under one rule of matching, one number per size group.
 
     Attributes:
-        tp: Lesions of the reference that are matched, by their own size.
-        fp: Lesions of the prediction that are not, by their own size.
-        fn: Lesions of the reference that are not, by their own size.
+        tp: Matched lesions, by the size of the reference lesion.
+        fp: Lesions of the prediction that are not matched, by their own size.
+        fn: Lesions of the reference that are not matched, by their own size.
     """
 
     tp: tuple[int, ...]
@@ -106,33 +112,31 @@ class LesionCounts:
 
 
 def size_group(diameter_mm: float) -> str:
-    """The group of a lesion's diameter."""
+    """The group of a lesion's diameter, one of `SIZE_GROUPS`."""
     if diameter_mm < 10:
         return SIZE_GROUPS[0]
     return SIZE_GROUPS[1] if diameter_mm <= 20 else SIZE_GROUPS[2]
 
 
-def match_lesions(prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float]) -> LesionMatch:
+def match_lesions(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[float]) -> LesionMatch:
     """Find the lesions of two masks and match them one to one.
 
-    At IoU > 0.5 a lesion has one partner at most by itself. At any overlap as many pairs as possible are
-    made, and among those the ones with the largest sum of IoU. So a prediction that covers two lesions is
-    one hit and one miss, and a lesion split in two is one hit and one false alarm.
+    At any overlap a prediction that covers two lesions is one hit and one miss, and a lesion that is
+    predicted in two parts is one hit and one false alarm. At IoU > 0.5, where no lesion can have two
+    partners, each of them may be no hit at all.
 
     Args:
-        prediction: `(Z, H, W)` bool.
-        reference: `(Z, H, W)` bool.
+        prediction: `(Z, H, W)` bool; without a voxel it has no lesions.
+        reference: `(Z, H, W)` bool; likewise.
         spacing_mm: Size of a voxel along Z, H, W.
 
     Raises:
-        ValueError: Shapes differ or are not three-dimensional.
+        ValueError: As `check_masks`.
     """
-    if prediction.shape != reference.shape or prediction.ndim != 3:
-        raise ValueError(
-            f"masks: must be (Z, H, W) of one shape, got {prediction.shape} and {reference.shape}"
-        )
-    predicted_labels, predicted = _lesions(prediction, spacing_mm)
-    reference_labels, lesions = _lesions(reference, spacing_mm)
+    check_masks(prediction, reference, spacing_mm=spacing_mm)
+    voxel_ml = math.prod(spacing_mm) / 1000
+    predicted_labels, predicted = _lesions(prediction, voxel_ml)
+    reference_labels, lesions = _lesions(reference, voxel_ml)
     iou = _overlapping(reference_labels, predicted_labels, lesions, predicted)
     return LesionMatch(
         reference=lesions,
@@ -146,120 +150,139 @@ def match_lesions(prediction: Mask, reference: Mask, *, spacing_mm: Sequence[flo
 
 
 def count_lesions(match: LesionMatch) -> LesionCounts:
-    """Count hits, false alarms and misses."""
+    """Count hits, misses and false alarms of a case under both rules, by size."""
     return LesionCounts(half=_count(match, match.half), any=_count(match, match.any))
 
 
-def lesion_scores(counts: Sequence[LesionCounts]) -> dict[str, float | int | None]:
-    """Scores of the lesions of all cases together.
+def lesion_scores(counts: Sequence[LesionCounts]) -> dict[str, float | None]:
+    """Scores of the lesions of all cases pooled.
+
+    A hit and a miss have the size of the reference lesion, a false alarm its own.
+
+    Args:
+        counts: Of the cases; of none, all counts are 0.
 
     Returns:
         `lesion_precision`, `lesion_recall`, `lesion_f1` and the counts `lesion_tp`, `lesion_fp`, `lesion_fn`
-        at IoU > 0.5, the same as `lesion_any_...` at any overlap, and each of them by size with `_lt10mm`,
-        `_10to20mm`, `_gt20mm` at its end. None for 0 / 0.
+        at IoU > 0.5; the same as `lesion_any_...` at any overlap; and each of these by size with `_lt10mm`,
+        `_10to20mm` or `_gt20mm` at its end. Precision is None where no lesion was predicted, recall where
+        the reference has none, F1 where neither has one.
     """
-    scores: dict[str, float | int | None] = {}
-    for rule, prefix in (("half", "lesion_"), ("any", "lesion_any_")):
-        sums = {
-            name: [sum(getattr(getattr(count, rule), name)[group] for count in counts) for group in range(3)]
-            for name in ("tp", "fp", "fn")
+    scores: dict[str, float | None] = {}
+    groups = {"": slice(None), **{f"_{name}": slice(n, n + 1) for n, name in enumerate(SIZE_GROUPS)}}
+    rules = {
+        "lesion_": _total([count.half for count in counts]),
+        "lesion_any_": _total([count.any for count in counts]),
+    }
+    for (prefix, total), (suffix, group) in product(rules.items(), groups.items()):
+        tp, fp, fn = total[:, group].sum(axis=1).tolist()
+        scores |= {
+            f"{prefix}precision{suffix}": _ratio(tp, tp + fp),
+            f"{prefix}recall{suffix}": _ratio(tp, tp + fn),
+            f"{prefix}f1{suffix}": _ratio(2 * tp, 2 * tp + fp + fn),
+            f"{prefix}tp{suffix}": tp,
+            f"{prefix}fp{suffix}": fp,
+            f"{prefix}fn{suffix}": fn,
         }
-        for suffix, groups in (("", (0, 1, 2)), *((f"_{name}", (n,)) for n, name in enumerate(SIZE_GROUPS))):
-            tp, fp, fn = (sum(sums[name][group] for group in groups) for name in ("tp", "fp", "fn"))
-            scores |= {
-                f"{prefix}precision{suffix}": _share(tp, tp + fp),
-                f"{prefix}recall{suffix}": _share(tp, tp + fn),
-                f"{prefix}f1{suffix}": _share(2 * tp, 2 * tp + fp + fn),
-                f"{prefix}tp{suffix}": tp,
-                f"{prefix}fp{suffix}": fp,
-                f"{prefix}fn{suffix}": fn,
-            }
     return scores
 
 
-def _share(part: int, whole: int) -> float | None:
+def _total(cases: Sequence[RuleCounts]) -> NDArray[np.int64]:
+    """Hits, false alarms and misses by size group, `(3, 3)`."""
+    table = np.array([(case.tp, case.fp, case.fn) for case in cases], np.int64)
+    total: NDArray[np.int64] = table.reshape(-1, 3, len(SIZE_GROUPS)).sum(axis=0)
+    return total
+
+
+def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _lesions(mask: Mask, spacing_mm: Sequence[float]) -> tuple[Labels, tuple[Lesion, ...]]:
+def _lesions(mask: _Mask, voxel_ml: float) -> tuple[_Labels, tuple[Lesion, ...]]:
     labels = np.zeros(mask.shape, np.int32)
     boxes = ndimage.find_objects(mask.view(np.uint8))
     if not boxes:
         return labels, ()
     inside = labels[boxes[0]]
     count = ndimage.label(mask[boxes[0]], structure=_EVERYWHERE, output=inside)
-    index = np.argwhere(inside) + [part.start for part in boxes[0]]
-    of_voxel = inside[inside > 0]
-    voxels = np.bincount(of_voxel, minlength=count + 1)[1:]
-    centers = np.stack([np.bincount(of_voxel, axis, count + 1)[1:] / voxels for axis in index.T], 1)
-    voxel_ml = math.prod(spacing_mm) / 1000
-    found = zip(voxels, centers, ndimage.find_objects(labels), strict=True)
+    first = np.array([side.start for side in boxes[0]])
+    voxels, means = _moments(inside, count)
+    found = zip(voxels.tolist(), (means + first).tolist(), ndimage.find_objects(inside), strict=True)
     return labels, tuple(
         Lesion(
-            label=number,
-            voxels=int(size),
-            volume_ml=float(size * voxel_ml),
-            diameter_mm=float(np.cbrt(6000 * size * voxel_ml / math.pi)),
-            center=(float(center[0]), float(center[1]), float(center[2])),
-            box=box,
+            label=label,
+            voxels=size,
+            volume_ml=size * voxel_ml,
+            diameter_mm=math.cbrt(6000 * size * voxel_ml / math.pi),
+            center=(z, y, x),
+            box=_moved(box, first.tolist()),
         )
-        for number, (size, center, box) in enumerate(found, start=1)
+        for label, (size, (z, y, x), box) in enumerate(found, start=1)
     )
 
 
+def _moments(labels: _Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Voxels `(count,)` and mean indices `(count, 3)` of the labels from 1."""
+    voxels, sums = np.zeros(count, np.int64), np.zeros((count, 3))
+    for start in range(0, len(labels), _SLAB):
+        slab = labels[start : start + _SLAB]
+        index = slab.nonzero()
+        of_voxel = slab[index] - 1
+        in_slab = np.bincount(of_voxel, minlength=count)
+        voxels += in_slab
+        sums[:, 0] += start * in_slab
+        for axis, along in enumerate(index):
+            sums[:, axis] += np.bincount(of_voxel, weights=along, minlength=count)
+    return voxels, sums / voxels[:, None]
+
+
+def _moved(box: Iterable[slice], first: Iterable[int]) -> tuple[slice, slice, slice]:
+    z, y, x = (slice(side.start + n, side.stop + n) for side, n in zip(box, first, strict=True))
+    return z, y, x
+
+
 def _overlapping(
-    reference_labels: Labels,
-    predicted_labels: Labels,
+    reference_labels: _Labels,
+    predicted_labels: _Labels,
     lesions: Sequence[Lesion],
     predicted: Sequence[Lesion],
 ) -> dict[tuple[int, int], float]:
     both = (reference_labels > 0) & (predicted_labels > 0)
-    pairs, shared = np.unique(
-        np.stack([reference_labels[both], predicted_labels[both]], 1), axis=0, return_counts=True
+    # One number a pair, which sorts much faster than two.
+    stride = len(predicted) + 1
+    codes, shared = np.unique(
+        reference_labels[both].astype(np.int64) * stride + predicted_labels[both], return_counts=True
     )
-    return {
-        (int(r), int(p)): float(n / (lesions[r - 1].voxels + predicted[p - 1].voxels - n))
-        for (r, p), n in zip(pairs, shared, strict=True)
-    }
+    pairs = zip((codes // stride).tolist(), (codes % stride).tolist(), shared.tolist(), strict=True)
+    return {(r, p): n / (lesions[r - 1].voxels + predicted[p - 1].voxels - n) for r, p, n in pairs}
 
 
 def _assign(iou: dict[tuple[int, int], float]) -> dict[int, int]:
-    chosen: dict[int, int] = {}
-    for cluster in _clusters(iou):
-        rows = sorted({r for r, _ in cluster})
-        columns = sorted({p for _, p in cluster})
-        # A pair is worth more than all IoU together, so that no pair is given up for a better one.
-        worth = np.zeros((len(rows), len(columns)))
-        for r, p in cluster:
-            worth[rows.index(r), columns.index(p)] = len(cluster) + iou[r, p]
-        for row, column in zip(*linear_sum_assignment(worth, maximize=True), strict=True):
-            if worth[row, column] > 0:
-                chosen[rows[row]] = columns[column]
-    return dict(sorted(chosen.items()))
-
-
-def _clusters(iou: dict[tuple[int, int], float]) -> Iterator[list[tuple[int, int]]]:
-    """Pairs that share lesions, directly or through others."""
+    """As many pairs as possible, each lesion in one at most, and of those the largest sum of IoU."""
     if not iou:
-        return
-    r, p = np.array(list(iou)).T
-    size = int(r.max()) + int(p.max()) + 2
-    graph = sparse.coo_matrix((np.ones(len(r)), (r, p + int(r.max()) + 1)), shape=(size, size))
-    _, group = sparse.csgraph.connected_components(graph, directed=False)
-    members: dict[int, list[tuple[int, int]]] = {}
-    for pair in iou:
-        members.setdefault(int(group[pair[0]]), []).append(pair)
-    yield from members.values()
+        return {}
+    lesions, predicted = np.array(list(iou)).T
+    rows, row = np.unique(lesions, return_inverse=True)
+    columns, column = np.unique(predicted, return_inverse=True)
+    # Each lesion gets a column that stands for no partner. A pair is worth more than all IoU together, so
+    # that none is given up for a better one.
+    alone = np.arange(len(rows))
+    worth = np.concatenate([2 + len(iou) + np.array(list(iou.values())), np.ones(len(rows))])
+    place = (np.concatenate([row, alone]), np.concatenate([column, len(columns) + alone]))
+    table = sparse.coo_array((worth, place), shape=(len(rows), len(columns) + len(rows))).tocsr()
+    chosen = zip(*min_weight_full_bipartite_matching(table, maximize=True), strict=True)
+    return {int(rows[r]): int(columns[p]) for r, p in chosen if p < len(columns)}
 
 
 def _count(match: LesionMatch, pairs: dict[int, int]) -> RuleCounts:
     taken = set(pairs.values())
-    hits = [lesion for lesion in match.reference if lesion.label in pairs]
-    misses = [lesion for lesion in match.reference if lesion.label not in pairs]
-    alarms = [lesion for lesion in match.predicted if lesion.label not in taken]
-    return RuleCounts(*(_by_size(group) for group in (hits, alarms, misses)))
+    return RuleCounts(
+        tp=_by_size(lesion for lesion in match.reference if lesion.label in pairs),
+        fp=_by_size(lesion for lesion in match.predicted if lesion.label not in taken),
+        fn=_by_size(lesion for lesion in match.reference if lesion.label not in pairs),
+    )
 
 
-def _by_size(lesions: Sequence[Lesion]) -> tuple[int, ...]:
+def _by_size(lesions: Iterable[Lesion]) -> tuple[int, ...]:
     groups = [size_group(lesion.diameter_mm) for lesion in lesions]
     return tuple(groups.count(name) for name in SIZE_GROUPS)
