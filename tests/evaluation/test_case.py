@@ -111,7 +111,8 @@ def test_a_prediction_without_a_region_leaves_its_surfaces_undefined(scan_and_ma
     scan, mask = scan_and_mask
     prediction = np.minimum(mask.voxels, 1)
     found = summary([score_case(masks(scan, mask, prediction), rules())])
-    tumor = found.metrics["regions"]["tumor"]
+    liver, tumor = (found.metrics["regions"][region] for region in REGIONS)
+    assert liver["msd_mm"] == 0  # a liver holds its tumors, whatever they are called
     assert (tumor["assd_mm"], tumor["assd_mm_n"], tumor["dice_per_case"]) == (None, 0, 0)
     assert (tumor["rvd"], tumor["voe"], tumor["lesion_fn"]) == (-1, 1, 1)
     assert tumor["volume_abs_error_ml"] == -tumor["volume_error_ml"] == found.rows[1]["reference_ml"]

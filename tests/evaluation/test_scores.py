@@ -144,4 +144,6 @@ def test_rows_give_volumes_in_ml_and_scores_of_each_case() -> None:
         "lesion_fp": None,
         "lesion_fn": None,
     }
-    assert (rows[1]["voe"], rows[1]["rvd"], rows[3]["rvd"]) == (0, None, None)
+    both_empty, false_alarm = rows[1], rows[3]
+    assert (both_empty["dice"], both_empty["iou"], both_empty["voe"], both_empty["rvd"]) == (1, 1, 0, None)
+    assert (false_alarm["dice"], false_alarm["voe"], false_alarm["rvd"]) == (0, 1, None)
