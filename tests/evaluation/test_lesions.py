@@ -324,6 +324,10 @@ def test_scores_by_hand() -> None:
     assert isinstance(scores["lesion_tp"], int)
 
 
+def test_the_figures_of_a_case_are_those_at_an_iou_above_one_half() -> None:
+    assert (CASES[0].tp, CASES[0].fp, CASES[0].fn) == (6, 5, 3)
+
+
 def counted(*, tp: int = 0, fp: int = 0, fn: int = 0) -> LesionCounts:
     """All in the smallest group, under both rules."""
     rule = RuleCounts(tp=(tp, 0, 0), fp=(fp, 0, 0), fn=(fn, 0, 0))
