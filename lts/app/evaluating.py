@@ -64,15 +64,18 @@ def _evaluate_model(config: DictConfig) -> None:
         batch_size=checkpoint.config["data"]["batch_size"],
         temperature=config.temperature,
     )
+    output_dir = Path(config.paths.output_dir)
+    settings = ScoringSettings(**plain(config.scoring))
+    rules = settings.rules(checkpoint.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
     record = _begin(config)
     record.add(checkpoint=str(checkpoint.path.resolve()), checkpoint_sha256=content_hash(checkpoint.path))
     score_model(
         predictor,
         cases,
         subset=subset,
-        output_dir=Path(config.paths.output_dir),
-        window_hu=trained_on.display_hu,
-        settings=ScoringSettings(**plain(config.scoring)),
+        output_dir=output_dir,
+        rules=rules,
+        settings=settings,
         record=record,
     )
     record.finish()
@@ -82,15 +85,17 @@ def _evaluate_masks(config: DictConfig) -> None:
     _refuse(config, ("subset", "temperature"), "predictions")
     pairs = pair_masks(config)
     regions = check_regions(config.data.get("regions") or list(REGION_MIN_LABEL))
+    output_dir = Path(config.paths.output_dir)
+    settings = ScoringSettings(**plain(config.scoring))
+    rules = settings.rules(regions, output_dir=output_dir, window_hu=config.data.get("display_hu"))
     record = _begin(config)
     record.add(predictions=str(Path(config.predictions).resolve()))
     score_masks(
         pairs,
-        regions=regions,
         modality=config.data.get("modality", "ct"),
-        output_dir=Path(config.paths.output_dir),
-        window_hu=config.data.get("display_hu"),
-        settings=ScoringSettings(**plain(config.scoring)),
+        output_dir=output_dir,
+        rules=rules,
+        settings=settings,
         record=record,
     )
     record.finish()

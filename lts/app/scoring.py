@@ -86,7 +86,7 @@ def score_model(
     *,
     subset: str,
     output_dir: Path,
-    window_hu: tuple[float, float] | None,
+    rules: ScoringRules,
     settings: ScoringSettings,
     record: RunRecord,
 ) -> None:
@@ -97,7 +97,7 @@ def score_model(
         cases: Cases with masks, at least one.
         subset: What the cases are called in `metrics.json`.
         output_dir: Folder that the files are written to.
-        window_hu: Level and width of the pictures, None for percentiles of each scan.
+        rules: What is scored, made of the settings before anything costly began.
         settings: How masks are scored.
         record: The run, for the report.
 
@@ -105,7 +105,6 @@ def score_model(
         VolumeError: A scan or mask cannot be read.
     """
     checkpoint = predictor.checkpoint
-    rules = settings.rules(checkpoint.regions, output_dir=output_dir, window_hu=window_hu)
     probabilities = ProbabilityScores(checkpoint.regions)
     modality = checkpoint.recipe.modality
     with _case_scorer(rules, settings, title=f"scoring {subset} cases", cases=len(cases)) as scorer:
@@ -146,15 +145,13 @@ def score_model(
 def score_masks(
     pairs: Sequence[MaskPair],
     *,
-    regions: Sequence[str],
     modality: Modality,
     output_dir: Path,
-    window_hu: tuple[float, float] | None,
+    rules: ScoringRules,
     settings: ScoringSettings,
     record: RunRecord,
 ) -> None:
     """Score masks of any system against their references; otherwise as `score_model`."""
-    rules = settings.rules(regions, output_dir=output_dir, window_hu=window_hu)
     with _case_scorer(rules, settings, title="scoring masks", cases=len(pairs)) as scorer:
         for pair in pairs:
             image = read_image(pair.image, modality=modality) if pair.image else None

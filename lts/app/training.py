@@ -36,6 +36,7 @@ def train(config: DictConfig) -> float:
     _be_quiet()
     scoring = ScoringSettings(**plain(config.scoring))
     output_dir = _settle(config)
+    rules = scoring.rules(config.data.regions, output_dir=output_dir, window_hu=config.data.display_hu)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
     ckpt = _resume_from(config, output_dir)
@@ -68,7 +69,7 @@ def train(config: DictConfig) -> float:
         [cohort.case(case) for case in split.test],
         subset="test",
         output_dir=output_dir,
-        window_hu=config.data.display_hu,
+        rules=rules,
         settings=scoring,
         record=record,
     )

@@ -223,6 +223,25 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("setting", "rule"),
+    [
+        ("scoring.nsd_mm=[-1]", "scoring.nsd_mm: tolerances must be >= 0, got [-1"),
+        ("scoring.level=2", "scoring.level: must lie between 0 and 1, got 2"),
+    ],
+)
+def test_a_wrong_rule_of_scoring_is_told_before_anything_is_trained_or_written(
+    setting: str, rule: str, trained: tuple[Path, str], home: Path, tmp_path: Path
+) -> None:
+    folder, _ = trained
+    wrong = run("train", *TINY, setting, "paths.output_dir=wrong", cwd=home)
+    assert (wrong.returncode, (home / "wrong").exists()) == (2, False), wrong.stderr
+    assert f"train: {rule}" in wrong.stderr
+    wrong = run("evaluate", f"ckpt={folder}/checkpoints/best.ckpt", setting, cwd=tmp_path)
+    assert (wrong.returncode, list(tmp_path.iterdir())) == (2, []), wrong.stderr
+    assert f"evaluate: {rule}" in wrong.stderr
+
+
 def test_a_temperature_changes_probabilities_and_no_mask(trained: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = trained
     ckpt = f"ckpt={folder}/checkpoints/best.ckpt"
