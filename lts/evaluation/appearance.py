@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from lts.evaluation.lesions import Lesion
+from lts.components import Component
 
 LOW_CONTRAST, SMALL, OUTSIDE, OTHER = "low contrast", "small", "outside liver", "other"
 VESSEL, BRIGHT = "vessel-like", "bright texture"
@@ -107,7 +107,7 @@ class Surroundings:
         self._liver_box: tuple[slice, ...] | None = boxes[0] if boxes else None
         self._spacing_mm = np.array(spacing_mm, np.float64)
 
-    def look_at(self, lesion: Lesion, labels: NDArray[np.integer]) -> Appearance:
+    def look_at(self, lesion: Component, labels: NDArray[np.integer]) -> Appearance:
         """Measure one lesion.
 
         Args:
@@ -134,7 +134,7 @@ class Surroundings:
             elongation=self._elongation(mask),
         )
 
-    def _ring(self, lesion: Lesion, labels: NDArray[np.integer]) -> NDArray[np.float64] | None:
+    def _ring(self, lesion: Component, labels: NDArray[np.integer]) -> NDArray[np.float64] | None:
         """Hounsfield units of the liver around a lesion, None where there are too few."""
         if self._scan is None or self._healthy is None or self._liver_box is None:
             return None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lts.components import Component
 from lts.evaluation.appearance import (
     BRIGHT,
     LOW_CONTRAST,
@@ -22,7 +23,7 @@ from lts.evaluation.appearance import (
     cause_of_false_alarm,
     cause_of_miss,
 )
-from lts.evaluation.lesions import SIZE_GROUPS, Lesion, LesionMatch, size_group
+from lts.evaluation.lesions import SIZE_GROUPS, LesionMatch, size_group
 
 FOUND, MISSED, FALSE_ALARM = "found", "missed", "false alarm"
 
@@ -145,7 +146,7 @@ def find_failures(
 
 
 def _finding(
-    case: str, outcome: str, lesion: Lesion, look: Appearance, *, iou: float, cause: str | None
+    case: str, outcome: str, lesion: Component, look: Appearance, *, iou: float, cause: str | None
 ) -> LesionFinding:
     return LesionFinding(
         case=case,

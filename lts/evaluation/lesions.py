@@ -7,41 +7,17 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from lts.components import Component, find_components
 from lts.evaluation.surfaces import check_masks
 
 SIZE_GROUPS = ("lt10mm", "10to20mm", "gt20mm")
 """By diameter d: d < 10 mm, 10 <= d <= 20 mm, d > 20 mm."""
 
-_EVERYWHERE = np.ones((3, 3, 3), np.bool_)
-# Lists of all voxels of a large mask would take more memory than the scan.
-_SLAB = 32
-
 _Mask = NDArray[np.bool_]
 _Labels = NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Lesion:
-    """A 26-connected component: voxels that touch at a corner belong together.
-
-    Attributes:
-        label: Its number in the labeled array, from 1.
-        voxels: How many voxels it has.
-        volume_ml: Its volume.
-        diameter_mm: Its size: the diameter of the sphere of equal volume.
-        center: Mean voxel index along Z, H, W.
-        box: Its bounding box.
-    """
-
-    label: int
-    voxels: int
-    volume_ml: float
-    diameter_mm: float
-    center: tuple[float, float, float]
-    box: tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +35,8 @@ class LesionMatch:
             and among those the ones with the largest sum of IoU.
     """
 
-    reference: tuple[Lesion, ...]
-    predicted: tuple[Lesion, ...]
+    reference: tuple[Component, ...]
+    predicted: tuple[Component, ...]
     reference_labels: _Labels
     predicted_labels: _Labels
     iou: dict[tuple[int, int], float]
@@ -135,8 +111,8 @@ def match_lesions(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[f
     """
     check_masks(prediction, reference, spacing_mm=spacing_mm)
     voxel_ml = math.prod(spacing_mm) / 1000
-    predicted_labels, predicted = _lesions(prediction, voxel_ml)
-    reference_labels, lesions = _lesions(reference, voxel_ml)
+    predicted_labels, predicted = find_components(prediction, voxel_ml=voxel_ml)
+    reference_labels, lesions = find_components(reference, voxel_ml=voxel_ml)
     iou = _overlapping(reference_labels, predicted_labels, lesions, predicted)
     return LesionMatch(
         reference=lesions,
@@ -198,54 +174,11 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _lesions(mask: _Mask, voxel_ml: float) -> tuple[_Labels, tuple[Lesion, ...]]:
-    labels = np.zeros(mask.shape, np.int32)
-    boxes = ndimage.find_objects(mask.view(np.uint8))
-    if not boxes:
-        return labels, ()
-    inside = labels[boxes[0]]
-    count = ndimage.label(mask[boxes[0]], structure=_EVERYWHERE, output=inside)
-    first = np.array([side.start for side in boxes[0]])
-    voxels, means = _moments(inside, count)
-    found = zip(voxels.tolist(), (means + first).tolist(), ndimage.find_objects(inside), strict=True)
-    return labels, tuple(
-        Lesion(
-            label=label,
-            voxels=size,
-            volume_ml=size * voxel_ml,
-            diameter_mm=math.cbrt(6000 * size * voxel_ml / math.pi),
-            center=(z, y, x),
-            box=_moved(box, first.tolist()),
-        )
-        for label, (size, (z, y, x), box) in enumerate(found, start=1)
-    )
-
-
-def _moments(labels: _Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Voxels `(count,)` and mean indices `(count, 3)` of the labels from 1."""
-    voxels, sums = np.zeros(count, np.int64), np.zeros((count, 3))
-    for start in range(0, len(labels), _SLAB):
-        slab = labels[start : start + _SLAB]
-        index = slab.nonzero()
-        of_voxel = slab[index] - 1
-        in_slab = np.bincount(of_voxel, minlength=count)
-        voxels += in_slab
-        sums[:, 0] += start * in_slab
-        for axis, along in enumerate(index):
-            sums[:, axis] += np.bincount(of_voxel, weights=along, minlength=count)
-    return voxels, sums / voxels[:, None]
-
-
-def _moved(box: Iterable[slice], first: Iterable[int]) -> tuple[slice, slice, slice]:
-    z, y, x = (slice(side.start + n, side.stop + n) for side, n in zip(box, first, strict=True))
-    return z, y, x
-
-
 def _overlapping(
     reference_labels: _Labels,
     predicted_labels: _Labels,
-    lesions: Sequence[Lesion],
-    predicted: Sequence[Lesion],
+    lesions: Sequence[Component],
+    predicted: Sequence[Component],
 ) -> dict[tuple[int, int], float]:
     both = (reference_labels > 0) & (predicted_labels > 0)
     # One number a pair, which sorts much faster than two.
@@ -283,6 +216,6 @@ def _count(match: LesionMatch, pairs: dict[int, int]) -> RuleCounts:
     )
 
 
-def _by_size(lesions: Iterable[Lesion]) -> tuple[int, ...]:
+def _by_size(lesions: Iterable[Component]) -> tuple[int, ...]:
     groups = [size_group(lesion.diameter_mm) for lesion in lesions]
     return tuple(groups.count(name) for name in SIZE_GROUPS)

@@ -9,9 +9,9 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
+from lts.components import Component
 from lts.evaluation.lesions import (
     SIZE_GROUPS,
-    Lesion,
     LesionCounts,
     LesionMatch,
     RuleCounts,
@@ -52,7 +52,7 @@ def test_voxels_that_touch_at_a_corner_are_one_lesion() -> None:
     mask = np.zeros((3, 3, 3), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = True
     (lesion,) = match_lesions(mask, mask, spacing_mm=UNIT_MM).reference
-    assert lesion == Lesion(
+    assert lesion == Component(
         label=1,
         voxels=2,
         volume_ml=0.002,
