@@ -5,11 +5,11 @@ from omegaconf import DictConfig
 from lts.app.command import run_command
 
 
-def evaluate(config: DictConfig) -> None:
-    """Score a checkpoint on each scan's own grid and write the files of an evaluation."""
+def evaluate(config: DictConfig) -> float | None:
+    """Score a model or masks on each scan's own grid, or compare two runs; of a model return its Dice."""
     from lts.app.evaluating import evaluate as run  # heavy, so not before the config is known to be right
 
-    run(config)
+    return run(config)
 
 
 if __name__ == "__main__":

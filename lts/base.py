@@ -1,12 +1,16 @@
 """What every floor shares: labels, regions, axes and errors."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LABELS = (BACKGROUND, LIVER, TUMOR)
 
 REGION_MIN_LABEL = {"liver": LIVER, "tumor": TUMOR}
 """A region is every voxel whose label is at least this: the liver holds its tumors."""
+
+Modality = Literal["ct", "mr"]
+"""What made a scan: CT in Hounsfield units, or MR on its own scale."""
 
 AIR_HU = -1024
 """The lowest Hounsfield value kept; padding outside the field of view is lifted to it."""

@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from lts.base import ConfigError
 
@@ -31,6 +34,27 @@ _DISTRIBUTIONS = (
     "scipy",
     "albumentations",
 )
+
+
+def run_folder(config: DictConfig) -> Path:
+    """The absolute folder of this run: its own of a sweep, else `paths.output_dir`."""
+    job = HydraConfig.get()
+    named = job.runtime.output_dir if job.mode == RunMode.MULTIRUN else config.paths.output_dir
+    return Path(named).expanduser().resolve()
+
+
+def make_folder(folder: Path, *, key: str) -> None:
+    """Make a folder and prove that files can be written there.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{key}: {folder} cannot be written to: {error.strerror or error}") from error
 
 
 def library_versions() -> dict[str, str]:
@@ -58,7 +82,7 @@ class RunRecord:
             raise ConfigError(
                 f"paths.output_dir: {folder} holds a run already; {way_on}choose another folder"
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, key="paths.output_dir")
         self._started = time.perf_counter()
         self._facts: dict[str, Any] = {
             "command": command,

@@ -4,13 +4,14 @@ import csv
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lts.app.console import ShowProgress, print_table, say
 from lts.app.masks import MaskPair
 from lts.app.provenance import RunRecord, write_json
-from lts.base import ConfigError
+from lts.base import ConfigError, Modality
 from lts.cohort import Case
 from lts.evaluation import (
     Bootstrap,
@@ -26,8 +27,7 @@ from lts.evaluation import (
 )
 from lts.figures import save_roc
 from lts.inference import Predictor
-from lts.slices import Modality, read_image
-from lts.volume import read_geometry, read_mask
+from lts.volume import read_geometry, read_image, read_mask
 
 METRICS_FILE, CASES_FILE = "metrics.json", "cases.csv"
 
@@ -89,7 +89,7 @@ def score_model(
     rules: ScoringRules,
     settings: ScoringSettings,
     record: RunRecord,
-) -> None:
+) -> dict[str, Any]:
     """Score a model on each scan's own grid and write all files of an evaluation.
 
     Args:
@@ -101,25 +101,26 @@ def score_model(
         settings: How masks are scored.
         record: The run, for the report.
 
+    Returns:
+        What `metrics.json` holds.
+
     Raises:
         VolumeError: A scan or mask cannot be read.
     """
-    checkpoint = predictor.checkpoint
-    probabilities = ProbabilityScores(checkpoint.regions)
-    modality = checkpoint.recipe.modality
+    probabilities = ProbabilityScores(predictor.regions)
     with _case_scorer(rules, settings, title=f"scoring {subset} cases", cases=len(cases)) as scorer:
         for case in cases:
-            scan = read_image(case.image, modality=modality)
+            scan = read_image(case.image, modality=predictor.modality)
             assert case.mask is not None
             reference = read_mask(case.mask, image=scan.geometry)
-            prediction = probabilities.add(reference, predictor.slabs(scan))
+            prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference))
             scorer.add(
                 CaseMasks(
                     case=case.id,
                     prediction=prediction,
                     reference=reference.voxels,
                     image=scan.voxels,
-                    is_ct=modality == "ct",
+                    is_ct=predictor.modality == "ct",
                     spacing_mm=scan.geometry.spacing_mm,
                 )
             )
@@ -128,10 +129,10 @@ def score_model(
         scored,
         rules=rules,
         probabilities=probabilities,
-        batch_size=checkpoint.config["data"]["batch_size"],
+        batch_size=predictor.checkpoints[0].config["data"]["batch_size"],
         bootstrap=settings.bootstrap(),
     )
-    _write(
+    return _write(
         summary,
         rules,
         title=f"{subset} subset",
@@ -202,7 +203,7 @@ def _write(
     output_dir: Path,
     level: float,
     record: RunRecord,
-) -> None:
+) -> dict[str, Any]:
     n_cases = len(summary.rows) // len(rules.regions)
     metrics = {"subset": subset, "n_cases": n_cases, **summary.metrics}
     write_json(output_dir / METRICS_FILE, metrics)
@@ -247,6 +248,7 @@ def _write(
     )
     for remark in (*metrics["panel_remarks"], *metrics.get("advice", ())):
         say(remark)
+    return metrics
 
 
 def _pictures(rows: Sequence[dict[str, Any]], rules: ScoringRules) -> list[tuple[str, str, Path]]:

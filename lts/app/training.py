@@ -7,15 +7,13 @@ import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.cases import open_cohort, split_cohort
 from lts.app.console import ShowProgress, say
 from lts.app.model import build_network, describe_run, make, plain
-from lts.app.provenance import RunRecord, write_json
+from lts.app.provenance import RunRecord, run_folder, write_json
 from lts.app.scoring import ScoringSettings, score_model
 from lts.base import ConfigError, check_regions
 from lts.cohort import Case, Cohort, Split
@@ -61,9 +59,7 @@ def train(config: DictConfig) -> float:
     best = trainer.checkpoint_callback
     assert isinstance(best, ModelCheckpoint)
     assert best.best_model_score is not None
-    predictor = Predictor.from_checkpoint(
-        best.best_model_path, device=str(trainer.strategy.root_device), batch_size=config.data.batch_size
-    )
+    predictor = Predictor.from_checkpoint(best.best_model_path, device=str(trainer.strategy.root_device))
     score_model(
         predictor,
         [cohort.case(case) for case in split.test],
@@ -98,9 +94,8 @@ def _settle(config: DictConfig) -> Path:
     """Fill in what depends on other settings, and make paths absolute for whoever reads the config later."""
     config.data.regions = list(check_regions(config.data.regions))
     with open_dict(config):
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            config.paths.output_dir = HydraConfig.get().runtime.output_dir
-        for section, key in (("data", "root"), ("paths", "output_dir"), ("paths", "store_dir")):
+        config.paths.output_dir = str(run_folder(config))
+        for section, key in (("data", "root"), ("paths", "store_dir")):
             config[section][key] = str(Path(config[section][key]).expanduser().resolve())
         if OmegaConf.is_missing(config.callbacks.best, "monitor"):
             config.callbacks.best.monitor = f"val/{config.data.regions[-1]}/dice_per_case"

@@ -2,15 +2,14 @@
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from lts.base import MASK_THRESHOLD, REGION_MIN_LABEL, region_min_labels
+from lts.base import region_min_labels
 from lts.evaluation.calibration import CalibrationCounts
 from lts.evaluation.case import CaseMasks, CaseScores, ScoringRules, score_case
 from lts.metrics import BinnedAUROC
@@ -35,29 +34,22 @@ class ProbabilityScores:
     """
 
     def __init__(self, regions: tuple[str, ...]) -> None:
-        self._regions = regions
         self._min_labels = torch.tensor(region_min_labels(regions), dtype=torch.uint8)
         self.auroc = BinnedAUROC(regions=regions)
         self.calibration = CalibrationCounts(regions)
 
-    def add(self, reference: Volume, slabs: Iterable[Slab]) -> np.ndarray:
-        """Count one case and return its mask: 2 where tumor, else 1 where liver, `(Z, H, W)` uint8.
+    def add(self, reference: Volume, slab: Slab) -> None:
+        """Count some slices of a case.
 
         Args:
-            reference: Labels on the scan's grid.
-            slabs: Probabilities from the feet up, all slices once.
+            reference: Labels of the whole case, on the scan's grid.
+            slab: Probabilities; each slice of a case is to come once.
         """
-        labels = np.zeros_like(reference.voxels)
-        for slab in slabs:
-            referred = torch.from_numpy(reference.voxels[slab.slices])[:, None]
-            referred = referred >= self._min_labels[:, None, None]
-            probs = slab.probs.contiguous()
-            self.auroc.update(probs, referred)
-            self.calibration.update(probs, referred)
-            for channel, region in enumerate(self._regions):
-                found = probs[:, channel].numpy() > MASK_THRESHOLD
-                labels[slab.slices][found] = REGION_MIN_LABEL[region]
-        return labels
+        referred = torch.from_numpy(reference.voxels[slab.slices])[:, None]
+        referred = referred >= self._min_labels[:, None, None]
+        probs = slab.probs.contiguous()
+        self.auroc.update(probs, referred)
+        self.calibration.update(probs, referred)
 
 
 class CaseScorer:

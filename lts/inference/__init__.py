@@ -7,14 +7,24 @@ from lts.inference.checkpoint import (
     load_checkpoint,
     read_checkpoint,
 )
-from lts.inference.predictor import Predictor, SlabProbs
+from lts.inference.findings import Findings, FoundLesion, measure
+from lts.inference.masks import MaskBuilder, Postprocess
+from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
 
 __all__ = [
     "CHECKPOINT_FORMAT",
     "Checkpoint",
+    "Findings",
+    "Flip",
+    "FoundLesion",
+    "MaskBuilder",
+    "Postprocess",
+    "Prediction",
     "Predictor",
     "SlabProbs",
     "check_buildable",
+    "find_device",
     "load_checkpoint",
+    "measure",
     "read_checkpoint",
 ]

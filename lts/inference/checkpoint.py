@@ -52,6 +52,10 @@ class Checkpoint:
     config: dict[str, Any]
     versions: dict[str, str]
 
+    def was_trained_on(self, sha256: str) -> bool:
+        """Whether a scan of this content was among the training cases."""
+        return any(member["sha256"] == sha256 for member in self.split["train"])
+
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Open a checkpoint written by a training run.

@@ -1,19 +1,27 @@
-"""From a scan to probabilities on its own grid."""
+"""From a scan to probabilities and a mask on its own grid."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations
 from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lts.base import ConfigError
+from lts.base import CheckpointError, ConfigError, Modality
 from lts.inference.checkpoint import Checkpoint, load_checkpoint
+from lts.inference.masks import MaskBuilder, Postprocess
 from lts.intensity import apply_with_context
 from lts.slices import PlaneFit, fit_plane, lay_on_plane
-from lts.volume import Volume
+from lts.volume import Geometry, Volume
+
+Flip = Literal["left_right", "front_back"]
+
+_AXIS_OF_FLIP: dict[Flip, int] = {"left_right": -1, "front_back": -2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,73 +37,230 @@ class SlabProbs:
     probs: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of a scan, on the scan's own grid.
+
+    Attributes:
+        regions: The R regions, in channel order.
+        probs: `(R, Z, H, W)` float32 probabilities, before any post-processing.
+        mask: `(Z, H, W)` uint8 labels: 2 where tumor, else 1 where liver, after post-processing.
+        geometry: The scan's grid, on which `lts.volume.write_mask` writes the mask.
+    """
+
+    regions: tuple[str, ...]
+    probs: Tensor
+    mask: NDArray[np.uint8]
+    geometry: Geometry
+
+
 class Predictor:
-    """Runs a checkpoint on scans, some slices at a time, so that memory does not grow with the scan.
+    """Runs checkpoints on scans, some slices at a time, so that memory does not grow with the scan.
+
+    Several checkpoints, and flips of each slice, give the mean of their probabilities.
 
     Args:
-        checkpoint: The model.
-        device: Where it runs.
-        batch_size: Slices that run at once.
-        temperature: A number > 0 per region that divides its logits, None for 1. Above 1 it makes a network
-            less sure of itself; a mask at a threshold of one half stays the same.
+        checkpoints: The models, of the same regions and modality; each keeps its own way of making slices.
+        device: Where they run.
+        batch_size: Slices that run at once, >= 1; None takes what the first model was trained with.
+        flips: Slices are also predicted mirrored so; with both flips, each slice is predicted four times.
+        temperature: A number > 0 per region that divides the logit of the mean probability, None for 1. Above
+            1 it makes a model less sure of itself; a mask stays the same.
+        postprocess: What becomes of the mask; None leaves it as the probabilities say.
 
     Raises:
-        ConfigError: `temperature` breaks its rule.
+        ConfigError: A setting breaks its rule.
+        CheckpointError: There is no checkpoint, or they differ in regions or modality.
     """
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoints: Sequence[Checkpoint],
         *,
         device: torch.device,
-        batch_size: int,
+        batch_size: int | None = None,
+        flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
+        postprocess: Postprocess | None = None,
     ) -> None:
-        self.checkpoint = checkpoint
-        factors = [1.0] * len(checkpoint.regions) if temperature is None else list(temperature)
-        if len(factors) != len(checkpoint.regions) or not all(0 < factor < math.inf for factor in factors):
-            raise ConfigError(
-                f"temperature: must be a number > 0 for each of {list(checkpoint.regions)}, got {factors}"
-            )
-        self._temperature = torch.tensor(factors, device=device).view(-1, 1, 1)
-        self._device, self._batch_size = device, batch_size
-        self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
-        self._intensity = checkpoint.intensity.to(device)
+        self.checkpoints = tuple(checkpoints)
+        self.regions, self.modality = _common_task(self.checkpoints)
+        if batch_size is None:
+            batch_size = int(self.checkpoints[0].config["data"]["batch_size"])
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: must be >= 1, got {batch_size}")
+        self.batch_size, self.device = batch_size, device
+        self._flips = _mirrored_axes(flips)
+        self._temperature = _checked_temperature(temperature, self.regions)
+        self._postprocess = postprocess
+        if postprocess is not None:
+            postprocess.check(self.regions)
+        for checkpoint in self.checkpoints:
+            checkpoint.network.to(device).to(memory_format=torch.channels_last)
+            checkpoint.intensity.to(device)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, *, device: str, batch_size: int) -> "Predictor":
-        """Open a checkpoint file.
+    def from_checkpoint(
+        cls,
+        *paths: str | Path,
+        device: str = "auto",
+        batch_size: int | None = None,
+        flips: Sequence[Flip] = (),
+        temperature: Sequence[float] | None = None,
+        postprocess: Postprocess | None = None,
+    ) -> Self:
+        """Open one checkpoint file, or several for the mean of their probabilities.
+
+        Args:
+            paths: The files.
+            device: `cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is some, else the CPU.
+            batch_size: As the class, as are the rest.
 
         Raises:
-            CheckpointError: The file cannot be used.
+            CheckpointError: A file cannot be used, or they do not fit together.
+            ConfigError: A setting breaks its rule.
         """
-        return cls(load_checkpoint(Path(path)), device=torch.device(device), batch_size=batch_size)
+        return cls(
+            [load_checkpoint(Path(path)) for path in paths],
+            device=find_device(device),
+            batch_size=batch_size,
+            flips=flips,
+            temperature=temperature,
+            postprocess=postprocess,
+        )
+
+    def __call__(self, scan: Volume) -> Prediction:
+        """Predict a whole scan; `mask` does so without holding probabilities, 4 bytes a voxel and region.
+
+        Args:
+            scan: Voxels `(Z, H, W)` in HU, or in MR's own scale for a model of MR.
+        """
+        probs = torch.empty(len(self.regions), *scan.voxels.shape)
+
+        def keep(slab: SlabProbs) -> None:
+            probs[:, slab.slices] = slab.probs.movedim(1, 0)
+
+        mask = self.mask(scan, on_slab=keep)
+        return Prediction(regions=self.regions, probs=probs, mask=mask, geometry=scan.geometry)
+
+    def mask(self, scan: Volume, *, on_slab: Callable[[SlabProbs], None] | None = None) -> NDArray[np.uint8]:
+        """Labels of a scan: 2 where tumor, else 1 where liver.
+
+        Args:
+            scan: As `__call__`.
+            on_slab: Called with the probabilities of each slab, from the feet up; what it raises ends it all.
+
+        Returns:
+            `(Z, H, W)` uint8, after post-processing.
+        """
+        builder = MaskBuilder(self.regions, scan.voxels.shape)
+        for slab in self.slabs(scan):
+            builder.add(slab.slices, slab.probs)
+            if on_slab is not None:
+                on_slab(slab)
+        return builder.finish(self._postprocess, voxel_ml=scan.geometry.voxel_volume_ml)
 
     def slabs(self, scan: Volume) -> Iterator[SlabProbs]:
         """Probabilities of a scan, slab by slab from the feet up.
 
         Args:
-            scan: Voxels `(Z, H, W)` in HU, or in MR's own scale for a model of MR.
+            scan: As `__call__`.
         """
-        recipe = self.checkpoint.recipe
         depth, height, width = scan.voxels.shape
-        plane = fit_plane(
-            (height, width),
-            scan.geometry.spacing_mm[1:],
-            image_size=recipe.image_size,
-            pixel_mm=recipe.pixel_mm,
-        )
-        for start in range(0, depth, self._batch_size):
-            stop = min(start + self._batch_size, depth)
-            yield SlabProbs(slice(start, stop), self._predict(scan.voxels, plane, start, stop))
+        recipes = [checkpoint.recipe for checkpoint in self.checkpoints]
+        planes = [
+            fit_plane(
+                (height, width),
+                scan.geometry.spacing_mm[1:],
+                image_size=recipe.image_size,
+                pixel_mm=recipe.pixel_mm,
+            )
+            for recipe in recipes
+        ]
+        for start in range(0, depth, self.batch_size):
+            slices = slice(start, min(start + self.batch_size, depth))
+            yield SlabProbs(slices, self._mean_probs(scan.voxels, planes, slices))
 
     @torch.inference_mode()
-    def _predict(self, voxels: np.ndarray, plane: PlaneFit, start: int, stop: int) -> Tensor:
-        context = self.checkpoint.context
-        first, last = max(start - context, 0), min(stop + context, len(voxels))
-        slab = lay_on_plane(voxels[first:last], plane, fill=self.checkpoint.recipe.fill)
-        around = torch.arange(start, stop)[:, None] + torch.arange(-context, context + 1)
-        hu = slab[(around.clamp(0, len(voxels) - 1) - first)].to(self._device)
-        channels = apply_with_context(self._intensity, hu).contiguous(memory_format=torch.channels_last)
-        probs = (self._network(channels).float() / self._temperature).sigmoid()
-        return plane.invert(probs).cpu()
+    def _mean_probs(self, voxels: NDArray[np.generic], planes: Sequence[PlaneFit], slices: slice) -> Tensor:
+        members = zip(self.checkpoints, planes, strict=True)
+        probs, *others = (self._probs(checkpoint, voxels, plane, slices) for checkpoint, plane in members)
+        for other in others:
+            probs += other
+        probs = probs.div_(len(self.checkpoints)).cpu()
+        if self._temperature is None:
+            return probs
+        return (probs.logit() / self._temperature).sigmoid()
+
+    def _probs(
+        self, checkpoint: Checkpoint, voxels: NDArray[np.generic], plane: PlaneFit, slices: slice
+    ) -> Tensor:
+        context, depth = checkpoint.context, len(voxels)
+        first, last = max(slices.start - context, 0), min(slices.stop + context, depth)
+        slab = lay_on_plane(voxels[first:last], plane, fill=checkpoint.recipe.fill)
+        around = torch.arange(slices.start, slices.stop)[:, None] + torch.arange(-context, context + 1)
+        hu = slab[around.clamp(0, depth - 1) - first].to(self.device)
+        channels = apply_with_context(checkpoint.intensity, hu)
+        probs, *others = (self._seen_mirrored(checkpoint, channels, axes) for axes in self._flips)
+        for other in others:
+            probs += other
+        return plane.invert(probs.div_(len(self._flips)))
+
+    @staticmethod
+    def _seen_mirrored(checkpoint: Checkpoint, channels: Tensor, axes: tuple[int, ...]) -> Tensor:
+        seen = (channels.flip(axes) if axes else channels).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = checkpoint.network(seen)
+        probs = logits.float().sigmoid()
+        return probs.flip(axes) if axes else probs
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ConfigError: There is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"device: {name} is not on this machine: {reason}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device: must be auto, cpu, cuda or cuda:N, got {name!r}")
+    return device
+
+
+def _common_task(checkpoints: Sequence[Checkpoint]) -> tuple[tuple[str, ...], Modality]:
+    if not checkpoints:
+        raise CheckpointError("ckpt: must name one checkpoint or several, got none")
+    first, *others = checkpoints
+    for other in others:
+        for what, one, another in (
+            ("regions", list(first.regions), list(other.regions)),
+            ("modality", first.recipe.modality, other.recipe.modality),
+        ):
+            if one != another:
+                raise CheckpointError(
+                    f"{other.path}: {what} must be those of {first.path}, {one}, got {another}"
+                )
+    return first.regions, first.recipe.modality
+
+
+def _mirrored_axes(flips: Sequence[Flip]) -> tuple[tuple[int, ...], ...]:
+    """The axes to mirror at each pass: none first, then every combination of the flips."""
+    if len(set(flips)) != len(flips) or not set(flips) <= set(_AXIS_OF_FLIP):
+        raise ConfigError(f"flips: must be among {list(_AXIS_OF_FLIP)}, each once, got {list(flips)}")
+    axes = [_AXIS_OF_FLIP[flip] for flip in flips]
+    return tuple(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
+
+
+def _checked_temperature(temperature: Sequence[float] | None, regions: Sequence[str]) -> Tensor | None:
+    if temperature is None:
+        return None
+    factors = list(temperature)
+    if len(factors) != len(regions) or not all(0 < factor < math.inf for factor in factors):
+        raise ConfigError(f"temperature: must be a number > 0 for each of {list(regions)}, got {factors}")
+    return torch.tensor(factors).view(-1, 1, 1)

@@ -1,13 +1,12 @@
 """The slice store: scans decompressed, reoriented and resampled once, then read as mapped slices."""
 
-from lts.slices.build import build_store, lay_on_plane, read_image, store_case
+from lts.slices.build import build_store, lay_on_plane, store_case
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, fit_plane
-from lts.slices.recipe import Modality, Recipe
+from lts.slices.recipe import Recipe
 from lts.slices.store import SourceFile, StoredCase, case_folder, content_hash, hu_counts_of
 
 __all__ = [
-    "Modality",
     "PlaneFit",
     "Recipe",
     "SourceFile",
@@ -19,6 +18,5 @@ __all__ = [
     "fit_plane",
     "hu_counts_of",
     "lay_on_plane",
-    "read_image",
     "store_case",
 ]

@@ -16,7 +16,7 @@ from lts.base import LtsError, VolumeError
 from lts.cohort import Case
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, fit_plane
-from lts.slices.recipe import Modality, Recipe
+from lts.slices.recipe import Recipe
 from lts.slices.store import (
     IMAGE_FILE,
     LABELS_FILE,
@@ -26,7 +26,7 @@ from lts.slices.store import (
     content_hash,
     pixels_per_slice,
 )
-from lts.volume import Volume, read_ct, read_mask, read_mr
+from lts.volume import read_image, read_mask
 
 Progress = Callable[[int, int], None]
 """Called with the cases done and all cases."""
@@ -86,11 +86,6 @@ def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
     """
     laid = plane.apply(torch.from_numpy(voxels), fill=fill)
     return laid.round_().to(torch.int16) if voxels.dtype == np.int16 else laid
-
-
-def read_image(path: Path, *, modality: Modality) -> Volume:
-    """Read a scan by its modality: Hounsfield units, or MR's own scale."""
-    return read_ct(path) if modality == "ct" else read_mr(path)
 
 
 def _results(

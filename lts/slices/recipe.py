@@ -3,13 +3,10 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
 
-from lts.base import AIR_HU, CANONICAL_AXES, LABELS
+from lts.base import AIR_HU, CANONICAL_AXES, LABELS, Modality
 
 STORE_FORMAT = 1
-
-Modality = Literal["ct", "mr"]
 
 
 @dataclass(frozen=True)

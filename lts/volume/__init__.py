@@ -1,16 +1,19 @@
 """Scans and masks in and out of files, and the one place where axes are converted."""
 
 from lts.volume._geometry import Geometry
-from lts.volume._read import Volume, read_ct, read_geometry, read_mask, read_mr
-from lts.volume._write import write_mask, write_volume
+from lts.volume._read import Volume, read_ct, read_geometry, read_image, read_mask, read_mr
+from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities, write_volume
 
 __all__ = [
+    "PROBABILITY_STEPS",
     "Geometry",
     "Volume",
     "read_ct",
     "read_geometry",
+    "read_image",
     "read_mask",
     "read_mr",
     "write_mask",
+    "write_probabilities",
     "write_volume",
 ]

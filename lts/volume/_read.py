@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import AIR_HU, LABELS, VolumeError
+from lts.base import AIR_HU, LABELS, Modality, VolumeError
 from lts.volume._geometry import Geometry, farthest_corner
 from lts.volume._nifti import Stored, read_header, read_stored
 
@@ -99,6 +99,11 @@ def read_mr(path: str | os.PathLike[str]) -> Volume:
     geometry = stored.header.geometry
     del stored, values
     return _volume(signal.astype(np.int16) if integers else signal, geometry, notes=notes)
+
+
+def read_image(path: str | os.PathLike[str], *, modality: Modality) -> Volume:
+    """Read a scan by what made it: `read_ct` or `read_mr`."""
+    return read_ct(path) if modality == "ct" else read_mr(path)
 
 
 def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:

@@ -15,6 +15,9 @@ import numpy.typing as npt
 from lts.base import LABELS, VolumeError
 from lts.volume._geometry import Geometry
 
+PROBABILITY_STEPS = 65535
+"""A probability on disk is a whole number of so many steps."""
+
 _GZIP_LEVEL = 4
 
 
@@ -45,6 +48,24 @@ def write_mask(
     _write(path, geometry.to_disk(labels_zhw.astype(np.uint8, copy=False)), geometry=geometry)
 
 
+def write_probabilities(
+    path: str | os.PathLike[str], steps_zhw: npt.NDArray[np.uint16], *, geometry: Geometry
+) -> None:
+    """Write the probabilities of a region on exactly the grid of a file, as `write_mask` does.
+
+    Args:
+        path: Ends in .nii or .nii.gz; an existing file is replaced.
+        steps_zhw: `(Z, H, W)` uint16, probabilities in steps of 1 / 65535; a reader sees 0 to 1.
+        geometry: The grid to write on.
+
+    Raises:
+        VolumeError: The shape is not the grid's, or the file cannot be written.
+    """
+    path = Path(path)
+    assert steps_zhw.dtype == np.uint16
+    _write(path, geometry.to_disk(steps_zhw), geometry=geometry, slope=1 / PROBABILITY_STEPS)
+
+
 def write_volume(
     path: str | os.PathLike[str], voxels_on_disk: npt.NDArray[np.int16], *, affine: npt.ArrayLike
 ) -> None:
@@ -70,10 +91,10 @@ def write_volume(
     _write(path, voxels_on_disk, geometry=geometry)
 
 
-def _write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry) -> None:
+def _write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
     header = geometry.nifti_header()
     header.set_data_dtype(voxels_on_disk.dtype)
-    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["scl_slope"], header["scl_inter"] = slope, 0
     header["vox_offset"] = header.single_vox_offset
     no_extensions = bytes(header.single_vox_offset - header.sizeof_hdr)
     with _aside(path) as stream:

@@ -1,12 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from lts.app.evaluating import choose_cases
 from lts.base import CheckpointError, CohortError
 from lts.cohort import Case, Cohort
-from lts.slices import content_hash
+from lts.inference import Checkpoint
+from lts.intensity import Window
+from lts.slices import Recipe, content_hash
 
 
 @pytest.fixture
@@ -20,30 +23,40 @@ def cohort(tmp_path: Path) -> Cohort:
 
 
 @pytest.fixture
-def checkpoint(cohort: Cohort) -> SimpleNamespace:
+def checkpoint(cohort: Cohort) -> Checkpoint:
     def members(*names: str) -> list[dict[str, str]]:
         return [{"case": n, "patient": n, "sha256": content_hash(cohort.case(n).image)} for n in names]
 
     split = {"train": members("a", "b"), "val": members("c"), "test": members("d")}
-    return SimpleNamespace(path=Path("model.ckpt"), split=split)
+    return Checkpoint(
+        path=Path("model.ckpt"),
+        network=nn.Identity(),
+        intensity=Window(level_hu=0, width_hu=400),
+        regions=("liver", "tumor"),
+        recipe=Recipe(image_size=32, pixel_mm=None, modality="ct"),
+        context=0,
+        split=split,
+        config={},
+        versions={},
+    )
 
 
-def choose(cohort, checkpoint, subset: str, *, own: bool = True, allow: bool = False) -> list[str]:
-    chosen = choose_cases(cohort, checkpoint, subset=subset, own_data=own, allow_training_cases=allow)
+def choose(cohort, *checkpoints, subset: str, own: bool = True, allow: bool = False) -> list[str]:
+    chosen = choose_cases(cohort, checkpoints, subset=subset, own_data=own, allow_training_cases=allow)
     return [case.id for case in chosen]
 
 
 def test_subsets_are_those_of_the_checkpoint(cohort, checkpoint) -> None:
-    assert choose(cohort, checkpoint, "test") == ["d"]
-    assert choose(cohort, checkpoint, "val") == ["c"]
-    assert choose(cohort, checkpoint, "train", allow=True) == ["a", "b"]
-    assert choose(cohort, checkpoint, "all", allow=True) == ["a", "b", "c", "d"]
+    assert choose(cohort, checkpoint, subset="test") == ["d"]
+    assert choose(cohort, checkpoint, subset="val") == ["c"]
+    assert choose(cohort, checkpoint, subset="train", allow=True) == ["a", "b"]
+    assert choose(cohort, checkpoint, subset="all", allow=True) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("subset", ["train", "all"])
 def test_training_cases_are_refused_by_name(cohort, checkpoint, subset: str) -> None:
     with pytest.raises(CheckpointError, match="model.ckpt: was trained on a, b; .*allow_training_cases=true"):
-        choose(cohort, checkpoint, subset)
+        choose(cohort, checkpoint, subset=subset)
 
 
 def test_a_training_case_under_another_name_in_another_folder_is_known(
@@ -53,26 +66,34 @@ def test_a_training_case_under_another_name_in_another_folder_is_known(
     copy.write_text("b")
     other = Cohort("pairs", tmp_path, (Case("x", "x", copy, copy), cohort.case("d")))
     with pytest.raises(CheckpointError, match="was trained on x;"):
-        choose(other, checkpoint, "all", own=False)
-    assert choose(other, checkpoint, "test", own=False) == ["d"]
+        choose(other, checkpoint, subset="all", own=False)
+    assert choose(other, checkpoint, subset="test", own=False) == ["d"]
 
 
 def test_new_cases_are_all_scored(checkpoint, tmp_path: Path) -> None:
     new = tmp_path / "new.nii"
     new.write_text("new")
     other = Cohort("pairs", tmp_path, (Case("n", "n", new, new),))
-    assert choose(other, checkpoint, "all", own=False) == ["n"]
+    assert choose(other, checkpoint, subset="all", own=False) == ["n"]
     with pytest.raises(CohortError, match="no case is of the checkpoint's test subset; use subset=all"):
-        choose(other, checkpoint, "test", own=False)
+        choose(other, checkpoint, subset="test", own=False)
 
 
 def test_a_test_case_that_changed_since_training_is_named(cohort, checkpoint) -> None:
     cohort.case("d").image.write_text("edited")
     with pytest.raises(CohortError, match="missing or have changed since training: d"):
-        choose(cohort, checkpoint, "test")
+        choose(cohort, checkpoint, subset="test")
 
 
 def test_a_test_case_that_is_gone_is_named(cohort, checkpoint) -> None:
     less = Cohort(cohort.layout, cohort.root, cohort.cases[:3])
     with pytest.raises(CohortError, match="missing or have changed since training: d"):
-        choose(less, checkpoint, "test")
+        choose(less, checkpoint, subset="test")
+
+
+def test_no_member_of_an_ensemble_may_know_a_case(cohort, checkpoint) -> None:
+    other = replace(checkpoint, path=Path("other.ckpt"), split={"train": checkpoint.split["test"]})
+    with pytest.raises(CheckpointError, match="other.ckpt: was trained on d;"):
+        choose(cohort, checkpoint, other, subset="test")
+    assert choose(cohort, checkpoint, other, subset="test", allow=True) == ["d"]
+    assert choose(cohort, checkpoint, other, subset="val") == ["c"]

@@ -35,7 +35,7 @@ def predictor(network: nn.Module, *, recipe: Recipe, context: int = 0, batch_siz
         config={},
         versions={},
     )
-    return Predictor(checkpoint, device=torch.device("cpu"), batch_size=batch_size)
+    return Predictor([checkpoint], device=torch.device("cpu"), batch_size=batch_size)
 
 
 def whole(one: Predictor, scan) -> torch.Tensor:

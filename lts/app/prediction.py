@@ -1,0 +1,50 @@
+"""From the config to a model that predicts: checkpoints, device, and what becomes of masks."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lts.app.model import plain
+from lts.base import ConfigError
+from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_checkpoint
+from lts.slices import content_hash
+
+
+def load_checkpoints(config: DictConfig) -> tuple[Checkpoint, ...]:
+    """Open the checkpoints of `ckpt`, a file or a list of files.
+
+    Raises:
+        ConfigError: No file is named.
+        CheckpointError: A file cannot be used.
+    """
+    paths = [config.ckpt] if isinstance(config.ckpt, str) else list(config.ckpt)
+    if not paths:
+        raise ConfigError("ckpt: must name a checkpoint file, or a list of them, got none")
+    return tuple(load_checkpoint(Path(path).expanduser()) for path in paths)
+
+
+def open_predictor(config: DictConfig, checkpoints: tuple[Checkpoint, ...]) -> Predictor:
+    """The predictor that the settings of `conf/prediction` describe.
+
+    Raises:
+        ConfigError: A setting breaks its rule.
+        CheckpointError: The checkpoints do not fit together.
+    """
+    settings = plain(config)
+    return Predictor(
+        checkpoints,
+        device=find_device(settings["device"]),
+        batch_size=settings["batch_size"],
+        flips=settings["flips"],
+        temperature=settings["temperature"],
+        postprocess=Postprocess(**settings["postprocess"]),
+    )
+
+
+def origins(predictor: Predictor) -> list[dict[str, Any]]:
+    """Each checkpoint by its path and content, for the record of a run."""
+    return [
+        {"path": str(checkpoint.path.resolve()), "sha256": content_hash(checkpoint.path)}
+        for checkpoint in predictor.checkpoints
+    ]

@@ -1,0 +1,90 @@
+"""What a mask says in numbers: volumes, tumor burden, lesions."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+
+from lts.base import LIVER, TUMOR
+from lts.components import Component, find_components
+from lts.volume import Geometry
+
+
+@dataclass(frozen=True)
+class FoundLesion:
+    """A 26-connected piece of predicted tumor.
+
+    Attributes:
+        volume_ml: Its volume.
+        diameter_mm: Diameter of the sphere of that volume.
+        center_ras_mm: Its center of mass in the world of the scan: toward the patient's right-to-left (R),
+            back-to-front (A) and foot-to-head (S), as NIfTI counts.
+        center_voxel: The nearest voxel's index on disk, `(x, y, z)`.
+        slice_from_feet: The axial slice of that center in memory, 0 nearest to the feet.
+    """
+
+    volume_ml: float
+    diameter_mm: float
+    center_ras_mm: tuple[float, float, float]
+    center_voxel: tuple[int, int, int]
+    slice_from_feet: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The numbers of one mask. What a model's regions do not tell is None.
+
+    Attributes:
+        liver_ml: Volume of the liver, its tumors included.
+        tumor_ml: Volume of tumor.
+        tumor_burden: Tumor / liver volume; None also where there is no liver.
+        lesions: The largest first.
+    """
+
+    liver_ml: float | None
+    tumor_ml: float | None
+    tumor_burden: float | None
+    lesions: tuple[FoundLesion, ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain types, with `lesion_count`."""
+        count = None if self.lesions is None else len(self.lesions)
+        lesions = None if self.lesions is None else [asdict(lesion) for lesion in self.lesions]
+        return {**asdict(self), "lesion_count": count, "lesions": lesions}
+
+
+def measure(labels_zhw: NDArray[np.uint8], *, geometry: Geometry, regions: Sequence[str]) -> Findings:
+    """Measure a predicted mask.
+
+    Args:
+        labels_zhw: `(Z, H, W)` labels 0, 1, 2.
+        geometry: The grid of the scan.
+        regions: What the model predicts.
+    """
+    voxel_ml = geometry.voxel_volume_ml
+    liver_ml = float((labels_zhw >= LIVER).sum()) * voxel_ml if "liver" in regions else None
+    if "tumor" not in regions:
+        return Findings(liver_ml, None, None, None)
+    _, pieces = find_components(labels_zhw == TUMOR, voxel_ml=voxel_ml)
+    tumor_ml = sum(piece.voxels for piece in pieces) * voxel_ml
+    lesions = tuple(
+        _lesion(piece, geometry) for piece in sorted(pieces, key=lambda piece: piece.voxels, reverse=True)
+    )
+    return Findings(liver_ml, tumor_ml, tumor_ml / liver_ml if liver_ml else None, lesions)
+
+
+def _lesion(piece: Component, geometry: Geometry) -> FoundLesion:
+    center_mm = apply_affine(geometry.canonical_affine, piece.center)
+    on_disk = np.rint(apply_affine(np.linalg.inv(geometry.affine), center_mm)).astype(int)
+    x, y, z = on_disk.tolist()
+    right, front, head = (round(mm, 2) for mm in center_mm.tolist())
+    return FoundLesion(
+        volume_ml=piece.volume_ml,
+        diameter_mm=piece.diameter_mm,
+        center_ras_mm=(right, front, head),
+        center_voxel=(x, y, z),
+        slice_from_feet=round(piece.center[0]),
+    )

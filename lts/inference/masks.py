@@ -1,0 +1,116 @@
+"""From probabilities to the mask that is written, and what may be taken away from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from lts.base import LABELS, MASK_THRESHOLD, REGION_MIN_LABEL, ConfigError
+from lts.components import find_components
+
+_SLAB = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postprocess:
+    """What is taken away from a mask, in this order. Whether it helps a model, its validation cases tell.
+
+    Attributes:
+        largest_liver: Keep the largest 26-connected piece of liver and tumor together.
+        tumor_within_liver: Keep tumor where the model also sees liver, and where that encloses it within the
+            slice.
+        min_lesion_ml: Remove 26-connected pieces of tumor smaller than this; 0 removes none. What the model
+            also sees as liver becomes liver.
+
+    Raises:
+        ConfigError: `min_lesion_ml` is negative or not finite.
+    """
+
+    largest_liver: bool
+    tumor_within_liver: bool
+    min_lesion_ml: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_lesion_ml < float("inf"):
+            raise ConfigError(f"postprocess.min_lesion_ml: must be >= 0 ml, got {self.min_lesion_ml}")
+
+    def check(self, regions: Sequence[str]) -> None:
+        """Check that a model of these regions has what the rules are about.
+
+        Raises:
+            ConfigError: A rule is about a region that the model does not have.
+        """
+        rules = {
+            "largest_liver": ("liver",),
+            "tumor_within_liver": ("liver", "tumor"),
+            "min_lesion_ml": ("tumor",),
+        }
+        for name, needed in rules.items():
+            if getattr(self, name) and not set(needed) <= set(regions):
+                raise ConfigError(
+                    f"postprocess.{name}: needs a model of {list(needed)}, got one of {list(regions)}"
+                )
+
+
+class MaskBuilder:
+    """Gathers the regions of a scan slab by slab, one byte a voxel, and makes the mask of them.
+
+    Args:
+        regions: Regions in channel order.
+        shape: Of the scan, `(Z, H, W)`.
+    """
+
+    def __init__(self, regions: Sequence[str], shape: tuple[int, ...]) -> None:
+        self._bit_of = {region: 1 << channel for channel, region in enumerate(regions)}
+        self._bits: NDArray[np.uint8] = np.zeros(shape, np.uint8)
+
+    def add(self, slices: slice, probs: Tensor) -> None:
+        """Take the probabilities `(N, R, H, W)` of some slices; a voxel is of a region above one half."""
+        for channel, bit in enumerate(self._bit_of.values()):
+            self._bits[slices][(probs[:, channel] > MASK_THRESHOLD).numpy()] |= bit
+
+    def finish(self, postprocess: Postprocess | None, *, voxel_ml: float) -> NDArray[np.uint8]:
+        """Apply `postprocess` and return the labels `(Z, H, W)`: 2 where tumor, else 1 where liver."""
+        if postprocess is not None:
+            if postprocess.largest_liver:
+                self._keep_largest(voxel_ml)
+            if postprocess.tumor_within_liver:
+                self._keep_tumor_within_liver()
+            if postprocess.min_lesion_ml:
+                self._remove_small_lesions(postprocess.min_lesion_ml, voxel_ml)
+        label_of_bits = np.zeros(1 << len(self._bit_of), np.uint8)
+        for region, bit in self._bit_of.items():  # the tumor's bit comes last and wins
+            label_of_bits[np.arange(len(label_of_bits)) & bit > 0] = REGION_MIN_LABEL[region]
+        assert label_of_bits.max() in LABELS
+        labels, self._bits = self._bits, np.zeros(0, np.uint8)
+        for plane in labels:
+            np.take(label_of_bits, plane, out=plane, mode="clip")
+        return labels
+
+    def _keep_largest(self, voxel_ml: float) -> None:
+        labels, pieces = find_components(self._bits > 0, voxel_ml=voxel_ml)
+        if len(pieces) > 1:
+            largest = max(pieces, key=lambda piece: piece.voxels).label
+            for slab in self._slabs():
+                self._bits[slab][labels[slab] != largest] = 0
+
+    def _keep_tumor_within_liver(self) -> None:
+        liver, tumor = self._bit_of["liver"], self._bit_of["tumor"]
+        for plane in self._bits:
+            is_liver, is_tumor = plane & liver > 0, plane & tumor > 0
+            if (is_tumor & ~is_liver).any():
+                plane[is_tumor & ~ndimage.binary_fill_holes(is_liver)] &= ~np.uint8(tumor)
+
+    def _remove_small_lesions(self, min_lesion_ml: float, voxel_ml: float) -> None:
+        tumor = np.uint8(self._bit_of["tumor"])
+        labels, lesions = find_components(self._bits & tumor > 0, voxel_ml=voxel_ml)
+        is_small = np.array([False, *(lesion.volume_ml < min_lesion_ml for lesion in lesions)])
+        if is_small.any():
+            for slab in self._slabs():
+                self._bits[slab][is_small[labels[slab]]] &= ~tumor
+
+    def _slabs(self) -> list[slice]:
+        return [slice(start, start + _SLAB) for start in range(0, len(self._bits), _SLAB)]
