@@ -53,20 +53,29 @@ class ShowProgress:
             self._bar = None
 
 
-def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows that share their keys as a table; numbers at the right, None as a dash."""
+def print_table(
+    title: str, rows: Sequence[Mapping[str, object]], *, decimals: Mapping[str, int] | None = None
+) -> None:
+    """Print rows that share their keys as a table; numbers at the right, None as a dash.
+
+    Args:
+        title: A line above the table.
+        rows: At least one.
+        decimals: Digits after the point by column; 4 in the others.
+    """
+    digits = decimals or {}
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
         table.add_column(name, justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
+        table.add_row(*(_shown(value, digits.get(name, 4)) for name, value in row.items()))
     # Without a terminal a table is as wide as it needs to be: wrapped cells cannot be read or searched.
     console = Console()
     Console(width=console.width if console.is_terminal else 200).print(table)
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, digits: int) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

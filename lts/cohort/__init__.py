@@ -1,16 +1,21 @@
 """Cases on disk: layouts, splits by patient, phantom scans."""
 
+from lts.cohort.archive import ArchiveLimits
 from lts.cohort.case import Case, Cohort, natural_key
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
+from lts.cohort.scans import ScanSource, find_scans
 from lts.cohort.splits import Split, read_split, split_by_patient, split_into_folds
 
 __all__ = [
     "LAYOUTS",
+    "ArchiveLimits",
     "Case",
     "Cohort",
+    "ScanSource",
     "Split",
     "find_cases",
+    "find_scans",
     "make_phantom_cohort",
     "natural_key",
     "read_split",

@@ -1,0 +1,86 @@
+"""Zip archives, unpacked within bounds: an archive is somebody else's word about names and sizes."""
+
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lts.base import CohortError
+from lts.cohort.files import is_hidden
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveLimits:
+    """How much an archive may hold.
+
+    Attributes:
+        max_bytes: Of all files together, unpacked.
+        max_files: Number of files.
+    """
+
+    max_bytes: int
+    max_files: int
+
+
+def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> None:
+    """Unpack an archive; files of the system's own are left out.
+
+    Nothing is written outside of `folder`, and never more than the limits say, whatever the archive states.
+
+    Args:
+        path: The archive.
+        folder: Where its files come to lie, in folders of their own as in the archive.
+        limits: How much it may hold.
+
+    Raises:
+        CohortError: It is damaged, encrypted, larger than the limits, or names a file outside of itself.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if len(members) > limits.max_files:
+                raise CohortError(f"{path}: must hold at most {limits.max_files} files, got {len(members)}")
+            left = limits.max_bytes
+            for member in members:
+                target = _target(path, member)
+                if not any(is_hidden(Path(part)) for part in target.parts):
+                    left -= _unpack(path, archive, member, folder / target, left=left, limits=limits)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CohortError(f"{path}: is no archive that can be unpacked: {error}") from error
+    except OSError as error:
+        raise CohortError(f"{path}: cannot be unpacked: {error.strerror or error}") from error
+
+
+def _target(path: Path, member: zipfile.ZipInfo) -> PurePosixPath:
+    """Where a file of the archive belongs, relative to the folder; never outside of it."""
+    name = member.filename
+    target = PurePosixPath(name.replace("\\", "/"))
+    if target.is_absolute() or ".." in target.parts or ":" in name or not name.isprintable():
+        raise CohortError(f"{path}: must name files inside of itself, got {name!r}")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise CohortError(f"{path}: must hold files alone, {name!r} is a link")
+    return target
+
+
+def _unpack(
+    path: Path,
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    target: Path,
+    *,
+    left: int,
+    limits: ArchiveLimits,
+) -> int:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with archive.open(member) as packed, target.open("xb") as file:
+        # Counted as it comes: the sizes that the archive states may be lies.
+        while chunk := packed.read(_CHUNK_BYTES):
+            written += len(chunk)
+            if written > left:
+                raise CohortError(f"{path}: must unpack to at most {limits.max_bytes} bytes, holds more")
+            file.write(chunk)
+    return written

@@ -1,0 +1,106 @@
+"""Scans to predict: what a file, a folder or an archive holds."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lts.base import CohortError, Modality
+from lts.cohort.archive import ArchiveLimits, unpack_zip
+from lts.cohort.case import case_id_problem, natural_key
+from lts.cohort.files import grouped, name_some, nifti_files, nifti_stem
+from lts.volume import Volume, read_geometry, read_image
+
+_CHANNEL = re.compile(r"_0000$")
+_SEGMENTATION = re.compile(r"^segmentation-(\d+)$")
+_UNSAFE = re.compile(r'[/\\:*?"<>|\s]+|\.\.+')
+
+
+@dataclass(frozen=True)
+class ScanSource:
+    """One scan.
+
+    Attributes:
+        case: Its name, safe as a file name.
+        path: The file.
+    """
+
+    case: str
+    path: Path
+
+    def n_voxels(self) -> int:
+        """Voxels by the header alone, before any is read.
+
+        Raises:
+            VolumeError: The header is not sound.
+        """
+        return math.prod(read_geometry(self.path).shape)
+
+    def read(self, *, modality: Modality) -> Volume:
+        """Read the scan: Hounsfield units for `ct`, its own scale for `mr`.
+
+        Raises:
+            VolumeError: It cannot be read, or is not a sound volume.
+        """
+        return read_image(self.path, modality=modality)
+
+
+def find_scans(path: Path, *, unpack_to: Path, limits: ArchiveLimits) -> list[ScanSource]:
+    """Find the scans of a file, a folder or a zip archive; none is read.
+
+    A folder gives its NIfTI files. Cases are named by file, without `.nii.gz` and nnU-Net's `_0000`, the only
+    scan of an archive by the archive. Where files are named as LiTS names them, `segmentation-N` beside
+    `volume-N` is a mask and no scan.
+
+    Args:
+        path: A NIfTI file, a folder of them, or a zip archive of these.
+        unpack_to: An empty folder, used for an archive.
+        limits: How much an archive may hold.
+
+    Raises:
+        CohortError: There is no such path, no scan in it, two of one name, or the archive is refused.
+    """
+    if not path.exists():
+        raise CohortError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return _named(path, _in_folder(path))
+    if _begins_with(path, b"PK\x03\x04"):
+        unpack_zip(path, unpack_to, limits=limits)
+        found = list(_in_folder(unpack_to))
+        names = [f"{path.stem}_{scan.case}" if found[1:] else path.stem for scan in found]
+        return _named(path, [replace(scan, case=name) for scan, name in zip(found, names, strict=True)])
+    return _named(path, [ScanSource(_CHANNEL.sub("", nifti_stem(path) or path.stem), path)])
+
+
+def _in_folder(folder: Path) -> Iterator[ScanSource]:
+    stems = dict(nifti_files(folder))
+    for stem, path in stems.items():
+        of_lits = _SEGMENTATION.match(stem)
+        if not (of_lits and f"volume-{of_lits[1]}" in stems):
+            yield ScanSource(_CHANNEL.sub("", stem), path)
+
+
+def _named(path: Path, found: Iterable[ScanSource]) -> list[ScanSource]:
+    """The scans in natural order, under safe names."""
+    named = [replace(source, case=_safe(source.case)) for source in found]
+    if not named:
+        raise CohortError(f"{path}: must hold a scan (NIfTI), got none")
+    twice = [name for name, sources in grouped((one.case, one) for one in named).items() if sources[1:]]
+    if twice:
+        raise CohortError(f"{path}: two scans must not have the same name, got {name_some(twice)}")
+    return sorted(named, key=lambda source: natural_key(source.case))
+
+
+def _safe(name: str) -> str:
+    """A name that can stand in a file name."""
+    safe = _UNSAFE.sub("_", "".join(sign for sign in name if sign.isprintable())).strip("._ ")
+    return safe if safe and case_id_problem(safe) is None else "scan"
+
+
+def _begins_with(path: Path, signature: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(signature)) == signature
+    except OSError as error:
+        raise CohortError(f"{path}: cannot be read: {error.strerror or error}") from error
