@@ -1,13 +1,18 @@
 """What all tests share: where the real scans lie, and scans whose truth is known."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lts.cohort import Case
+from lts.inference import CHECKPOINT_FORMAT
+from lts.networks import UNet
+from lts.slices import content_hash
 from lts.volume import read_geometry, write_mask, write_volume
 
 MakeCase = Callable[..., Case]
@@ -47,5 +52,43 @@ def make_case(tmp_path: Path) -> MakeCase:
         geometry = read_geometry(case.image)
         write_mask(case.mask, geometry.to_canonical(labels), geometry=geometry)
         return case
+
+    return make
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a checkpoint whose answer is known: liver above 75 HU, tumor above 150 HU."""
+
+    def make(name: str = "model.ckpt", *, trained_on: Sequence[Path] = (), **changes: Any) -> Path:
+        channels, width_hu = {"in_channels": 1, "out_channels": 2}, 400
+        settings = {**channels, "width": 1, "depth": 2, "norm": "none", "dropout": 0.0}
+        network = UNet(**settings)
+        for parameter in network.parameters():
+            torch.nn.init.zeros_(parameter)
+        # The window goes straight through the upper level and its skip to the head.
+        upper = (*network.encoder.levels[0].convs, *network.decoder.levels[0].block.convs)
+        for conv in upper:
+            conv.weight.data[0, 0, 1, 1] = 1
+        network.head.weight.data[:] = width_hu
+        network.head.bias.data[:] = torch.tensor([-75.0, -150.0])
+        members = [
+            {"case": path.name, "patient": path.name, "sha256": content_hash(path)} for path in trained_on
+        ]
+        description = {
+            "format": CHECKPOINT_FORMAT,
+            "regions": ["liver", "tumor"],
+            "network": {"_target_": "lts.networks.UNet", **settings},
+            "intensity": {"_target_": "lts.intensity.Window", "level_hu": width_hu / 2, "width_hu": width_hu},
+            "intensity_state": {},
+            "context": 0,
+            "recipe": {"image_size": 32, "pixel_mm": None, "modality": "ct"},
+            "split": {"train": members, "val": [], "test": []},
+            "config": {"data": {"batch_size": 4}},
+            "versions": {},
+        }
+        weights = {f"network.{key}": value for key, value in network.state_dict().items()}
+        torch.save({"state_dict": weights, "lts": {**description, **changes}}, tmp_path / name)
+        return tmp_path / name
 
     return make

@@ -9,11 +9,12 @@ from pathlib import Path
 from lts.base import CohortError, Modality
 from lts.cohort.archive import ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, natural_key
-from lts.cohort.files import grouped, name_some, nifti_files, nifti_stem
+from lts.cohort.files import files_below, grouped, name_some, nifti_stem
 from lts.volume import Volume, read_geometry, read_image
 
 _CHANNEL = re.compile(r"_0000$")
 _SEGMENTATION = re.compile(r"^segmentation-(\d+)$")
+_DEEPEST = 20  # folders within each other in an archive
 _UNSAFE = re.compile(r'[/\\:*?"<>|\s]+|\.\.+')
 
 
@@ -64,21 +65,24 @@ def find_scans(path: Path, *, unpack_to: Path, limits: ArchiveLimits) -> list[Sc
     if not path.exists():
         raise CohortError(f"{path}: no such file or folder")
     if path.is_dir():
-        return _named(path, _in_folder(path))
+        return _named(path, _in_folder(path, depth=0))
     if _begins_with(path, b"PK\x03\x04"):
         unpack_zip(path, unpack_to, limits=limits)
-        found = list(_in_folder(unpack_to))
+        found = list(_in_folder(unpack_to, depth=_DEEPEST))
         names = [f"{path.stem}_{scan.case}" if found[1:] else path.stem for scan in found]
         return _named(path, [replace(scan, case=name) for scan, name in zip(found, names, strict=True)])
     return _named(path, [ScanSource(_CHANNEL.sub("", nifti_stem(path) or path.stem), path)])
 
 
-def _in_folder(folder: Path) -> Iterator[ScanSource]:
-    stems = dict(nifti_files(folder))
-    for stem, path in stems.items():
+def _in_folder(folder: Path, *, depth: int) -> Iterator[ScanSource]:
+    """NIfTI files of a folder and of those in it, `depth` levels down."""
+    files = [(path, stem) for path in files_below(folder, depth=depth) if (stem := nifti_stem(path))]
+    stems = {stem for _, stem in files}
+    for path, stem in files:
         of_lits = _SEGMENTATION.match(stem)
         if not (of_lits and f"volume-{of_lits[1]}" in stems):
-            yield ScanSource(_CHANNEL.sub("", stem), path)
+            folders = path.parent.relative_to(folder).parts
+            yield ScanSource("_".join([*folders, _CHANNEL.sub("", stem)]), path)
 
 
 def _named(path: Path, found: Iterable[ScanSource]) -> list[ScanSource]:

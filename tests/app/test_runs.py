@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
 TINY = (
     "data.phantom.cases=5",
     "data.phantom.matrix=48",
@@ -32,18 +29,6 @@ TINY = (
 )
 
 
-def run(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(ROOT / f"{command}.py"), *arguments]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def succeed(command: str, *arguments: str, cwd: Path) -> str:
-    done = run(command, *arguments, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
-    return done.stdout
-
-
 def read(path: Path) -> dict:
     return json.loads(path.read_text())
 
@@ -55,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(home: Path) -> tuple[Path, str]:
+def trained(succeed, home: Path) -> tuple[Path, str]:
     """A run of three epochs, and what it printed."""
     printed = succeed("train", *TINY, "paths.output_dir=run", cwd=home)
     return home / "run", printed
@@ -119,7 +104,7 @@ def test_its_checkpoints_hold_plain_types_alone(trained: tuple[Path, str]) -> No
 
 
 def test_evaluating_elsewhere_gives_the_same_figures_to_the_last_digit(
-    trained: tuple[Path, str], tmp_path: Path
+    succeed, trained: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, _ = trained
     succeed("evaluate", f"ckpt={folder}/checkpoints/best.ckpt", "paths.output_dir=scores", cwd=tmp_path)
@@ -128,7 +113,9 @@ def test_evaluating_elsewhere_gives_the_same_figures_to_the_last_digit(
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
 
 
-def test_training_cases_are_scored_only_when_allowed(trained: tuple[Path, str], tmp_path: Path) -> None:
+def test_training_cases_are_scored_only_when_allowed(
+    run, succeed, trained: tuple[Path, str], tmp_path: Path
+) -> None:
     folder, _ = trained
     ckpt = f"ckpt={folder}/checkpoints/best.ckpt"
     refused = run("evaluate", ckpt, "subset=train", cwd=tmp_path)
@@ -139,7 +126,9 @@ def test_training_cases_are_scored_only_when_allowed(trained: tuple[Path, str], 
     assert read(tmp_path / "s" / "metrics.json")["n_cases"] == 3
 
 
-def test_a_model_is_scored_on_another_data_set(trained: tuple[Path, str], home: Path, tmp_path: Path) -> None:
+def test_a_model_is_scored_on_another_data_set(
+    run, succeed, trained: tuple[Path, str], home: Path, tmp_path: Path
+) -> None:
     folder, _ = trained
     (scans,) = (home / "data").glob("phantom-*")
     case = read(folder / "split.json")["val"][0].removeprefix("volume-")
@@ -154,7 +143,7 @@ def test_a_model_is_scored_on_another_data_set(trained: tuple[Path, str], home: 
     assert "data.modality: the checkpoint is for ct, got mr" in wrong.stderr
 
 
-def test_masks_of_any_system_are_scored_and_compared(home: Path, trained: tuple[Path, str]) -> None:
+def test_masks_of_any_system_are_scored_and_compared(succeed, home: Path, trained: tuple[Path, str]) -> None:
     (scans,) = (home / "data").glob("phantom-*")
     # The first system knows the truth; the second takes all tumors for liver.
     for name, highest_label in (("sharp", 2), ("blunt", 1)):
@@ -214,7 +203,7 @@ def test_masks_of_any_system_are_scored_and_compared(home: Path, trained: tuple[
     ],
 )
 def test_what_cannot_be_evaluated_is_told_in_one_line(
-    arguments: tuple[str, ...], message: str, tmp_path: Path
+    run, arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     refused = run("evaluate", *arguments, cwd=tmp_path)
     assert refused.returncode == 2, refused.stderr
@@ -231,7 +220,7 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(
     ],
 )
 def test_a_wrong_rule_of_scoring_is_told_before_anything_is_trained_or_written(
-    setting: str, rule: str, trained: tuple[Path, str], home: Path, tmp_path: Path
+    run, setting: str, rule: str, trained: tuple[Path, str], home: Path, tmp_path: Path
 ) -> None:
     folder, _ = trained
     wrong = run("train", *TINY, setting, "paths.output_dir=wrong", cwd=home)
@@ -242,7 +231,9 @@ def test_a_wrong_rule_of_scoring_is_told_before_anything_is_trained_or_written(
     assert f"evaluate: {rule}" in wrong.stderr
 
 
-def test_a_temperature_changes_probabilities_and_no_mask(trained: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_temperature_changes_probabilities_and_no_mask(
+    run, succeed, trained: tuple[Path, str], tmp_path: Path
+) -> None:
     folder, _ = trained
     ckpt = f"ckpt={folder}/checkpoints/best.ckpt"
     succeed("evaluate", ckpt, "temperature=[2,3]", "paths.output_dir=s", cwd=tmp_path)
@@ -254,7 +245,30 @@ def test_a_temperature_changes_probabilities_and_no_mask(trained: tuple[Path, st
     assert "temperature: must be a number > 0 for each of ['liver', 'tumor'], got [2" in refused.stderr
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(trained: tuple[Path, str], home: Path) -> None:
+def test_ways_to_predict_are_ranked_on_validation_cases(
+    run, succeed, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = trained
+    ckpt = f"ckpt=[{folder}/checkpoints/best.ckpt,{folder}/checkpoints/last.ckpt]"
+    ways = ("postprocess.min_lesion_ml=0,1e6", "flips=[],[left_right]")
+    printed = succeed("evaluate", "-m", ckpt, "subset=val", *ways, "hydra.sweep.dir=ways", cwd=tmp_path)
+    assert "leaderboard of 4 runs" in printed
+    with (tmp_path / "ways" / "leaderboard.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["monitor"] for row in rows} == {"val/tumor/dice_per_case"}
+    assert {(row["postprocess.min_lesion_ml"], row["flips"]) for row in rows} == {
+        (volume, flips) for volume in ("0", "1000000.0") for flips in ("[]", "[left_right]")
+    }
+    without_tumor = [row for row in rows if row["postprocess.min_lesion_ml"] != "0"]
+    assert {float(row["tumor_dice_global"]) for row in without_tumor} == {0}
+    assert len(read(tmp_path / "ways" / "0" / "run.json")["checkpoints"]) == 2
+    without_model = run("evaluate", "predictions=a", "references=b", "flips=[left_right]", cwd=tmp_path)
+    assert "flips: has no meaning for predictions=..., got ['left_right']" in without_model.stderr
+    without_model = run("evaluate", "predictions=a", "postprocess.min_lesion_ml=1", cwd=tmp_path)
+    assert "postprocess: has no meaning for predictions=..." in without_model.stderr
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(run, trained: tuple[Path, str], home: Path) -> None:
     folder, _ = trained
     before = (folder / "metrics.json").stat().st_mtime_ns
     again = run("train", *TINY, "paths.output_dir=run", cwd=home)
@@ -266,7 +280,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(trained: tuple[Path, str],
     assert (folder / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_going_on_without_a_checkpoint_is_refused(trained: tuple[Path, str], home: Path) -> None:
+def test_going_on_without_a_checkpoint_is_refused(run, trained: tuple[Path, str], home: Path) -> None:
     lost = run("train", *TINY, "paths.output_dir=nothing", "ckpt=last", cwd=home)
     assert lost.returncode == 2
     assert "ckpt: no such file: " in lost.stderr
@@ -277,7 +291,7 @@ def test_going_on_without_a_checkpoint_is_refused(trained: tuple[Path, str], hom
     ("content", "rule"), [(b"PK", "is damaged or holds more"), (None, "is not a checkpoint of lts")]
 )
 def test_going_on_from_a_file_that_is_no_checkpoint_is_refused(
-    content: bytes | None, rule: str, home: Path, tmp_path: Path
+    run, content: bytes | None, rule: str, home: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "other.ckpt"
     torch.save({"state_dict": {}}, path) if content is None else path.write_bytes(content)
@@ -292,7 +306,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_run_that_is_resumed_ends_with_the_same_weights_bit_for_bit(
-    trained: tuple[Path, str], home: Path
+    succeed, trained: tuple[Path, str], home: Path
 ) -> None:
     folder, _ = trained
     succeed("train", *TINY, "trainer.max_epochs=1", "paths.output_dir=parts", cwd=home)
@@ -304,7 +318,9 @@ def test_a_run_that_is_resumed_ends_with_the_same_weights_bit_for_bit(
     assert read(home / "parts" / "metrics.json") == read(folder / "metrics.json")
 
 
-def test_a_sweep_ends_with_one_leaderboard_and_one_store(trained: tuple[Path, str], home: Path) -> None:
+def test_a_sweep_ends_with_one_leaderboard_and_one_store(
+    succeed, trained: tuple[Path, str], home: Path
+) -> None:
     printed = succeed(
         "train",
         "-m",
@@ -350,14 +366,14 @@ def test_a_sweep_ends_with_one_leaderboard_and_one_store(trained: tuple[Path, st
     ],
 )
 def test_other_choices_train_too(
-    trained: tuple[Path, str], home: Path, tmp_path: Path, settings: tuple[str, ...]
+    succeed, trained: tuple[Path, str], home: Path, tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
     tiny = [setting for setting in TINY if "scheduler" not in setting]
     succeed("train", *tiny, "trainer.max_epochs=1", *settings, f"paths.output_dir={tmp_path}/run", cwd=home)
     assert "tumor" in read(tmp_path / "run" / "metrics.json")["regions"]
 
 
-def test_mr_trains_on_its_own_scale_and_is_scored_elsewhere(make_case, tmp_path: Path) -> None:
+def test_mr_trains_on_its_own_scale_and_is_scored_elsewhere(succeed, make_case, tmp_path: Path) -> None:
     lines = ["case,patient,image,mask"]
     for number in range(3):
         case = make_case(f"mr-{number}", seed=number, depth=8)
@@ -376,7 +392,7 @@ def test_mr_trains_on_its_own_scale_and_is_scored_elsewhere(make_case, tmp_path:
 
 
 @pytest.mark.slow
-def test_real_scans_train_and_one_patient_is_too_few(real_data: Path, tmp_path: Path) -> None:
+def test_real_scans_train_and_one_patient_is_too_few(run, succeed, real_data: Path, tmp_path: Path) -> None:
     tiny = [setting for setting in TINY if not setting.startswith("data.phantom")]
     root = f"data.root={real_data / 'lits_real'}"
     common = [*tiny, "trainer.max_epochs=1", "data=lits"]

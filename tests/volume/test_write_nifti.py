@@ -9,7 +9,15 @@ import SimpleITK
 from scipy.spatial.transform import Rotation
 
 from lts.base import VolumeError
-from lts.volume import Geometry, read_ct, read_geometry, read_mask, write_mask, write_volume
+from lts.volume import (
+    Geometry,
+    read_ct,
+    read_geometry,
+    read_mask,
+    write_mask,
+    write_probabilities,
+    write_volume,
+)
 
 GRID_FIELDS = [
     *("dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
@@ -165,3 +173,17 @@ def test_what_is_no_scan_is_not_written(tmp_path: Path) -> None:
         with pytest.raises(VolumeError, match=message):
             write_volume(tmp_path / "a.nii", voxels, affine=affine)
     assert not list(tmp_path.iterdir())
+
+
+def test_probabilities_lie_on_the_grid_of_their_scan_in_steps_of_65535(tmp_path: Path) -> None:
+    scan, path = tmp_path / "scan.nii", tmp_path / "prob.nii.gz"
+    _scan(scan, codes="AIL")
+    geometry = read_geometry(scan)
+    probs = np.linspace(0, 1, 24).reshape(geometry.canonical_shape)
+    write_probabilities(path, (probs * 65535).round().astype(np.uint16), geometry=geometry)
+    written, expected = nib.load(path), nib.load(scan)
+    np.testing.assert_array_equal(written.affine, expected.affine)
+    assert written.get_data_dtype() == np.uint16
+    found = written.get_fdata()
+    assert (found.min(), found.max()) == (0, pytest.approx(1, abs=1e-7))
+    np.testing.assert_allclose(found, geometry.to_disk(probs), atol=0.5 / 65535 + 1e-7)

@@ -1,0 +1,34 @@
+"""The commands as a user runs them, each in a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run("predict", "ckpt=a.ckpt", ..., cwd=folder)`, whatever its exit code."""
+
+    def run(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, str(ROOT / f"{command}.py"), *arguments]
+        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def succeed(run) -> Callable[..., str]:
+    """`run`, held to end well without a warning; returns what was printed."""
+
+    def succeed(command: str, *arguments: str, cwd: Path) -> str:
+        done = run(command, *arguments, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        assert "Warning" not in done.stderr
+        return done.stdout
+
+    return succeed

@@ -1,0 +1,196 @@
+"""Masks of new scans by the command, and what it says of scans that cannot be predicted."""
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from lts.volume import write_volume
+
+
+def write_scan(path: Path, *, shift: int = 0) -> np.ndarray:
+    """A liver of 100 HU, 20 x 12 x 4 voxels, with a tumor of 200 HU; returns the labels, `(X, Y, Z)`."""
+    hu, labels = np.full((32, 32, 6), -1000, np.int16), np.zeros((32, 32, 6), np.uint8)
+    hu[2:30, 4:28], labels[4:24, 10:22, 1:5] = 30, 1
+    labels[8 + shift : 12 + shift, 12:16, 2:4] = 2
+    hu[labels == 1], hu[labels == 2] = 100, 200
+    write_volume(path, hu, affine=[[-1.5, 0, 0, 9], [0, -1.5, 0, 8], [0, 0, 4, 700], [0, 0, 0, 1]])
+    return labels
+
+
+def predictions(folder: Path) -> dict:
+    return json.loads((folder / "predictions.json").read_text())
+
+
+def labels_in(path: Path) -> np.ndarray:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def test_a_folder_of_scans_becomes_a_folder_of_masks(make_checkpoint, succeed, tmp_path: Path) -> None:
+    ckpt, scans = make_checkpoint(), tmp_path / "scans"
+    scans.mkdir()
+    truth = {case: write_scan(scans / f"{case}_0000.nii.gz", shift=n) for n, case in enumerate(("a", "b"))}
+    printed = succeed("predict", f"ckpt={ckpt}", "input=scans", "output=masks", cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {
+        "a_mask.nii.gz",
+        "b_mask.nii.gz",
+        "predictions.json",
+    }
+    for case, labels in truth.items():
+        np.testing.assert_array_equal(labels_in(tmp_path / "masks" / f"{case}_mask.nii.gz"), labels)
+    told = predictions(tmp_path / "masks")
+    first = told["cases"][0]
+    assert (first["case"], first["mask"]) == ("a", "a_mask.nii.gz")
+    assert first["liver_ml"] == pytest.approx(20 * 12 * 4 * 0.009)
+    assert first["tumor_ml"] == pytest.approx(4 * 4 * 2 * 0.009)
+    assert first["tumor_burden"] == pytest.approx(32 / 960)
+    assert (first["lesion_count"], first["lesions"][0]["slice_from_feet"]) == (1, 2)
+    assert (first["shape"], first["axes"]) == ([32, 32, 6], "LPS")
+    assert set(first["seconds"]) == {"read", "predict", "measure", "write"}
+    assert first["warnings"] == told["failed"] == []
+    (origin,) = told["checkpoints"]
+    assert (origin["path"], len(origin["sha256"])) == (str(ckpt), 64)
+    assert told["versions"]["torch"]
+    assert "[1/2] a: 6/6" in printed
+    assert "lesion_count" in printed
+    # The masks are found again under the names of their cases.
+    arguments = ("predictions=masks", "references=masks", "paths.output_dir=scores")
+    succeed("evaluate", *arguments, cwd=tmp_path)
+
+
+def test_a_bad_scan_does_not_stop_the_others(make_checkpoint, run, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for case in ("a", "c"):
+        write_scan(scans / f"{case}.nii.gz")
+    (scans / "b.nii.gz").write_bytes((scans / "a.nii.gz").read_bytes()[:200])
+    done = run("predict", f"ckpt={make_checkpoint()}", "input=scans", "output=masks", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("predict: 1 of 3 scans could not be predicted: scans/b.nii.gz: truncated")
+    assert done.stderr.count("\n") == 1
+    told = predictions(tmp_path / "masks")
+    assert [row["case"] for row in told["cases"]] == ["a", "c"]
+    assert told["failed"][0]["case"] == "b"
+    assert "truncated" in told["failed"][0]["reason"]
+    assert {path.name for path in (tmp_path / "masks").glob("*.gz")} == {"a_mask.nii.gz", "c_mask.nii.gz"}
+
+
+def test_masks_that_are_there_are_kept_unless_told_otherwise(
+    make_checkpoint, run, succeed, tmp_path: Path
+) -> None:
+    ckpt = make_checkpoint()
+    labels = write_scan(tmp_path / "a.nii.gz")
+    (tmp_path / "masks").mkdir()
+    by_hand = tmp_path / "masks" / "a_mask.nii.gz"
+    by_hand.write_bytes(gzip.compress(b"drawn by hand"))
+    before = by_hand.read_bytes()
+    arguments = (f"ckpt={ckpt}", "input=a.nii.gz", "output=masks")
+    refused = run("predict", *arguments, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "a_mask.nii.gz is there already; choose another folder, or overwrite=true" in refused.stderr
+    assert by_hand.read_bytes() == before
+    succeed("predict", *arguments, "overwrite=true", cwd=tmp_path)
+    np.testing.assert_array_equal(labels_in(by_hand), labels)
+    by_hand.unlink()
+    refused = run("predict", *arguments, cwd=tmp_path)
+    assert "predictions.json is there already" in refused.stderr
+
+
+def test_a_scan_in_an_archive_is_named_by_the_archive(make_checkpoint, succeed, tmp_path: Path) -> None:
+    labels = write_scan(tmp_path / "x.nii.gz")
+    with zipfile.ZipFile(tmp_path / "anna.zip", "w") as archive:
+        archive.write(tmp_path / "x.nii.gz", "deep/below/x.nii.gz")
+    succeed("predict", f"ckpt={make_checkpoint()}", "input=anna.zip", "output=masks", cwd=tmp_path)
+    np.testing.assert_array_equal(labels_in(tmp_path / "masks" / "anna_mask.nii.gz"), labels)
+
+
+def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -> None:
+    ckpt = make_checkpoint()
+    labels = write_scan(tmp_path / "a.nii.gz")
+    succeed(
+        "predict",
+        f"ckpt=[{ckpt},{ckpt}]",
+        "input=a.nii.gz",
+        "output=masks",
+        "flips=[left_right,front_back]",
+        "temperature=[2,2]",
+        "postprocess.min_lesion_ml=5",
+        "postprocess.largest_liver=true",
+        "batch_size=2",
+        "probabilities=true",
+        cwd=tmp_path,
+    )
+    np.testing.assert_array_equal(labels_in(tmp_path / "masks" / "a_mask.nii.gz"), np.minimum(labels, 1))
+    told = predictions(tmp_path / "masks")
+    assert told["settings"] == {
+        "batch_size": 2,
+        "flips": ["left_right", "front_back"],
+        "temperature": [2, 2],
+        "postprocess": {"largest_liver": True, "tumor_within_liver": False, "min_lesion_ml": 5},
+    }
+    assert len(told["checkpoints"]) == 2
+    (row,) = told["cases"]
+    assert row["probabilities"] == {"liver": "a_liver_prob.nii.gz", "tumor": "a_tumor_prob.nii.gz"}
+    probs = nib.load(tmp_path / "masks" / "a_tumor_prob.nii.gz")
+    np.testing.assert_array_equal(probs.get_fdata() > 0.5, labels == 2)
+    np.testing.assert_array_equal(probs.affine, nib.load(tmp_path / "a.nii.gz").affine)
+
+
+def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succeed, tmp_path: Path) -> None:
+    write_volume(tmp_path / "air.nii.gz", np.full((16, 16, 2), -1000, np.int16), affine=np.diag([2, 2, 4, 1]))
+    ckpt = make_checkpoint(trained_on=[tmp_path / "air.nii.gz"])
+    printed = succeed("predict", f"ckpt={ckpt}", "input=air.nii.gz", "output=masks", cwd=tmp_path)
+    (row,) = predictions(tmp_path / "masks")["cases"]
+    assert row["warnings"] == [
+        "No liver was found.",
+        "The model was trained on this scan: its mask says little about others.",
+    ]
+    assert row["tumor_burden"] is None
+    assert "air: No liver was found." in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ckpt=model.ckpt", "input=a.nii.gz"), "output"),
+        (("ckpt=no.ckpt", "input=a.nii.gz", "output=masks"), "no.ckpt: no such file"),
+        (("ckpt=[]", "input=a.nii.gz", "output=masks"), "ckpt: must name a checkpoint file"),
+        (("ckpt=model.ckpt", "input=no.nii.gz", "output=masks"), "no.nii.gz: no such file or folder"),
+        (("ckpt=model.ckpt", "input=.", "output=."), "output: must not be the folder of the scans"),
+        (("ckpt=model.ckpt", "input=a.nii.gz", "output=a.nii.gz/x"), "output: "),
+        (("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "flips=[up]"), "flips: must be among"),
+        (("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "postproces.x=1"), "Did you mean postprocess"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line_and_nothing_is_written(
+    arguments: tuple[str, ...], message: str, make_checkpoint, run, tmp_path: Path
+) -> None:
+    make_checkpoint()
+    write_scan(tmp_path / "a.nii.gz")
+    before = sorted(tmp_path.rglob("*"))
+    refused = run("predict", *arguments, cwd=tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert message in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_odd_files_are_predicted_or_refused_each_for_its_own_reason(
+    make_checkpoint, run, real_data: Path, tmp_path: Path
+) -> None:
+    done = run("predict", f"ckpt={make_checkpoint()}", f"input={real_data}/odd", "output=masks", cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    told = predictions(tmp_path / "masks")
+    assert {row["case"] for row in told["cases"]} == {
+        *("CT_pitch", "anatomical", "draw", "low_res", "reoriented_anat_moved", "standard"),
+    }
+    for row in told["cases"]:
+        scan = nib.load(row["input"])
+        mask = nib.load(tmp_path / "masks" / row["mask"])
+        np.testing.assert_array_equal(mask.affine, scan.affine)
+        assert mask.shape == scan.shape

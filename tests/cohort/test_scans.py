@@ -1,0 +1,140 @@
+"""Scans are found in files, folders and archives, and named safely; archives are bounded."""
+
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lts.base import CohortError
+from lts.cohort import ArchiveLimits, ScanSource, find_scans
+
+LIMITS = ArchiveLimits(max_bytes=10_000, max_files=10)
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"scan")
+    return root
+
+
+def archive(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in members:
+            opened.writestr(name, content)
+    return path
+
+
+def find(path: Path, tmp_path: Path, limits: ArchiveLimits = LIMITS) -> list[ScanSource]:
+    return find_scans(path, unpack_to=tmp_path / "unpacked", limits=limits)
+
+
+def cases(path: Path, tmp_path: Path) -> list[str]:
+    return [source.case for source in find(path, tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("anna.nii.gz", "anna"),
+        ("anna.nii", "anna"),
+        ("liver_7_0000.nii.gz", "liver_7"),
+        ("anna.img", "anna"),
+        ("a b:c?.nii", "a_b_c"),
+        ("..nii", "scan"),
+    ],
+)
+def test_a_scan_is_named_by_its_file(name: str, case: str, tmp_path: Path) -> None:
+    (source,) = find(touch(tmp_path, name) / name, tmp_path)
+    assert (source.case, source.path) == (case, tmp_path / name)
+
+
+def test_a_folder_gives_its_scans_in_natural_order_and_nothing_else(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "in", "c10.nii", "c2.nii.gz", "._c2.nii.gz", "notes.txt", "below/c3.nii")
+    assert cases(folder, tmp_path) == ["c2", "c10"]
+
+
+def test_masks_of_lits_beside_their_volumes_are_no_scans(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "in", "volume-1.nii", "segmentation-1.nii", "segmentation-2.nii")
+    assert cases(folder, tmp_path) == ["segmentation-2", "volume-1"]
+
+
+def test_the_only_scan_of_an_archive_is_named_by_the_archive(tmp_path: Path) -> None:
+    one = archive(tmp_path / "anna.zip", ("x.nii", b"scan"), ("__MACOSX/._x.nii", b""))
+    (source,) = find(one, tmp_path)
+    assert source.case == "anna"
+    assert source.path.read_bytes() == b"scan"
+    two = archive(tmp_path / "two.zip", ("in/x.nii", b"scan"), ("y.nii", b"scan"))
+    assert [one.case for one in find_scans(two, unpack_to=tmp_path / "u", limits=LIMITS)] == [
+        "two_in_x",
+        "two_y",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ((), "no such file or folder"),
+        (("in/notes.txt",), r"in: must hold a scan .*, got none"),
+        (("in/a.nii", "in/a.nii.gz"), "in: two scans must not have the same name, got a"),
+    ],
+)
+def test_a_folder_without_scans_of_their_own_is_refused(
+    made: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CohortError, match=message):
+        find(touch(tmp_path, *made) / "in", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.nii", "a/../../out.nii", "/out.nii", "..\\out.nii", "C:\\out.nii", "a\x07.nii"]
+)
+def test_a_name_outside_of_the_archive_is_refused_and_nothing_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    hostile = archive(tmp_path / "in" / "a.zip", (name, b"x"))
+    with pytest.raises(CohortError, match="a.zip: must name files inside of itself, got "):
+        find(hostile, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.zip"]
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("a.nii")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with pytest.raises(CohortError, match="must hold files alone, 'a.nii' is a link"):
+        find(archive(tmp_path / "a.zip", (link, b"/etc/passwd")), tmp_path)
+
+
+def test_an_archive_that_grows_beyond_its_limit_is_refused(tmp_path: Path) -> None:
+    exact = archive(tmp_path / "exact.zip", ("a.nii", b"0" * 6_000), ("b.nii", b"0" * 4_000))
+    assert len(find(exact, tmp_path)) == 2
+    bomb = archive(tmp_path / "bomb.zip", ("a.nii", b"0" * 6_000), ("b.nii", b"0" * 4_001))
+    with pytest.raises(CohortError, match="bomb.zip: must unpack to at most 10000 bytes, holds more"):
+        find_scans(bomb, unpack_to=tmp_path / "u", limits=LIMITS)
+    assert sum(path.stat().st_size for path in (tmp_path / "u").iterdir()) <= 10_000
+
+
+def test_an_archive_that_lies_about_its_sizes_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", ("a.nii", b"0" * 100_000))
+    content = path.read_bytes()
+    stated = (100_000).to_bytes(4, "little")
+    assert content.count(stated) == 2  # at the file and in the directory
+    path.write_bytes(content.replace(stated, (100).to_bytes(4, "little")))
+    with pytest.raises(CohortError, match=r"a\.zip: "):
+        find(path, tmp_path)
+
+
+def test_an_archive_of_too_many_files_is_refused(tmp_path: Path) -> None:
+    many = archive(tmp_path / "a.zip", *((f"{n}.nii", b"") for n in range(11)))
+    with pytest.raises(CohortError, match="a.zip: must hold at most 10 files, got 11"):
+        find(many, tmp_path)
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", ("a.nii", bytes(range(256)) * 30))
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:60] + b"\xff" * 40 + whole[100:]):
+        path.write_bytes(damaged)
+        with pytest.raises(CohortError, match="a.zip: is no archive that can be unpacked: "):
+            find_scans(path, unpack_to=tmp_path / str(len(damaged)), limits=LIMITS)
