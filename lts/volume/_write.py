@@ -37,14 +37,7 @@ def write_mask(
         VolumeError: The shape is not the grid's, a label is not known, or the file cannot be written.
     """
     path = Path(path)
-    if labels_zhw.shape != geometry.canonical_shape:
-        raise VolumeError(f"{path}: labels must be {geometry.canonical_shape}, got {labels_zhw.shape}")
-    if labels_zhw.dtype.kind not in "iu":
-        raise VolumeError(f"{path}: labels must be integers, got {labels_zhw.dtype}")
-    if labels_zhw.min() < min(LABELS) or labels_zhw.max() > max(LABELS):
-        raise VolumeError(
-            f"{path}: labels must be among {list(LABELS)}, got {labels_zhw.min()} to {labels_zhw.max()}"
-        )
+    check_labels(path, labels_zhw, geometry=geometry)
     _write(path, geometry.to_disk(labels_zhw.astype(np.uint8, copy=False)), geometry=geometry)
 
 
@@ -91,35 +84,62 @@ def write_volume(
     _write(path, voxels_on_disk, geometry=geometry)
 
 
+def check_labels(path: Path, labels_zhw: npt.NDArray[np.integer[Any]], *, geometry: Geometry) -> None:
+    """Check labels before they are written.
+
+    Raises:
+        VolumeError: The shape is not the grid's, or a label is not known.
+    """
+    if labels_zhw.shape != geometry.canonical_shape:
+        raise VolumeError(f"{path}: labels must be {geometry.canonical_shape}, got {labels_zhw.shape}")
+    if labels_zhw.dtype.kind not in "iu":
+        raise VolumeError(f"{path}: labels must be integers, got {labels_zhw.dtype}")
+    if labels_zhw.min() < min(LABELS) or labels_zhw.max() > max(LABELS):
+        raise VolumeError(
+            f"{path}: labels must be among {list(LABELS)}, got {labels_zhw.min()} to {labels_zhw.max()}"
+        )
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[BufferedIOBase]:
+    """A file beside `path` that takes its place once it is whole, and leaves no trace otherwise.
+
+    Raises:
+        VolumeError: The file cannot be written.
+    """
+    partial = path.with_name(f".{uuid4().hex}.partial")
+    try:
+        try:
+            with partial.open("xb") as raw:
+                yield raw
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
 def _write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
     header = geometry.nifti_header()
     header.set_data_dtype(voxels_on_disk.dtype)
     header["scl_slope"], header["scl_inter"] = slope, 0
     header["vox_offset"] = header.single_vox_offset
     no_extensions = bytes(header.single_vox_offset - header.sizeof_hdr)
-    with _aside(path) as stream:
+    with _packed_aside(path) as stream:
         stream.write(header.binaryblock + no_extensions)
         for index in range(voxels_on_disk.shape[2]):
             stream.write(voxels_on_disk[..., index].tobytes("F"))
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[BufferedIOBase]:
-    """A file beside `path` that takes its place once it is whole, and leaves no trace otherwise."""
+def _packed_aside(path: Path) -> Iterator[BufferedIOBase]:
+    """As `aside`, gzipped where the name says so."""
     if not path.name.endswith((".nii", ".nii.gz")):
         raise VolumeError(f"{path}: must end in .nii or .nii.gz")
-    partial = path.with_name(f".{uuid4().hex}.partial")
-    try:
-        try:
-            with partial.open("xb") as raw:
-                if path.suffix == ".gz":
-                    # no name and no time: the same mask gives the same bytes
-                    with gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as stream:
-                        yield stream
-                else:
-                    yield raw
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise VolumeError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with aside(path) as raw:
+        if path.suffix == ".gz":
+            # no name and no time: the same mask gives the same bytes
+            with gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as stream:
+                yield stream
+        else:
+            yield raw
