@@ -1,14 +1,20 @@
 """Scans and masks in and out of files, and the one place where axes are converted."""
 
+from lts.volume._dicom import read_dicom_ct, read_dicom_mr
+from lts.volume._dicom_files import DicomSeries, find_dicom_series
 from lts.volume._geometry import Geometry
 from lts.volume._read import Volume, read_ct, read_geometry, read_image, read_mask, read_mr
 from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities, write_volume
 
 __all__ = [
     "PROBABILITY_STEPS",
+    "DicomSeries",
     "Geometry",
     "Volume",
+    "find_dicom_series",
     "read_ct",
+    "read_dicom_ct",
+    "read_dicom_mr",
     "read_geometry",
     "read_image",
     "read_mask",

@@ -1,0 +1,200 @@
+"""Slices put one behind the other, where their headers prove that they make one volume."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lts.base import VolumeError
+from lts.volume._dicom_files import DicomSeries
+from lts.volume._dicom_slices import Slice, read_slices
+from lts.volume._geometry import FloatArray, Geometry
+
+DIRECTION_TOLERANCE = 1e-3
+"""How far direction cosines may differ: a pixel 250 mm from the corner moves by a quarter of a millimeter."""
+
+SPACING_TOLERANCE = 1e-4
+"""How far pixel spacings may differ, as a share: a tenth of a pixel over a thousand of them."""
+
+TILT_TOLERANCE_DEGREES = 0.5
+"""Rounded positions lean less than this; gantries are tilted by more."""
+
+GAP_TOLERANCE = 0.05
+"""How far the gap between two slices may differ from the others, as a share."""
+
+PLACE_TOLERANCE = 0.1
+"""How far, in voxels, a slice may lie from where even spacing puts it, as the corners of a mask may."""
+
+_SAME_PLACE_MM = 0.01
+"""Slices closer than this were taken at one place; no scanner makes slices as thin."""
+
+_SHOWN = 4
+
+_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The slices of one volume, in order.
+
+    Attributes:
+        slices: Sorted along their normal, the cross product of row and column.
+        geometry: The grid of the array `(columns, rows, slices)`.
+        gap_mm: Between neighboring slices.
+        notes: What could not be proven, one sentence each.
+    """
+
+    slices: tuple[Slice, ...]
+    geometry: Geometry
+    gap_mm: float
+    notes: tuple[str, ...]
+
+
+def read_stack(series: DicomSeries, *, modality: str) -> Stack:
+    """Read the headers of a series and put its slices in order.
+
+    Two slices make a volume: their positions span a gap, and a gap is all that spacing needs. That none is
+    missing between them is what nothing proves, and a note says so. One slice has no spacing: its thickness
+    is none, since slices may overlap or leave gaps.
+
+    Raises:
+        VolumeError: As `read_slices`; or the slices differ in orientation, size, pixel spacing or frame of
+            reference, are tilted or shifted against each other, lie at one place, or are unevenly spaced.
+    """
+    slices = read_slices(series, modality=modality)
+    folder = series.folder
+    if len(slices) < 2:
+        names = ", ".join(each.name for each in slices)
+        raise VolumeError(f"{folder}: must hold 2 slices or more, as one has no spacing, got 1 ({names})")
+    _check_orientation(slices[0])
+    for each in slices[1:]:
+        _check_alike(folder, each, first=slices[0])
+    axes = np.array(slices[0].directions).reshape(2, 3)
+    normal = np.cross(*axes)
+    slices.sort(key=lambda each: float(np.dot(each.position_mm, normal)))
+    positions = np.array([each.position_mm for each in slices])
+    along = positions @ normal
+    _check_distinct(folder, slices, gaps=np.diff(along))
+    _check_straight(folder, slices, along=along, across=positions - np.outer(along, normal))
+    _check_even(folder, slices, along=along)
+    step = (positions[-1] - positions[0]) / (len(slices) - 1)
+    return Stack(
+        slices=tuple(slices),
+        geometry=_geometry(folder, slices, axes=axes, step=step),
+        gap_mm=float(np.linalg.norm(step)),
+        notes=("That no slice is missing between the two is unproven.",) if len(slices) == 2 else (),
+    )
+
+
+def _geometry(folder: Path, slices: Sequence[Slice], *, axes: FloatArray, step: FloatArray) -> Geometry:
+    (n_rows, n_columns), (row_gap, column_gap) = slices[0].shape, slices[0].spacing_mm
+    lps = np.eye(4)
+    # the first index of the array counts columns, and it grows where a row runs
+    lps[:3] = np.column_stack([axes[0] * column_gap, axes[1] * row_gap, step, slices[0].position_mm])
+    try:
+        return Geometry.from_affine(_RAS_FROM_LPS @ lps, shape=(n_columns, n_rows, len(slices)))
+    except VolumeError as error:
+        raise VolumeError(f"{folder}: {error}") from error
+
+
+def _check_orientation(each: Slice) -> None:
+    row, column = np.array(each.directions).reshape(2, 3)
+    off = max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column))
+    if off > DIRECTION_TOLERANCE:
+        raise VolumeError(
+            f"{each.path}: ImageOrientationPatient must be two unit vectors at a right angle, "
+            f"got {list(each.directions)}"
+        )
+
+
+def _check_alike(folder: Path, each: Slice, *, first: Slice) -> None:
+    pair = f"{first.name} and {each.name}"
+    if np.abs(np.subtract(each.directions, first.directions)).max() > DIRECTION_TOLERANCE:
+        cosines = (np.reshape(each.directions, (2, 3)) * np.reshape(first.directions, (2, 3))).sum(axis=1)
+        degrees = math.degrees(math.acos(np.clip(cosines.min(), -1, 1)))
+        raise VolumeError(
+            f"{folder}: slices must share one orientation, those of {pair} differ by {degrees:.2f} degrees"
+        )
+    if each.shape != first.shape:
+        sizes = " and ".join(f"{rows}x{columns}" for rows, columns in (first.shape, each.shape))
+        raise VolumeError(f"{folder}: slices must have one size, got {sizes} rows x columns in {pair}")
+    if not np.allclose(each.spacing_mm, first.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
+        raise VolumeError(
+            f"{folder}: slices must have one pixel spacing, got {list(first.spacing_mm)} and "
+            f"{list(each.spacing_mm)} mm in {pair}"
+        )
+    if each.frame_of_reference != first.frame_of_reference:
+        raise VolumeError(
+            f"{folder}: slices must share one frame of reference, got {first.frame_of_reference!r} and "
+            f"{each.frame_of_reference!r} in {pair}"
+        )
+
+
+def _check_distinct(folder: Path, slices: Sequence[Slice], *, gaps: FloatArray) -> None:
+    place = np.concatenate([[0], np.cumsum(gaps > _SAME_PLACE_MM)])
+    counts = np.bincount(place)
+    if counts.max() == 1:
+        return
+    if len(counts) > 1 and counts.min() == counts.max():
+        raise VolumeError(
+            f"{folder}: must hold one volume, got {counts[0]} images at each of {len(counts)} positions "
+            "(times, phases or echoes)"
+        )
+    here = [each for each, p in zip(slices, place, strict=True) if p == counts.argmax()]
+    names = ", ".join(each.name for each in here[:_SHOWN]) + (", ..." if len(here) > _SHOWN else "")
+    position = ", ".join(f"{x:g}" for x in here[0].position_mm)
+    raise VolumeError(
+        f"{folder}: a position must hold one slice, got {len(here)} at ({position}) mm: {names}"
+    )
+
+
+def _check_straight(folder: Path, slices: Sequence[Slice], *, along: FloatArray, across: FloatArray) -> None:
+    """Check that each slice lies behind the one before it.
+
+    Args:
+        folder: For the message.
+        slices: In order.
+        along: `(n,)` mm along the normal.
+        across: `(n, 3)` mm, what of each position is not along the normal.
+    """
+    from scipy.stats import theilslopes  # slow to import, and needed for DICOM alone
+
+    # of the slopes between all pairs the median, so that one slice that lies aside leaves it as it is
+    lean = np.array([theilslopes(place, along).slope for place in across.T])
+    strays = across - across[0] - np.outer(along - along[0], lean)
+    strays_mm = np.linalg.norm(strays - np.median(strays, axis=0), axis=1)
+    worst = int(strays_mm.argmax())
+    if strays_mm[worst] > PLACE_TOLERANCE * min(slices[0].spacing_mm):
+        raise VolumeError(
+            f"{folder}: slices must lie one behind the other, {slices[worst].name} lies "
+            f"{strays_mm[worst]:.4g} mm aside"
+        )
+    degrees = math.degrees(math.atan(np.linalg.norm(lean)))
+    if degrees > TILT_TOLERANCE_DEGREES:
+        raise VolumeError(
+            f"{folder}: slices must be stacked at a right angle, got a gantry tilt of {degrees:.1f} degrees"
+        )
+
+
+def _check_even(folder: Path, slices: Sequence[Slice], *, along: FloatArray) -> None:
+    gaps = np.diff(along)
+    # the lower one of two medians: a missing slice only widens gaps
+    expected = float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    worst = int(np.abs(gaps - expected).argmax())
+    if abs(gaps[worst] - expected) > GAP_TOLERANCE * expected:
+        n_missing = round(gaps[worst] / expected) - 1
+        whole = abs(gaps[worst] - (n_missing + 1) * expected) <= GAP_TOLERANCE * expected
+        guess = f", {n_missing} missing" if whole and n_missing > 0 else ""
+        raise VolumeError(
+            f"{folder}: slices must be evenly spaced, expected {expected:.4g} mm and found "
+            f"{gaps[worst]:.4g} mm between {slices[worst].name} and {slices[worst + 1].name}{guess}"
+        )
+    even = np.linspace(along[0], along[-1], len(along))
+    worst = int(np.abs(along - even).argmax())
+    if abs(along[worst] - even[worst]) > PLACE_TOLERANCE * expected:
+        raise VolumeError(
+            f"{folder}: slices must be evenly spaced, expected {slices[worst].name} at {even[worst]:.4g} mm "
+            f"along the normal and found it at {along[worst]:.4g} mm"
+        )
