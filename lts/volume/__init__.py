@@ -2,6 +2,7 @@
 
 from lts.volume._dicom import read_dicom_ct, read_dicom_mr
 from lts.volume._dicom_files import DicomSeries, find_dicom_series
+from lts.volume._dicom_seg import write_dicom_seg
 from lts.volume._geometry import Geometry
 from lts.volume._read import Volume, read_ct, read_geometry, read_image, read_mask, read_mr
 from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities, write_volume
@@ -19,6 +20,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_mr",
+    "write_dicom_seg",
     "write_mask",
     "write_probabilities",
     "write_volume",
