@@ -113,10 +113,11 @@ def _source(path: Path, syntax: str) -> Any:
 def _values(stored: npt.NDArray[Any], each: Slice) -> FloatArray:
     assert stored.shape == each.shape, "pydicom shapes frames as the header says"
     values: FloatArray = stored.T.astype(np.float64)
+    with np.errstate(all="ignore"):
+        values *= each.slope
+        values += each.intercept
     if not np.isfinite(values).all():
         raise VolumeError(f"{each.path}: voxels must be finite, got NaN or infinity")
-    values *= each.slope
-    values += each.intercept
     return values
 
 

@@ -163,7 +163,7 @@ def _quiet() -> Iterator[None]:
 def _dicom_files(folder: Path) -> Iterator[Path]:
     """Files with DICOM's magic, in natural order."""
     paths: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [
             Path(parent, name) for name in names if not name.startswith(".") and name.upper() != "DICOMDIR"
@@ -179,6 +179,10 @@ def _dicom_files(folder: Path) -> Iterator[Path]:
             raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
         if found == _MAGIC:
             yield path
+
+
+def _refuse(error: OSError) -> None:
+    raise VolumeError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
 
 
 def _natural_key(path: Path) -> list[tuple[list[str | int], str]]:

@@ -1,6 +1,9 @@
 """DICOM series as volumes: each value at its place in the patient, as SimpleITK has it."""
 
+import logging
 import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +167,26 @@ def test_rules_that_say_nothing_of_voxels_may_be_broken_without_a_warning(
     assert config.settings.reading_validation_mode == before
 
 
+def test_threads_leave_the_settings_of_the_process_as_they_were(phantoms: Any) -> None:
+    from pydicom import config
+
+    series = _only(phantoms.series(phantoms.stored((6, 5, 12))))
+    before = (
+        list(warnings.filters),
+        config.settings.reading_validation_mode,
+        logging.getLogger("pydicom").level,
+    )
+    with ThreadPoolExecutor(8) as pool:
+        volumes = list(pool.map(read_dicom_ct, [series] * 24))
+    assert all((volume.voxels == volumes[0].voxels).all() for volume in volumes)
+    after = (
+        list(warnings.filters),
+        config.settings.reading_validation_mode,
+        logging.getLogger("pydicom").level,
+    )
+    assert after == before
+
+
 def test_an_mr_keeps_its_scale(phantoms: Any) -> None:
     stored = phantoms.stored()
     series = _only(phantoms.series(stored, modality="MR"))
@@ -208,6 +231,13 @@ def test_frames_of_one_file_are_put_in_order_with_their_own_intercepts(
     np.testing.assert_array_equal(volume.voxels, expected.transpose(2, 1, 0))
     found = phantoms.at(phantoms.lps(stored.shape), volume.voxels, volume.geometry.canonical_affine)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_compressed_frames_of_one_file_are_decoded(phantoms: Any) -> None:
+    stored = phantoms.stored((80, 70, 5))
+    folder = phantoms.enhanced(stored, change=lambda dataset, index: dataset.compress(JPEG2000Lossless))
+    volume = read_dicom_ct(_only(folder))
+    np.testing.assert_array_equal(volume.voxels, (stored + np.arange(5) - 1024).transpose(2, 1, 0))
 
 
 def test_rounded_positions_are_no_tilt_and_no_gap(phantoms: Any) -> None:

@@ -140,6 +140,17 @@ def test_a_file_that_cannot_be_opened_is_refused(phantoms: Any, monkeypatch: pyt
         find_dicom_series(folder)
 
 
+def test_a_subfolder_that_cannot_be_listed_is_refused(phantoms: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = phantoms.series(phantoms.stored())
+
+    def denied(path: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", denied)
+    with pytest.raises(VolumeError, match=r"scan: cannot be read: Permission denied"):
+        find_dicom_series(folder)
+
+
 def test_a_file_that_is_gone_when_it_is_read_is_refused(phantoms: Any) -> None:
     folder = phantoms.series(phantoms.stored())
     (series,) = find_dicom_series(folder)

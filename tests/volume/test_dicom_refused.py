@@ -180,6 +180,12 @@ def test_slices_at_one_position_are_refused_by_name(phantoms: Any) -> None:
     )
 
 
+def test_positions_a_rounding_apart_are_one(phantoms: Any) -> None:
+    moved = _moved(lambda index: (0, 0, -2.495 * (index == 2)))
+    folder = phantoms.series(phantoms.stored(), change=moved)
+    _refused(folder, r"a position must hold one slice, got 2 at \(-11\.5, -23\.25, 42\.50?5?\) mm")
+
+
 def test_many_slices_at_one_position_are_not_all_named(phantoms: Any) -> None:
     folder = phantoms.series(phantoms.stored((6, 5, 6)), change=_moved(lambda index: (0, 0, -2.5 * index)))
     _refused(folder, r"got 6 at \(-11\.5, -23\.25, 40\) mm: (im\d\.dcm, ){4}\.\.\.$")
@@ -241,6 +247,11 @@ def test_signal_beyond_float32_is_refused(phantoms: Any) -> None:
     change = _in_slice(1, RescaleSlope="1e38")
     folder = phantoms.series(np.full((6, 5, 2), 5, np.int16), modality="MR", change=change)
     _refused(folder, r"im\d\.dcm: voxels must fit into float32, got 5e\+38", read=read_dicom_mr)
+
+
+def test_a_slope_that_leads_beyond_numbers_is_refused(phantoms: Any) -> None:
+    folder = phantoms.series(phantoms.stored((6, 5, 2)), change=_in_slice(1, RescaleSlope="1e308"))
+    _refused(folder, r"im\d\.dcm: voxels must be finite, got NaN or infinity")
 
 
 def test_signal_that_is_not_a_number_is_refused(phantoms: Any) -> None:
