@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from lts.app.console import ShowProgress, print_table, say
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins
 from lts.app.provenance import library_versions, make_folder, write_json
-from lts.base import CohortError, ConfigError, LtsError
+from lts.base import CohortError, ConfigError, LtsError, VolumeError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Findings, Predictor, SlabProbs, measure
 from lts.slices import content_hash
-from lts.volume import PROBABILITY_STEPS, Volume, write_mask, write_probabilities
+from lts.volume import PROBABILITY_STEPS, Volume, write_dicom_seg, write_mask, write_probabilities
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -43,7 +44,13 @@ def predict(config: DictConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="lts-") as unpacked:
         sources = find_scans(scans, unpack_to=Path(unpacked), limits=limits)
         jobs = [
-            _Job(source=source, predictor=predictor, output=output, probabilities=config.probabilities)
+            _Job(
+                source=source,
+                predictor=predictor,
+                output=output,
+                probabilities=config.probabilities,
+                dicom_seg=config.dicom_seg,
+            )
             for source in sources
         ]
         if not config.overwrite:
@@ -91,12 +98,14 @@ class _Job:
         predictor: The model.
         output: Folder to write to.
         probabilities: Whether to write probabilities too.
+        dicom_seg: Whether to write the mask as DICOM SEG too.
     """
 
     source: ScanSource
     predictor: Predictor
     output: Path
     probabilities: bool
+    dicom_seg: bool
 
     @property
     def mask_path(self) -> Path:
@@ -109,6 +118,8 @@ class _Job:
         Raises:
             LtsError: The scan cannot be read, or a file cannot be written.
         """
+        if self.dicom_seg and self.source.series is None:
+            raise VolumeError(f"{self.source.path}: dicom_seg=true needs a DICOM series, got NIfTI")
         watch = _StopWatch()
         scan = self.source.read(modality=self.predictor.modality)
         watch.lap("read")
@@ -122,13 +133,18 @@ class _Job:
         watch.lap("predict")
         findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)
         watch.lap("measure")
-        write_mask(self.mask_path, mask, geometry=scan.geometry)
-        files = {"mask": self.mask_path.name, **volumes.write(self.output, self.source.case)}
+        files = {
+            **self._write_dicom_seg(mask, scan),
+            **volumes.write(self.output, self.source.case),
+            "mask": self.mask_path.name,
+        }
+        write_mask(self.mask_path, mask, geometry=scan.geometry)  # the last one: where it is, all are
         watch.lap("write")
         return {
             "case": self.source.case,
             **files,
             "input": str(self.source.path),
+            "series_uid": self.source.series.uid if self.source.series else None,
             "shape": list(scan.geometry.shape),
             "spacing_mm": voxel_sizes(scan.geometry.affine).tolist(),
             "axes": scan.geometry.axes,
@@ -136,6 +152,21 @@ class _Job:
             "seconds": watch.laps,
             "warnings": [*scan.notes, *self._warnings(findings)],
         }
+
+    def _write_dicom_seg(self, mask: NDArray[np.uint8], scan: Volume) -> dict[str, str]:
+        series = self.source.series
+        if not self.dicom_seg or series is None:
+            return {}
+        name = f"{self.source.case}_mask.dcm"
+        write_dicom_seg(
+            self.output / name,
+            mask,
+            series=series,
+            geometry=scan.geometry,
+            regions=self.predictor.regions,
+            version=library_versions()["lts"],
+        )
+        return {"dicom_seg": name}
 
     def _warnings(self, findings: Findings) -> Iterator[str]:
         if findings.liver_ml == 0:
@@ -201,4 +232,6 @@ def _tell(facts: dict[str, Any], output: Path) -> None:
         reasons = "; ".join(failure["reason"] for failure in failed[:_TOLD])
         more = f"; and {len(failed) - _TOLD} more, see {PREDICTIONS_FILE}" if len(failed) > _TOLD else ""
         total = len(rows) + len(failed)
-        raise CohortError(f"{len(failed)} of {total} scans could not be predicted: {reasons}{more}")
+        if total > 1:
+            reasons = f"{len(failed)} of {total} scans could not be predicted: {reasons}{more}"
+        raise CohortError(reasons)

@@ -1,6 +1,6 @@
 """Scans and masks in and out of files, and the one place where axes are converted."""
 
-from lts.volume._dicom import read_dicom_ct, read_dicom_mr
+from lts.volume._dicom import read_dicom, read_dicom_ct, read_dicom_mr
 from lts.volume._dicom_files import DicomSeries, find_dicom_series
 from lts.volume._dicom_seg import write_dicom_seg
 from lts.volume._geometry import Geometry
@@ -14,6 +14,7 @@ __all__ = [
     "Volume",
     "find_dicom_series",
     "read_ct",
+    "read_dicom",
     "read_dicom_ct",
     "read_dicom_mr",
     "read_geometry",

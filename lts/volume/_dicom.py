@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import AIR_HU, VolumeError
+from lts.base import AIR_HU, Modality, VolumeError
 from lts.volume._dicom_files import DicomSeries, needs, parsing
 from lts.volume._dicom_slices import UNSPECIFIED, Slice
 from lts.volume._dicom_stack import Stack, read_stack
@@ -73,6 +73,11 @@ def read_dicom_mr(series: DicomSeries) -> Volume:
             on_disk = stack.geometry.to_disk(signal)
         on_disk[..., index] = values
     return Volume(voxels=signal, geometry=stack.geometry, notes=stack.notes)
+
+
+def read_dicom(series: DicomSeries, *, modality: Modality) -> Volume:
+    """Read a series by what made it: `read_dicom_ct` or `read_dicom_mr`."""
+    return read_dicom_ct(series) if modality == "ct" else read_dicom_mr(series)
 
 
 def _empty(series: DicomSeries, geometry: Geometry) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
