@@ -188,8 +188,11 @@ def test_threads_leave_the_settings_of_the_process_as_they_were(phantoms: Any) -
 
 
 def test_an_mr_keeps_its_scale(phantoms: Any) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        dataset.RescaleType = "normalized"  # no unit is asked of an MR
+
     stored = phantoms.stored()
-    series = _only(phantoms.series(stored, modality="MR"))
+    series = _only(phantoms.series(stored, modality="MR", change=change))
     volume = read_dicom_mr(series)
     assert volume.voxels.dtype == np.int16
     np.testing.assert_array_equal(volume.voxels, stored.transpose(2, 1, 0))
