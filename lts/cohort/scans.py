@@ -72,7 +72,7 @@ def find_scans(path: Path, *, unpack_to: Path, limits: ArchiveLimits) -> list[Sc
 
     Raises:
         CohortError: There is no such path, no scan in it, two of one name, or the archive is refused.
-        VolumeError: A DICOM file has a broken header.
+        VolumeError: A folder cannot be listed.
         ConfigError: There is DICOM, and the extra `dicom` is not installed.
     """
     if not path.exists():

@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -49,6 +49,8 @@ class DicomSeries:
         description: SeriesDescription or "".
         files: In natural order of their paths, which proves nothing of their order in space.
         n_voxels: Rows times columns times frames, summed over the files.
+        broken: A file in the folders of its files that cannot be read, and why; "" where all can. It may be a
+            slice of this series, so the series is not to be read.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class DicomSeries:
     description: str
     files: tuple[Path, ...]
     n_voxels: int
+    broken: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,39 @@ def find_dicom_series(folder: Path) -> tuple[DicomSeries, ...]:
     """Find the series of images in a folder and its subfolders, reading headers alone.
 
     Hidden files, files that are not DICOM, DICOMDIR, and objects that are no images (segmentations,
-    structures, doses, reports, presentation states) are left out.
+    structures, doses, reports, presentation states) are left out. A file that cannot be read marks all
+    series of its folder as broken, and no others; where there are none, it is a broken series of its own.
+
+    Args:
+        folder: The folder, or a single file.
 
     Returns:
-        The series in natural order of their first files; empty where there is none.
+        The series in natural order of their first files, empty ones last; nothing where there is none.
 
     Raises:
-        VolumeError: The folder is missing, or a DICOM file cannot be read.
+        VolumeError: The folder is missing, or one in it cannot be listed.
         ConfigError: There are DICOM files, and pydicom is not installed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not folder.exists():
         raise VolumeError(f"{folder}: no such folder")
     images: dict[tuple[str, Path], list[_Image]] = {}
-    for path in _dicom_files(folder):
-        image = _read_image(path)
+    broken: dict[Path, str] = {}
+    for path in _files(folder):
+        try:
+            image = _read_image(path) if _is_dicom(path) else None
+        except VolumeError as error:
+            broken.setdefault(path.parent, str(error))
+            continue
         if image is not None:
             place = Path() if image.uid else path.parent
             images.setdefault((image.uid, place), []).append(image)
-    return tuple(_series(group) for group in images.values())
+    found = [_series(group, broken=broken) for group in images.values()]
+    taken = {image.path.parent for group in images.values() for image in group}
+    return (
+        *found,
+        *(DicomSeries(place, "", "", "", (), 0, why) for place, why in broken.items() if place not in taken),
+    )
 
 
 def needs(module: str) -> Any:
@@ -160,25 +177,27 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _dicom_files(folder: Path) -> Iterator[Path]:
-    """Files with DICOM's magic, in natural order."""
+def _files(folder: Path) -> Iterator[Path]:
+    """Files that may be DICOM, in natural order."""
+    if folder.is_file():
+        yield folder
+        return
     paths: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [
             Path(parent, name) for name in names if not name.startswith(".") and name.upper() != "DICOMDIR"
         ]
-    for path in sorted(paths, key=_natural_key):
-        if not path.is_file():
-            continue
-        try:
-            with path.open("rb") as stream:
-                stream.seek(_MAGIC_AT)
-                found = stream.read(len(_MAGIC))
-        except OSError as error:
-            raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
-        if found == _MAGIC:
-            yield path
+    yield from (path for path in sorted(paths, key=_natural_key) if path.is_file())
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(_MAGIC_AT)
+            return stream.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _refuse(error: OSError) -> None:
@@ -216,13 +235,15 @@ def _read_image(path: Path) -> _Image | None:
         )
 
 
-def _series(images: list[_Image]) -> DicomSeries:
+def _series(images: list[_Image], *, broken: Mapping[Path, str]) -> DicomSeries:
     first = images[0]
+    folders = dict.fromkeys(image.path.parent for image in images)
     return DicomSeries(
-        folder=Path(os.path.commonpath([image.path.parent for image in images])),
+        folder=Path(os.path.commonpath(list(folders))),
         uid=first.uid,
         modality=first.modality,
         description=first.description,
         files=tuple(image.path for image in images),
         n_voxels=sum(image.n_voxels for image in images),
+        broken=next((broken[folder] for folder in folders if folder in broken), ""),
     )

@@ -69,6 +69,8 @@ def read_slices(series: DicomSeries, *, modality: str) -> list[Slice]:
         VolumeError: A file cannot be read, is not of the modality, is a localizer, is in color, or lacks what
             a voxel's place or value follows from.
     """
+    if series.broken:
+        raise VolumeError(series.broken)
     if series.modality != modality:
         raise VolumeError(f"{series.folder}: modality must be {modality}, got {series.modality!r}")
     return [each for path in series.files for each in _slices_of(path, series=series, modality=modality)]

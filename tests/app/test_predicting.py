@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from lts.volume import write_volume
 
@@ -194,3 +195,61 @@ def test_odd_files_are_predicted_or_refused_each_for_its_own_reason(
         mask = nib.load(tmp_path / "masks" / row["mask"])
         np.testing.assert_array_equal(mask.affine, scan.affine)
         assert mask.shape == scan.shape
+
+
+def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
+    make_checkpoint, phantoms, run, tmp_path: Path
+) -> None:
+    (phantoms.folder / "in").mkdir()
+    stored = np.full((16, 12, 5), 1000, np.int16)  # -24 HU
+    stored[3:9, 2:8, 1:4], stored[4:6, 3:5, 2] = 1124, 1224  # liver of 100 HU, tumor of 200 HU
+    for name in ("in/a", "in/b", "in/c"):
+        phantoms.series(stored, name=name)
+    broken = phantoms.folder / "in" / "b" / "im0.dcm"
+    broken.write_bytes(broken.read_bytes()[:300])
+    ckpt = make_checkpoint(recipe={"image_size": 16, "pixel_mm": 0.5, "modality": "ct"})
+    done = run("predict", f"ckpt={ckpt}", "input=in", "output=masks", "dicom_seg=true", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "predict: 1 of 3 scans could not be predicted: in/b/im0.dcm: " in done.stderr
+    told = predictions(tmp_path / "masks")
+    assert [row["case"] for row in told["cases"]] == ["a", "c"]
+    first = told["cases"][0]
+    assert first["dicom_seg"] == "a_mask.dcm"
+    segmentation, header = (
+        dcmread(tmp_path / "masks" / "a_mask.dcm"),
+        dcmread(next(broken.parent.parent.glob("a/*"))),
+    )
+    assert first["series_uid"] == header.SeriesInstanceUID
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == header.SeriesInstanceUID
+    mask = nib.load(tmp_path / "masks" / "a_mask.nii.gz")
+    ras = mask.affine @ [4, 3, 2, 1]
+    expected = phantoms.lps(stored.shape)[4, 3, 2] * (-1, -1, 1)
+    np.testing.assert_allclose(ras[:3], expected, atol=1e-4)
+    assert mask.dataobj[4, 3, 2] == 2
+
+
+def test_a_nifti_scan_has_no_series_to_refer_to(make_checkpoint, run, tmp_path: Path) -> None:
+    write_scan(tmp_path / "a.nii.gz")
+    arguments = (f"ckpt={make_checkpoint()}", "input=a.nii.gz", "output=masks", "dicom_seg=true")
+    refused = run("predict", *arguments, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr == "predict: a.nii.gz: dicom_seg=true needs a DICOM series, got NIfTI\n"
+    assert not list((tmp_path / "masks").glob("*_mask*"))
+
+
+@pytest.mark.slow
+def test_a_real_series_and_its_nifti_twin_have_the_same_mask_in_the_world(
+    make_checkpoint, succeed, real_data: Path, tmp_path: Path
+) -> None:
+    ckpt = make_checkpoint(recipe={"image_size": 128, "pixel_mm": None, "modality": "ct"})
+    for name in ("ct_series", "ct_series.nii.gz"):
+        succeed("predict", f"ckpt={ckpt}", f"input={real_data}/dicom/{name}", f"output={name}", cwd=tmp_path)
+    series, twin = (
+        nib.as_closest_canonical(nib.load(tmp_path / name / "ct_series_mask.nii.gz"))
+        for name in ("ct_series", "ct_series.nii.gz")
+    )
+    np.testing.assert_allclose(series.affine, twin.affine, atol=1e-4)
+    labels = np.asarray(series.dataobj)
+    np.testing.assert_array_equal(labels, np.asarray(twin.dataobj))
+    assert (labels == 1).any()
+    assert (labels == 2).any()

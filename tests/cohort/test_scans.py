@@ -3,10 +3,12 @@
 import stat
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from lts.base import CohortError
+from lts.base import CohortError, VolumeError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 
 LIMITS = ArchiveLimits(max_bytes=10_000, max_files=10)
@@ -138,3 +140,52 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(CohortError, match="a.zip: is no archive that can be unpacked: "):
             find_scans(path, unpack_to=tmp_path / str(len(damaged)), limits=LIMITS)
+
+
+def test_series_are_named_by_their_folders_and_numbered_where_they_share_one(
+    phantoms: Any, tmp_path: Path
+) -> None:
+    stored = phantoms.stored()
+    (phantoms.folder / "study").mkdir()
+    for name in ("study/early", "study/late"):
+        phantoms.series(stored, name=name)
+    touch(phantoms.folder / "study", "scan.nii.gz")
+    assert cases(phantoms.folder / "study", tmp_path) == ["early", "late", "scan"]
+    assert cases(phantoms.folder / "study" / "late", tmp_path) == ["late"]
+    for file in (phantoms.folder / "study" / "late").iterdir():
+        file.rename(phantoms.folder / "study" / "early" / f"late-{file.name}")
+    assert cases(phantoms.folder / "study", tmp_path) == ["early_1", "early_2", "scan"]
+
+
+def test_a_series_is_read_by_what_made_it_and_counted_before(phantoms: Any, tmp_path: Path) -> None:
+    stored = phantoms.stored()
+    (source,) = find(phantoms.series(stored), tmp_path)
+    assert source.n_voxels() == stored.size
+    scan = source.read(modality="ct")
+    np.testing.assert_array_equal(np.sort(scan.voxels, axis=None), np.sort(stored - 1024, axis=None))
+    with pytest.raises(VolumeError, match="modality must be MR, got 'CT'"):
+        source.read(modality="mr")
+
+
+def test_a_nifti_file_is_counted_before_it_is_read(make_case: Any, tmp_path: Path) -> None:
+    (source,) = find(make_case(depth=6, side=32).image, tmp_path)
+    assert source.n_voxels() == 6 * 32 * 32
+    assert source.read(modality="ct").voxels.shape == (6, 32, 32)
+    assert source.read(modality="mr").voxels.min() < -1000
+
+
+def test_a_zipped_series_is_named_by_the_archive_and_one_file_by_itself(
+    phantoms: Any, tmp_path: Path
+) -> None:
+    folder = phantoms.series(phantoms.stored(), name="series")
+    packed = archive(
+        tmp_path / "anna.zip", *((f"DICOM/{path.name}", path.read_bytes()) for path in folder.iterdir())
+    )
+    limits = ArchiveLimits(max_bytes=10**6, max_files=10)
+    (source,) = find(packed, tmp_path, limits)
+    assert source.case == "anna"
+    assert len(source.series.files) == 4
+    (alone,) = find(folder / "im0.dcm", tmp_path)
+    assert alone.case == "im0"
+    with pytest.raises(VolumeError, match="must hold 2 slices or more"):
+        alone.read(modality="ct")

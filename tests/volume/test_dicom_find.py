@@ -136,8 +136,9 @@ def test_a_file_that_cannot_be_opened_is_refused(phantoms: Any, monkeypatch: pyt
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)
+    (series,) = find_dicom_series(folder)
     with pytest.raises(VolumeError, match=r"im0\.dcm: cannot be read: Permission denied"):
-        find_dicom_series(folder)
+        read_dicom_ct(series)
 
 
 def test_a_subfolder_that_cannot_be_listed_is_refused(phantoms: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +177,34 @@ def test_a_header_that_is_no_number_is_refused(phantoms: Any) -> None:
     dataset.add_new("NumberOfFrames", "LO", "many")
     dataset.save_as(path)
     with pytest.raises(VolumeError, match=r"im0\.dcm: broken DICOM header: .*'many'"):
-        find_dicom_series(folder)
+        read_dicom_ct(find_dicom_series(folder)[0])
+
+
+def test_a_broken_file_spoils_the_series_of_its_folder_and_no_others(phantoms: Any) -> None:
+    for name in ("a", "b", "c"):
+        phantoms.series(phantoms.stored(), name=name)
+    path = phantoms.folder / "b" / "im0.dcm"
+    path.write_bytes(path.read_bytes()[:200])
+    (phantoms.folder / "c" / "deep").mkdir()
+    path.rename(phantoms.folder / "c" / "deep" / "x.dcm")
+    a, b, c, alone = find_dicom_series(phantoms.folder)
+    assert (a.broken, b.broken, c.broken) == ("", "", "")
+    assert (alone.folder, alone.files, alone.n_voxels) == (phantoms.folder / "c" / "deep", (), 0)
+    with pytest.raises(VolumeError, match=r"x\.dcm: "):
+        read_dicom_ct(alone)
+    (phantoms.folder / "c" / "deep" / "x.dcm").rename(path)
+    a, b, c = find_dicom_series(phantoms.folder)
+    assert (a.broken, c.broken) == ("", "")
+    assert len(b.files) == 3
+    with pytest.raises(VolumeError, match=r"b/im0\.dcm: "):
+        read_dicom_ct(b)
+
+
+def test_a_single_file_is_a_series(phantoms: Any) -> None:
+    folder = phantoms.series(phantoms.stored())
+    (series,) = find_dicom_series(folder / "im0.dcm")
+    assert series.files == (folder / "im0.dcm",)
+    assert series.folder == folder
 
 
 def test_bytes_changed_at_random_are_read_or_refused(phantoms: Any) -> None:
