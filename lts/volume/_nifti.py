@@ -23,6 +23,9 @@ _MAX_INFLATION = 1032
 
 _CHUNK = 1 << 20
 
+_MAX_EXCESS = 1 << 20
+"""Bytes that may follow the voxels, as padding does."""
+
 _CIFTI_INTENTS = range(3000, 3100)
 
 _SINGLE_FILE_MAGIC = {Nifti1Header: b"n+1", Nifti2Header: b"n+2"}
@@ -101,8 +104,11 @@ def read_stored(path: Path) -> Stored:
                 raise VolumeError(f"{path}: truncated: {filled} of {len(view)} bytes of voxels")
             filled += got
         if isinstance(stream, gzip.GzipFile):
-            while stream.read(_CHUNK):  # the checksum comes last
-                pass
+            # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
+            if len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
+                raise VolumeError(
+                    f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more"
+                )
     voxels = buffer.view(header.dtype).reshape(header.geometry.shape, order="F")
     return Stored(path=path, header=header, voxels=voxels)
 

@@ -167,6 +167,15 @@ def test_a_gzip_file_that_holds_less_than_promised_is_refused(tmp_path: Path) ->
         read_ct(path)
 
 
+def test_a_gzip_file_may_be_padded_and_must_not_grow_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(_sound() + bytes(2**20)))
+    np.testing.assert_array_equal(np.sort(read_ct(path).voxels, axis=None), np.sort(np.arange(120) % 3))
+    path.write_bytes(gzip.compress(_sound() + bytes(2**20 + 1)))
+    with pytest.raises(VolumeError, match="must end where its header says, got over 1048576 bytes more"):
+        read_ct(path)
+
+
 def test_a_scan_beyond_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.nii"
     path.write_bytes(_sound())
