@@ -1,0 +1,104 @@
+"""What the service answers, as its OpenAPI document describes it."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Problem(BaseModel):
+    """Why a request was turned down."""
+
+    detail: str = Field(description="One line for the person who asked.")
+
+
+class Status(BaseModel):
+    """Whether the service works."""
+
+    status: str = Field(description="`ok`")
+
+
+class Ready(Status):
+    """What the service takes."""
+
+    modality: str = Field(description="`ct` or `mr`")
+    regions: list[str] = Field(description="What the model segments.")
+    max_upload_mib: int
+
+
+class Lesion(BaseModel):
+    """One connected piece of tumor."""
+
+    volume_ml: float
+    diameter_mm: float = Field(description="Of the sphere of that volume.")
+    center_ras_mm: list[float] = Field(
+        description="Center of mass in the world of the scan, as NIfTI counts."
+    )
+    center_voxel: list[int] = Field(description="The nearest voxel's index in the file, (x, y, z).")
+    center_zhw: list[float] = Field(description="The center by slice, row and column as they are served.")
+    slice_from_feet: int = Field(description="The slice of the center, from 0.")
+
+
+class Window(BaseModel):
+    """A gray window to begin with."""
+
+    name: str
+    level: float
+    width: float
+
+
+class Scale(BaseModel):
+    """From the numbers in slices to the scan's own: `slope * number + intercept`."""
+
+    slope: float
+    intercept: float
+
+
+class ScanAnswer(BaseModel):
+    """What was found. The first slice is the lowest, rows run front to back, columns right to left."""
+
+    id: str = Field(description="Known to who uploaded the scan alone.")
+    case: str = Field(description="Name of the uploaded file, made safe.")
+    modality: str = Field(description="`ct` or `mr`")
+    regions: list[str] = Field(description="What the model segments.")
+    shape: list[int] = Field(description="Slices, rows and columns.")
+    spacing_mm: list[float] = Field(description="Between neighbors along the same axes.")
+    first_slice_mm: float = Field(description="Height of the first slice toward the head, in RAS.")
+    slice_step_mm: float = Field(description="From a slice to the next, toward the head.")
+    liver_ml: float | None = Field(default=None, description="With its tumors.")
+    tumor_ml: float | None = None
+    tumor_burden: float | None = Field(default=None, description="Share of the liver that is tumor, 0 to 1.")
+    lesion_count: int | None = None
+    lesions: list[Lesion] | None = Field(description="The largest first; null where the model seeks none.")
+    pixels_per_slice: dict[str, list[int]] = Field(description="By region.")
+    value_scale: Scale
+    windows: list[Window]
+    notes: list[str] = Field(description="What could not be proven or was corrected.")
+    seconds: float = Field(description="From the start of reading to the end of writing.")
+    links: dict[str, str]
+
+
+class ProgressAnswer(BaseModel):
+    """How far an upload is."""
+
+    phase: str = Field(
+        description="`receiving`, `checking`, `waiting`, `predicting`, or `none`: not under way."
+    )
+    ahead: int = Field(description="Scans that wait before this one.")
+    slices_done: int
+    slices_total: int
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How an operation documents what it may refuse."""
+    return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
+
+
+_PROBLEMS = {
+    403: "The request comes from a page of another origin, or names another host.",
+    404: "There is no such result, or it is no longer kept.",
+    408: "The upload stalled.",
+    413: "The upload has more bytes, or its scan more voxels, than is allowed.",
+    422: "The upload is not one readable scan; the line says what is wrong with it.",
+    500: "A fault of the service, which goes on.",
+    503: "The queue is full (`Retry-After` says when to try again) or the service is shutting down.",
+}

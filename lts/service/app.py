@@ -1,0 +1,101 @@
+"""The service as one ASGI application: guard, then admission, then routes and the page."""
+
+import importlib.metadata
+from collections.abc import Awaitable, Callable, Collection
+from importlib.resources import files
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from lts.service.admission import Admission
+from lts.service.guard import Guard
+from lts.service.refusals import RefusedError
+from lts.service.routes import UPLOAD_PATHS, make_routes
+from lts.service.service import Service
+
+_ABOUT = """\
+Segments liver and tumors in a scan: a NIfTI file, or a zip of one DICOM series.
+For research use, not a medical device.
+
+`curl -F scan=@scan.nii.gz http://127.0.0.1:8000/predict -o mask.nii.gz`
+"""
+_PAGE_FILES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_CLIENT_CLOSED = 499
+
+
+def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection[str]) -> ASGIApp:
+    """Put a service together.
+
+    Args:
+        service: What answers.
+        loopback_only: Whether it listens on loopback alone; hosts of other names are refused then.
+        allowed_hosts: Names of other hosts it may be called by.
+    """
+    api = FastAPI(
+        title="lts",
+        version=importlib.metadata.version("lts"),
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    api.include_router(make_routes(service))
+    api.include_router(_page_routes())
+    api.add_exception_handler(RefusedError, _refuse)
+    api.add_exception_handler(HTTPException, _refuse)
+    api.add_exception_handler(RequestValidationError, _refuse)
+    api.add_exception_handler(ClientDisconnect, _refuse)
+    api.add_exception_handler(Exception, _refuse)
+    admitted = Admission(
+        api,
+        gate=service.gate,
+        paths=UPLOAD_PATHS,
+        max_upload_mib=service.limits.max_upload_mib,
+        log=service.log,
+    )
+    return Guard(admitted, loopback_only=loopback_only, allowed_hosts=allowed_hosts)
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    """The same shape of answer for whatever turned a request down."""
+    match error:
+        case RefusedError():
+            return error.answer()
+        case RequestValidationError():
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"][1:])
+            return RefusedError(422, f"{where}: {first['msg']}").answer()
+        case HTTPException():
+            told = {"detail": str(error.detail).lower()}
+            return JSONResponse(told, status_code=error.status_code, headers=error.headers)
+        case ClientDisconnect():
+            return Response(status_code=_CLIENT_CLOSED)  # nobody reads it
+    fault = RefusedError(500, "the service failed on this request; its log says more")
+    return fault.answer()
+
+
+def _page_routes() -> APIRouter:
+    """The page and its files, read once; a file that is not among them has no address."""
+    router = APIRouter(include_in_schema=False)
+    for file in files("lts.service").joinpath("page").iterdir():
+        suffix = file.name[file.name.rfind(".") :]
+        if suffix in _PAGE_FILES:
+            path = {"index.html": "/", "docs.html": "/docs"}.get(file.name, f"/page/{file.name}")
+            router.add_api_route(path, _static(file.read_bytes(), _PAGE_FILES[suffix]), methods=["GET"])
+    return router
+
+
+def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+    async def answer() -> Response:
+        return Response(content, headers={"Content-Type": media_type, "Cache-Control": "no-cache"})
+
+    return answer

@@ -1,0 +1,93 @@
+"""An upload from its first byte to its outcome; whatever happens on the way, nothing of it stays."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from lts.inference import Predictor
+from lts.service.jobs import Job, JobDroppedError
+from lts.service.refusals import RefusedError, shutting_down
+from lts.service.scans import Pending, open_upload
+from lts.service.service import Progress, Service
+from lts.service.uploads import receive_upload
+
+Work = Callable[[Pending, Predictor, Job], Any]
+Finish = Callable[[Pending, Any], Any]
+
+
+async def handle_upload(
+    request: Request,
+    service: Service,
+    *,
+    work: Callable[[Path], Work],
+    finish: Finish,
+    progress: Progress,
+) -> Any:
+    """Receive a scan, check it, have it worked on when its turn comes, and clean up. One line is logged.
+
+    Args:
+        request: Its body has not been read.
+        service: Takes it.
+        work: Called with the upload's folder; returns the job, which runs in a thread of a model.
+        finish: Called with the outcome of the job while the folder is still there, in a thread.
+        progress: Told how far it is.
+
+    Returns:
+        What `finish` returned.
+
+    Raises:
+        RefusedError: The upload is not one readable scan, or the service is shutting down.
+        ClientDisconnect: The sender hung up.
+    """
+    start = monotonic()
+    case = "an upload"
+    folder = await asyncio.to_thread(service.new_folder)
+    try:
+        upload = await receive_upload(request, folder, stalled_s=service.limits.stalled_s)
+        case, progress.phase = upload.case, "checking"
+        pending = await asyncio.to_thread(open_upload, upload, limits=service.limits)
+        do = work(folder)
+        progress.job = service.jobs.submit(lambda predictor, job: do(pending, predictor, job))
+        outcome = await _outcome(progress.job, request, service)
+        finished = await asyncio.to_thread(finish, pending, outcome)
+    except RefusedError as refusal:
+        service.log(f"{case}: refused, {refusal.status}: {refusal.detail}")
+        raise
+    except ClientDisconnect:
+        service.log(f"{case}: the client hung up")
+        raise
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    service.log(f"{case}: done in {monotonic() - start:.1f} s")
+    return finished
+
+
+async def _outcome(job: Job, request: Request, service: Service) -> Any:
+    done = asyncio.wrap_future(job.future)
+    gone = asyncio.create_task(_hang_up(request))
+    try:
+        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+        hung_up = gone.done()
+    finally:
+        gone.cancel()
+        if not done.done():
+            service.jobs.drop(job)
+            await asyncio.wait({done})  # its place is free when its device is
+        done.exception()  # it counts as seen where nobody is left to see it
+    try:
+        outcome = done.result()
+    except JobDroppedError as error:
+        raise (ClientDisconnect() if hung_up else shutting_down()) from error
+    if hung_up:
+        raise ClientDisconnect
+    return outcome
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

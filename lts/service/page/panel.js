@@ -1,0 +1,121 @@
+// The panel: what was measured, as text and never as markup.
+
+const byId = (id) => document.getElementById(id);
+
+function element(tag, text = "", className = "") {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  made.className = className;
+  return made;
+}
+
+/** A volume or share in as many digits as it deserves. */
+export function amount(value) {
+  if (value >= 100) {
+    return value.toFixed(0);
+  }
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** Fill the panel; `onLesion(lesion)` is called with `{number, slice, row, column, radiusMm}`. */
+export function fillPanel(scan, { onLesion, onWindow }) {
+  byId("case").textContent = scan.case;
+  byId("download").href = scan.links.mask;
+  fillVolumes(scan);
+  fillLesions(scan, onLesion);
+  byId("notes").replaceChildren(...scan.notes.map((note) => element("li", note)));
+  byId("notes-box").hidden = scan.notes.length === 0;
+  fillFacts(scan);
+  fillWindows(scan.windows, onWindow);
+  byId("legend").replaceChildren(
+    ...scan.regions.map((region) => {
+      const entry = element("li", region);
+      entry.dataset.region = region;
+      return entry;
+    }),
+  );
+}
+
+function fillVolumes(scan) {
+  const rows = [
+    ["Liver", scan.liver_ml, "ml", "liver"],
+    ["Tumor", scan.tumor_ml, "ml", "tumor"],
+    ["Tumor burden", scan.tumor_burden === null ? null : 100 * scan.tumor_burden, "%", ""],
+  ].filter(([, value]) => value !== null && value !== undefined && !Number.isNaN(value));
+  byId("volumes").replaceChildren(
+    ...rows.map(([label, value, unit, region]) => {
+      const [row, name, told] = [element("div"), element("dt", label), element("dd", amount(value))];
+      row.dataset.region = region;
+      name.classList.toggle("plain", region === "");
+      told.append(element("small", unit));
+      row.append(name, told);
+      return row;
+    }),
+  );
+}
+
+function fillLesions(scan, onLesion) {
+  const lesions = scan.lesions ?? [];
+  byId("lesions-title").textContent = lesions.length > 0 ? `Lesions (${lesions.length})` : "Lesions";
+  byId("no-lesions").hidden = lesions.length > 0;
+  byId("no-lesions").textContent = scan.regions.includes("tumor")
+    ? "No tumor was found."
+    : "The model does not look for tumors.";
+  byId("lesions").replaceChildren(...lesions.map((lesion, index) => lesionEntry(lesion, index, onLesion)));
+}
+
+function lesionEntry(lesion, index, onLesion) {
+  const [, row, column] = lesion.center_zhw;
+  const slice = lesion.slice_from_feet;
+  const target = { number: index + 1, slice, row, column, radiusMm: lesion.diameter_mm / 2 };
+  const button = element("button");
+  button.type = "button";
+  const diameter = element("span", lesion.diameter_mm.toFixed(1));
+  const volume = element("span", amount(lesion.volume_ml));
+  diameter.append(element("small", "mm"));
+  volume.append(element("small", "ml"));
+  button.append(
+    element("span", String(target.number), "number"),
+    diameter,
+    volume,
+    element("span", `slice ${target.slice + 1}`, "at"),
+  );
+  button.setAttribute(
+    "aria-label",
+    `Lesion ${target.number}: diameter ${lesion.diameter_mm.toFixed(1)} mm, ` +
+      `volume ${amount(lesion.volume_ml)} ml, go to slice ${target.slice + 1}`,
+  );
+  button.addEventListener("click", () => {
+    for (const other of document.querySelectorAll("#lesions button")) {
+      other.setAttribute("aria-current", String(other === button));
+    }
+    onLesion(target);
+  });
+  const entry = element("li");
+  entry.append(button);
+  return entry;
+}
+
+function fillFacts(scan) {
+  const [depth, rows, columns] = scan.shape;
+  const [sliceMm, rowMm, columnMm] = scan.spacing_mm.map((mm) => Number(mm.toFixed(3)));
+  const facts = [
+    ["Slices", `${depth}, ${sliceMm} mm apart`],
+    ["Matrix", `${columns} \u00d7 ${rows}`],
+    ["Pixels", `${columnMm} \u00d7 ${rowMm} mm`],
+    ["Computed in", `${scan.seconds.toFixed(1)} s`],
+  ];
+  byId("facts").replaceChildren(...facts.flatMap(([name, fact]) => [element("dt", name), element("dd", fact)]));
+}
+
+function fillWindows(windows, onWindow) {
+  const legend = byId("windows").querySelector("legend");
+  const choices = windows.map((window, index) => {
+    const [label, input] = [element("label", window.name), element("input")];
+    [input.type, input.name, input.checked] = ["radio", "window", index === 0];
+    input.addEventListener("change", () => onWindow(window));
+    label.prepend(input);
+    return label;
+  });
+  byId("windows").replaceChildren(legend, ...choices);
+}

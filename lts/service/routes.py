@@ -1,0 +1,202 @@
+"""The addresses of the service."""
+
+import asyncio
+import re
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, problems
+from lts.service.handling import handle_upload
+from lts.service.refusals import RefusedError, shutting_down
+from lts.service.results import Result
+from lts.service.scans import MASK_FILE, Pending, keepable, mask_of, read_slice
+from lts.service.service import Service
+from lts.service.uploads import FIELD
+
+UPLOAD_PATHS = frozenset({"/predict", "/scans"})
+
+Id = Annotated[str, Path(max_length=64, description="As `POST /scans` answered it.")]
+Token = Annotated[
+    str | None,
+    Query(
+        pattern="^[A-Za-z0-9_-]{16,64}$",
+        description="A random name of your own, for `GET /progress/{token}`.",
+    ),
+]
+
+_REFUSED = problems(403, 408, 413, 422, 500, 503)
+_GZIP = {"application/gzip": {"schema": {"type": "string", "format": "binary"}}}
+_OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {
+                        FIELD: {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A .nii or .nii.gz file, or a .zip of one scan.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def make_routes(service: Service) -> APIRouter:
+    """All routes of the API."""
+    router = APIRouter()
+    _add_states(router, service)
+    _add_uploads(router, service)
+    _add_results(router, service)
+    return router
+
+
+def _add_states(router: APIRouter, service: Service) -> None:
+    @router.get("/health", response_model=Status, tags=["state"])
+    async def health() -> Any:
+        """Tell that the process lives."""
+        return {"status": "ok"}
+
+    @router.get("/ready", response_model=Ready, responses=problems(503), tags=["state"])
+    async def ready() -> Any:
+        """Tell whether scans are taken: not while the service is shutting down."""
+        if service.gate.draining:
+            raise shutting_down()
+        return {"status": "ok", **service.takes}
+
+    @router.get("/progress/{token}", response_model=ProgressAnswer, tags=["state"])
+    async def progress(token: str) -> Any:
+        """Tell how far an upload is, while it is under way."""
+        return service.progress_of(token)
+
+
+def _add_uploads(router: APIRouter, service: Service) -> None:
+    @router.post(
+        "/predict",
+        response_class=Response,
+        responses={200: {"description": "The mask on the scan's own grid.", "content": _GZIP}, **_REFUSED},
+        openapi_extra=_UPLOAD,
+        tags=["scans"],
+    )
+    async def predict(request: Request, progress: Token = None) -> Response:
+        """Segment a scan and answer with its mask: 0 background, 1 liver, 2 tumor. Nothing is kept."""
+
+        def finish(pending: Pending, mask: bytes) -> Response:
+            return _mask_answer(mask, case=pending.upload.case)
+
+        with service.follow(progress) as followed:
+            answer: Response = await handle_upload(
+                request, service, work=lambda _: mask_of, finish=finish, progress=followed
+            )
+        return answer
+
+    @router.post(
+        "/scans",
+        status_code=201,
+        response_model=ScanAnswer,
+        responses=_REFUSED,
+        openapi_extra=_UPLOAD,
+        tags=["scans"],
+    )
+    async def scans(request: Request, progress: Token = None) -> Any:
+        """Segment a scan, tell what was found, and keep it for viewing for a while."""
+
+        def work(folder: Any) -> Any:
+            kept = folder / "kept"
+            return lambda pending, predictor, job: (kept, keepable(pending, predictor, job, folder=kept))
+
+        def finish(_: Pending, outcome: Any) -> Any:
+            files, told = outcome
+            return service.results.keep(files, lambda id_: {"id": id_, **told, "links": _links(id_)})
+
+        with service.follow(progress) as followed:
+            told = await handle_upload(request, service, work=work, finish=finish, progress=followed)
+        return JSONResponse(told, status_code=201, headers={"Location": told["links"]["self"]})
+
+
+def _add_results(router: APIRouter, service: Service) -> None:
+    def find(id_: str) -> Result:
+        result = service.results.get(id_)
+        if result is None:
+            raise RefusedError(404, "there is no such result, or it is no longer kept")
+        return result
+
+    @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404), tags=["results"])
+    async def scan(id: Id) -> Any:  # noqa: A002  the name in the address
+        """Tell again what was found."""
+        return JSONResponse(find(id).told)
+
+    @router.get(
+        "/scans/{id}/mask",
+        response_class=Response,
+        responses={
+            200: {"description": "The mask on the scan's own grid.", "content": _GZIP},
+            **problems(404),
+        },
+        tags=["results"],
+    )
+    async def mask(id: Id) -> Response:  # noqa: A002
+        """Download the mask: 0 background, 1 liver, 2 tumor."""
+        result = find(id)
+        content = await _read((result.folder / MASK_FILE).read_bytes)
+        return _mask_answer(content, case=result.told["case"])
+
+    @router.get(
+        "/scans/{id}/slices/{z}",
+        response_class=Response,
+        responses={
+            200: {"description": "Rows times columns int16, then as many uint8.", "content": _OCTETS},
+            **problems(404),
+        },
+        tags=["results"],
+    )
+    async def slices(id: Id, z: int) -> Response:  # noqa: A002
+        """Fetch a slice: its values as little-endian int16, then its labels as uint8.
+
+        Values are HU for CT; `value_scale` gives those of MR their own scale.
+
+        Both planes run row by row, front to back, and in a row from the patient's right to left.
+        """
+        result = find(id)
+        shape = result.told["shape"]
+        if not 0 <= z < shape[0]:
+            raise RefusedError(404, f"slices are 0 to {shape[0] - 1}, got {z}")
+        content = await _read(lambda: read_slice(result.folder, z, shape=shape))
+        return Response(content, media_type="application/octet-stream")
+
+    @router.delete("/scans/{id}", status_code=204, responses=problems(403, 404), tags=["results"])
+    async def delete(id: Id) -> Response:  # noqa: A002
+        """Delete a result now."""
+        if not await asyncio.to_thread(service.results.remove, id):
+            raise RefusedError(404, "there is no such result, or it is no longer kept")
+        return Response(status_code=204)
+
+
+async def _read(read: Any) -> bytes:
+    try:
+        content: bytes = await asyncio.to_thread(read)
+    except FileNotFoundError as error:
+        raise RefusedError(404, "the result is no longer kept") from error
+    return content
+
+
+def _links(id_: str) -> dict[str, str]:
+    own = f"/scans/{id_}"
+    return {"self": own, "mask": f"{own}/mask", "slices": f"{own}/slices/{{z}}", "page": f"/#{id_}"}
+
+
+def _mask_answer(content: bytes, *, case: str) -> Response:
+    name = f"{case}_mask.nii.gz"
+    plain = re.sub(r"[^\x20-\x7e]", "_", name)
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    return Response(content, media_type="application/gzip", headers={"Content-Disposition": disposition})

@@ -1,0 +1,217 @@
+"""What a job does with a scan: checked before it waits, read and segmented when its turn comes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+
+from lts.base import REGION_MIN_LABEL, LtsError
+from lts.cohort import ArchiveLimits, ScanSource, find_scans
+from lts.inference import Findings, Predictor, measure
+from lts.service.jobs import Job
+from lts.service.refusals import RefusedError
+from lts.service.settings import MIB, Limits
+from lts.service.uploads import Upload
+from lts.slices import content_hash
+from lts.volume import Geometry, Volume, write_mask
+
+MASK_FILE, VALUES_FILE, LABELS_FILE = "mask.nii.gz", "values.int16", "labels.uint8"
+
+_CT_WINDOWS = (("Liver", 30.0, 150.0), ("Soft tissue", 40.0, 400.0))
+_MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
+_SAMPLED = 2**20
+_INT16 = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A scan that was uploaded and checked as far as its header goes.
+
+    Attributes:
+        upload: The file.
+        source: The one scan in it.
+    """
+
+    upload: Upload
+    source: ScanSource
+
+
+def open_upload(upload: Upload, *, limits: Limits) -> Pending:
+    """Find the one scan in an upload, without reading its voxels.
+
+    Raises:
+        RefusedError: There is none, or more than one, or it has too many voxels.
+    """
+    unpack_to = upload.path.with_name("unpacked")
+    archive = ArchiveLimits(max_bytes=limits.max_unpacked_mib * MIB, max_files=limits.max_files)
+    try:
+        sources = find_scans(upload.path, unpack_to=unpack_to, limits=archive)
+        if len(sources) != 1:
+            names = ", ".join(source.case for source in sources[:5])
+            more = f" and {len(sources) - 5} more" if len(sources) > 5 else ""
+            raise RefusedError(
+                422, f"{upload.name}: must hold one scan, got {len(sources)}: {names}{more}; send one a time"
+            )
+        n_voxels = sources[0].n_voxels()
+    except LtsError as error:
+        raise RefusedError(422, tell(error, upload)) from error
+    if n_voxels > limits.max_voxels:
+        raise RefusedError(
+            413, f"{upload.name}: a scan must have at most {limits.max_voxels} voxels, got {n_voxels}"
+        )
+    return Pending(upload, sources[0])
+
+
+def tell(error: LtsError, upload: Upload) -> str:
+    """An error about a file of ours in the words of who sent it: no path of this machine is in it."""
+    folder = upload.path.parent
+    told = str(error)
+    for path, name in ((upload.path, upload.name), (folder / "unpacked", upload.name), (folder, "")):
+        told = told.replace(str(path), name)
+    return " ".join(told.split())
+
+
+def mask_of(pending: Pending, predictor: Predictor, job: Job) -> bytes:
+    """A job: the mask of a scan, as the bytes of a .nii.gz file.
+
+    Raises:
+        RefusedError: The scan cannot be read.
+        JobDroppedError: The job was given up.
+    """
+    scan, labels = _segment(pending, predictor, job)
+    path = pending.upload.path.with_name(MASK_FILE)
+    write_mask(path, labels, geometry=scan.geometry)
+    return path.read_bytes()
+
+
+def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) -> dict[str, Any]:
+    """A job: all that the page shows of a scan, in files of a folder, and what is told of it.
+
+    Args:
+        pending: The scan.
+        predictor: Predicts it.
+        job: May be given up.
+        folder: Takes the mask, and values and labels slice by slice; made here.
+
+    Raises:
+        RefusedError: The scan cannot be read.
+        JobDroppedError: The job was given up.
+    """
+    start = monotonic()
+    scan, labels = _segment(pending, predictor, job)
+    regions = predictor.regions
+    findings = measure(labels, geometry=scan.geometry, regions=regions)
+    job.check()
+    folder.mkdir(mode=0o700)
+    write_mask(folder / MASK_FILE, labels, geometry=scan.geometry)
+    labels.tofile(folder / LABELS_FILE)
+    slope, intercept = _write_values(folder / VALUES_FILE, scan.voxels)
+    return {
+        "case": pending.upload.case,
+        "modality": predictor.modality,
+        "regions": list(regions),
+        "shape": list(labels.shape),
+        "spacing_mm": list(scan.geometry.spacing_mm),
+        **_heights(scan.geometry),
+        **_told_of(findings, scan.geometry),
+        "pixels_per_slice": _pixels(labels, regions),
+        "value_scale": {"slope": slope, "intercept": intercept},
+        "windows": _windows(scan.voxels, modality=predictor.modality),
+        "notes": [*scan.notes, *_notes(pending, findings, predictor)],
+        "seconds": round(monotonic() - start, 2),
+    }
+
+
+def _segment(pending: Pending, predictor: Predictor, job: Job) -> tuple[Volume, NDArray[np.uint8]]:
+    """The scan, and its labels `(Z, H, W)`."""
+    try:
+        scan = pending.source.read(modality=predictor.modality)
+    except LtsError as error:
+        raise RefusedError(422, tell(error, pending.upload)) from error
+    depth = len(scan.voxels)
+    job.on_slices(0, depth)
+    labels = predictor.mask(scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth))
+    job.check()
+    return scan, labels
+
+
+def _told_of(findings: Findings, geometry: Geometry) -> dict[str, Any]:
+    """Findings as plain types, each lesion also by its place among the slices as they are served."""
+    told = findings.to_dict()
+    to_index = np.linalg.inv(geometry.canonical_affine)
+    for lesion in told["lesions"] or []:
+        index = apply_affine(to_index, lesion["center_ras_mm"])
+        lesion["center_zhw"] = [round(float(place), 2) for place in index]
+    return told
+
+
+def _notes(pending: Pending, findings: Findings, predictor: Predictor) -> Iterator[str]:
+    if findings.liver_ml == 0:
+        yield "No liver was found."
+    path = pending.source.path
+    if path.is_file():
+        content = content_hash(path)
+        if any(checkpoint.was_trained_on(content) for checkpoint in predictor.checkpoints):
+            yield "The model was trained on this scan: its mask says little about others."
+
+
+def read_slice(folder: Path, index: int, *, shape: tuple[int, int, int]) -> bytes:
+    """Values as int16, then labels as uint8, of one slice `(H, W)`; little endian.
+
+    Raises:
+        FileNotFoundError: The result is no longer kept.
+    """
+    n_pixels = shape[1] * shape[2]
+    planes = []
+    for name, n_bytes in ((VALUES_FILE, 2 * n_pixels), (LABELS_FILE, n_pixels)):
+        with (folder / name).open("rb") as file:
+            file.seek(index * n_bytes)
+            planes.append(file.read(n_bytes))
+    return b"".join(planes)
+
+
+def _write_values(path: Path, voxels: NDArray[Any]) -> tuple[float, float]:
+    """Write voxels as int16; returns slope and intercept that give back their own scale."""
+    if voxels.dtype == np.int16:
+        voxels.astype("<i2", copy=False).tofile(path)
+        return 1.0, 0.0
+    low, high = float(voxels.min()), float(voxels.max())
+    slope = (high - low) / (_INT16.max - _INT16.min) or 1.0
+    intercept = low - slope * _INT16.min
+    with path.open("wb") as file:
+        for plane in voxels:
+            stored = np.rint((plane.astype(np.float64) - intercept) / slope)
+            stored.clip(_INT16.min, _INT16.max).astype("<i2").tofile(file)
+    return slope, intercept
+
+
+def _windows(voxels: NDArray[Any], *, modality: str) -> list[Mapping[str, Any]]:
+    if modality == "ct":
+        return [{"name": name, "level": level, "width": width} for name, level, width in _CT_WINDOWS]
+    flat = voxels.reshape(-1)
+    sample = flat[:: max(1, flat.size // _SAMPLED)].astype(np.float64)
+    windows: list[Mapping[str, Any]] = []
+    for name, percents in _MR_WINDOWS:
+        low, high = (float(value) for value in np.percentile(sample, percents))
+        windows.append({"name": name, "level": (low + high) / 2, "width": high - low or 1.0})
+    return windows
+
+
+def _pixels(labels: NDArray[np.uint8], regions: tuple[str, ...]) -> dict[str, list[int]]:
+    return {
+        region: [int(np.count_nonzero(plane >= REGION_MIN_LABEL[region])) for plane in labels]
+        for region in regions
+    }
+
+
+def _heights(geometry: Geometry) -> dict[str, float]:
+    """Where the middles of the first slice and of the next lie, toward the head."""
+    affine = geometry.canonical_affine
+    _, height, width = geometry.canonical_shape
+    first = affine @ (0, (height - 1) / 2, (width - 1) / 2, 1)
+    return {"first_slice_mm": round(float(first[2]), 4), "slice_step_mm": round(float(affine[2, 0]), 4)}

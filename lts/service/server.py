@@ -1,0 +1,135 @@
+"""The process: a socket, signals, and an orderly end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Collection, Generator
+
+import uvicorn
+
+from lts.base import ConfigError
+from lts.service.app import make_app
+from lts.service.guard import is_loopback
+from lts.service.service import Service
+
+_BACKLOG = 128
+_KEEP_ALIVE_S = 15
+_LAST_ANSWERS_S = 5
+_LONGEST_SWEEP_S = 30.0
+_TICK_S = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port before anything heavy is done; 0 takes any that is free.
+
+    Raises:
+        ConfigError: The host is not one of this machine's, or the port is in use or not allowed.
+    """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"port: must be 0 to 65535, got {port}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ConfigError(f"host: must be a name or address of this machine, got {host!r}") from error
+    taken = socket.socket(family, kind, protocol)
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+        taken.listen(_BACKLOG)
+    except OSError as error:
+        taken.close()
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"host, port: cannot listen on {host} port {port}: {reason}") from error
+    return taken
+
+
+def address_of(taken: socket.socket) -> str:
+    """Where a browser on this machine finds what listens on a socket."""
+    host, port = taken.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server:
+    """Serves until it is told to stop.
+
+    Told once, by SIGTERM, SIGINT or `stop`, it takes no more scans, answers those in hand within
+    `drain_s`, and ends. Told twice, it gives them up.
+
+    Args:
+        service: What is served; the caller ends it.
+        taken: Where to listen.
+        allowed_hosts: Names of other hosts it may be called by.
+    """
+
+    def __init__(self, service: Service, taken: socket.socket, *, allowed_hosts: Collection[str]) -> None:
+        self._service, self._socket = service, taken
+        app = make_app(
+            service, loopback_only=is_loopback(taken.getsockname()[0]), allowed_hosts=allowed_hosts
+        )
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_LAST_ANSWERS_S,
+        )
+        self._uvicorn = _Uvicorn(config)
+        self._told = 0
+
+    def run(self) -> None:
+        """Serve; returns once all is answered or given up."""
+        asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """Tell it to stop, from any thread or signal."""
+        self._told += 1
+        self._service.gate.draining = True
+
+    async def _run(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in _SIGNALS:
+                loop.add_signal_handler(number, self.stop)
+        helpers = [asyncio.create_task(self._end()), asyncio.create_task(self._sweep())]
+        try:
+            await self._uvicorn.serve(sockets=[self._socket])
+        finally:
+            for helper in helpers:
+                helper.cancel()
+
+    async def _end(self) -> None:
+        """Wait to be told, then for what is in hand."""
+        while not self._told:
+            await asyncio.sleep(_TICK_S)
+        gate, limit_s = self._service.gate, self._service.limits.drain_s
+        self._service.log(f"stopping: {gate.taken} scans in hand, at most {limit_s:g} s")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while gate.taken and self._told == 1:
+                    await asyncio.sleep(_TICK_S)
+        self._service.jobs.drop_all()
+        self._uvicorn.should_exit = True
+
+    async def _sweep(self) -> None:
+        every_s = min(_LONGEST_SWEEP_S, 60 * self._service.limits.keep_minutes / 4)
+        while True:
+            await asyncio.sleep(every_s)
+            await asyncio.to_thread(self._service.results.expire)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to us: by itself it ends by the signal it was sent, not with code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

@@ -1,0 +1,47 @@
+"""What a service allows and keeps."""
+
+from dataclasses import dataclass
+
+from lts.base import ConfigError
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The bounds within which a service works.
+
+    Attributes:
+        queue_size: Scans that may be uploaded or wait beside those that are predicted.
+        max_upload_mib: The largest body of an upload.
+        max_unpacked_mib: The most that an archive may unpack to.
+        max_files: The most files in an archive.
+        max_voxels: Of one scan.
+        keep_results: Results kept for viewing; the oldest goes first.
+        keep_minutes: How long a result is kept.
+        stalled_s: An upload of which nothing comes for so long is given up.
+        drain_s: How long work in hand may take once the service is told to stop.
+
+    Raises:
+        ConfigError: A bound is not positive.
+    """
+
+    queue_size: int
+    max_upload_mib: int
+    max_unpacked_mib: int
+    max_files: int
+    max_voxels: int
+    keep_results: int
+    keep_minutes: float
+    stalled_s: float
+    drain_s: float
+
+    def __post_init__(self) -> None:
+        for name, bound in vars(self).items():
+            if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound > 0:
+                raise ConfigError(f"{name}: must be a number > 0, got {bound!r}")
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The largest body of an upload, in bytes."""
+        return self.max_upload_mib * MIB

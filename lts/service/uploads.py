@@ -1,0 +1,187 @@
+"""Uploads from the wire to a file, piece by piece; their names are told and never used as paths."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from lts.service.refusals import RefusedError
+
+FIELD = "scan"
+SUFFIXES = (".nii.gz", ".nii", ".zip")
+
+_WRITE_BYTES = 2**20
+_LONGEST_NAME = 100
+_MOST_PARTS = 16
+_NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came.
+
+    Attributes:
+        path: Where it lies.
+        name: As its sender calls it, on one line, to be shown.
+        case: Its name made safe for a file name.
+    """
+
+    path: Path
+    name: str
+    case: str
+
+
+async def receive_upload(request: Request, folder: Path, *, stalled_s: float) -> Upload:
+    """Write the field `scan` of a multipart body into a folder.
+
+    Args:
+        request: Its body has not been read.
+        folder: Takes the file, under a name of our own.
+        stalled_s: How long to wait for the next bytes.
+
+    Raises:
+        RefusedError: The body is not multipart, is cut short or stalls, or has not one file of a known kind.
+        ClientDisconnect: The sender hung up.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise RefusedError(422, f"the body must be multipart/form-data with a file in its field {FIELD!r}")
+    parts = _Parts(folder)
+    try:
+        try:
+            parser = MultipartParser(boundary, parts.callbacks())
+            await _feed(request, parser.write, stalled_s=stalled_s)
+        except MultipartParseError as error:
+            raise RefusedError(422, "the upload is not well-formed multipart/form-data") from error
+        return parts.finish()
+    finally:
+        parts.close()
+
+
+async def _feed(request: Request, write: Callable[[bytes], Any], *, stalled_s: float) -> None:
+    pieces, size, more = [], 0, True
+    while more:
+        try:
+            async with asyncio.timeout(stalled_s):
+                message = await request.receive()
+        except TimeoutError as error:
+            raise RefusedError(408, f"nothing of the upload came for {stalled_s:g} s") from error
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        more = message.get("more_body", False)
+        if size >= _WRITE_BYTES or not more:
+            await asyncio.to_thread(write, b"".join(pieces))
+            pieces, size = [], 0
+
+
+class _Parts:
+    """Takes what the parser finds; writes the one file, forgets other fields."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._upload: Upload | None = None
+        self._file: BufferedWriter | None = None
+        self._writes = False
+        self._n_parts = 0
+        self._ended = False
+        self._field, self._value = b"", b""
+        self._disposition = b""
+
+    def callbacks(self) -> Any:
+        """What the parser calls, by its names."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._on_field,
+            "on_header_value": self._on_value,
+            "on_header_end": self._on_header,
+            "on_headers_finished": self._open,
+            "on_part_data": self._write,
+            "on_end": self._end,
+        }
+
+    def finish(self) -> Upload:
+        """The file that came.
+
+        Raises:
+            RefusedError: None came, or the body was cut short.
+        """
+        if self._upload is None:
+            raise RefusedError(422, f"the upload has no file in its field {FIELD!r}")
+        if not self._ended:
+            raise RefusedError(422, f"{self._upload.name}: the upload was cut short")
+        return self._upload
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _begin(self) -> None:
+        self._n_parts += 1
+        if self._n_parts > _MOST_PARTS:
+            raise RefusedError(422, f"the upload must have at most {_MOST_PARTS} fields")
+        self._field, self._value, self._disposition = b"", b"", b""
+
+    def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field, self._value = b"", b""
+
+    def _open(self) -> None:
+        field, filename = _names_of(self._disposition)
+        self._writes = field == FIELD
+        if not self._writes:
+            return
+        if self._upload is not None:
+            raise RefusedError(422, f"the upload must have one file in its field {FIELD!r}, got several")
+        if not filename:
+            raise RefusedError(422, f"the field {FIELD!r} must be a file with a name")
+        self._upload = name_upload(filename, folder=self._folder)
+        self._file = self._upload.path.open("xb")
+
+    def _write(self, data: bytes, start: int, end: int) -> None:
+        if self._writes:
+            assert self._file is not None
+            self._file.write(data[start:end])
+
+    def _end(self) -> None:
+        self._ended = True
+        self.close()
+
+
+def name_upload(filename: str, *, folder: Path) -> Upload:
+    """Give an upload its path, and its sender's name for it a harmless form.
+
+    Raises:
+        RefusedError: The name does not end as a scan's does.
+    """
+    name = _UNPRINTABLE.sub(" ", re.split(r"[/\\]", filename)[-1])[-_LONGEST_NAME:].strip()
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
+    if suffix is None:
+        raise RefusedError(422, f"{name or 'the file'}: must be a .nii, .nii.gz or .zip file")
+    case = _NOT_IN_NAMES.sub("_", name[: -len(suffix)]).strip("._-") or "scan"
+    return Upload(path=folder / f"scan{suffix}", name=name, case=case)
+
+
+def _names_of(disposition: bytes) -> tuple[str, str]:
+    """Names of field and file in a Content-Disposition, as browsers and curl write them: in UTF-8."""
+    _, options = parse_options_header(disposition)
+    field, filename = (options.get(name, b"").decode("utf-8", "replace") for name in (b"name", b"filename"))
+    return field, filename
