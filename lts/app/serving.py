@@ -33,10 +33,11 @@ def serve(config: DictConfig) -> None:
         predictor = open_predictor(config, load_checkpoints(config))
         with Service([predictor], limits=limits, log=say) as service:
             names = ", ".join(checkpoint.path.name for checkpoint in predictor.checkpoints)
-            say(f"serving {names} on {predictor.device} at {address_of(taken)}; Ctrl+C stops it")
+            greeting = [f"serving {names} on {predictor.device} at {address_of(taken)}; Ctrl+C stops it"]
             if not is_loopback(taken.getsockname()[0]):
-                say(f"host={settings['host']}: there is no authentication, whoever reaches it can use it")
-            Server(service, taken, allowed_hosts=settings["allowed_hosts"]).run()
+                open_to_all = "there is no authentication, whoever reaches it can use it"
+                greeting.append(f"host={settings['host']}: {open_to_all}")
+            Server(service, taken, allowed_hosts=settings["allowed_hosts"]).run(greeting=greeting)
     say("stopped")
 
 

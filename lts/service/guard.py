@@ -96,9 +96,13 @@ def _name(host: str) -> str:
         return ""
 
 
-def _netloc(origin: str) -> str:
-    parts = urlsplit(origin.lower())
-    return parts.netloc.removesuffix(_DEFAULT_PORTS.get(parts.scheme, ""))
+def _netloc(origin: str) -> str | None:
+    """Host and port of an origin, without a scheme's own port; None where there is none."""
+    try:
+        parts = urlsplit(origin.lower())
+    except ValueError:
+        return None
+    return parts.netloc.removesuffix(_DEFAULT_PORTS.get(parts.scheme, "")) or None
 
 
 def _same(host: str) -> set[str]:

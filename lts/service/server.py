@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 
 import uvicorn
 
@@ -86,20 +86,26 @@ class Server:
         self._uvicorn = _Uvicorn(config)
         self._told = 0
 
-    def run(self) -> None:
-        """Serve; returns once all is answered or given up."""
-        asyncio.run(self._run())
+    def run(self, *, greeting: Sequence[str] = ()) -> None:
+        """Serve; returns once all is answered or given up.
+
+        Args:
+            greeting: Logged once signals are heard.
+        """
+        asyncio.run(self._run(greeting))
 
     def stop(self) -> None:
         """Tell it to stop, from any thread or signal."""
         self._told += 1
         self._service.gate.draining = True
 
-    async def _run(self) -> None:
+    async def _run(self, greeting: Sequence[str]) -> None:
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in _SIGNALS:
                 loop.add_signal_handler(number, self.stop)
+        for line in greeting:
+            self._service.log(line)
         helpers = [asyncio.create_task(self._end()), asyncio.create_task(self._sweep())]
         try:
             await self._uvicorn.serve(sockets=[self._socket])

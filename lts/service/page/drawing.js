@@ -87,8 +87,8 @@ export class Drawing {
       path.lineTo(place.x + x1 * place.perColumn, place.y + y1 * place.perRow);
     }
     this.context.lineCap = "round";
-    this.stroke(path, "rgb(0 0 0 / 50%)", 3 * ratio);
-    this.stroke(path, COLORS[region], 1.6 * ratio);
+    this.stroke(path, "rgb(0 0 0 / 50%)", 3.4 * ratio);
+    this.stroke(path, COLORS[region], 2 * ratio);
   }
 
   drawMark({ number, row, column, radiusMm }, place, ratio) {
@@ -97,8 +97,9 @@ export class Drawing {
     const radius = (radiusMm + 5) * place.perMm + 4 * ratio;
     const ring = new Path2D();
     ring.arc(x, y, radius, 0, 2 * Math.PI);
+    this.stroke(ring, "rgb(0 0 0 / 55%)", 3 * ratio);
     this.context.setLineDash([4 * ratio, 4 * ratio]);
-    this.stroke(ring, "rgb(255 255 255 / 75%)", ratio);
+    this.stroke(ring, "rgb(255 255 255 / 90%)", 1.2 * ratio);
     this.context.setLineDash([]);
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.text(String(number), (x + 0.75 * radius) / ratio + 6, (y - 0.75 * radius) / ratio - 2, { size: 13 });

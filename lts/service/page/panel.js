@@ -47,7 +47,7 @@ function fillVolumes(scan) {
       const [row, name, told] = [element("div"), element("dt", label), element("dd", amount(value))];
       row.dataset.region = region;
       name.classList.toggle("plain", region === "");
-      told.append(element("small", unit));
+      told.append(" ", element("small", unit));
       row.append(name, told);
       return row;
     }),
@@ -72,8 +72,8 @@ function lesionEntry(lesion, index, onLesion) {
   button.type = "button";
   const diameter = element("span", lesion.diameter_mm.toFixed(1));
   const volume = element("span", amount(lesion.volume_ml));
-  diameter.append(element("small", "mm"));
-  volume.append(element("small", "ml"));
+  diameter.append(" ", element("small", "mm"));
+  volume.append(" ", element("small", "ml"));
   button.append(
     element("span", String(target.number), "number"),
     diameter,

@@ -59,7 +59,7 @@ export class Viewer {
     slider.setAttribute("aria-valuetext", `${number}, ${height}`);
     const [strong, soft] = [document.createElement("b"), document.createElement("span")];
     [strong.textContent, soft.textContent] = [number, height];
-    byId("place").replaceChildren(strong, soft);
+    byId("place").replaceChildren(strong, " ", soft);
     this.refresh();
   }
 
@@ -129,9 +129,10 @@ export class Viewer {
       const width = region === "liver" ? canvas.width / 3 : canvas.width;
       this.scan.pixels_per_slice[region].forEach((pixels, z) => {
         if (pixels > 0) {
-          const height = Math.max(step, 2 * ratio);
+          const half = Math.max(step, 2 * ratio) / 2;
           const middle = canvas.height - 8 * ratio - z * step;
-          context.fillRect(canvas.width - width, middle - height / 2, width, height);
+          const [top, bottom] = [Math.round(middle - half), Math.round(middle + half)];
+          context.fillRect(canvas.width - width, top, width, bottom - top);
         }
       });
     }

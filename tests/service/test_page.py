@@ -1,0 +1,171 @@
+"""The page in a real browser around the viewer: files that come, what is told, and nothing foreign."""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_kit import HEIGHT, WIDTH, open_scan, resize, shown_slice, state, text
+from service_kit import DEPTH, HeldPredictor, Running, multipart, run_service, wait_until
+
+from lts.inference import Predictor
+
+HOSTILE = "<img src=x onerror=document.title='owned'>.nii.gz"
+
+
+def test_nothing_is_asked_from_elsewhere_and_the_console_is_silent(viewer: Any, running: Running) -> None:
+    viewer.get(f"{running.url}/docs")
+    wait_until(lambda: "/scans/{id}/slices/{z}" in text(viewer, "#operations"))
+    assert "ScanAnswer" in text(viewer, "#schemas")
+    assert viewer.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in viewer.get_log("performance")]
+    urls = [
+        sent["params"]["request"]["url"] for sent in messages if sent["method"] == "Network.requestWillBeSent"
+    ]
+    assert len(urls) > 10
+    assert [url for url in urls if not url.startswith((f"{running.url}/", "about:", "data:"))] == []
+
+
+def test_a_hostile_name_is_text(browser: Any, running: Running, scan_file: Path, tmp_path: Path) -> None:
+    hostile = tmp_path / HOSTILE
+    shutil.copy(scan_file, hostile)
+    open_scan(browser, running, hostile)
+    assert "owned" in text(browser, "#case")
+    assert browser.title.endswith("lts")
+    assert browser.execute_script("return document.querySelectorAll('img[src=x]').length") == 0
+    assert browser.execute_script("return document.getElementById('busy-title').textContent") == HOSTILE
+
+
+def test_a_script_that_slipped_in_would_not_run(viewer: Any) -> None:
+    ran = viewer.execute_script(
+        """
+        const script = document.createElement("script");
+        script.textContent = "window.ran = true";
+        document.body.append(script);
+        return window.ran === true;
+        """
+    )
+    viewer.get_log("browser")
+    assert ran is False
+
+
+def test_a_file_can_be_dropped(browser: Any, running: Running, scan_file: Path) -> None:
+    browser.get("about:blank")
+    browser.get(running.url)
+    browser.execute_script(
+        """
+        const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], "dropped.nii.gz"));
+        const at = {dataTransfer: data, bubbles: true, cancelable: true};
+        document.getElementById("drop").dispatchEvent(new DragEvent("drop", at));
+        """,
+        base64.b64encode(scan_file.read_bytes()).decode(),
+    )
+    wait_until(lambda: state(browser) == "viewer", 30)
+    assert text(browser, "#case") == "dropped"
+
+
+def test_a_reload_finds_the_result_again_and_leaving_deletes_it(viewer: Any, running: Running) -> None:
+    viewer.refresh()
+    wait_until(lambda: state(viewer) == "viewer")
+    wait_until(lambda: shown_slice(viewer) >= 0)
+    kept = len(list((running.root / "results").iterdir()))
+    viewer.find_element("id", "another").click()
+    wait_until(lambda: len(list((running.root / "results").iterdir())) == kept - 1)
+    assert state(viewer) == "start"
+    assert "#" not in viewer.current_url
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "title"),
+    [
+        ("text.nii", 10, "This file cannot be read as a scan."),
+        ("large.nii", 5 * 2**20, "This scan is too large for the service."),
+    ],
+)
+def test_what_is_refused_is_told_in_plain_words(
+    browser: Any, running: Running, tmp_path: Path, *, name: str, size: int, title: str
+) -> None:
+    (tmp_path / name).write_bytes(bytes(size))
+    browser.get("about:blank")
+    browser.get(running.url)
+    wait_until(lambda: "MiB" in text(browser, "#takes"))
+    browser.find_element("id", "file").send_keys(str(tmp_path / name))
+    wait_until(lambda: text(browser, "#problem-title") == title)
+    assert name in text(browser, "#problem-detail")
+    assert browser.find_element("id", "problem").get_attribute("role") == "alert"
+    assert not browser.find_element("id", "again").is_displayed()
+    browser.get_log("browser")
+
+
+def test_waiting_predicting_cancelling_and_a_full_queue_are_told(
+    browser: Any, predictor: Predictor, scan_file: Path
+) -> None:
+    held = HeldPredictor(predictor)
+    with run_service(held, queue_size=1) as running:
+        first = running.connect(b"")
+        first.sendall(multipart(scan_file))
+        held.wait_until_started()
+        browser.get(running.url)
+        browser.find_element("id", "file").send_keys(str(scan_file))
+        wait_until(lambda: text(browser, "#phase") == "Waiting for the model")
+        second = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+        browser.get(running.url)
+        browser.find_element("id", "file").send_keys(str(scan_file))
+        wait_until(lambda: "queue is full" in text(browser, "#problem-title"))
+        assert "Try again in about" in text(browser, "#problem-detail")
+        assert browser.find_element("id", "again").is_displayed()
+        browser.close()
+        browser.switch_to.window(second)
+        first.close()
+        wait_until(lambda: text(browser, "#phase") == "Predicting")
+        wait_until(lambda: text(browser, "#amount") == f"slice 2 of {DEPTH}")
+        browser.find_element("id", "cancel").click()
+        assert state(browser) == "start"
+        wait_until(lambda: running.service.gate.taken == 0 and running.left_over() == set())
+    browser.get_log("browser")
+
+
+@pytest.mark.parametrize("width", [1280, 900, 400])
+def test_the_page_never_scrolls_sideways(viewer: Any, width: int) -> None:
+    resize(viewer, width, HEIGHT)
+    try:
+        excess = "const root = document.documentElement; return root.scrollWidth - root.clientWidth"
+        assert viewer.execute_script(excess) == 0
+        wait_until(lambda: viewer.execute_script("return document.getElementById('slice').clientWidth") > 200)
+    finally:
+        resize(viewer, WIDTH, HEIGHT)
+
+
+def test_slices_are_fetched_around_the_current_one_and_a_few_are_kept(browser: Any, running: Running) -> None:
+    browser.get(running.url)
+    found = browser.execute_async_script(
+        """
+        const done = arguments[arguments.length - 1];
+        import("/page/slices.js").then(async ({ Slices }) => {
+          const asked = [];
+          globalThis.fetch = async (address) => {
+            asked.push(Number(address));
+            return { ok: true, arrayBuffer: async () => new ArrayBuffer(3 * 4096 * 4096) };
+          };
+          const scan = { shape: [200, 4096, 4096], links: { slices: "{z}" } };
+          const slices = new Slices(scan, { onLoad() {}, onFail() {} });
+          const settle = () => new Promise((resolve) => setTimeout(resolve, 400));
+          slices.most = 25;
+          slices.look(100);
+          await settle();
+          const around = [...asked];
+          slices.look(150);
+          await settle();
+          done([around, [...slices.loaded.keys()]]);
+        });
+        """
+    )
+    around, kept = found
+    assert around[:3] == [100, 101, 99]
+    assert sorted(around) == list(range(88, 113))
+    assert sorted(kept) == list(range(138, 163))

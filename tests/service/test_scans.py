@@ -1,0 +1,104 @@
+"""Files that are no scan, archives that are hostile: each gets one line, and leaves nothing behind."""
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from service_kit import Running, as_bytes, make_hu, upload
+
+from lts.service.scans import VALUES_FILE, _windows, _write_values
+
+MIB = 2**20
+SCAN = as_bytes(make_hu()[0])
+BROKEN = {
+    "text.nii": (b"not a scan at all", "text.nii: "),
+    "empty.nii.gz": (b"", "empty.nii.gz: "),
+    "cut.nii": (SCAN[:3000], "cut.nii: truncated"),
+    "cut.nii.gz": (gzip.compress(SCAN)[:-2000], "cut.nii.gz: truncated"),
+    "no-end.nii.gz": (gzip.compress(SCAN)[:-6], "no-end.nii.gz: truncated"),
+    "flipped.nii.gz": (gzip.compress(SCAN)[:-8] + b"\0\0\0\0" + gzip.compress(SCAN)[-4:], "bad gzip data"),
+    "four.nii": (as_bytes(np.zeros((4, 4, 4, 3), np.int16)), "four.nii: "),
+    "no.zip": (b"PK\x03\x04 and no more", "no.zip: is no archive"),
+    "nothing.zip": (b"PK\x05\x06" + bytes(18), "nothing.zip: "),
+    "scan.exe": (SCAN, "scan.exe: must be a .nii, .nii.gz or .zip file"),
+    "noname": (SCAN, "noname: must be a .nii, .nii.gz or .zip file"),
+}
+
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+
+def zipped(folder: Path, members: dict[str, bytes]) -> Path:
+    path = folder / "scans.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("to", ["/predict", "/scans"])
+def test_what_is_no_scan_is_told_in_one_line_without_a_path(
+    running: Running, tmp_path: Path, name: str, to: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content, expected = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    with running.client as client:
+        answer = upload(client, tmp_path / name, to)
+    assert answer.status_code == 422
+    detail = answer.json()["detail"]
+    assert expected in detail
+    assert "\n" not in detail
+    assert str(running.root.parent) not in detail.replace(name, "")
+    assert "lts-serve" not in detail
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"../../escaped.nii": SCAN}, "must name files inside of itself"),
+        ({"/tmp/escaped.nii": SCAN}, "must name files inside of itself"),
+        ({"bomb.nii": bytes(64 * MIB)}, "must unpack to at most 4194304 bytes"),
+        ({f"{number}.dcm": b"" for number in range(21)}, "must hold at most 20 files, got 21"),
+        ({"a.nii": SCAN, "b.nii": SCAN}, "must hold one scan, got 2: "),
+        ({"readme.txt": b"hello"}, "must hold a scan"),
+        ({"broken.nii": SCAN[:900]}, "scans.zip/broken.nii: truncated"),
+    ],
+)
+def test_archives_are_held_to_their_limits(
+    running: Running, tmp_path: Path, members: dict[str, bytes], expected: str
+) -> None:
+    path = zipped(tmp_path, members)
+    with running.client as client:
+        answer = upload(client, path)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("scans.zip")
+    assert expected in answer.json()["detail"]
+    assert "lts-serve" not in answer.json()["detail"]
+    assert not list(running.root.parent.glob("escaped*"))
+
+
+def test_a_zip_of_one_scan_is_a_scan(running: Running, tmp_path: Path) -> None:
+    with running.client as client:
+        answer = upload(client, zipped(tmp_path, {"scan.nii": SCAN}))
+    assert answer.status_code == 201
+    assert answer.json()["case"] == "scans"
+
+
+def test_an_mr_in_fractions_keeps_its_scale(tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).gamma(2, 0.3, (3, 4, 5)).astype(np.float32)
+    slope, intercept = _write_values(tmp_path / VALUES_FILE, signal)
+    stored = np.fromfile(tmp_path / VALUES_FILE, "<i2").reshape(signal.shape)
+    assert np.abs(stored * slope + intercept - signal).max() <= slope
+    assert (stored.min(), stored.max()) == (-32768, 32767)
+    first = _windows(signal, modality="mr")[0]
+    low, high = np.percentile(signal, (1, 99))
+    assert first["level"] == pytest.approx((low + high) / 2)
+    assert first["width"] == pytest.approx(high - low)
+    flat = np.full((2, 2, 2), 7.5, np.float32)
+    slope, intercept = _write_values(tmp_path / VALUES_FILE, flat)
+    assert np.fromfile(tmp_path / VALUES_FILE, "<i2")[0] * slope + intercept == pytest.approx(7.5)
+    assert _windows(flat, modality="mr")[0]["width"] > 0
