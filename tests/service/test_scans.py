@@ -65,7 +65,7 @@ def test_what_is_no_scan_is_told_in_one_line_without_a_path(
         ({f"{number}.dcm": b"" for number in range(21)}, "must hold at most 20 files, got 21"),
         ({"a.nii": SCAN, "b.nii": SCAN}, "must hold one scan, got 2: "),
         ({"readme.txt": b"hello"}, "must hold a scan"),
-        ({"broken.nii": SCAN[:900]}, "scans.zip/broken.nii: truncated"),
+        ({"inner/broken.nii": SCAN[:900]}, "scans.zip/inner/broken.nii: truncated"),
     ],
 )
 def test_archives_are_held_to_their_limits(
@@ -83,7 +83,7 @@ def test_archives_are_held_to_their_limits(
 
 def test_a_zip_of_one_scan_is_a_scan(running: Running, tmp_path: Path) -> None:
     with running.client as client:
-        answer = upload(client, zipped(tmp_path, {"scan.nii": SCAN}))
+        answer = upload(client, zipped(tmp_path, {"deep/in/it/scan.nii": SCAN}))
     assert answer.status_code == 201
     assert answer.json()["case"] == "scans"
 

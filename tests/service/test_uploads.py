@@ -9,6 +9,7 @@ import pytest
 from service_kit import (
     SIDE,
     Running,
+    as_bytes,
     make_hu,
     multipart,
     read_answer,
