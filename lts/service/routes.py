@@ -74,8 +74,8 @@ def _add_states(router: APIRouter, service: Service) -> None:
             raise shutting_down()
         return {"status": "ok", **service.takes}
 
-    @router.get("/progress/{token}", response_model=ProgressAnswer, tags=["state"])
-    async def progress(token: str) -> Any:
+    @router.get("/progress/{token}", response_model=ProgressAnswer, responses=problems(422), tags=["state"])
+    async def progress(token: Annotated[str, Path(description="As the upload gave it.")]) -> Any:
         """Tell how far an upload is, while it is under way."""
         return service.progress_of(token)
 
@@ -131,7 +131,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
             raise RefusedError(404, "there is no such result, or it is no longer kept")
         return result
 
-    @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404), tags=["results"])
+    @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404, 422), tags=["results"])
     async def scan(id: Id) -> Any:  # noqa: A002  the name in the address
         """Tell again what was found."""
         return JSONResponse(find(id).told)
@@ -141,7 +141,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         response_class=Response,
         responses={
             200: {"description": "The mask on the scan's own grid.", "content": _GZIP},
-            **problems(404),
+            **problems(404, 422),
         },
         tags=["results"],
     )
@@ -156,7 +156,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         response_class=Response,
         responses={
             200: {"description": "Rows times columns int16, then as many uint8.", "content": _OCTETS},
-            **problems(404),
+            **problems(404, 422),
         },
         tags=["results"],
     )
@@ -174,7 +174,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         content = await _read(lambda: read_slice(result.folder, z, shape=shape))
         return Response(content, media_type="application/octet-stream")
 
-    @router.delete("/scans/{id}", status_code=204, responses=problems(403, 404), tags=["results"])
+    @router.delete("/scans/{id}", status_code=204, responses=problems(403, 404, 422), tags=["results"])
     async def delete(id: Id) -> Response:  # noqa: A002
         """Delete a result now."""
         if not await asyncio.to_thread(service.results.remove, id):

@@ -6,9 +6,15 @@ function element(tag, ...children) {
   return made;
 }
 
+/** Text whose parts in backticks are code. */
+function prose(told) {
+  const parts = told.split("`").map((part, index) => (index % 2 === 1 ? element("code", part) : part));
+  return element("p", ...parts);
+}
+
 function table(rows) {
   return element("table", element("tbody", ...rows.map(([name, kind, about]) => {
-    const cells = [element("th", name), element("td", kind), element("td", about)];
+    const cells = [element("th", name), element("td", kind), element("td", prose(about))];
     cells[1].className = "kind";
     return element("tr", ...cells);
   })));
@@ -53,7 +59,7 @@ function operation(path, method, told) {
   const made = element(
     "article",
     element("h2", element("b", method.toUpperCase()), path),
-    element("p", told.description ?? told.summary ?? ""),
+    prose(told.description ?? told.summary ?? ""),
     table([...parameters, ...bodyRows(told.requestBody)]),
     table(answerRows(told.responses)),
   );
@@ -66,11 +72,11 @@ function schema(name, told) {
     kindOf(about),
     about.description ?? "",
   ]);
-  return element("article", element("h2", name), element("p", told.description ?? ""), table(rows));
+  return element("article", element("h2", name), prose(told.description ?? ""), table(rows));
 }
 
 const api = await (await fetch("/openapi.json")).json();
-document.getElementById("about").textContent = api.info.description;
+document.getElementById("about").append(prose(api.info.description));
 document.getElementById("operations").append(
   ...Object.entries(api.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, told]) => operation(path, method, told)),
