@@ -52,7 +52,8 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
     try:
         sources = find_scans(upload.path, unpack_to=unpack_to, limits=archive)
         if len(sources) != 1:
-            names = ", ".join(source.case for source in sources[:5])
+            own = f"{upload.path.stem}_"  # the archive's name before that of its file
+            names = ", ".join(source.case.removeprefix(own) for source in sources[:5])
             more = f" and {len(sources) - 5} more" if len(sources) > 5 else ""
             raise RefusedError(
                 422, f"{upload.name}: must hold one scan, got {len(sources)}: {names}{more}; send one a time"

@@ -1,6 +1,7 @@
 """Uploads from the wire to a file, piece by piece; their names are told and never used as paths."""
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from lts.service.refusals import RefusedError
 
 FIELD = "scan"
 SUFFIXES = (".nii.gz", ".nii", ".zip")
+
+# Its warnings would be lines about a body that its sender is told about.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 _WRITE_BYTES = 2**20
 _LONGEST_NAME = 100

@@ -63,7 +63,7 @@ def test_what_is_no_scan_is_told_in_one_line_without_a_path(
         ({"/tmp/escaped.nii": SCAN}, "must name files inside of itself"),
         ({"bomb.nii": bytes(64 * MIB)}, "must unpack to at most 4194304 bytes"),
         ({f"{number}.dcm": b"" for number in range(21)}, "must hold at most 20 files, got 21"),
-        ({"a.nii": SCAN, "b.nii": SCAN}, "must hold one scan, got 2: "),
+        ({"a.nii": SCAN, "b.nii": SCAN}, "must hold one scan, got 2: a, b; send one a time"),
         ({"readme.txt": b"hello"}, "must hold a scan"),
         ({"inner/broken.nii": SCAN[:900]}, "scans.zip/inner/broken.nii: truncated"),
     ],
