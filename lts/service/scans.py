@@ -47,7 +47,7 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
     Raises:
         RefusedError: There is none, or more than one, or it has too many voxels.
     """
-    unpack_to = upload.path.with_name("unpacked")
+    unpack_to = upload.path.with_name("series")
     archive = ArchiveLimits(max_bytes=limits.max_unpacked_mib * MIB, max_files=limits.max_files)
     try:
         sources = find_scans(upload.path, unpack_to=unpack_to, limits=archive)
@@ -72,7 +72,7 @@ def tell(error: LtsError, upload: Upload) -> str:
     """An error about a file of ours in the words of who sent it: no path of this machine is in it."""
     folder = upload.path.parent
     told = str(error)
-    for path, name in ((upload.path, upload.name), (folder / "unpacked", upload.name), (folder, "")):
+    for path, name in ((upload.path, upload.name), (folder / "series", upload.name), (folder, "")):
         told = told.replace(str(path), name)
     return " ".join(told.split())
 

@@ -1,0 +1,82 @@
+"""A zip of one DICOM series is a scan; of several, it is not."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from service_kit import DEPTH, SIDE, SPACING_MM, Running, make_hu, upload
+
+pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+
+def series_files(folder: str) -> dict[str, bytes]:
+    """The scan of `make_hu` as a CT series, a file a slice."""
+    hu, series, frame, study = make_hu()[0], generate_uid(), generate_uid(), generate_uid()
+    files = {}
+    for z in range(DEPTH):
+        one = Dataset()
+        one.file_meta = FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID = CTImageStorage
+        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID = generate_uid()
+        one.SeriesInstanceUID, one.StudyInstanceUID, one.FrameOfReferenceUID = series, study, frame
+        one.Modality, one.PatientID, one.PatientName = "CT", "secret", "Somebody^Secret"
+        one.InstanceNumber, one.ImageOrientationPatient = z + 1, [1, 0, 0, 0, 1, 0]
+        one.ImagePositionPatient = [0, 0, z * SPACING_MM[2]]
+        one.PixelSpacing, one.SliceThickness = [SPACING_MM[1], SPACING_MM[0]], SPACING_MM[2]
+        one.Rows = one.Columns = SIDE
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 1
+        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+        one.RescaleSlope, one.RescaleIntercept = 1, 0
+        # On disk toward right and front; in DICOM columns run to the left and rows to the back.
+        one.PixelData = np.ascontiguousarray(hu[::-1, ::-1, z].T).tobytes()
+        buffer = io.BytesIO()
+        one.save_as(buffer, enforce_file_format=True)
+        files[f"{folder}/{z}.dcm"] = buffer.getvalue()
+    return files
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_of_a_series_is_seen_as_the_same_scan_in_nifti(
+    running: Running, tmp_path: Path, scan_file: Path
+) -> None:
+    path = zipped(tmp_path / "patient 7.zip", series_files("CT"))
+    with running.client as client:
+        told, expected = (upload(client, one).json() for one in (path, scan_file))
+        slices = [client.get(one["links"]["slices"].replace("{z}", "2")).content for one in (told, expected)]
+    assert told["case"] == "patient_7"
+    assert told["spacing_mm"] == pytest.approx(expected["spacing_mm"])
+    for key in ("shape", "pixels_per_slice"):
+        assert told[key] == expected[key]
+    assert slices[0] == slices[1]
+    assert "secret" not in str([told, running.lines]).lower()
+
+
+def test_a_zip_of_several_series_is_refused_by_their_names(running: Running, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "two.zip", {**series_files("a"), **series_files("b")})
+    with running.client as client:
+        answer = upload(client, path)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "two.zip: must hold one scan, got 2: a, b; send one a time"
+
+
+def test_a_series_cut_short_is_told_without_a_path(running: Running, tmp_path: Path) -> None:
+    files = series_files("CT")
+    del files["CT/2.dcm"]
+    with running.client as client:
+        answer = upload(client, zipped(tmp_path / "gap.zip", files))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("gap.zip")
+    assert "lts-serve" not in answer.json()["detail"]
