@@ -103,12 +103,9 @@ def read_stored(path: Path) -> Stored:
             if not got:
                 raise VolumeError(f"{path}: truncated: {filled} of {len(view)} bytes of voxels")
             filled += got
-        if isinstance(stream, gzip.GzipFile):
-            # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
-            if len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
-                raise VolumeError(
-                    f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more"
-                )
+        # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
+        if isinstance(stream, gzip.GzipFile) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
+            raise VolumeError(f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more")
     voxels = buffer.view(header.dtype).reshape(header.geometry.shape, order="F")
     return Stored(path=path, header=header, voxels=voxels)
 

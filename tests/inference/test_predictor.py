@@ -91,9 +91,12 @@ def test_neighbors_are_those_of_training(make_case, tmp_path: Path) -> None:
     np.testing.assert_array_equal(above.numpy(), expected)
 
 
-def test_the_network_sees_in_serving_what_it_saw_in_training(make_case, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pixel_mm", [None, 3.0])  # 3 mm leave a margin, which is filled with air
+def test_the_network_sees_in_serving_what_it_saw_in_training(
+    make_case, tmp_path: Path, pixel_mm: float | None
+) -> None:
     case = make_case(side=50)
-    recipe = replace(RECIPE, image_size=40)
+    recipe = replace(RECIPE, image_size=40, pixel_mm=pixel_mm)
     (stored,) = build_store([case], recipe, store_dir=tmp_path, workers=1)
     seen = []
 
@@ -145,6 +148,16 @@ def test_what_is_taken_away_is_taken_from_the_mask_alone(make_case) -> None:
     cleared = Predictor([model(FirstChannels(0.6))], device=CPU, postprocess=rules)
     assert torch.equal(bare(scan).probs, cleared(scan).probs)
     np.testing.assert_array_equal(cleared(scan).mask, np.minimum(bare(scan).mask, 1))
+
+
+def test_the_volume_of_a_lesion_is_told_by_the_scans_own_voxels(make_case) -> None:
+    scan = read_ct(make_case().image)
+    tumor_ml = np.count_nonzero(scan.voxels > 40) * 1.5 * 1.5 * 4 / 1000
+    rules = {"largest_liver": False, "tumor_within_liver": False}
+    for min_lesion_ml, labels in ((tumor_ml * 0.999, {0, 2}), (tumor_ml * 1.001, {0, 1})):
+        keeping = Postprocess(**rules, min_lesion_ml=min_lesion_ml)
+        mask = Predictor([model(FirstChannels(0.6))], device=CPU, postprocess=keeping).mask(scan)
+        assert set(np.unique(mask)) == labels
 
 
 def test_slabs_are_told_from_the_feet_up_and_an_exception_ends_the_work(make_case) -> None:
