@@ -235,7 +235,8 @@ def _percentile(ordered: Tensor, percent: float) -> Tensor:
     steps = (ordered.shape[1] - 1) * round(percent * _PERCENT_STEPS)
     whole = 100 * _PERCENT_STEPS
     below = steps // whole
-    above = -(-steps // whole)
+    # Rounded up without negative numbers: ONNX divides whole numbers toward zero, Python toward the floor.
+    above = (steps + whole - 1) // whole
     fraction = (steps % whole) / whole
     at_below = ordered[:, below]
     return (at_below + fraction * (ordered[:, above] - at_below))[:, None, None, None]
