@@ -1,33 +1,40 @@
 """What all tests share: where the real scans lie, and scans whose truth is known."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    EnhancedMRImageStorage,
-    ExplicitVRLittleEndian,
-    MRImageStorage,
-    generate_uid,
-)
-from scipy.spatial import cKDTree
+from dicom_kit import Phantoms
 
 from lts.cohort import Case
 from lts.inference import CHECKPOINT_FORMAT
-from lts.networks import UNet
+from lts.inference.checkpoint import build
 from lts.slices import content_hash
 from lts.volume import read_geometry, write_mask, write_volume
 
 MakeCase = Callable[..., Case]
+MakeContent = Callable[..., dict[str, Any]]
+
+NETWORK = {
+    "_target_": "lts.networks.UNet",
+    "in_channels": 2,
+    "out_channels": 2,
+    "width": 4,
+    "depth": 2,
+    "norm": "batch",
+    "dropout": 0.0,
+}
+INTENSITY = {
+    "_target_": "lts.intensity.Channels",
+    "channels": [
+        {"_target_": "lts.intensity.Window", "level_hu": 50, "width_hu": 200},
+        {"_target_": "lts.intensity.HistogramEqualization", "low_hu": -200, "high_hu": 300},
+    ],
+}
 
 
 @pytest.fixture(scope="session")
@@ -68,201 +75,67 @@ def make_case(tmp_path: Path) -> MakeCase:
     return make
 
 
-@pytest.fixture
-def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a checkpoint whose answer is known: liver above 75 HU, tumor above 150 HU."""
+@pytest.fixture(scope="session")
+def make_content() -> MakeContent:
+    """Makes what a checkpoint of an untrained network holds.
 
-    def make(name: str = "model.ckpt", *, trained_on: Sequence[Path] = (), **changes: Any) -> Path:
-        channels, width_hu = {"in_channels": 1, "out_channels": 2}, 400
-        settings = {**channels, "width": 1, "depth": 2, "norm": "none", "dropout": 0.0}
-        network = UNet(**settings)
-        for parameter in network.parameters():
-            torch.nn.init.zeros_(parameter)
-        # The window goes straight through the upper level and its skip to the head.
-        upper = (*network.encoder.levels[0].convs, *network.decoder.levels[0].block.convs)
-        for conv in upper:
-            conv.weight.data[0, 0, 1, 1] = 1
-        network.head.weight.data[:] = width_hu
-        network.head.bias.data[:] = torch.tensor([-75.0, -150.0])
-        members = [
-            {"case": path.name, "patient": path.name, "sha256": content_hash(path)} for path in trained_on
-        ]
+    Called with what the description says instead, and with the specs that weights and state are made from.
+    """
+
+    def make(
+        described: Mapping[str, Any] | None = None,
+        *,
+        network: Mapping[str, Any] = NETWORK,
+        intensity: Mapping[str, Any] = INTENSITY,
+    ) -> dict[str, Any]:
+        torch.manual_seed(0)
+        fitted = build(intensity)
+        fitted.fit(torch.arange(4096))
         description = {
             "format": CHECKPOINT_FORMAT,
             "regions": ["liver", "tumor"],
-            "network": {"_target_": "lts.networks.UNet", **settings},
-            "intensity": {"_target_": "lts.intensity.Window", "level_hu": width_hu / 2, "width_hu": width_hu},
-            "intensity_state": {},
+            "network": dict(network),
+            "intensity": dict(intensity),
+            "intensity_state": fitted.state_dict(),
             "context": 0,
             "recipe": {"image_size": 32, "pixel_mm": None, "modality": "ct"},
-            "split": {"train": members, "val": [], "test": []},
+            "split": {"train": [], "val": [], "test": []},
             "config": {"data": {"batch_size": 4}},
-            "versions": {},
+            "versions": {"torch": "2.8"},
         }
-        weights = {f"network.{key}": value for key, value in network.state_dict().items()}
-        torch.save({"state_dict": weights, "lts": {**description, **changes}}, tmp_path / name)
-        return tmp_path / name
+        weights = {f"network.{name}": value for name, value in build(network).state_dict().items()}
+        return {"state_dict": weights, "lts": {**description, **(described or {})}}
 
     return make
 
 
-AXIAL = (1, 0, 0, 0, 1, 0)
-SPACING_MM = (0.75, 0.5)
-"""Between rows, between columns."""
-GAP_MM = 2.5
-ORIGIN_MM = (-11.5, -23.25, 40.0)
+@pytest.fixture
+def make_checkpoint(tmp_path: Path, make_content: MakeContent) -> Callable[..., Path]:
+    """Writes a checkpoint whose answer is known: liver above 75 HU, tumor above 150 HU."""
 
-Change = Callable[[Dataset, int], None]
-
-
-class Phantoms:
-    """Writes DICOM series of a few voxels, and knows where each voxel lies."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @staticmethod
-    def stored(shape: Sequence[int] = (6, 5, 4), *, seed: int = 0) -> npt.NDArray[np.int16]:
-        """`(columns, rows, slices)`, numbers 1 to 3999 without any symmetry."""
-        return np.random.default_rng(seed).integers(1, 4000, shape, np.int16)
-
-    @staticmethod
-    def lps(
-        shape: Sequence[int] = (6, 5, 4), *, directions: Sequence[float] = AXIAL, along: float = 1.0
-    ) -> npt.NDArray[np.float64]:
-        """`(columns, rows, slices, 3)` mm: where each pixel of a phantom lies (PS3.3 C.7.6.2.1.1)."""
-        row, column = np.array(directions, float).reshape(2, 3)
-        x, y, z = (index[..., None] for index in np.indices(shape))
-        in_plane = x * SPACING_MM[1] * row + y * SPACING_MM[0] * column
-        return np.array(ORIGIN_MM) + in_plane + z * GAP_MM * along * np.cross(row, column)
-
-    @staticmethod
-    def at(
-        lps: npt.NDArray[np.float64], voxels: npt.NDArray[Any], affine_ras: npt.ArrayLike
-    ) -> npt.NDArray[Any]:
-        """The voxels of a volume at `(..., 3)` places, each the place of one voxel and of no other."""
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(affine_ras)
-        places = np.indices(voxels.shape).reshape(3, -1).T @ affine[:3, :3].T + affine[:3, 3]
-        distances, indices = cKDTree(places).query(lps.reshape(-1, 3))
-        assert distances.max() < 1e-3
-        assert len(set(indices)) == voxels.size
-        return voxels.ravel()[indices].reshape(lps.shape[:-1])
-
-    def series(
-        self,
-        stored: npt.NDArray[np.int16],
-        *,
-        name: str = "scan",
-        modality: str = "CT",
-        directions: Sequence[float] = AXIAL,
-        along: float = 1.0,
-        syntax: str = ExplicitVRLittleEndian,
-        change: Change = lambda dataset, index: None,
-    ) -> Path:
-        """Write one file a slice, named in no order of the patient.
-
-        `change(dataset, index)` alters a slice before it is written; `syntax` compresses it.
-        """
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        lps = self.lps(stored.shape, directions=directions, along=along)
-        root = generate_uid()[:40].rstrip(".")
-        shuffled = np.random.default_rng(1).permutation(stored.shape[2])
-        sop_class = CTImageStorage if modality == "CT" else MRImageStorage
-        for index in range(stored.shape[2]):
-            dataset = _dataset(stored[..., index].T, modality=modality, sop_class=sop_class, root=root)
-            dataset.ImagePositionPatient = [float(x) for x in lps[0, 0, index]]
-            dataset.ImageOrientationPatient = [float(x) for x in directions]
-            dataset.PixelSpacing = list(SPACING_MM)
-            if modality == "CT":
-                dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
-            if syntax != ExplicitVRLittleEndian:
-                dataset.compress(syntax, generate_instance_uid=False)
-            change(dataset, index)
-            dataset.save_as(folder / f"im{shuffled[index]}.dcm", enforce_file_format=True)
-        return folder
-
-    def enhanced(
-        self,
-        stored: npt.NDArray[np.int16],
-        *,
-        name: str = "enhanced",
-        modality: str = "CT",
-        change: Change = lambda dataset, index: None,
-    ) -> Path:
-        """Write one file of many frames, in no order of the patient, each with an intercept of its own.
-
-        Frame `i` of the patient has the intercept `i - 1024`; `change(dataset, 0)` alters the file.
-        """
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        order = np.random.default_rng(1).permutation(stored.shape[2]).tolist()
-        lps = self.lps(stored.shape)
-        dataset = _dataset(
-            stored.transpose(2, 1, 0)[order],
-            modality=modality,
-            sop_class=EnhancedCTImageStorage if modality == "CT" else EnhancedMRImageStorage,
-            root=generate_uid()[:40].rstrip("."),
+    def make(name: str = "model.ckpt", *, trained_on: Sequence[Path] = (), **described: Any) -> Path:
+        width_hu = 400
+        members = [
+            {"case": path.name, "patient": path.name, "sha256": content_hash(path)} for path in trained_on
+        ]
+        content = make_content(
+            {"split": {"train": members, "val": [], "test": []}, **described},
+            network={**NETWORK, "in_channels": 1, "width": 1, "norm": "none"},
+            intensity={"_target_": "lts.intensity.Window", "level_hu": width_hu / 2, "width_hu": width_hu},
         )
-        dataset.NumberOfFrames = len(order)
-        shared = Dataset()
-        shared.PixelMeasuresSequence = [_item(PixelSpacing=list(SPACING_MM), SliceThickness=3)]
-        shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=list(AXIAL))]
-        dataset.SharedFunctionalGroupsSequence = [shared]
-        groups = []
-        for index in order:
-            group = Dataset()
-            group.PlanePositionSequence = [_item(ImagePositionPatient=[float(x) for x in lps[0, 0, index]])]
-            group.PixelValueTransformationSequence = [
-                _item(RescaleSlope=1, RescaleIntercept=index - 1024, RescaleType="HU")
-            ]
-            groups.append(group)
-        dataset.PerFrameFunctionalGroupsSequence = groups
-        change(dataset, 0)
-        dataset.save_as(folder / "enhanced.dcm", enforce_file_format=True)
-        return folder
+        weights = content["state_dict"]
+        for tensor in weights.values():
+            tensor.zero_()
+        # The window goes straight through the upper level and its skip to the head.
+        for block in ("encoder.levels.0", "decoder.levels.0.block"):
+            for conv in (0, 1):
+                weights[f"network.{block}.convs.{conv}.weight"][0, 0, 1, 1] = 1
+        weights["network.head.weight"].fill_(width_hu)
+        weights["network.head.bias"].copy_(torch.tensor([-75.0, -150.0]))
+        torch.save(content, tmp_path / name)
+        return tmp_path / name
 
-    @staticmethod
-    def sop_uids(folder: Path) -> dict[tuple[float, ...], str]:
-        """The instance UID at each position of a series."""
-        headers = [dcmread(path, stop_before_pixels=True) for path in folder.iterdir()]
-        return {tuple(map(float, h.ImagePositionPatient)): str(h.SOPInstanceUID) for h in headers}
-
-
-def _item(**values: Any) -> Dataset:
-    item = Dataset()
-    for keyword, value in values.items():
-        setattr(item, keyword, value)
-    return item
-
-
-def _dataset(frames: npt.NDArray[Any], *, modality: str, sop_class: str, root: str) -> Dataset:
-    """`(rows, columns)` or `(frames, rows, columns)` as an image of a patient, uncompressed."""
-    dataset = _item(
-        StudyInstanceUID=f"{root}.1",
-        SeriesInstanceUID=f"{root}.2",
-        FrameOfReferenceUID=f"{root}.3",
-        SOPClassUID=sop_class,
-        SOPInstanceUID=generate_uid(),
-        PatientName="Phantom",
-        PatientID="P1",
-        StudyDate="",
-        SeriesDescription="portal venous",
-        Modality=modality,
-        ImageType=["ORIGINAL", "PRIMARY", "AXIAL"],
-        Rows=frames.shape[-2],
-        Columns=frames.shape[-1],
-        SamplesPerPixel=1,
-        PhotometricInterpretation="MONOCHROME2",
-        BitsAllocated=16,
-        BitsStored=16,
-        HighBit=15,
-        PixelRepresentation=1,
-        PixelData=np.ascontiguousarray(frames).tobytes(),
-    )
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return dataset
+    return make
 
 
 @pytest.fixture

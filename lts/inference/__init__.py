@@ -7,13 +7,16 @@ from lts.inference.checkpoint import (
     load_checkpoint,
     read_checkpoint,
 )
+from lts.inference.export import Exported, ServingModel, check_output, describe, export_model
 from lts.inference.findings import Findings, FoundLesion, measure
+from lts.inference.formats import find_format
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
 
 __all__ = [
     "CHECKPOINT_FORMAT",
     "Checkpoint",
+    "Exported",
     "Findings",
     "Flip",
     "FoundLesion",
@@ -21,9 +24,14 @@ __all__ = [
     "Postprocess",
     "Prediction",
     "Predictor",
+    "ServingModel",
     "SlabProbs",
     "check_buildable",
+    "check_output",
+    "describe",
+    "export_model",
     "find_device",
+    "find_format",
     "load_checkpoint",
     "measure",
     "read_checkpoint",

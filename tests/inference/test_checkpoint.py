@@ -1,44 +1,11 @@
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from lts.base import CheckpointError
-from lts.inference import CHECKPOINT_FORMAT, load_checkpoint
-from lts.intensity import Channels, HistogramEqualization, Window
-from lts.networks import UNet
-
-NETWORK = {"in_channels": 2, "out_channels": 2, "width": 4, "depth": 2, "norm": "batch", "dropout": 0.0}
-INTENSITY = {
-    "_target_": "lts.intensity.Channels",
-    "channels": [
-        {"_target_": "lts.intensity.Window", "level_hu": 50, "width_hu": 200},
-        {"_target_": "lts.intensity.HistogramEqualization", "low_hu": -200, "high_hu": 300},
-    ],
-}
-
-
-def content(**changes: Any) -> dict[str, Any]:
-    torch.manual_seed(0)
-    intensity = Channels([Window(level_hu=50, width_hu=200), HistogramEqualization(low_hu=-200, high_hu=300)])
-    intensity.fit(torch.arange(4096))
-    network = UNet(**NETWORK)
-    description = {
-        "format": CHECKPOINT_FORMAT,
-        "regions": ["liver", "tumor"],
-        "network": {"_target_": "lts.networks.UNet", **NETWORK},
-        "intensity": INTENSITY,
-        "intensity_state": intensity.state_dict(),
-        "context": 0,
-        "recipe": {"image_size": 32, "pixel_mm": None, "modality": "ct"},
-        "split": {"train": [], "val": [], "test": []},
-        "config": {"data": {"batch_size": 4}},
-        "versions": {"torch": "2.8"},
-    }
-    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    return {"state_dict": weights, "lts": {**description, **changes}}
+from lts.inference import load_checkpoint
 
 
 def save(folder: Path, saved: object) -> Path:
@@ -47,8 +14,8 @@ def save(folder: Path, saved: object) -> Path:
     return path
 
 
-def test_a_checkpoint_brings_network_and_fitted_intensity(tmp_path: Path) -> None:
-    saved = content()
+def test_a_checkpoint_brings_network_and_fitted_intensity(tmp_path: Path, make_content) -> None:
+    saved = make_content()
     checkpoint = load_checkpoint(save(tmp_path, saved))
     assert checkpoint.regions == ("liver", "tumor")
     assert checkpoint.recipe.image_size == 32
@@ -68,17 +35,17 @@ class Payload:
         return os.system, (self.command,)
 
 
-def test_a_checkpoint_that_brings_code_is_refused_and_the_code_not_run(tmp_path: Path) -> None:
+def test_a_checkpoint_that_brings_code_is_refused_and_the_code_not_run(tmp_path: Path, make_content) -> None:
     loot = tmp_path / "loot"
-    path = save(tmp_path, {**content(), "extra": Payload(f"touch {loot}")})
+    path = save(tmp_path, {**make_content(), "extra": Payload(f"touch {loot}")})
     with pytest.raises(CheckpointError, match="holds more than weights and plain types, refused"):
         load_checkpoint(path)
     assert not loot.exists()
 
 
 @pytest.mark.parametrize("section", ["network", "intensity"])
-def test_a_checkpoint_cannot_have_other_classes_built(tmp_path: Path, section: str) -> None:
-    path = save(tmp_path, content(**{section: {"_target_": "os.system", "command": "true"}}))
+def test_a_checkpoint_cannot_have_other_classes_built(tmp_path: Path, make_content, section: str) -> None:
+    path = save(tmp_path, make_content({section: {"_target_": "os.system", "command": "true"}}))
     with pytest.raises(
         CheckpointError, match="_target_: must be one of .*lts.networks.UNet.*, got 'os.system'"
     ):
@@ -90,18 +57,42 @@ def test_a_checkpoint_cannot_have_other_classes_built(tmp_path: Path, section: s
     [
         ({"state_dict": {}}, "is not a checkpoint of lts: it does not describe itself"),
         ([1, 2], "is not a checkpoint of lts but a list"),
-        (content(format=99), "format must be 1 to be read here, got 99"),
-        (
-            content(network={"_target_": "lts.networks.UNet", **NETWORK, "width": 8}),
-            "size mismatch|Error\\(s\\) in loading",
-        ),
-        (content(recipe={"image_size": 32}), "does not describe a model that can be built"),
-        (content(regions=["kidney"]), "data.regions: must name one or more"),
-        ({**content(), "lts": {"format": 1}}, "does not describe a model that can be built: 'network'"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: object, message: str) -> None:
-    path = save(tmp_path, saved)
+    check_refusal(save(tmp_path, saved), message)
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ({"format": 99}, "format must be 1 to be read here, got 99"),
+        (
+            {"network": {"_target_": "lts.networks.UNet", "in_channels": 2, "out_channels": 2}},
+            "does not describe a model that can be built",
+        ),
+        ({"recipe": {"image_size": 32}}, "does not describe a model that can be built"),
+        ({"regions": ["kidney"]}, "data.regions: must name one or more"),
+    ],
+)
+def test_a_wrong_description_is_refused_in_one_line(
+    tmp_path: Path, make_content, described: dict, message: str
+) -> None:
+    check_refusal(save(tmp_path, make_content(described)), message)
+
+
+def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path, make_content) -> None:
+    saved = make_content()
+    saved["lts"]["network"]["width"] = 8
+    check_refusal(save(tmp_path, saved), "size mismatch|Error\\(s\\) in loading")
+
+
+def test_a_description_without_a_network_is_refused_in_one_line(tmp_path: Path, make_content) -> None:
+    saved = {**make_content(), "lts": {"format": 1}}
+    check_refusal(save(tmp_path, saved), "does not describe a model that can be built: 'network'")
+
+
+def check_refusal(path: Path, message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
         load_checkpoint(path)
     assert str(caught.value).startswith(str(path))
@@ -109,8 +100,8 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: obj
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000])
-def test_a_file_cut_short_is_refused(tmp_path: Path, keep: int) -> None:
-    path = save(tmp_path, content())
+def test_a_file_cut_short_is_refused(tmp_path: Path, make_content, keep: int) -> None:
+    path = save(tmp_path, make_content())
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(path)

@@ -1,7 +1,6 @@
 """A running service, and a model small enough to train here."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from lts.networks import UNet
 from lts.volume import read_ct
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
-sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from page_kit import FLAGS, HEIGHT, WIDTH, open_scan, resize
 from service_kit import SIDE, HeldPredictor, Running, make_hu, run_service, wait_until, write_scan
 

@@ -1,0 +1,202 @@
+"""From a checkpoint to one file that other programs run: raw values in, probabilities out."""
+
+import importlib.metadata
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from torch import Tensor, nn
+
+from lts.base import AIR_HU, MASK_THRESHOLD, ConfigError
+from lts.inference.agreement import Agreement, Progress, measure_agreement
+from lts.inference.checkpoint import Checkpoint
+from lts.inference.formats import find_format
+from lts.intensity import apply_with_context
+from lts.slices import Recipe, content_hash
+
+EXPORT_FORMAT = 1
+"""Counts up when the metadata or what the graph takes and gives change their meaning."""
+
+
+class ServingModel(nn.Module):
+    """All that lies between the slices and the probabilities, in one module.
+
+    It shares the modules of the checkpoint and runs where they are, channels last, which is faster.
+
+    Args:
+        checkpoint: The model.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.intensity = checkpoint.intensity
+        self.network = checkpoint.network.to(memory_format=torch.channels_last)
+        self.input_slices = 1 + 2 * checkpoint.context
+
+    def forward(self, hu: Tensor) -> Tensor:
+        """Probabilities of every pixel and region.
+
+        Args:
+            hu: `(B, input_slices, H, W)` float32, finite: a slice in the middle of its neighbors, from foot
+                to head, in HU, or in MR's own scale for a model of MR; any H and W >= 1.
+
+        Returns:
+            `(B, R, H, W)` float32 in [0, 1], contiguous: other languages read the memory itself.
+        """
+        channels = apply_with_context(self.intensity, hu).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.network(channels)
+        return logits.sigmoid().contiguous()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, and what its check found.
+
+    Attributes:
+        path: The file.
+        size_bytes: Its size.
+        metadata: What it says of itself; see `describe`.
+        runtime: What ran it.
+        agreement: How near it comes to PyTorch, and how fast.
+    """
+
+    path: Path
+    size_bytes: int
+    metadata: dict[str, Any]
+    runtime: str
+    agreement: Agreement
+
+
+def export_model(
+    checkpoint: Checkpoint,
+    output: Path,
+    *,
+    format_name: str,
+    slices: Tensor,
+    overwrite: bool,
+    progress: Progress = lambda _done, _total: None,
+) -> Exported:
+    """Write a checkpoint as ONNX or TorchScript, if the file computes what PyTorch computes.
+
+    It is compared on all slices with their context, and on tiles of them at other sizes. The file appears
+    whole and checked, or not at all.
+
+    Args:
+        checkpoint: The model, on the CPU.
+        output: The file to write.
+        format_name: `onnx` or `torchscript`.
+        slices: `(Z, image_size, image_size)`, slices of a scan as the model is given them, Z >= 1.
+        overwrite: Whether `output` may exist.
+        progress: Told after each batch.
+
+    Raises:
+        ConfigError: The format is unknown or lacks a package, or `output` cannot be written.
+        CheckpointError: A probability differs by more than 1e-4, or the file cannot be run.
+    """
+    check_output(output, overwrite=overwrite, inputs=[checkpoint.path])
+    file_format = find_format(format_name)
+    model, metadata = ServingModel(checkpoint).eval(), describe(checkpoint)
+    aside = output.with_name(f".{output.name}.{uuid4().hex}.partial")
+    try:
+        file_format.write(model, model.input_slices, aside, json.dumps(metadata, indent=1))
+        agreement = measure_agreement(
+            model,
+            file_format.open(aside),
+            slices,
+            context=checkpoint.context,
+            name=f"{checkpoint.path}: as {format_name}",
+            progress=progress,
+        )
+        aside.replace(output)
+    except OSError as error:
+        raise ConfigError(f"output: {output} cannot be written: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return Exported(
+        path=output,
+        size_bytes=output.stat().st_size,
+        metadata=metadata,
+        runtime=file_format.runtime,
+        agreement=agreement,
+    )
+
+
+def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
+    """Check that a file can be written without harm.
+
+    Raises:
+        ConfigError: Its folder is missing, it exists and must not be overwritten, or it is a folder or one of
+            the inputs.
+    """
+    if not output.parent.is_dir():
+        raise ConfigError(f"output: must lie in a folder that exists, got {output}")
+    if not output.exists():
+        return
+    if output.is_dir():
+        raise ConfigError(f"output: must be a file, but {output} is a folder")
+    if any(path.exists() and path.samefile(output) for path in inputs):
+        raise ConfigError(f"output: must not be a file that is read, got {output}")
+    if not overwrite:
+        raise ConfigError(f"output: {output} exists; overwrite=true replaces it")
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What an exported file says of itself: all that running it on a scan takes, as plain types."""
+    recipe = checkpoint.recipe
+    ct = recipe.modality == "ct"
+    return {
+        "format": EXPORT_FORMAT,
+        "regions": list(checkpoint.regions),
+        "threshold": MASK_THRESHOLD,
+        "context": checkpoint.context,
+        "modality": recipe.modality,
+        "lowest": AIR_HU if ct else None,
+        "fill": recipe.fill,
+        "image_size": recipe.image_size,
+        "pixel_mm": recipe.pixel_mm,
+        "preprocessing": _preprocessing(recipe, checkpoint.context),
+        "checkpoint_sha256": content_hash(checkpoint.path),
+        "versions": {
+            "lts": importlib.metadata.version("lts"),
+            "torch": torch.__version__.split("+", maxsplit=1)[0],
+        },
+    }
+
+
+def _preprocessing(recipe: Recipe, context: int) -> dict[str, str]:
+    """The way from a scan to what the graph takes, and back, in words."""
+    size = recipe.image_size
+    if recipe.modality == "ct":
+        values = f"Hounsfield units; values below {AIR_HU} are lifted to it, fractions are rounded"
+        rounding = "then values are rounded to whole HU, halves to even"
+    else:
+        values = "the scan's own scale"
+        rounding = "then values are rounded, halves to even, where those of the whole scan are int16 numbers"
+    pixel = (
+        f"the longer side of the field of view divided by {size}"
+        if recipe.pixel_mm is None
+        else f"{recipe.pixel_mm:g} mm"
+    )
+    return {
+        "axes": "slices from foot to head, rows from front to back, columns from the patient's right to left",
+        "values": values,
+        "resize": (
+            f"in plane to pixels of {pixel}: sides of round(pixels * spacing / pixel), at least 1; bilinear, "
+            f"antialiased by a triangle as wide as two pixels of the coarser grid; {rounding}"
+        ),
+        "pad": (
+            f"to {size} x {size} with {recipe.fill}, or cropped, alike at both ends, the odd pixel "
+            "of a padding last and of a cropping first"
+        ),
+        "neighbors": (
+            f"{1 + 2 * context} slices from foot to head with the one in question in the middle; "
+            "beyond the ends of the scan its outermost slice repeats"
+        ),
+        "back": (
+            "undo the padding, 0 where it was cropped, resize probabilities by the same rule without "
+            "rounding; label 2 where tumor exceeds the threshold, else 1 where liver does"
+        ),
+    }
