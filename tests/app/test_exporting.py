@@ -11,8 +11,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lts.app.exporting import export
+from lts.app.exporting import _phantom_slices, export
 from lts.base import LtsError
+from lts.slices import Recipe
 
 ROOT = Path(__file__).parents[2]
 MR = {"_target_": "lts.intensity.MRPercentiles", "lower_percent": 1, "upper_percent": 99}
@@ -120,7 +121,9 @@ def test_wrong_input_is_told_in_one_line_and_nothing_is_written(
     ("changes", "message"),
     [
         ({"ckpt": "nowhere.ckpt"}, "nowhere.ckpt: no such file"),
-        ({"format": "coreml"}, "format: must be one of onnx, torchscript, got 'coreml'"),
+        # Told before the checkpoint is opened, which can take long.
+        ({"format": "coreml", "ckpt": "gone"}, "format: must be one of onnx, torchscript, got 'coreml'"),
+        ({"output": "old", "ckpt": "gone"}, "output: old exists; overwrite=true replaces it"),
         ({"output": "model.ckpt", "overwrite": True}, "output: must not be a file that is read"),
         ({"scan": "old", "output": "old", "overwrite": True}, "output: must not be a file that is read"),
         ({"output": "a/b.pt"}, "output: must lie in a folder that exists, got a/b.pt"),
@@ -140,6 +143,14 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(
     with pytest.raises(LtsError, match=message):
         export(OmegaConf.merge(sound, given, changes))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_phantom_of_an_mr_model_is_a_rescaled_one_that_lies_outside_hounsfield_units() -> None:
+    ct, mr = (_phantom_slices(Recipe(image_size=64, pixel_mm=None, modality=each)) for each in ("ct", "mr"))
+    assert (ct.dtype, mr.dtype) == (torch.int16, torch.float32)
+    assert ct.min() == -1024
+    assert mr.min() >= 0
+    torch.testing.assert_close(mr, (ct.float() + 1024) * 0.37, rtol=0, atol=0.5)
 
 
 @pytest.mark.slow
