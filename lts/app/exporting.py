@@ -12,7 +12,8 @@ from lts.base import AIR_HU, ConfigError
 from lts.cohort.phantom import make_phantom
 from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
 from lts.inference.agreement import TOLERANCE
-from lts.slices import Recipe, fit_plane, lay_on_plane, read_image
+from lts.slices import Recipe, fit_plane, lay_on_plane
+from lts.volume import read_image
 
 _PHANTOM_SEED = 0
 _PHANTOM_MATRIX = 128

@@ -230,7 +230,7 @@ def test_metadata_of_mr_keep_the_scans_own_scale_and_its_pixel(make_checkpoint) 
 def test_its_probabilities_are_those_of_the_predictor(make_case, export: Export, format_name: str) -> None:
     checkpoint, exported = export("unet", format_name)
     scan = read_ct(make_case(depth=7).image)  # 32 x 32 pixels, as the model's slices
-    predictor = Predictor(checkpoint, device=torch.device("cpu"), batch_size=4)
+    predictor = Predictor([checkpoint], device=torch.device("cpu"), batch_size=4)
     expected = torch.cat([slab.probs for slab in predictor.slabs(scan)])
     numbers = [[max(z - 1, 0), z, min(z + 1, 6)] for z in range(7)]
     probs = find_format(format_name).open(exported.path)(torch.from_numpy(scan.voxels[numbers]).float())

@@ -86,7 +86,7 @@ class Predicted:
 
 
 def predicted(checkpoint: Checkpoint, scan: Volume) -> Predicted:
-    predictor = Predictor(checkpoint, device=torch.device("cpu"), batch_size=8)
+    predictor = Predictor([checkpoint], device=torch.device("cpu"), batch_size=8)
     probs = np.concatenate([slab.probs.numpy() for slab in predictor.slabs(scan)])
     labels = np.zeros(scan.voxels.shape, np.uint8)
     for channel, region in enumerate(checkpoint.regions):
