@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from lts.app.prediction import load_checkpoints, open_predictor, origins
 from lts.app.provenance import library_versions, make_folder, write_json
 from lts.base import CohortError, ConfigError, LtsError, VolumeError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Findings, Predictor, SlabProbs, measure
-from lts.slices import content_hash
+from lts.inference import Predictor, SlabProbs, doubts, measure
 from lts.volume import PROBABILITY_STEPS, Volume, write_dicom_seg, write_mask, write_probabilities
 
 PREDICTIONS_FILE = "predictions.json"
@@ -150,7 +149,13 @@ class _Job:
             "axes": scan.geometry.axes,
             **findings.to_dict(),
             "seconds": watch.laps,
-            "warnings": [*scan.notes, *self._warnings(findings)],
+            "warnings": doubts(
+                findings,
+                scan=scan,
+                path=self.source.path,
+                modality=self.predictor.modality,
+                checkpoints=self.predictor.checkpoints,
+            ),
         }
 
     def _write_dicom_seg(self, mask: NDArray[np.uint8], scan: Volume) -> dict[str, str]:
@@ -167,14 +172,6 @@ class _Job:
             version=library_versions()["lts"],
         )
         return {"dicom_seg": name}
-
-    def _warnings(self, findings: Findings) -> Iterator[str]:
-        if findings.liver_ml == 0:
-            yield "No liver was found."
-        if self.source.path.is_file():
-            content = content_hash(self.source.path)
-            if any(checkpoint.was_trained_on(content) for checkpoint in self.predictor.checkpoints):
-                yield "The model was trained on this scan: its mask says little about others."
 
 
 class _ProbabilityVolumes:

@@ -57,7 +57,8 @@ _ANSWER_TO_BOTH = (
 )
 _ANSWER_TO_VESSELS = "neighboring slices tell a vessel from a lesion (data.context=1)"
 _ANSWER_TO_OUTSIDE = (
-    "keep tumors within the predicted liver, which takes a model of both regions (data.regions=[liver,tumor])"
+    "keep tumors within the predicted liver (postprocess.tumor_within_liver=true), "
+    "which takes a model of both regions (data.regions=[liver,tumor])"
 )
 
 

@@ -1,16 +1,21 @@
 """What a mask says in numbers: volumes, tumor burden, lesions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
-from lts.base import LIVER, TUMOR
+from lts.base import LIVER, TUMOR, Modality
 from lts.components import Component, find_components
-from lts.volume import Geometry
+from lts.inference.checkpoint import Checkpoint
+from lts.slices import content_hash
+from lts.volume import Geometry, Volume
+
+_HIGHEST_AIR_HU = -500
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,15 @@ class FoundLesion:
         center_ras_mm: Its center of mass in the world of the scan: toward the patient's right-to-left (R),
             back-to-front (A) and foot-to-head (S), as NIfTI counts.
         center_voxel: The nearest voxel's index on disk, `(x, y, z)`.
-        slice_from_feet: The axial slice of that center in memory, 0 nearest to the feet.
+        center_zhw: That center by slices from the feet, rows from the front, columns from the right.
+        slice_from_feet: The nearest of those slices, from 0.
     """
 
     volume_ml: float
     diameter_mm: float
     center_ras_mm: tuple[float, float, float]
     center_voxel: tuple[int, int, int]
+    center_zhw: tuple[float, float, float]
     slice_from_feet: int
 
 
@@ -76,15 +83,41 @@ def measure(labels_zhw: NDArray[np.uint8], *, geometry: Geometry, regions: Seque
     return Findings(liver_ml, tumor_ml, tumor_ml / liver_ml if liver_ml else None, lesions)
 
 
+def doubts(
+    findings: Findings, *, scan: Volume, path: Path, modality: Modality, checkpoints: Iterable[Checkpoint]
+) -> list[str]:
+    """What a reader of a mask should know of it, one sentence each.
+
+    Args:
+        findings: What the mask says.
+        scan: The scan, with notes of its own.
+        path: Its file; a folder is a DICOM series, which nothing is trained on.
+        modality: What the models are for.
+        checkpoints: The models.
+    """
+    told = list(scan.notes)
+    if modality == "ct" and scan.voxels.min() > _HIGHEST_AIR_HU:
+        told.append(f"No air (below {_HIGHEST_AIR_HU} HU) is in it: that its values are HU is doubtful.")
+    if findings.liver_ml == 0:
+        told.append("No liver was found.")
+    if path.is_file():
+        content = content_hash(path)
+        if any(checkpoint.was_trained_on(content) for checkpoint in checkpoints):
+            told.append("The model was trained on this scan: its mask says little about others.")
+    return told
+
+
 def _lesion(piece: Component, geometry: Geometry) -> FoundLesion:
     center_mm = apply_affine(geometry.canonical_affine, piece.center)
     on_disk = np.rint(apply_affine(np.linalg.inv(geometry.affine), center_mm)).astype(int)
     x, y, z = on_disk.tolist()
     right, front, head = (round(mm, 2) for mm in center_mm.tolist())
+    slice_index, row, column = (round(index, 2) for index in piece.center)
     return FoundLesion(
         volume_ml=piece.volume_ml,
         diameter_mm=piece.diameter_mm,
         center_ras_mm=(right, front, head),
         center_voxel=(x, y, z),
+        center_zhw=(slice_index, row, column),
         slice_from_feet=round(piece.center[0]),
     )

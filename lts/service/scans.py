@@ -1,23 +1,21 @@
 """What a job does with a scan: checked before it waits, read and segmented when its turn comes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
-from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from lts.base import REGION_MIN_LABEL, LtsError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Findings, Predictor, measure
+from lts.inference import Predictor, doubts, measure
 from lts.service.jobs import Job
 from lts.service.refusals import RefusedError
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
-from lts.slices import content_hash
 from lts.volume import Geometry, Volume, write_mask
 
 MASK_FILE, VALUES_FILE, LABELS_FILE = "mask.nii.gz", "values.int16", "labels.uint8"
@@ -119,11 +117,17 @@ def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) 
         "shape": list(labels.shape),
         "spacing_mm": list(scan.geometry.spacing_mm),
         **_heights(scan.geometry),
-        **_told_of(findings, scan.geometry),
+        **findings.to_dict(),
         "pixels_per_slice": _pixels(labels, regions),
         "value_scale": {"slope": slope, "intercept": intercept},
         "windows": _windows(scan.voxels, modality=predictor.modality),
-        "notes": [*scan.notes, *_notes(pending, findings, predictor)],
+        "notes": doubts(
+            findings,
+            scan=scan,
+            path=pending.source.path,
+            modality=predictor.modality,
+            checkpoints=predictor.checkpoints,
+        ),
         "seconds": round(monotonic() - start, 2),
     }
 
@@ -139,26 +143,6 @@ def _segment(pending: Pending, predictor: Predictor, job: Job) -> tuple[Volume, 
     labels = predictor.mask(scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth))
     job.check()
     return scan, labels
-
-
-def _told_of(findings: Findings, geometry: Geometry) -> dict[str, Any]:
-    """Findings as plain types, each lesion also by its place among the slices as they are served."""
-    told = findings.to_dict()
-    to_index = np.linalg.inv(geometry.canonical_affine)
-    for lesion in told["lesions"] or []:
-        index = apply_affine(to_index, lesion["center_ras_mm"])
-        lesion["center_zhw"] = [round(float(place), 2) for place in index]
-    return told
-
-
-def _notes(pending: Pending, findings: Findings, predictor: Predictor) -> Iterator[str]:
-    if findings.liver_ml == 0:
-        yield "No liver was found."
-    path = pending.source.path
-    if path.is_file():
-        content = content_hash(path)
-        if any(checkpoint.was_trained_on(content) for checkpoint in predictor.checkpoints):
-            yield "The model was trained on this scan: its mask says little about others."
 
 
 def read_slice(folder: Path, index: int, *, shape: tuple[int, int, int]) -> bytes:

@@ -142,16 +142,17 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
 
 
 def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succeed, tmp_path: Path) -> None:
-    write_volume(tmp_path / "air.nii.gz", np.full((16, 16, 2), -1000, np.int16), affine=np.diag([2, 2, 4, 1]))
-    ckpt = make_checkpoint(trained_on=[tmp_path / "air.nii.gz"])
-    printed = succeed("predict", f"ckpt={ckpt}", "input=air.nii.gz", "output=masks", cwd=tmp_path)
+    write_volume(tmp_path / "fat.nii.gz", np.full((16, 16, 2), -90, np.int16), affine=np.diag([2, 2, 4, 1]))
+    ckpt = make_checkpoint(trained_on=[tmp_path / "fat.nii.gz"])
+    printed = succeed("predict", f"ckpt={ckpt}", "input=fat.nii.gz", "output=masks", cwd=tmp_path)
     (row,) = predictions(tmp_path / "masks")["cases"]
     assert row["warnings"] == [
+        "No air (below -500 HU) is in it: that its values are HU is doubtful.",
         "No liver was found.",
         "The model was trained on this scan: its mask says little about others.",
     ]
     assert row["tumor_burden"] is None
-    assert "air: No liver was found." in printed
+    assert "fat: No liver was found." in printed
 
 
 @pytest.mark.parametrize(

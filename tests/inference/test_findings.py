@@ -38,6 +38,7 @@ def test_lesions_are_told_by_size_and_by_where_a_viewer_finds_them() -> None:
     assert large.center_ras_mm == pytest.approx((100 - 2 * 4, 50 - 3 * 5, 700 - 5 * 3))
     # The third axis on disk points to the feet, and slices are counted from there.
     assert (large.slice_from_feet, small.slice_from_feet) == (9 - 3, 9 - 6)
+    assert large.center_zhw == (9 - 3, 5, 4)  # left and back are where columns and rows end
 
 
 def test_positions_are_those_of_simpleitk_on_an_oblique_grid() -> None:
@@ -81,6 +82,7 @@ def test_all_of_it_becomes_plain_types() -> None:
         "diameter_mm",
         "center_ras_mm",
         "center_voxel",
+        "center_zhw",
         "slice_from_feet",
     }
     assert all(type(value) is int for value in told["lesions"][0]["center_voxel"])
