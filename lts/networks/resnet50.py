@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, resnet50
 
 from lts.base import ConfigError
 from lts.networks.blocks import Decoder, check_whole, pad_to_multiple, segmentation_head
@@ -41,6 +40,8 @@ class ResNet50Encoder(nn.Module):
             mean, std = mean.mean().expand(in_channels), std.mean().expand(in_channels)
         self.register_buffer("mean", mean.reshape(1, -1, 1, 1).clone(), persistent=False)
         self.register_buffer("std", std.reshape(1, -1, 1, 1).clone(), persistent=False)
+        from torchvision.models import resnet50  # a second of importing, for this network alone
+
         net = resnet50(weights=None)
         if in_channels != 3:
             net.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -182,6 +183,8 @@ def fetch_imagenet_state() -> dict[str, Tensor]:
     Raises:
         ConfigError: It is not in the cache and cannot be fetched, or what came is damaged.
     """
+    from torchvision.models import ResNet50_Weights
+
     source = ResNet50_Weights.IMAGENET1K_V2
     try:
         with socket_timeout(DOWNLOAD_TIMEOUT_S):
