@@ -193,8 +193,10 @@ class _ProbabilityVolumes:
 
     def write(self, folder: Path, case: str) -> dict[str, dict[str, str]]:
         """Write a file a region and return their names."""
-        names = {region: f"{case}_{region}_prob.nii.gz" for region in self._steps}
+        # in a folder of their own: a folder of masks is all masks to whoever scores it
+        names = {region: f"probabilities/{case}_{region}.nii.gz" for region in self._steps}
         for region, steps in self._steps.items():
+            (folder / names[region]).parent.mkdir(exist_ok=True)
             write_probabilities(folder / names[region], steps, geometry=self._geometry)
         return {"probabilities": names} if names else {}
 

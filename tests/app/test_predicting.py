@@ -135,10 +135,15 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
     }
     assert len(told["checkpoints"]) == 2
     (row,) = told["cases"]
-    assert row["probabilities"] == {"liver": "a_liver_prob.nii.gz", "tumor": "a_tumor_prob.nii.gz"}
-    probs = nib.load(tmp_path / "masks" / "a_tumor_prob.nii.gz")
+    assert row["probabilities"] == {
+        "liver": "probabilities/a_liver.nii.gz",
+        "tumor": "probabilities/a_tumor.nii.gz",
+    }
+    probs = nib.load(tmp_path / "masks" / row["probabilities"]["tumor"])
     np.testing.assert_array_equal(probs.get_fdata() > 0.5, labels == 2)
     np.testing.assert_array_equal(probs.affine, nib.load(tmp_path / "a.nii.gz").affine)
+    # Who scores the folder finds masks in it and nothing else.
+    succeed("evaluate", "predictions=masks", "references=masks", "paths.output_dir=scores", cwd=tmp_path)
 
 
 def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succeed, tmp_path: Path) -> None:
