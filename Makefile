@@ -14,8 +14,9 @@ setup: .venv/installed
 train: setup
 	$(BIN)/python train.py experiment=phantom_cpu
 
+# A process a core, each file of tests in one of them; threads of torch would only wait for each other.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ from lts.volume import (
 
 _CHANNEL = re.compile(r"_0000$")
 _SEGMENTATION = re.compile(r"^segmentation-(\d+)$")
+_ZIP = b"PK\x03\x04"
 _DEEPEST = 20  # folders within each other in an archive
 _UNSAFE = re.compile(r'[/\\:*?"<>|\s]+|\.\.+')
 
@@ -79,14 +80,14 @@ def find_scans(path: Path, *, unpack_to: Path, limits: ArchiveLimits) -> list[Sc
         raise CohortError(f"{path}: no such file or folder")
     if path.is_dir():
         return _named(path, _in_folder(path, depth=0))
-    if _begins_with(path, b"PK\x03\x04"):
+    if _is_zip(path):
         unpack_zip(path, unpack_to, limits=limits)
         found = list(_in_folder(unpack_to, depth=_DEEPEST))
         names = [f"{path.stem}_{scan.case}" if found[1:] else path.stem for scan in found]
         return _named(path, [replace(scan, case=name) for scan, name in zip(found, names, strict=True)])
     stem = nifti_stem(path) or path.stem
-    if _begins_with(path, b"DICM", at=128):
-        return _named(path, [ScanSource(stem, path, series) for series in find_dicom_series(path)])
+    if series := find_dicom_series(path):
+        return _named(path, [ScanSource(stem, path, one) for one in series])
     return _named(path, [ScanSource(_CHANNEL.sub("", stem), path)])
 
 
@@ -127,10 +128,9 @@ def _safe(name: str) -> str:
     return safe if safe and case_id_problem(safe) is None else "scan"
 
 
-def _begins_with(path: Path, signature: bytes, *, at: int = 0) -> bool:
+def _is_zip(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            file.seek(at)
-            return file.read(len(signature)) == signature
+            return file.read(len(_ZIP)) == _ZIP
     except OSError as error:
         raise CohortError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -2,52 +2,27 @@
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browser_kit import open_browser, resize
 
 from lts.evaluation.failures import FALSE_ALARM, MISSED
 from lts.evaluation.report import ReportData, write_report
 from lts.figures import save_png
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
 WIDTH, HEIGHT = 1280, 900
-FLAGS = (
-    "--headless=new",
-    "--force-prefers-reduced-motion",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("Chromium or its driver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        resize(opened, WIDTH)
+    with open_browser(tmp_path_factory.mktemp("profile")) as opened:
+        resize(opened, WIDTH, HEIGHT)
         yield opened
-    finally:
-        opened.quit()
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +69,6 @@ def opened(browser: Any, report: Path) -> Any:
     browser.get_log("performance")
     browser.get(report.as_uri())
     return browser
-
-
-def resize(browser: Any, width: int) -> None:
-    size = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def header(browser: Any, label: str) -> Any:
@@ -199,7 +169,7 @@ def test_every_picture_is_drawn_within_the_page(opened: Any) -> None:
 
 @pytest.mark.parametrize("width", [1280, 1024, 400])
 def test_the_page_never_scrolls_sideways_but_its_tables_do(opened: Any, width: int) -> None:
-    resize(opened, width)
+    resize(opened, width, HEIGHT)
     try:
         page, table = opened.execute_script(
             """
@@ -208,7 +178,7 @@ def test_the_page_never_scrolls_sideways_but_its_tables_do(opened: Any, width: i
             """
         )
     finally:
-        resize(opened, WIDTH)
+        resize(opened, WIDTH, HEIGHT)
     assert page == 0
     assert table > 0
 

@@ -10,23 +10,7 @@ from PIL import Image
 from service_kit import SIDE, SPACING_MM, Running, wait_until
 
 WIDTH, HEIGHT = 1280, 800
-FLAGS = (
-    "--headless=new",
-    "--force-prefers-reduced-motion",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 YELLOW, ORANGE = (0xF0, 0xE4, 0x42), (0xFF, 0x6A, 0x13)
-
-
-def resize(browser: Any, width: int, height: int) -> None:
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def text(browser: Any, selector: str) -> str:

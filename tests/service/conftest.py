@@ -1,6 +1,5 @@
 """A running service, and a model small enough to train here."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from lts.networks import UNet
 from lts.volume import read_ct
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
-from page_kit import FLAGS, HEIGHT, WIDTH, open_scan, resize
+from browser_kit import open_browser, resize
+from page_kit import HEIGHT, WIDTH, open_scan
 from service_kit import SIDE, HeldPredictor, Running, make_hu, run_service, wait_until, write_scan
 
 NETWORK = {"in_channels": 1, "out_channels": 2, "width": 4, "depth": 2, "norm": "batch", "dropout": 0.0}
@@ -95,23 +95,9 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("Chromium or its driver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
+    with open_browser(tmp_path_factory.mktemp("profile"), downloads=downloads) as opened:
         resize(opened, WIDTH, HEIGHT)
         yield opened
-    finally:
-        opened.quit()
 
 
 @pytest.fixture

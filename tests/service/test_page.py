@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_kit import HEIGHT, WIDTH, open_scan, resize, shown_slice, state, text
+from browser_kit import resize
+from page_kit import HEIGHT, WIDTH, open_scan, shown_slice, state, text
 from service_kit import DEPTH, HeldPredictor, Running, multipart, run_service, wait_until
 
 from lts.inference import Predictor
