@@ -552,12 +552,13 @@ def test_advice_quotes_the_counts_it_rests_on() -> None:
     assert "5 of 11 predicted lesions are false alarms: to trade" in both
 
 
-def composed(sentence: str) -> DictConfig:
-    """The settings of `train.py` with all overrides that a sentence names."""
+def composed(sentence: str, *, command: str = "train") -> DictConfig:
+    """The settings of a command with all overrides that a sentence names for it."""
     overrides = re.findall(r"[a-z_.]+=(?:\[[^\]]*\]|[^\s,;)]+)", sentence)
-    assert overrides
+    own = [override for override in overrides if override.startswith("postprocess") == (command == "predict")]
+    assert own
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("train", overrides=overrides)
+        return hydra.compose(command, overrides=own)
 
 
 def test_every_setting_that_advice_names_composes_and_does_what_is_said() -> None:
@@ -577,3 +578,4 @@ def test_every_setting_that_advice_names_composes_and_does_what_is_said() -> Non
     assert config.loss["_target_"] == "lts.losses.FocalDiceLoss"
     assert config.data.context == composed(vessels).data.context == 1 > default.data.context
     assert composed(outside).data.regions == ["liver", "tumor"]
+    assert composed(outside, command="predict").postprocess.tumor_within_liver is True
