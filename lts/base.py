@@ -37,7 +37,16 @@ class ConfigError(LtsError, ValueError):
 
 
 class VolumeError(LtsError, ValueError):
-    """A scan or mask cannot be read, or breaks a rule of geometry or labels."""
+    """A scan or mask cannot be read, or breaks a rule of geometry or labels.
+
+    Args:
+        message: One line.
+        code: What kind of defect it is, for who sorts defects; "" for those that nobody tells apart.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class CohortError(LtsError, ValueError):

@@ -4,15 +4,26 @@ from lts.volume._dicom import read_dicom, read_dicom_ct, read_dicom_mr
 from lts.volume._dicom_files import DicomSeries, find_dicom_series
 from lts.volume._dicom_seg import write_dicom_seg
 from lts.volume._geometry import Geometry
-from lts.volume._read import Volume, read_ct, read_geometry, read_image, read_mask, read_mr
+from lts.volume._read import (
+    Note,
+    Volume,
+    match_mask_grid,
+    read_ct,
+    read_geometry,
+    read_image,
+    read_mask,
+    read_mr,
+)
 from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities, write_volume
 
 __all__ = [
     "PROBABILITY_STEPS",
     "DicomSeries",
     "Geometry",
+    "Note",
     "Volume",
     "find_dicom_series",
+    "match_mask_grid",
     "read_ct",
     "read_dicom",
     "read_dicom_ct",

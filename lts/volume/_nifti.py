@@ -68,7 +68,10 @@ class Stored:
                     values *= self.header.slope
                     values += self.header.inter
             if not np.isfinite(values).all():
-                raise VolumeError(f"{self.path}: voxels must be finite, got NaN or infinity in slice {index}")
+                raise VolumeError(
+                    f"{self.path}: voxels must be finite, got NaN or infinity in slice {index}",
+                    code="not-finite",
+                )
             yield index, values
 
 
@@ -101,7 +104,9 @@ def read_stored(path: Path) -> Stored:
         while filled < len(view):
             got = stream.readinto(view[filled : filled + _CHUNK])
             if not got:
-                raise VolumeError(f"{path}: truncated: {filled} of {len(view)} bytes of voxels")
+                raise VolumeError(
+                    f"{path}: truncated: {filled} of {len(view)} bytes of voxels", code="truncated"
+                )
             filled += got
         # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
         if isinstance(stream, gzip.GzipFile) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
@@ -115,7 +120,7 @@ def _open(path: Path) -> Iterator[BufferedIOBase]:
     """The bytes of a file, inflated where its first two say gzip; what goes wrong is a VolumeError."""
     try:
         if not path.is_file():
-            raise VolumeError(f"{path}: no such file")
+            raise VolumeError(f"{path}: no such file", code="unreadable")
         with path.open("rb") as raw:
             gzipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
@@ -125,11 +130,11 @@ def _open(path: Path) -> Iterator[BufferedIOBase]:
             else:
                 yield raw
     except EOFError as error:
-        raise VolumeError(f"{path}: truncated: the gzip stream has no end") from error
+        raise VolumeError(f"{path}: truncated: the gzip stream has no end", code="truncated") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise VolumeError(f"{path}: bad gzip data: {error}") from error
+        raise VolumeError(f"{path}: bad gzip data: {error}", code="unreadable") from error
     except OSError as error:
-        raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise VolumeError(f"{path}: cannot be read: {error.strerror or error}", code="unreadable") from error
 
 
 def _parse_header(path: Path, stream: BufferedIOBase) -> Header:
@@ -146,7 +151,8 @@ def _parse_header(path: Path, stream: BufferedIOBase) -> Header:
     held = path.stat().st_size * inflation
     if promised > held:
         raise VolumeError(
-            f"{path}: truncated: the header promises {promised} bytes, the file holds at most {held}"
+            f"{path}: truncated: the header promises {promised} bytes, the file holds at most {held}",
+            code="truncated",
         )
     try:
         geometry = Geometry.from_header(raw, shape=shape)
@@ -164,27 +170,36 @@ def _read_block(path: Path, stream: BufferedIOBase) -> Nifti1Header:
                 continue
             block = start + stream.read(cls.sizeof_hdr - 4)
             if len(block) < cls.sizeof_hdr:
-                raise VolumeError(f"{path}: truncated: {len(block)} bytes of header")
+                raise VolumeError(f"{path}: truncated: {len(block)} bytes of header", code="truncated")
             header = cls(block, endianness=endianness, check=False)
             found = bytes(header["magic"])[:3]
             if found == magic:
                 return header
-            raise VolumeError(f"{path}: must be a single NIfTI file (magic {magic!r}), got {found!r}")
-    raise VolumeError(f"{path}: not a NIfTI file" if start else f"{path}: the file is empty")
+            raise VolumeError(
+                f"{path}: must be a single NIfTI file (magic {magic!r}), got {found!r}", code="not-nifti"
+            )
+    if not start:
+        raise VolumeError(f"{path}: the file is empty", code="truncated")
+    raise VolumeError(f"{path}: not a NIfTI file", code="not-nifti")
 
 
 def _spatial_shape(path: Path, header: Nifti1Header) -> tuple[int, int, int]:
     if int(header["intent_code"]) in _CIFTI_INTENTS:
-        raise VolumeError(f"{path}: CIFTI is not a scan, got intent code {int(header['intent_code'])}")
+        raise VolumeError(
+            f"{path}: CIFTI is not a scan, got intent code {int(header['intent_code'])}", code="not-nifti"
+        )
     ndim, *sizes = header["dim"].tolist()
     if not 3 <= ndim <= 7:
-        raise VolumeError(f"{path}: must have 3 dimensions, got {ndim}")
+        raise VolumeError(f"{path}: must have 3 dimensions, got {ndim}", code="wrong-dimensions")
     sizes = sizes[:ndim]
     if min(sizes) < 1:
-        raise VolumeError(f"{path}: every dimension must be at least 1, got {sizes}")
+        raise VolumeError(f"{path}: every dimension must be at least 1, got {sizes}", code="wrong-dimensions")
     x, y, z, *more = sizes
     if math.prod(more) != 1:
-        raise VolumeError(f"{path}: must hold one volume, got {math.prod(more)} (dimensions {sizes})")
+        raise VolumeError(
+            f"{path}: must hold one volume, got {math.prod(more)} (dimensions {sizes})",
+            code="wrong-dimensions",
+        )
     return x, y, z
 
 

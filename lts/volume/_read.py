@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,27 @@ LABEL_NOISE = 0.01
 
 _INT16 = np.iinfo(np.int16)
 _SHOWN = 5
+
+
+class Note(str):
+    """A sentence on what could not be proven or was corrected, and the kind of it.
+
+    Args:
+        text: The sentence.
+        code: The kind, for who sorts notes.
+    """
+
+    __slots__ = ("code",)
+
+    def __new__(cls, text: str, code: str) -> Self:
+        """Make the text, and keep the kind beside it."""
+        note = super().__new__(cls, text)
+        note.code = code
+        return note
+
+    def __getnewargs__(self) -> tuple[str, str]:
+        """What a copy in another process is made of."""
+        return str(self), self.code
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +91,7 @@ def read_ct(path: str | os.PathLike[str]) -> Volume:
             raise VolumeError(f"{stored.path}: HU must be at most {_INT16.max}, got {rounded.max():g}")
         hu[..., index] = np.maximum(rounded, AIR_HU)
     if fractions:
-        notes = (*notes, "Fractions of HU were rounded.")
+        notes = (*notes, Note("Fractions of HU were rounded.", code="hu-rounded"))
     return _volume(hu, stored.header.geometry, notes=notes)
 
 
@@ -106,6 +127,39 @@ def read_image(path: str | os.PathLike[str], *, modality: Modality) -> Volume:
     return read_ct(path) if modality == "ct" else read_mr(path)
 
 
+def match_mask_grid(
+    path: str | os.PathLike[str], mask: Geometry, *, image: Geometry
+) -> tuple[Geometry, tuple[str, ...]]:
+    """Hold the grid of a mask against that of its image; no voxel is needed.
+
+    Args:
+        path: The file of the mask, for messages.
+        mask: The grid that it states.
+        image: The grid of the image.
+
+    Returns:
+        The grid of the mask as `read_mask` takes it, and the note of what was corrected.
+
+    Raises:
+        VolumeError: The grids differ.
+    """
+    reason = mask.unproven
+    if reason and not image.unproven and mask.shape == image.shape:
+        text = f"The image's grid was taken for the mask: {reason}."
+        return image, (Note(text, code="grid-corrected"),)
+    grids = f"mask {mask.describe()}; image {image.describe()}"
+    if mask.canonical_shape != image.canonical_shape:
+        raise VolumeError(f"{path}: the mask's shape must be its image's: {grids}", code="grids-differ")
+    distance = farthest_corner(mask, reference=image)
+    if distance > CORNER_TOLERANCE:
+        raise VolumeError(
+            f"{path}: the mask's corners must lie within {CORNER_TOLERANCE} voxels of its image's, "
+            f"got {distance:.3g}: {grids}",
+            code="grids-differ",
+        )
+    return mask, ()
+
+
 def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
     """Read the mask of an image.
 
@@ -125,7 +179,7 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
             tenth of a voxel.
     """
     stored = read_stored(Path(path))
-    geometry, notes = _mask_geometry(stored, image=image)
+    geometry, notes = match_mask_grid(path, stored.header.geometry, image=image)
     plain_integers = stored.voxels.dtype.kind in "iu" and not stored.header.scaled
     if plain_integers and stored.voxels.min() >= min(LABELS) and stored.voxels.max() <= max(LABELS):
         return _volume(stored.voxels.astype(np.uint8, copy=False), geometry, notes=notes)
@@ -142,32 +196,19 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
     if others:
         shown = ", ".join(f"{label:g}" for label in sorted(others)[:_SHOWN])
         more = ", ..." if len(others) > _SHOWN else ""
-        raise VolumeError(f"{stored.path}: labels must be among {list(LABELS)}, got {shown}{more}")
-    if noise:
-        notes = (*notes, "Labels were rounded to the integers they lay next to.")
-    return _volume(labels, geometry, notes=notes)
-
-
-def _mask_geometry(stored: Stored, *, image: Geometry) -> tuple[Geometry, tuple[str, ...]]:
-    mask = stored.header.geometry
-    reason = mask.unproven
-    if reason and not image.unproven and mask.shape == image.shape:
-        return image, (f"The image's grid was taken for the mask: {reason}.",)
-    grids = f"mask {mask.describe()}; image {image.describe()}"
-    if mask.canonical_shape != image.canonical_shape:
-        raise VolumeError(f"{stored.path}: the mask's shape must be its image's: {grids}")
-    distance = farthest_corner(mask, reference=image)
-    if distance > CORNER_TOLERANCE:
         raise VolumeError(
-            f"{stored.path}: the mask's corners must lie within {CORNER_TOLERANCE} voxels of its image's, "
-            f"got {distance:.3g}: {grids}"
+            f"{stored.path}: labels must be among {list(LABELS)}, got {shown}{more}", code="labels-unknown"
         )
-    return mask, ()
+    if noise:
+        text = "Labels were rounded to the integers they lay next to."
+        notes = (*notes, Note(text, code="labels-rounded"))
+    return _volume(labels, geometry, notes=notes)
 
 
 def _unproven_notes(geometry: Geometry) -> tuple[str, ...]:
     reason = geometry.unproven
-    return (f"Spacing and orientation are unproven: {reason}.",) if reason else ()
+    text = f"Spacing and orientation are unproven: {reason}."
+    return (Note(text, code="orientation-unproven"),) if reason else ()
 
 
 def _is_plain_int16(stored: Stored) -> bool:
