@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +61,20 @@ class Case:
             raise CohortError(f"{self.image}: {problem}")
         if not self.patient.strip():
             raise CohortError(f"case {self.id}: patient must not be empty")
+
+
+class IncompleteCohortError(CohortError):
+    """Files of a folder keep it from being a cohort.
+
+    Args:
+        where: The folder or file, and how it was read.
+        problems: What is wrong, told together in one line.
+        cases: The cases that are sound all the same, for who goes on with them.
+    """
+
+    def __init__(self, where: str, problems: Sequence[str], cases: Iterable[Case]) -> None:
+        super().__init__(f"{where}: " + "; ".join(problems))
+        self.problems, self.cases = tuple(problems), tuple(cases)
 
 
 @dataclass(frozen=True)

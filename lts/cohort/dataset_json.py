@@ -5,11 +5,12 @@ Sources: Antonelli et al., Nature Communications 13:4128, 2022 (MSD); Isensee et
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lts.base import BACKGROUND, LIVER, TUMOR, CohortError
-from lts.cohort.case import Case, Cohort
+from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.files import (
     NIFTI_ENDINGS,
     grouped,
@@ -112,6 +113,16 @@ def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]
     return cases, problems + ([] if twice else shared_file_problems(cases))
 
 
+def _sound(cases: Sequence[Case]) -> list[Case]:
+    """Cases whose files are there and that are named once."""
+    same_id = grouped((case.id, case) for case in cases)
+    return [
+        case
+        for case in cases
+        if not same_id[case.id][1:] and case.image.is_file() and case.mask and case.mask.is_file()
+    ]
+
+
 def find_msd_cases(root: Path) -> Cohort:
     """The training cases that dataset.json names, such as those of MSD Task03_Liver.
 
@@ -133,7 +144,7 @@ def find_msd_cases(root: Path) -> Cohort:
     if problems:
         if _has_channel_suffix(root):
             problems.append("this folder looks like data=nnunet")
-        raise told_together(f"{root} (data=msd)", problems)
+        raise IncompleteCohortError(f"{root} (data=msd)", problems, _sound(cases))
     named = {path for case in cases for path in (case.image, case.mask) if path}
     present = {path for folder in {path.parent for path in named} for _, path in nifti_files(folder)}
     unnamed = [f"{path.parent.name}/{path.name}" for path in present - named]
@@ -187,5 +198,5 @@ def find_nnunet_cases(root: Path) -> Cohort:
         unmatched = [f"numTraining in dataset.json is {stated}, but there are {len(cases)} cases"]
     problems += image_problems + unmatched
     if problems:
-        raise told_together(where, problems)
+        raise IncompleteCohortError(where, problems, cases)
     return Cohort(layout="nnunet", root=root, cases=cases)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lts.base import CohortError, ConfigError
-from lts.cohort.case import Cohort
+from lts.cohort.case import Cohort, IncompleteCohortError
 from lts.cohort.dataset_json import find_msd_cases, find_nnunet_cases, is_msd, is_nnunet
-from lts.cohort.files import files_below, grouped, is_hidden, matched_cases, told_together
+from lts.cohort.files import files_below, grouped, is_hidden, matched_cases
 from lts.cohort.pairs import find_pairs_cases, is_pairs
 
 _LITS_NAME = re.compile(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?")
@@ -34,7 +34,8 @@ def find_lits_cases(root: Path) -> Cohort:
     84:102680, 2023.
 
     Raises:
-        CohortError: A volume has no segmentation, a segmentation no volume, or a case has several files.
+        IncompleteCohortError: A volume has no segmentation, a segmentation no volume, or a case has
+            several files.
     """
     files = _lits_files(root)
     images = grouped((case_id, path) for kind, case_id, path in files if kind == "volume")
@@ -43,7 +44,7 @@ def find_lits_cases(root: Path) -> Cohort:
     if problems:
         if images.keys() ^ masks.keys():
             problems.append("on Kaggle LiTS is two datasets: unpack both under this folder")
-        raise told_together(f"{root} (data=lits)", problems)
+        raise IncompleteCohortError(f"{root} (data=lits)", problems, cases)
     return Cohort(layout="lits", root=root, cases=cases)
 
 
@@ -107,8 +108,8 @@ def find_cases(root: Path, *, layout: str) -> Cohort:
 
     Raises:
         ConfigError: The layout is unknown.
-        CohortError: `root` does not exist or holds no case of that layout; or its cases have problems, all of
-            which are told together.
+        IncompleteCohortError: Files have problems, all of which are told together.
+        CohortError: `root` does not exist or holds no case of that layout, or a list of cases cannot be read.
     """
     if layout not in _LAYOUTS:
         raise ConfigError(f"data.layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}")

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 
 from lts.base import CohortError
-from lts.cohort.case import Case, Cohort, case_id_problem
-from lts.cohort.files import MOST_NAMED, name_some, shared_file_problems, told_together
+from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem
+from lts.cohort.files import MOST_NAMED, name_some, shared_file_problems
 
 COLUMNS = ("case", "patient", "image", "mask")
 CSV_NAMES = ("cases.csv", "pairs.csv")
@@ -102,5 +102,5 @@ def find_pairs_cases(root: Path) -> Cohort:
     if without_mask:
         problems.append(f"images without mask: {name_some(without_mask)}")
     if problems:
-        raise told_together(str(path), problems)
+        raise IncompleteCohortError(str(path), problems, cases)
     return Cohort(layout="pairs", root=root, cases=tuple(cases))

@@ -188,6 +188,42 @@ def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share:
     )
 
 
+def parse_split(path: Path) -> Split:
+    """The split in a JSON file, whatever its cases are.
+
+    Raises:
+        CohortError: The file cannot be read, has no such lists, or names a case twice.
+    """
+    content = read_json_object(path)
+    try:
+        return Split.from_dict(content)
+    except CohortError as error:
+        raise CohortError(f"{path}: {error}") from error
+
+
+def membership_problems(split: Split, cases: Iterable[Case]) -> list[str]:
+    """What keeps a split from being one of these cases: each must be named, no other, one to train on."""
+    present = {case.id for case in cases}
+    problems = [] if split.train else ["train must name one case or more"]
+    named = set(split.subset("all")) | set(split.unused)
+    if unknown := named - present:
+        problems.append(f"cases the cohort does not have: {name_some(unknown)}")
+    if not_named := present - named:
+        problems.append(f'cases of the cohort in no part (list them under "unused"?): {name_some(not_named)}')
+    return problems
+
+
+def torn_patients(split: Split, cases: Iterable[Case]) -> dict[str, tuple[str, ...]]:
+    """The patients with cases in two or three parts, and these parts."""
+    part_of = {case_id: part for part in PARTS for case_id in split.subset(part)}
+    parts_of = grouped((case.patient, part_of[case.id]) for case in cases if case.id in part_of)
+    return {
+        patient: tuple(part for part in PARTS if part in parts)
+        for patient, parts in parts_of.items()
+        if len(set(parts)) > 1
+    }
+
+
 def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
     """The split in a JSON file: `{"train": [...], "val": [...], "test": [...]}`, other keys not read.
 
@@ -198,31 +234,11 @@ def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
         CohortError: The file cannot be read or has no such lists; there is nothing to train on; a case is
             unknown, named twice or not named; a patient is in two parts.
     """
-    content = read_json_object(path)
-    try:
-        split = Split.from_dict(content)
-    except CohortError as error:
-        raise CohortError(f"{path}: {error}") from error
-    patient_of = {case.id: case.patient for case in cases}
-    problems = [] if split.train else ["train must name one case or more"]
-    named = set(split.subset("all")) | set(split.unused)
-    if unknown := named - patient_of.keys():
-        problems.append(f"cases the cohort does not have: {name_some(unknown)}")
-    if not_named := patient_of.keys() - named:
-        problems.append(f'cases of the cohort in no part (list them under "unused"?): {name_some(not_named)}')
-    parts_of_patient = grouped(
-        (patient_of[case_id], part)
-        for part in PARTS
-        for case_id in split.subset(part)
-        if case_id in patient_of
-    )
-    torn = [
-        f"{patient} ({', '.join(dict.fromkeys(parts))})"
-        for patient, parts in parts_of_patient.items()
-        if len(set(parts)) > 1
-    ]
-    if torn:
-        problems.append(f"patients in two parts: {name_some(torn)}")
+    split = parse_split(path)
+    problems = membership_problems(split, cases)
+    if torn := torn_patients(split, cases):
+        named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in torn.items())
+        problems.append(f"patients in two parts: {named}")
     if problems:
         raise told_together(f"split.file: {path}", problems)
     return split
