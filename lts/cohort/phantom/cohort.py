@@ -1,10 +1,7 @@
 """A folder of phantom scans in the layout of LiTS."""
 
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,11 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 from lts.base import CANONICAL_AXES, CohortError, ConfigError
 from lts.cohort.files import read_json_object
 from lts.cohort.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
+from lts.cohort.processes import Progress, in_processes
 from lts.volume import Geometry, write_mask, write_volume
 
 GENERATOR_VERSION = 1
 """Counts up with every change to what a seed makes."""
-
-MOST_WORKERS = 8
-
-Progress = Callable[[int, int], None]
 
 
 def make_phantom_cohort(
@@ -117,7 +111,7 @@ class _Build:
         missing = [case for case in cases if not self._is_made(case)]
         done = len(cases) - len(missing)
         progress(done, len(cases))
-        for _ in _in_processes(self.make, missing):
+        for _ in in_processes(self.make, missing):
             done += 1
             progress(done, len(cases))
         facts = [read_json_object(self._facts(case)) for case in cases]
@@ -150,28 +144,6 @@ def _write_scan(scan: PhantomScan, *, volume: Path, segmentation: Path) -> None:
     voxels = apply_orientation(scan.hu, to_disk)
     write_volume(volume, voxels, affine=affine)
     write_mask(segmentation, scan.labels, geometry=Geometry.from_affine(affine, shape=voxels.shape))
-
-
-def _in_processes(make: Callable[[int], None], cases: Iterable[int]) -> Iterator[None]:
-    """Call `make` for each case, in several processes where there are several cases and processors."""
-    cases = list(cases)
-    workers = min(_processors(), len(cases), MOST_WORKERS)
-    if workers <= 1 or multiprocessing.current_process().daemon:
-        yield from map(make, cases)
-        return
-    # spawned: a fork of a process with threads, such as torch's, may hang
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(make, case) for case in cases]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
