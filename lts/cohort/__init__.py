@@ -1,7 +1,7 @@
 """Cases on disk: layouts, splits by patient, phantom scans."""
 
 from lts.cohort.archive import ArchiveLimits
-from lts.cohort.case import Case, Cohort, natural_key
+from lts.cohort.case import Case, Cohort, IncompleteCohortError, natural_key
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
 from lts.cohort.scans import ScanSource, find_scans
@@ -12,6 +12,7 @@ __all__ = [
     "ArchiveLimits",
     "Case",
     "Cohort",
+    "IncompleteCohortError",
     "ScanSource",
     "Split",
     "find_cases",

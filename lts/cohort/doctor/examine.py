@@ -1,0 +1,120 @@
+"""Every case of a cohort read and judged, several at once."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lts.base import Modality, VolumeError
+from lts.cohort.case import Case
+from lts.cohort.doctor.anatomy import measure_anatomy
+from lts.cohort.doctor.findings import Finding, Severity, found
+from lts.cohort.doctor.headers import judge_spacing, refusal
+from lts.cohort.doctor.intensity import count_values, judge_intensity
+from lts.cohort.doctor.labels import judge_labels
+from lts.cohort.doctor.overlap import Content
+from lts.cohort.processes import Progress, in_processes
+from lts.volume import Geometry, Note, Volume, read_geometry, read_image, read_mask
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """What was found of one case.
+
+    Attributes:
+        case: Id of the case.
+        findings: What was found.
+        content: What tells its image from others; None where it could not be read.
+    """
+
+    case: str
+    findings: tuple[Finding, ...]
+    content: Content | None
+
+
+def examine_cases(cases: Sequence[Case], *, modality: Modality, progress: Progress) -> tuple[CaseReport, ...]:
+    """Read and judge cases, on as many processes as there are processors.
+
+    Args:
+        cases: The cases.
+        modality: What made the images; only of CT the values and the anatomy can be judged.
+        progress: Told after each case.
+
+    Returns:
+        A report a case, in the order of `cases`.
+    """
+    reports: dict[str, CaseReport] = {}
+    for report in in_processes(partial(examine_case, modality=modality), cases):
+        reports[report.case] = report
+        progress(len(reports), len(cases))
+    return tuple(reports[case.id] for case in cases)
+
+
+def examine_case(case: Case, *, modality: Modality) -> CaseReport:
+    """Read and judge one case. Of a defect and what follows from it, only the defect is told."""
+    findings: list[Finding] = []
+    image = _kept(findings, case, lambda: read_image(case.image, modality=modality))
+    # the header of an image tells of its mask, even where its voxels cannot be read
+    grid = image.geometry if image else _kept([], case, lambda: read_geometry(case.image))
+    mask = _read_mask(findings, case, grid) if case.mask else None
+    for volume in filter(None, (image, mask)):
+        findings += [found(note.code, case.id, note) for note in volume.notes if isinstance(note, Note)]
+    wrong_mm = judge_spacing(case.id, grid) if grid else []
+    counts = count_values(image.voxels) if image and image.voxels.dtype == np.int16 else None
+    wrong_hu = judge_intensity(case.id, counts) if counts is not None and modality == "ct" else []
+    findings += wrong_mm + wrong_hu
+    if mask:
+        voxel_ml = None if wrong_mm else mask.geometry.voxel_volume_ml
+        findings += judge_labels(case.id, mask.voxels, voxel_ml=voxel_ml)
+    if image and mask and modality == "ct" and not (wrong_mm or wrong_hu):
+        findings += _judge_anatomy(case.id, image, mask)
+    return CaseReport(case.id, tuple(findings), _content(image, counts) if image else None)
+
+
+def _kept(findings: list[Finding], case: Case, read: Callable[[], Result]) -> Result | None:
+    """What was read; None and a finding where the reader refused it."""
+    try:
+        return read()
+    except VolumeError as error:
+        findings.append(refusal(case.id, error))
+        return None
+
+
+def _read_mask(findings: list[Finding], case: Case, grid: Geometry | None) -> Volume | None:
+    """The mask; without a grid of its image no more than its header can be proven."""
+    path = case.mask
+    assert path is not None
+    if grid:
+        return _kept(findings, case, lambda: read_mask(path, image=grid))
+    _kept(findings, case, lambda: read_geometry(path))
+    return None
+
+
+def _judge_anatomy(case: str, image: Volume, mask: Volume) -> list[Finding]:
+    """Tell a scan that does not lie as its header says, or where the header says nothing, as is assumed."""
+    at = measure_anatomy(image.voxels, mask.voxels, spacing_mm=image.geometry.spacing_mm)
+    severity: Severity | None = "warning" if image.geometry.unproven else None
+    told = {
+        "mirrored": f"the liver's center lies {at.liver_left_mm:.0f} mm left of the body's middle"
+        if at.mirrored
+        else "",
+        "upside-down": f"the lungs lie {-at.lungs_above_mm:.0f} mm below the liver's center"
+        if at.upside_down and at.lungs_above_mm is not None
+        else "",
+        "back-to-front": f"{at.bone_in_front:.0%} of the bone near the body's middle lies in front"
+        if at.back_to_front
+        else "",
+    }
+    return [found(code, case, message, severity=severity) for code, message in told.items() if message]
+
+
+def _content(image: Volume, counts: NDArray[np.int64] | None) -> Content:
+    """How often each value occurs: the same however the axes of a scan are turned, and not of two scans."""
+    told = counts if counts is not None else np.sort(image.voxels, axis=None)
+    return Content(voxels=hashlib.sha256(told.tobytes()).hexdigest(), grid=image.geometry.header.hex())
