@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 _SECONDS_BETWEEN_LINES = 10.0
+_WIDEST = 100_000
 
 
 def say(line: str) -> None:
@@ -72,7 +73,8 @@ def print_table(
         table.add_row(*(_shown(value, digits.get(name, 4)) for name, value in row.items()))
     # Without a terminal a table is as wide as it needs to be: wrapped cells cannot be read or searched.
     console = Console()
-    Console(width=console.width if console.is_terminal else 200).print(table)
+    width = console.width if console.is_terminal else Console(width=_WIDEST).measure(table).maximum
+    Console(width=width).print(table)
 
 
 def _shown(value: object, digits: int) -> str:
