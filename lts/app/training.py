@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.cases import open_cohort, split_cohort
+from lts.app.checking import check_before_training, check_members
 from lts.app.console import ShowProgress, say
 from lts.app.model import build_network, describe_run, make, plain
 from lts.app.provenance import RunRecord, run_folder, write_json
@@ -37,6 +38,7 @@ def train(config: DictConfig) -> float:
     rules = scoring.rules(config.data.regions, output_dir=output_dir, window_hu=config.data.display_hu)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
+    check_before_training(cohort, split)
     ckpt = _resume_from(config, output_dir)
     steps_before = read_checkpoint(ckpt)["global_step"] if ckpt else 0
     record = RunRecord(output_dir, command="train", goes_on=config.ckpt == "last")
@@ -52,7 +54,9 @@ def train(config: DictConfig) -> float:
     for stored in (*data.stored("train"), *data.stored("val")):
         for note in stored.notes:
             say(f"{stored.case}: {note}")
-    task, trainer = _task_and_trainer(config, data, members=_members(data, cohort, split))
+    members = _members(data, cohort, split)
+    check_members(members, cohort, split)
+    task, trainer = _task_and_trainer(config, data, members=members)
     began = time.perf_counter()
     trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
     fit_s = time.perf_counter() - began
