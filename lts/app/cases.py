@@ -24,11 +24,19 @@ def open_cohort(data: DictConfig) -> Cohort:
     Raises:
         CohortError: The folder holds no sound cases.
     """
-    root = Path(data.root)
+    make_phantoms(data)
+    return find_cases(Path(data.root), layout=data.layout)
+
+
+def make_phantoms(data: DictConfig) -> None:
+    """Make the cases of a data set of phantoms where they are missing; of others, nothing.
+
+    Raises:
+        CohortError: The folder holds something else.
+    """
     if data.phantom is not None:
         settings: Any = OmegaConf.to_container(data.phantom)
-        make_phantom_cohort(root, progress=ShowProgress("making phantom scans"), **settings)
-    return find_cases(root, layout=data.layout)
+        make_phantom_cohort(data.root, progress=ShowProgress("making phantom scans"), **settings)
 
 
 def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:

@@ -1,28 +1,24 @@
 """What is wrong with the cases of a folder: a table, `doctor.json`, and lines before a training."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lts.app.cases import open_cohort
+from lts.app.cases import make_phantoms
 from lts.app.console import ShowProgress, print_table, say
 from lts.app.provenance import RunRecord, run_folder, write_json
-from lts.base import CohortError, ConfigError, Modality
-from lts.cohort import Cohort, IncompleteCohortError, Split
+from lts.base import CohortError, ConfigError
+from lts.cohort import Cohort, Split
 from lts.cohort.doctor import (
-    CHECKS,
     Content,
     Finding,
     check_headers,
-    examine_cases,
-    found,
+    diagnose,
     judge_contents,
-    judge_split,
+    survey_cohort,
 )
-from lts.cohort.splits import parse_split
 
 DOCTOR_FILE = "doctor.json"
 
@@ -38,36 +34,32 @@ def check(config: DictConfig) -> None:
         LtsError: The input or config was wrong.
     """
     if config.data.root is None:
-        raise ConfigError("data.root: must name the folder of the cases, got null")
+        raise ConfigError(
+            "data: must name a data set that holds its own cases, such as lits, got no data.root"
+        )
     config.paths.output_dir = str(run_folder(config))
     output_dir = Path(config.paths.output_dir)
-    cohort, findings = _find(config.data)
-    split, problems = _open_split(config.split.file, cohort)
-    findings += problems
-    cases = [case for case in cohort.cases if split is None or case.id not in split.unused]
+    make_phantoms(config.data)
+    split_file = config.split.file
+    survey = survey_cohort(
+        Path(config.data.root).expanduser(),
+        layout=config.data.layout,
+        split_file=None if split_file is None else Path(split_file).expanduser(),
+    )
     record = RunRecord(output_dir, command="check")
     OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
-    say(f"check {output_dir}: {len(cases)} of {len(cohort.cases)} cases of {cohort.root}")
-    reports = examine_cases(cases, modality=config.data.modality, progress=ShowProgress("checking cases"))
-    contents = {report.case: report.content for report in reports if report.content}
-    findings += [finding for report in reports for finding in report.findings]
-    findings += judge_contents(contents, cases=cases, split=split)
+    progress = ShowProgress("checking cases")
+    diagnosis = diagnose(survey, modality=config.data.modality, progress=progress)
     facts = {
-        "root": str(cohort.root.resolve()),
-        "layout": cohort.layout,
-        "n_cases": len(cases),
-        "findings": [finding.to_dict() for finding in findings],
-        "checks": _counts(findings, modality=config.data.modality, with_split=split is not None),
+        "root": str(survey.cohort.root.resolve()),
+        "layout": survey.cohort.layout,
+        "n_cases": len(survey.cases),
+        "findings": [finding.to_dict() for finding in diagnosis.findings],
+        "checks": diagnosis.counts,
     }
     write_json(output_dir / DOCTOR_FILE, facts)
-    by_severity = Counter(finding.severity for finding in findings)
-    record.finish(
-        n_cases=len(cases),
-        errors=by_severity["error"],
-        warnings=by_severity["warning"],
-        notes=by_severity["note"],
-    )
-    _tell(findings, n_cases=len(cases), where=output_dir / DOCTOR_FILE)
+    record.finish(n_cases=len(survey.cases), n_findings=len(diagnosis.findings))
+    _tell(diagnosis.findings, n_cases=len(survey.cases), where=output_dir / DOCTOR_FILE)
 
 
 def check_before_training(cohort: Cohort, split: Split) -> None:
@@ -93,40 +85,6 @@ def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Co
     """
     contents = {one["case"]: Content(one["sha256"]) for part in members.values() for one in part}
     _say_and_stop(judge_contents(contents, cases=cohort.cases, split=split))
-
-
-def _find(data: DictConfig) -> tuple[Cohort, list[Finding]]:
-    """The sound cases of a folder, and what is wrong with its other files."""
-    try:
-        cohort = open_cohort(data)
-    except IncompleteCohortError as error:
-        problems = [found("cohort-incomplete", None, problem) for problem in error.problems]
-        return Cohort(layout=data.layout, root=Path(data.root), cases=error.cases), problems
-    return cohort, [found("files-unused", None, note) for note in cohort.notes]
-
-
-def _open_split(file: str | None, cohort: Cohort) -> tuple[Split | None, list[Finding]]:
-    """The split of a file, and what is wrong with it; none where it cannot be understood."""
-    if file is None:
-        return None, []
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"split.file: no such file: {path}")
-    try:
-        split = parse_split(path)
-    except CohortError as error:
-        return None, [found("split-refused", None, str(error))]
-    return split, judge_split(split, cohort.cases, where=str(path))
-
-
-def _counts(findings: Iterable[Finding], *, modality: Modality, with_split: bool) -> dict[str, int]:
-    """How often each defect was found that was looked for."""
-    counts = Counter(finding.code for finding in findings)
-    return {
-        code: counts[code]
-        for code, check in CHECKS.items()
-        if (modality == "ct" or not check.ct_only) and (with_split or not check.of_split or counts[code])
-    }
 
 
 def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:

@@ -74,7 +74,7 @@ class IncompleteCohortError(CohortError):
 
     def __init__(self, where: str, problems: Sequence[str], cases: Iterable[Case]) -> None:
         super().__init__(f"{where}: " + "; ".join(problems))
-        self.problems, self.cases = tuple(problems), tuple(cases)
+        self.cases = tuple(cases)
 
 
 @dataclass(frozen=True)

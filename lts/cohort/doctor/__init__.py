@@ -1,20 +1,23 @@
 """The data doctor: what is wrong with the cases of a folder, and what corrects it."""
 
+from lts.cohort.doctor.diagnose import Diagnosis, Survey, diagnose, survey_cohort
 from lts.cohort.doctor.examine import CaseReport, examine_case, examine_cases
-from lts.cohort.doctor.findings import CHECKS, Check, Finding, found
+from lts.cohort.doctor.findings import CHECKS, Check, Finding
 from lts.cohort.doctor.headers import check_headers
-from lts.cohort.doctor.overlap import Content, judge_contents, judge_split
+from lts.cohort.doctor.overlap import Content, judge_contents
 
 __all__ = [
     "CHECKS",
     "CaseReport",
     "Check",
     "Content",
+    "Diagnosis",
     "Finding",
+    "Survey",
     "check_headers",
+    "diagnose",
     "examine_case",
     "examine_cases",
-    "found",
     "judge_contents",
-    "judge_split",
+    "survey_cohort",
 ]

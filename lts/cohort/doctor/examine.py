@@ -69,10 +69,13 @@ def examine_case(case: Case, *, modality: Modality) -> CaseReport:
     counts = count_values(image.voxels) if image and image.voxels.dtype == np.int16 else None
     wrong_hu = judge_intensity(case.id, counts) if counts is not None and modality == "ct" else []
     findings += wrong_mm + wrong_hu
+    wrong_labels: list[Finding] = []
     if mask:
-        voxel_ml = None if wrong_mm else mask.geometry.voxel_volume_ml
-        findings += judge_labels(case.id, mask.voxels, voxel_ml=voxel_ml)
-    if image and mask and modality == "ct" and not (wrong_mm or wrong_hu):
+        voxel_ml = None if wrong_mm or mask.geometry.unproven else mask.geometry.voxel_volume_ml
+        wrong_labels = judge_labels(case.id, mask.voxels, voxel_ml=voxel_ml)
+    findings += wrong_labels
+    without_liver = any(finding.code == "no-liver" for finding in wrong_labels)
+    if image and mask and modality == "ct" and not (wrong_mm or wrong_hu or without_liver):
         findings += _judge_anatomy(case.id, image, mask)
     return CaseReport(case.id, tuple(findings), _content(image, counts) if image else None)
 

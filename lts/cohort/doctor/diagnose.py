@@ -1,0 +1,103 @@
+"""From a folder to all findings: first what files and split say, then what every case holds."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lts.base import CohortError, ConfigError, Modality
+from lts.cohort.case import Case, Cohort, IncompleteCohortError
+from lts.cohort.doctor.examine import examine_cases
+from lts.cohort.doctor.findings import CHECKS, Finding, found
+from lts.cohort.doctor.overlap import judge_contents, judge_split
+from lts.cohort.layouts import find_cases
+from lts.cohort.processes import Progress
+from lts.cohort.splits import Split, parse_split
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What can be told of a folder before a scan is read.
+
+    Attributes:
+        cohort: Its sound cases.
+        split: Their division; None where none was given, or it cannot be understood.
+        findings: What is wrong with files and split.
+    """
+
+    cohort: Cohort
+    split: Split | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The cases to read: all but those that the split leaves out."""
+        unused = self.split.unused if self.split else ()
+        return tuple(case for case in self.cohort.cases if case.id not in unused)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found in a cohort.
+
+    Attributes:
+        findings: All findings: those of the folder, of each case, of cases that are alike.
+        counts: By code of all defects that were looked for, how often they were found.
+    """
+
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, int]
+
+
+def survey_cohort(root: Path, *, layout: str, split_file: Path | None) -> Survey:
+    """Find the cases of a folder, and hold a split against them.
+
+    Args:
+        root: The folder, or the CSV file.
+        layout: How it is laid out.
+        split_file: JSON with the parts; None for none.
+
+    Raises:
+        ConfigError: The layout is unknown, or there is no such file of a split.
+        CohortError: There is no such folder, it holds no case, or its list of cases cannot be read.
+    """
+    if split_file is not None and not split_file.is_file():
+        raise ConfigError(f"split.file: no such file: {split_file}")
+    try:
+        cohort = find_cases(root, layout=layout)
+        findings = [found("files-unused", None, note) for note in cohort.notes]
+    except IncompleteCohortError as error:
+        cohort = Cohort(layout=layout, root=root, cases=error.cases)
+        findings = [found("cohort-incomplete", None, str(error))]
+    split = None
+    if split_file is not None:
+        try:
+            split = parse_split(split_file)
+            findings += judge_split(split, cohort.cases, where=str(split_file))
+        except CohortError as error:
+            findings.append(found("split-refused", None, str(error)))
+    return Survey(cohort, split, tuple(findings))
+
+
+def diagnose(survey: Survey, *, modality: Modality, progress: Progress) -> Diagnosis:
+    """Read and judge all cases of a folder.
+
+    Args:
+        survey: What `survey_cohort` returned.
+        modality: What made the images; what is told by Hounsfield units is looked for in CT alone.
+        progress: Told after each case.
+    """
+    reports = examine_cases(survey.cases, modality=modality, progress=progress)
+    contents = {report.case: report.content for report in reports if report.content}
+    findings = [
+        *survey.findings,
+        *(finding for report in reports for finding in report.findings),
+        *judge_contents(contents, cases=survey.cases, split=survey.split),
+    ]
+    times = Counter(finding.code for finding in findings)
+    counts = {
+        code: times[code]
+        for code, check in CHECKS.items()
+        if times[code] or ((modality == "ct" or not check.ct_only) and (survey.split or not check.of_split))
+    }
+    return Diagnosis(tuple(findings), counts)
