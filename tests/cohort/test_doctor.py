@@ -1,6 +1,7 @@
 """Each defect, planted on purpose, is found under its own code, and nothing is found in sound cohorts."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -76,6 +77,32 @@ def test_a_planted_fault_is_found_under_its_code_alone(code: str, healthy: Path,
     assert serious(found.findings) == ([] if finding.severity == "note" else [finding])
     assert found.counts[code] == 1
     assert "\n" not in finding.line()
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "code"),
+    [
+        ("image", lambda voxels: voxels[..., 0], "wrong-dimensions"),
+        ("mask", lambda voxels: voxels[..., None].repeat(2, 3), "wrong-dimensions"),
+        ("mask", lambda voxels: voxels[1:], "grids-differ"),
+        ("image", lambda voxels: np.where(voxels > 300, np.inf, voxels.astype(np.float32)), "not-finite"),
+        ("mask", lambda voxels: np.where(voxels == 2, np.nan, voxels.astype(np.float32)), "not-finite"),
+        ("mask", lambda voxels: voxels * np.float32(0.5), "labels-unknown"),
+        ("image", lambda voxels: np.clip(voxels / np.float32(1024), -1, 1), "hu-unit-range"),
+        ("image", lambda voxels: np.maximum(voxels, -1024) - np.int16(1024), "hu-offset"),
+        ("image", lambda voxels: voxels.clip(0).astype(np.uint16) + 20_000, "hu-offset"),
+        ("image", lambda voxels: voxels.astype(np.int32) + 40_000, "refused"),
+    ],
+)
+def test_other_forms_of_a_defect_have_the_same_code(
+    file: str, edit: Callable[[np.ndarray], np.ndarray], code: str, healthy: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(healthy, tmp_path / "cohort")
+    case = find_cases(tmp_path / "cohort", layout="lits").case("volume-0")
+    path = case.image if file == "image" else case.mask
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(edit(np.asarray(image.dataobj)), image.affine), path)
+    assert [finding.code for finding in serious(examined(tmp_path / "cohort").findings)] == [code]
 
 
 @pytest.mark.parametrize("code", sorted(BY_HEADERS))
