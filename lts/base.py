@@ -1,7 +1,10 @@
-"""What every floor shares: labels, regions, axes and errors."""
+"""What every floor shares: labels, regions, axes, errors, and how a file is written whole or not at all."""
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
 
 BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LABELS = (BACKGROUND, LIVER, TUMOR)
@@ -55,6 +58,34 @@ class CohortError(LtsError, ValueError):
 
 class CheckpointError(LtsError, ValueError):
     """A checkpoint cannot be used."""
+
+
+class StorageError(LtsError, OSError):
+    """A file cannot be written: the disk is full, or the folder may not be written to."""
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that gets its name when all of it is on the disk; until then what was there stays.
+
+    Raises:
+        StorageError: It cannot be written; nothing is left of it.
+    """
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # the name must not reach the disk before the content
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The one line that says which file could not be written, and why."""
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def check_regions(regions: Sequence[str]) -> tuple[str, ...]:

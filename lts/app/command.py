@@ -1,6 +1,7 @@
 """What every command shares: a config, an exit code, and one clear line when the input was wrong."""
 
 import difflib
+import errno
 import functools
 import os
 import sys
@@ -15,10 +16,19 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lts.app.interruption import Interrupted
 from lts.app.memory import return_freed_memory, use_large_pages
 from lts.base import LtsError
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
+
+CONFIG_FILE = "config.yaml"
+
+RUN_FOLDER_VARIABLE = "LTS_RUN_FOLDER"
+"""Names, in the environment of a process that trains beside a first one, the folder of their run."""
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What stands in the way of writing and is nobody's bug."""
 
 _CONF = Path(__file__).parents[2] / "conf"
 _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
@@ -38,6 +48,10 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     use_large_pages()
     return_freed_memory()
+    if follows():
+        with _exit_code_of(name):
+            run(_job_followed())
+        return
 
     @functools.wraps(run)
     def job(config: DictConfig) -> object:
@@ -49,6 +63,18 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
         hydra.main(version_base="1.3", config_path=str(_CONF), config_name=name)(job)()
 
 
+def follows() -> bool:
+    """Whether this process was started to train beside another one."""
+    return RUN_FOLDER_VARIABLE in os.environ
+
+
+def _job_followed() -> DictConfig:
+    """The settings of the job that this process is part of; its command line may be that of a whole sweep."""
+    config = OmegaConf.load(Path(os.environ[RUN_FOLDER_VARIABLE]) / CONFIG_FILE)
+    assert isinstance(config, DictConfig)
+    return config
+
+
 @contextmanager
 def _exit_code_of(name: str) -> Iterator[None]:
     try:
@@ -56,6 +82,9 @@ def _exit_code_of(name: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Interrupted as stopped:
+        print(f"{name}: {stopped}", file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except Exception as error:
         message = _user_message(error, name)
         if message is None:
@@ -79,6 +108,15 @@ def _user_message(error: BaseException, name: str) -> str | None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         told = [_one_line(cause).rstrip(".") for cause in _chain(error)]
         return ": ".join(told) + _suggestion(error, name)
+    return _disk_message(error)
+
+
+def _disk_message(error: BaseException | None) -> str | None:
+    """One line for a disk that is full or closed to us; libraries wrap its error in errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            return f"{error.filename or 'a file of the run'}: cannot be written: {error.strerror}"
+        error = error.__cause__ or error.__context__
     return None
 
 

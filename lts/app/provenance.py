@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lts.base import ConfigError
+from lts.base import ConfigError, StorageError, written_whole
 
 RUN_FILE = "run.json"
 
@@ -38,6 +39,8 @@ _DISTRIBUTIONS = (
 
 def run_folder(config: DictConfig) -> Path:
     """The absolute folder of this run: its own of a sweep, else `paths.output_dir`."""
+    if not HydraConfig.initialized():  # of a process that follows another one, and took its settings
+        return Path(config.paths.output_dir)
     job = HydraConfig.get()
     named = job.runtime.output_dir if job.mode == RunMode.MULTIRUN else config.paths.output_dir
     return Path(named).expanduser().resolve()
@@ -101,6 +104,15 @@ class RunRecord:
         self._facts |= facts
         write_json(self._path, self._facts)
 
+    def interrupt(self) -> str:
+        """Note that the run was told to stop; returns how to go on.
+
+        Where the disk no longer takes a line the run stays "running", as one that was killed.
+        """
+        with suppress(StorageError):
+            self.add(state="interrupted")
+        return f"go on by the same command with paths.output_dir={self._path.parent} ckpt=last"
+
     def origins(self) -> dict[str, Any]:
         """Where the results come from, for a report: all facts but how far the run is."""
         return {name: fact for name, fact in self._facts.items() if name != "state"}
@@ -120,10 +132,13 @@ class RunRecord:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, aside and renamed."""
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    aside.replace(path)
+    """Write JSON, aside and renamed.
+
+    Raises:
+        StorageError: It cannot be written; what was there stays.
+    """
+    with written_whole(path) as file:
+        file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _peak_resident_mib(who: int) -> int:

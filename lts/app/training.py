@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -12,16 +13,27 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.cases import open_cohort, split_cohort
 from lts.app.checking import check_before_training, check_members
+from lts.app.command import CONFIG_FILE, follows
 from lts.app.console import ShowProgress, say
+from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import build_network, describe_run, make, plain
 from lts.app.provenance import RunRecord, run_folder, write_json
+from lts.app.ranks import ObeySignals, follow_to_the_end, is_first_process, other_processes
+from lts.app.resuming import check_epochs_left, checkpoint_to_go_on_from, clear_traces, goes_on
 from lts.app.scoring import ScoringSettings, score_model
-from lts.base import ConfigError, check_regions
+from lts.base import check_regions
 from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
 from lts.inference import Predictor, read_checkpoint
 from lts.slices import Recipe, content_hash
-from lts.task import DescribeCheckpoint, EpochHistory, SegmentationTask
+from lts.task import (
+    DescribeCheckpoint,
+    EpochHistory,
+    SegmentationTask,
+    TellTimeLeft,
+    WholeCheckpointIO,
+    WholeLogs,
+)
 
 SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
 
@@ -29,10 +41,21 @@ SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
 def train(config: DictConfig) -> float:
     """Train a model, score its best checkpoint on the test subset, and return the best validation score.
 
+    Where several processes train, each calls this; the first alone writes, scores and speaks.
+
     Raises:
         LtsError: The input or config was wrong.
+        Interrupted: The run was told to stop.
     """
     _be_quiet()
+    if not is_first_process():
+        return _train_beside(config)
+    stop = _StopLine()
+    with stop_signals(stop) as signals:
+        return _train_and_score(config, signals, stop)
+
+
+def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine") -> float:
     scoring = ScoringSettings(**plain(config.scoring))
     output_dir = _settle(config)
     rules = scoring.rules(config.data.regions, output_dir=output_dir, window_hu=config.data.display_hu)
@@ -41,24 +64,25 @@ def train(config: DictConfig) -> float:
     check_before_training(cohort, split)
     ckpt = _resume_from(config, output_dir)
     steps_before = read_checkpoint(ckpt)["global_step"] if ckpt else 0
-    record = RunRecord(output_dir, command="train", goes_on=config.ckpt == "last")
-    OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
+    record = stop.record = RunRecord(output_dir, command="train", goes_on=goes_on(config.ckpt))
+    if goes_on(config.ckpt) and ckpt is None:
+        clear_traces(output_dir)
+    OmegaConf.save(config, output_dir / CONFIG_FILE, resolve=True)
     write_json(output_dir / "split.json", split.to_dict())
     say(f"run {output_dir}: {_counts(cohort, split)}")
     for note in cohort.notes:
         say(f"{cohort.root}: {note}")
 
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    data = _data(config, cohort, split)
-    data.setup("fit")
+    data = _set_up(config, cohort, split)
     for stored in (*data.stored("train"), *data.stored("val")):
         for note in stored.notes:
             say(f"{stored.case}: {note}")
     members = _members(data, cohort, split)
     check_members(members, cohort, split)
-    task, trainer = _task_and_trainer(config, data, members=members)
+    task, trainer = _task_and_trainer(config, data, members=members, signals=signals)
     began = time.perf_counter()
-    trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
+    with other_processes(trainer, output_dir):
+        trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
     fit_s = time.perf_counter() - began
     best = trainer.checkpoint_callback
     assert isinstance(best, ModelCheckpoint)
@@ -74,9 +98,10 @@ def train(config: DictConfig) -> float:
         record=record,
     )
     best_score = float(best.best_model_score)
+    steps = trainer.global_step - steps_before
     record.finish(
         fit_s=round(fit_s, 2),
-        train_slices_per_s=round((trainer.global_step - steps_before) * config.data.batch_size / fit_s, 2),
+        train_slices_per_s=round(steps * config.data.batch_size * trainer.world_size / fit_s, 2),
         monitor=best.monitor,
         mode=best.mode,
         best_score=best_score,
@@ -86,12 +111,36 @@ def train(config: DictConfig) -> float:
     return best_score
 
 
+def _train_beside(config: DictConfig) -> float:
+    """Train as one of the processes that are not the first; writes nothing."""
+    follow_to_the_end()
+    output_dir = _settle(config)
+    cohort = open_cohort(config.data)
+    split = split_cohort(cohort, config.split)
+    with stop_signals(lambda: "") if not follows() else nullcontext() as signals:
+        data = _set_up(config, cohort, split)
+        task, trainer = _task_and_trainer(
+            config, data, members=_members(data, cohort, split), signals=signals
+        )
+        trainer.fit(task, datamodule=data, ckpt_path=_resume_from(config, output_dir), weights_only=True)
+    return float(trainer.callback_metrics[config.callbacks.best.monitor])
+
+
+def _set_up(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = _data(config, cohort, split)
+    data.setup("fit")
+    return data
+
+
 def _be_quiet() -> None:
     """Keep the libraries' own advice out of the run's lines."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
+    # A resumed run logs again what it takes away with this.
+    warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
 
 
 def _settle(config: DictConfig) -> Path:
@@ -126,8 +175,12 @@ def _data(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
         region_share=data.region_share,
         slices_per_epoch=data.slices_per_epoch,
         seed=config.seed,
-        progress=ShowProgress("slice store"),
+        progress=ShowProgress("slice store") if is_first_process() else _say_nothing,
     )
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    """The first process tells of the store."""
 
 
 def _members(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, list[dict[str, str]]]:
@@ -142,7 +195,11 @@ def _members(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, l
 
 
 def _task_and_trainer(
-    config: DictConfig, data: SliceDataModule, *, members: dict[str, list[dict[str, str]]]
+    config: DictConfig,
+    data: SliceDataModule,
+    *,
+    members: dict[str, list[dict[str, str]]],
+    signals: StopSignals | None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
     regions, best = list(config.data.regions), config.callbacks.best
     network, spec = build_network(config, in_channels=data.channels, out_channels=len(regions))
@@ -163,9 +220,11 @@ def _task_and_trainer(
     describe = DescribeCheckpoint(
         description=describe_run(config, network=spec, members=members), intensity=data.intensity
     )
+    own = [history, describe, WholeLogs(), TellTimeLeft(say), *([ObeySignals(signals)] if signals else [])]
     trainer: pl.Trainer = make(
         config.trainer,
-        callbacks=[*(make(callback) for callback in config.callbacks.values()), history, describe],
+        callbacks=[*(make(callback) for callback in config.callbacks.values()), *own],
+        plugins=[*make(config.trainer.plugins), WholeCheckpointIO()],
         logger=make(config.logger),
         default_root_dir=config.paths.output_dir,
         enable_progress_bar=sys.stderr.isatty(),
@@ -174,9 +233,17 @@ def _task_and_trainer(
 
 
 def _resume_from(config: DictConfig, output_dir: Path) -> Path | None:
-    if config.ckpt is None:
-        return None
-    path = output_dir / "checkpoints" / "last.ckpt" if config.ckpt == "last" else Path(config.ckpt)
-    if not path.is_file():
-        raise ConfigError(f"ckpt: no such file: {path}")
+    path = checkpoint_to_go_on_from(config.ckpt, output_dir)
+    if path is not None:
+        check_epochs_left(read_checkpoint(path), path, max_epochs=config.trainer.max_epochs, ckpt=config.ckpt)
     return path
+
+
+class _StopLine:
+    """What a run says that was told to stop; before it has a record there is nothing to go on with."""
+
+    def __init__(self) -> None:
+        self.record: RunRecord | None = None
+
+    def __call__(self) -> str:
+        return self.record.interrupt() if self.record else "nothing was begun"

@@ -1,13 +1,19 @@
 """Training around any network: the LightningModule and its callbacks."""
 
 from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays
+from lts.task.logs import TellTimeLeft, WholeLogs
 from lts.task.module import SegmentationTask, parameter_groups
+from lts.task.storage import BestCheckpoint, WholeCheckpointIO
 
 __all__ = [
+    "BestCheckpoint",
     "DescribeCheckpoint",
     "EpochHistory",
     "FreezeEncoder",
     "LogOverlays",
     "SegmentationTask",
+    "TellTimeLeft",
+    "WholeCheckpointIO",
+    "WholeLogs",
     "parameter_groups",
 ]

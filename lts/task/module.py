@@ -89,8 +89,9 @@ class SegmentationTask(LightningModule):
         """Log the scores of all validation cases."""
         scores = {**self.overlap.compute(), **self.auroc.compute()}
         accuracy = torch.stack([scores.pop(f"{region}/accuracy") for region in self.regions]).mean()
-        self.log("val/accuracy", accuracy.float())
-        self.log_dict({f"val/{name}": score.float() for name, score in scores.items()})
+        # The same on every device by now: the metrics have put the devices' counts together.
+        logged = {"val/accuracy": accuracy, **{f"val/{name}": score for name, score in scores.items()}}
+        self.log_dict({name: score.float() for name, score in logged.items()}, sync_dist=True)
         self.overlap.reset()
         self.auroc.reset()
 

@@ -1,0 +1,91 @@
+"""How a run is told to stop, and what it says then."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHELL_ADDS = 128
+"""A shell reports a process that ended by signal N as 128 + N."""
+
+
+class Interrupted(BaseException):
+    """The run was told to stop; not an Exception, so that nothing on the way takes it for a failure.
+
+    Args:
+        signum: The signal that told it.
+        advice: How to go on.
+    """
+
+    def __init__(self, signum: int, advice: str = "") -> None:
+        super().__init__(f"interrupted{advice and '; '}{advice}")
+        self.exit_code = _SHELL_ADDS + signum
+
+
+class StopSignals:
+    """Turns the signals that ask a process to stop into `Interrupted`, in this process alone.
+
+    Attributes:
+        received: The signal that came, None before.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._process = os.getpid()
+
+    def take(self) -> None:
+        """Have the signals come here from now on; whoever was there before hears no more of them."""
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, self._stop)
+
+    def requeue_on(self, signum: int) -> None:
+        """Have a signal put this SLURM job back into the queue and then stop the run."""
+        signal.signal(signum, self._requeue)
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal came whose exception was lost, as in the middle of a destructor."""
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _stop(self, signum: int, _frame: FrameType | None) -> None:
+        if os.getpid() == self._process:  # loader workers are forks of it, and end with it
+            self.received = signum
+            raise Interrupted(signum)
+
+    def _requeue(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._process and self.received is None:
+            if os.environ.get("SLURM_PROCID") == "0":
+                subprocess.run(["scontrol", "requeue", _slurm_job()], check=False)
+            self._stop(signum, frame)
+
+
+@contextmanager
+def stop_signals(on_stop: Callable[[], str]) -> Iterator[StopSignals]:
+    """Within, SIGINT and SIGTERM end the run with `Interrupted`.
+
+    Args:
+        on_stop: Called once when the run stops; returns what the user is told.
+    """
+    before = {signum: signal.getsignal(signum) for signum in (*STOP_SIGNALS, signal.SIGUSR1)}
+    signals = StopSignals()
+    signals.take()
+    try:
+        yield signals
+    except BaseException as error:
+        # What fails while a run is being stopped, as a worker that is gone, is no failure of its own.
+        if signals.received is None:
+            raise
+        for signum in before:
+            signal.signal(signum, signal.SIG_IGN)
+        raise Interrupted(signals.received, on_stop()) from error
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _slurm_job() -> str:
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]

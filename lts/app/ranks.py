@@ -1,0 +1,118 @@
+"""Several processes that train one model: which of them this is, and how the first ends the others.
+
+Lightning's launcher starts the command anew with the same command line. There, a sweep would sweep again, and
+a folder named by the time would be another one. So the first process names its run folder in the environment,
+and the others take the settings of the job from there, whatever their command line says.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch.distributed
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+
+from lts.app.command import RUN_FOLDER_VARIABLE, follows
+from lts.app.interruption import STOP_SIGNALS, StopSignals
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes, scores and speaks."""
+    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # set on the function, by the environment
+    return not follows() and rank == 0
+
+
+@contextmanager
+def other_processes(trainer: pl.Trainer, run_folder: Path) -> Iterator[None]:
+    """Around `trainer.fit`: the processes that it starts follow this one, and are gone at the end.
+
+    What distributed training leaves in this process is cleared away, so that the next job of a sweep can
+    start processes of its own.
+
+    Args:
+        trainer: Of this process, the first one.
+        run_folder: Where the settings of the run are.
+    """
+    before = dict(os.environ)
+    os.environ[RUN_FOLDER_VARIABLE] = str(run_folder)
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        _end_others(trainer, done=done)
+        os.environ.clear()
+        os.environ.update(before)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+class ObeySignals(pl.Callback):
+    """Has a training end where the process was told to stop.
+
+    Lightning takes SIGTERM for itself when a training begins, and talks to the other processes from within
+    the handler, where they may be waiting for something else. On SIGUSR1 it would write a checkpoint from
+    there, in the middle of an epoch. So both signals are taken back.
+
+    Args:
+        signals: Those of this process.
+    """
+
+    def __init__(self, signals: StopSignals) -> None:
+        self._signals = signals
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Have the signal of a SLURM job's time limit put the job back into the queue."""
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+            assert environment.requeue_signal is not None
+            self._signals.requeue_on(environment.requeue_signal)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Take the signals back."""
+        self._signals.take()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """End here, if the signal's own exception was lost."""
+        self._signals.check()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """As after a batch of training."""
+        self._signals.check()
+
+
+def _end_others(trainer: pl.Trainer, *, done: bool) -> None:
+    launcher = trainer.strategy.launcher
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        return
+    # Emptied first: Lightning watches this list, and would kill this process for the end of one in it.
+    others = list(launcher.procs)
+    launcher.procs.clear()
+    for process in others:
+        if not done:
+            process.kill()  # they hold nothing that is not in this process too
+        process.wait()
+
+
+def follow_to_the_end() -> None:
+    """Leave it to the first process to stop this one, and end if that is gone."""
+    if not follows():
+        return
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+    first = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == first:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="watch-first-process").start()

@@ -1,0 +1,117 @@
+"""Logs that a kill does not tear, and the time that a run will take."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+_FIRST_BATCHES = 3
+"""Left out of the pace: memory is first claimed, and kernels are chosen, in them."""
+_TIMED_BATCHES = 20
+
+
+class WholeLogs(Callback):
+    """Keeps the logs of a run whole that is killed and resumed.
+
+    The trainer logs the training scores of an epoch after its checkpoint is written, TensorBoard writes to
+    the disk in its own time, and a log of another kind begins anew with every process. So what was logged is
+    on the disk before a checkpoint is, and a resumed run logs again what its checkpoint knows and a log may
+    lack.
+    """
+
+    def __init__(self) -> None:
+        self._scores_of_step: dict[int, dict[str, float]] = {}
+        self._is_resumed = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Log what an earlier process may have taken with it."""
+        if not self._is_resumed or not self._scores_of_step:
+            return
+        last = max(self._scores_of_step)
+        training = {
+            name: score for name, score in self._scores_of_step[last].items() if not name.startswith("val/")
+        }
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_metrics(training, last)
+            else:
+                for step, scores in self._scores_of_step.items():
+                    logger.log_metrics(scores, step)
+                logger.save()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note the scores of the epoch, under the step at which the trainer is about to log them."""
+        scores = {name: float(score) for name, score in trainer.callback_metrics.items()}
+        self._scores_of_step[trainer.fit_loop.epoch_loop._batches_that_stepped - 1] = {
+            **scores,
+            "epoch": trainer.current_epoch,
+        }
+
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],  # noqa: ARG002
+    ) -> None:
+        """Have TensorBoard write what it holds."""
+        for logger in trainer.loggers:
+            if trainer.is_global_zero and isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was logged, by step."""
+        return {"scores_of_step": self._scores_of_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after what an earlier process logged."""
+        self._scores_of_step = dict(state_dict["scores_of_step"])
+        self._is_resumed = True
+
+
+class TellTimeLeft(Callback):
+    """Says once, after the first batches, how long the training will take at their pace.
+
+    Args:
+        tell: Called with the line.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._batches, self._began_s = 0, 0.0
+        self._told = False
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """Time the first batches; an epoch of fewer is told of at its end."""
+        self._batches += 1
+        timed = self._batches - _FIRST_BATCHES
+        if timed == 0:
+            self._began_s = time.perf_counter()
+        is_last = batch_idx + 1 == trainer.num_training_batches
+        if self._told or timed < 1 or (timed < _TIMED_BATCHES and not is_last):
+            return
+        self._told = True
+        batch_s = (time.perf_counter() - self._began_s) / timed
+        assert trainer.max_epochs is not None
+        epochs = trainer.max_epochs - trainer.current_epoch
+        left = int(epochs * trainer.num_training_batches) - (batch_idx + 1)
+        if trainer.is_global_zero:
+            self._tell(
+                f"training takes about {as_duration(left * batch_s)} more at {batch_s:.2g} s a batch, "
+                "and validation some on top"
+            )
+
+
+def as_duration(seconds: float) -> str:
+    """Seconds, at least one, in the unit that a person would say: `40 s`, `12 min`, `5.5 h`."""
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
