@@ -15,19 +15,35 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 import torch.distributed
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lts.app.command import RUN_FOLDER_VARIABLE, follows
 from lts.app.interruption import STOP_SIGNALS, StopSignals
+from lts.base import ConfigError
 
 
 def is_first_process() -> bool:
     """Whether this process is the one that writes, scores and speaks."""
     rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # set on the function, by the environment
     return not follows() and rank == 0
+
+
+def check_devices(trainer: DictConfig) -> None:
+    """Check what the settings of `trainer` ask of the devices, before anything is written.
+
+    Raises:
+        ConfigError: They ask CPUs for what GPUs alone can do.
+    """
+    has_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+    if trainer.sync_batchnorm and not has_gpu:
+        raise ConfigError(
+            "trainer.sync_batchnorm: must be false on CPUs, got true; model.norm=group needs no such"
+        )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from lts.app.console import ShowProgress, say
 from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import build_network, describe_run, make, plain
 from lts.app.provenance import RunRecord, run_folder, write_json
-from lts.app.ranks import ObeySignals, follow_to_the_end, is_first_process, other_processes
+from lts.app.ranks import ObeySignals, check_devices, follow_to_the_end, is_first_process, other_processes
 from lts.app.resuming import check_epochs_left, checkpoint_to_go_on_from, clear_traces, goes_on
 from lts.app.scoring import ScoringSettings, score_model
 from lts.base import check_regions
@@ -57,6 +57,7 @@ def train(config: DictConfig) -> float:
 
 def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine") -> float:
     scoring = ScoringSettings(**plain(config.scoring))
+    check_devices(config.trainer)
     output_dir = _settle(config)
     rules = scoring.rules(config.data.regions, output_dir=output_dir, window_hu=config.data.display_hu)
     cohort = open_cohort(config.data)
@@ -135,7 +136,8 @@ def _set_up(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule
 
 def _be_quiet() -> None:
     """Keep the libraries' own advice out of the run's lines."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
