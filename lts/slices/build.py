@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -12,11 +13,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from lts.base import LtsError, VolumeError
+from lts.base import LtsError, StorageError, VolumeError, storage_error
 from lts.cohort import Case
+from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, fit_plane
 from lts.slices.recipe import Recipe
+from lts.slices.room import check_room
 from lts.slices.store import (
     IMAGE_FILE,
     LABELS_FILE,
@@ -57,14 +60,20 @@ def build_store(
 
     Raises:
         VolumeError: Files cannot be read; the good cases are stored all the same.
+        StorageError: The store will not fit on the disk, or cannot be written to.
     """
     store = store_dir / recipe.folder_name
-    store.mkdir(parents=True, exist_ok=True)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(store, error) from error
     stored: dict[str, StoredCase] = {}
     problems: list[str] = []
     for case, result in _results(cases, recipe, store, workers):
         if isinstance(result, StoredCase):
             stored[case.id] = result
+        elif isinstance(result, StorageError):  # the next case would meet the same disk
+            raise result
         else:
             problems.append(str(result))
         progress(len(stored) + len(problems), len(cases))
@@ -98,18 +107,25 @@ def _results(
             yield case, found
         else:
             missing.append(case)
+    check_room(missing, recipe, store=store)
     if workers <= 1 or len(missing) <= 1:
         yield from ((case, _store_or_error(case, recipe, store)) for case in missing)
         return
     # A fresh interpreter per worker: forking a process whose torch threads have run can hang.
     context = multiprocessing.get_context("spawn")
     workers = min(workers, len(missing))
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         jobs = {pool.submit(_store_or_error, case, recipe, store): case for case in missing}
-        for job in as_completed(jobs):
-            yield jobs[job], job.result()
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # a build that is stopped ends with the cases in hand
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the build
 
 
 def _store_or_error(case: Case, recipe: Recipe, store: Path) -> StoredCase | LtsError:
@@ -124,6 +140,7 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
 
     Raises:
         VolumeError: A file of the case cannot be read.
+        StorageError: The store cannot be written to; nothing of the case is left there.
     """
     folder = case_folder(case, store=store)
     with FileLock(f"{folder}.lock"):
@@ -133,11 +150,20 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
         for left_over in store.glob(f"{folder.name}.part*"):
             shutil.rmtree(left_over)
         aside = folder.with_name(f"{folder.name}.part{os.getpid()}")
-        aside.mkdir()
-        _write_arrays(case, recipe, aside).save()
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
+        try:
+            aside.mkdir()
+            _write_arrays(case, recipe, aside).save()
+            if (
+                folder.exists()
+            ):  # named as left over before a file of it goes, which else could pass for whole
+                folder.rename(f"{aside}-old")
+            aside.rename(folder)
+        except BaseException as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if isinstance(error, OSError) and not isinstance(error, LtsError):
+                raise storage_error(folder, error) from error
+            raise
+        shutil.rmtree(f"{aside}-old", ignore_errors=True)
     stored = StoredCase.load(folder)
     assert stored is not None
     return stored
@@ -175,18 +201,15 @@ def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
         (shape_hw[0], shape_hw[1]), spacing_mm[1:], image_size=recipe.image_size, pixel_mm=recipe.pixel_mm
     )
     shape = (depth, recipe.image_size, recipe.image_size)
-    image = _new_array(folder / IMAGE_FILE, shape, np.int16)
-    for start in range(0, depth, _CHUNK_SLICES):
-        chunk = slice(start, start + _CHUNK_SLICES)
-        image[chunk] = lay_on_plane(voxels[chunk], plane, fill=recipe.fill).numpy()
+    chunks = list(in_chunks(depth, slices=_CHUNK_SLICES))
+    slices = (lay_on_plane(voxels[chunk], plane, fill=recipe.fill).numpy() for chunk in chunks)
+    write_array(folder / IMAGE_FILE, slices, shape=shape, dtype=IMAGE_TYPE)
     notes, region_pixels = scan.notes, pixels_per_slice(np.zeros((depth, 1, 1), np.uint8))
     if case.mask:
         mask = read_mask(case.mask, image=geometry)
-        labels = _new_array(folder / LABELS_FILE, shape, np.uint8)
-        for start in range(0, depth, _CHUNK_SLICES):
-            chunk = slice(start, start + _CHUNK_SLICES)
-            labels[chunk] = plane.apply_labels(torch.from_numpy(mask.voxels[chunk])).numpy()
-        notes, region_pixels = notes + mask.notes, pixels_per_slice(labels)
+        slices = (plane.apply_labels(torch.from_numpy(mask.voxels[chunk])).numpy() for chunk in chunks)
+        write_array(folder / LABELS_FILE, slices, shape=shape, dtype=LABELS_TYPE)
+        notes, region_pixels = notes + mask.notes, pixels_per_slice(open_array(folder / LABELS_FILE))
     return StoredCase(
         folder=folder,
         case=case.id,
@@ -210,8 +233,3 @@ def _as_int16(voxels: np.ndarray) -> np.ndarray:
         return voxels
     peak = float(np.abs(voxels).max()) or 1.0
     return np.rint(voxels * (_INT16_PEAK / peak)).astype(np.int16)
-
-
-def _new_array(path: Path, shape: tuple[int, int, int], dtype: type[np.generic]) -> np.ndarray:
-    array: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    return array

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lts.base import REGION_MIN_LABEL
+from lts.base import REGION_MIN_LABEL, written_whole
 from lts.cohort import Case
+from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, is_sound, open_array
 
 IMAGE_FILE, LABELS_FILE, ENTRY_FILE = "image.npy", "labels.npy", "entry.json"
 
@@ -79,30 +80,33 @@ class StoredCase:
 
     def open_image(self) -> np.ndarray:
         """The slices, `(Z, image_size, image_size)` int16, mapped from the disk."""
-        return _open(self.folder / IMAGE_FILE)
+        return open_array(self.folder / IMAGE_FILE)
 
     def open_labels(self) -> np.ndarray:
         """The labels, `(Z, image_size, image_size)` uint8, mapped from the disk."""
-        return _open(self.folder / LABELS_FILE)
+        return open_array(self.folder / LABELS_FILE)
 
     def holds(self, region: str) -> np.ndarray:
         """Which slices hold a region, `(Z,)` bool."""
         return np.asarray(self.region_pixels[region]) > 0
 
     def save(self) -> None:
-        """Write the manifest entry into the folder, aside and renamed."""
+        """Write the manifest entry into the folder.
+
+        Raises:
+            StorageError: It cannot be written; the entry that was there stays.
+        """
         facts = {key: value for key, value in asdict(self).items() if key != "folder"}
-        aside = self.folder / f"{ENTRY_FILE}.part"
-        aside.write_text(json.dumps(facts))
-        aside.replace(self.folder / ENTRY_FILE)
+        with written_whole(self.folder / ENTRY_FILE) as file:
+            file.write(json.dumps(facts).encode())
 
     @classmethod
     def load(cls, folder: Path) -> "StoredCase | None":
-        """The entry in a folder; None where there is none, or a damaged one, which is then built anew."""
+        """The entry in a folder; None where there is none, or it or an array is damaged, to be built anew."""
         try:
             facts: dict[str, Any] = json.loads((folder / ENTRY_FILE).read_text())
             mask = facts.pop("mask")
-            return cls(
+            stored = cls(
                 folder=folder,
                 image=SourceFile(**facts.pop("image")),
                 mask=SourceFile(**mask) if mask else None,
@@ -112,8 +116,13 @@ class StoredCase:
                 notes=tuple(facts.pop("notes")),
                 **facts,
             )
-        except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
+        return stored if stored._has_its_arrays() else None
+
+    def _has_its_arrays(self) -> bool:
+        files = [(IMAGE_FILE, IMAGE_TYPE)] + ([(LABELS_FILE, LABELS_TYPE)] if self.mask else [])
+        return all(is_sound(self.folder / name, shape=self.shape, dtype=dtype) for name, dtype in files)
 
 
 def case_folder(case: Case, *, store: Path) -> Path:
@@ -137,8 +146,3 @@ def hu_counts_of(cases: Sequence[StoredCase]) -> np.ndarray:
     """Voxels of several cases at each Hounsfield value, `(HU_BINS,)` int64."""
     counts: np.ndarray = np.array([case.hu_counts for case in cases], dtype=np.int64).sum(axis=0)
     return counts
-
-
-def _open(path: Path) -> np.ndarray:
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
