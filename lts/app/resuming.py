@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.provenance import RUN_FILE
-from lts.base import ConfigError
+from lts.base import CheckpointError, ConfigError
 
+_STATE_OF_TRAINING = ("loops", "global_step", "callbacks", "optimizer_states", "lr_schedulers")
 _WRITTEN_BY_EPOCHS = ("checkpoints", "tensorboard", "csv", "curves.png")
 
 
@@ -55,8 +56,12 @@ def check_epochs_left(saved: Mapping[str, Any], path: Path, *, max_epochs: int, 
     scored again.
 
     Raises:
+        CheckpointError: It holds a model, but not the state of its training.
         ConfigError: All epochs are done; in another folder there would be no best checkpoint to score.
     """
+    lacking = [key for key in _STATE_OF_TRAINING if key not in saved]
+    if lacking:
+        raise CheckpointError(f"{path}: must hold the state of a training to go on from, lacks {lacking}")
     done = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     if done > max_epochs or (done == max_epochs and not goes_on(ckpt)):
         raise ConfigError(f"trainer.max_epochs: must exceed the {done} epochs of {path}, got {max_epochs}")

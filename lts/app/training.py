@@ -17,6 +17,7 @@ from lts.app.command import CONFIG_FILE, follows
 from lts.app.console import ShowProgress, say
 from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import build_network, describe_run, make, plain
+from lts.app.plan import plan_line
 from lts.app.provenance import RunRecord, run_folder, write_json
 from lts.app.ranks import ObeySignals, check_devices, follow_to_the_end, is_first_process, other_processes
 from lts.app.resuming import check_epochs_left, checkpoint_to_go_on_from, clear_traces, goes_on
@@ -63,8 +64,7 @@ def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine"
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
     check_before_training(cohort, split)
-    ckpt = _resume_from(config, output_dir)
-    steps_before = read_checkpoint(ckpt)["global_step"] if ckpt else 0
+    ckpt, steps_before = _resume_from(config, output_dir)
     record = stop.record = RunRecord(output_dir, command="train", goes_on=goes_on(config.ckpt))
     if goes_on(config.ckpt) and ckpt is None:
         clear_traces(output_dir)
@@ -80,6 +80,7 @@ def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine"
             say(f"{stored.case}: {note}")
     members = _members(data, cohort, split)
     check_members(members, cohort, split)
+    say(_plan(config, data))
     task, trainer = _task_and_trainer(config, data, members=members, signals=signals)
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
@@ -123,8 +124,19 @@ def _train_beside(config: DictConfig) -> float:
         task, trainer = _task_and_trainer(
             config, data, members=_members(data, cohort, split), signals=signals
         )
-        trainer.fit(task, datamodule=data, ckpt_path=_resume_from(config, output_dir), weights_only=True)
+        ckpt, _ = _resume_from(config, output_dir)
+        trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
     return float(trainer.callback_metrics[config.callbacks.best.monitor])
+
+
+def _plan(config: DictConfig, data: SliceDataModule) -> str:
+    return plan_line(
+        [*data.stored("train"), *data.stored("val")],
+        store_dir=Path(config.paths.store_dir),
+        batch_size=config.data.batch_size,
+        context=config.data.context,
+        num_workers=config.data.num_workers,
+    )
 
 
 def _set_up(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
@@ -234,11 +246,14 @@ def _task_and_trainer(
     return task, trainer
 
 
-def _resume_from(config: DictConfig, output_dir: Path) -> Path | None:
+def _resume_from(config: DictConfig, output_dir: Path) -> tuple[Path | None, int]:
+    """The checkpoint to go on from and the steps it has behind it; None and 0 for a run that begins."""
     path = checkpoint_to_go_on_from(config.ckpt, output_dir)
-    if path is not None:
-        check_epochs_left(read_checkpoint(path), path, max_epochs=config.trainer.max_epochs, ckpt=config.ckpt)
-    return path
+    if path is None:
+        return None, 0
+    saved = read_checkpoint(path)
+    check_epochs_left(saved, path, max_epochs=config.trainer.max_epochs, ckpt=config.ckpt)
+    return path, int(saved["global_step"])
 
 
 class _StopLine:

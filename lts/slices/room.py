@@ -21,7 +21,7 @@ def bytes_to_store(cases: Sequence[Case], recipe: Recipe) -> int:
     for case in cases:
         pixel_bytes = IMAGE_TYPE.itemsize + (LABELS_TYPE.itemsize if case.mask else 0)
         with suppress(VolumeError):
-            total += read_geometry(case.image).shape[0] * recipe.image_size**2 * pixel_bytes
+            total += read_geometry(case.image).canonical_shape[0] * recipe.image_size**2 * pixel_bytes
     return total
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lts.base import MASK_THRESHOLD, ConfigError
+from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.metrics import BinnedAUROC, CaseOverlap
 
 Batch = Mapping[str, Tensor]
@@ -94,6 +94,20 @@ class SegmentationTask(LightningModule):
         self.log_dict({name: score.float() for name, score in logged.items()}, sync_dist=True)
         self.overlap.reset()
         self.auroc.reset()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on from a checkpoint of another network.
+
+        Raises:
+            CheckpointError: A tensor is missing, unknown or of another shape.
+        """
+        own, found = self.state_dict(), checkpoint["state_dict"]
+        for name in sorted(own.keys() | found.keys()):
+            shapes = [tuple(state[name].shape) if name in state else None for state in (own, found)]
+            if shapes[0] != shapes[1]:
+                raise CheckpointError(
+                    f"ckpt: {name} must be of shape {shapes[0]} for this network, got {shapes[1]}"
+                )
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:
         """Let a plateau wait for the end of the epoch, where checkpoints know of it."""

@@ -1,0 +1,78 @@
+"""Training runs on phantom scans of a few kilobytes, as processes that a test can watch, stop and compare."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).parents[2]
+
+TINY = (
+    "data.phantom.cases=5",
+    "data.phantom.matrix=48",
+    "data.image_size=48",
+    "data.num_workers=0",
+    "data.slices_per_epoch=16",
+    "data.batch_size=8",
+    "model.width=4",
+    "model.depth=3",
+    "optimizer.lr=1e-2",
+)
+ON_CPU = (*TINY, "trainer=cpu")
+ON_TWO = (
+    *TINY,
+    "trainer=ddp",
+    "trainer.accelerator=cpu",
+    "trainer.devices=2",
+    "trainer.sync_batchnorm=false",
+)
+
+
+def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a training and return at once."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
+    """Wait for a line that begins so."""
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    assert process.stderr
+    raise AssertionError(f"ended before it said {beginning!r}: {process.stderr.read()}")
+
+
+def saved(folder: Path, name: str = "last") -> dict:
+    """What a checkpoint of a run holds."""
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def same_weights(one: dict, other: dict) -> bool:
+    """Whether two checkpoints hold the same weights bit for bit."""
+    weights, others = one["state_dict"], other["state_dict"]
+    return weights.keys() == others.keys() and all(torch.equal(weights[key], others[key]) for key in weights)
+
+
+def read(path: Path) -> dict:
+    """A JSON file."""
+    return json.loads(path.read_text())
+
+
+def logged(folder: Path, name: str) -> dict[int, float]:
+    """A curve in TensorBoard, by step."""
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    return {event.step: event.value for event in events.Scalars(name)}

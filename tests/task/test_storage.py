@@ -1,0 +1,111 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lts.base import CheckpointError, StorageError, written_whole
+from lts.task import BestCheckpoint, WholeCheckpointIO
+
+MONITOR = "val/tumor/dice_per_case"
+
+
+def best_of(folder: Path) -> BestCheckpoint:
+    settings = {"filename": "best", "monitor": MONITOR, "mode": "max", "enable_version_counter": False}
+    return BestCheckpoint(dirpath=folder, **settings)
+
+
+def write_best(folder: Path, score: float) -> None:
+    state = {"best_model_score": torch.tensor(score)}
+    torch.save({"callbacks": {best_of(folder).state_key: state}}, folder / "best.ckpt")
+
+
+def state_of(folder: Path, score: float) -> dict:
+    return {"dirpath": str(folder), "best_model_score": torch.tensor(score), "best_model_path": "elsewhere"}
+
+
+def test_a_checkpoint_is_what_was_given_and_holds_plain_types(tmp_path: Path) -> None:
+    io, path = WholeCheckpointIO(), tmp_path / "made" / "a.ckpt"
+    io.save_checkpoint({"a": torch.arange(3), "b": [1, "x"]}, path)
+    found = io.load_checkpoint(path, weights_only=True)
+    assert torch.equal(found["a"], torch.arange(3))
+    assert found["b"] == [1, "x"]
+    assert [file.name for file in path.parent.iterdir()] == ["a.ckpt"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch, number: int, step: str
+) -> None:
+    io, path = WholeCheckpointIO(), tmp_path / "a.ckpt"
+    io.save_checkpoint({"a": 1}, path)
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.fsync" if step == "fsync" else "pathlib.Path.replace", fail)
+    with pytest.raises(StorageError) as told:
+        io.save_checkpoint({"a": 2}, path)
+    assert str(told.value) == f"{path}: cannot be written: {os.strerror(number)}"
+    monkeypatch.undo()
+    assert io.load_checkpoint(path, weights_only=True) == {"a": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with written_whole(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch) -> None:
+    done = []
+    monkeypatch.setattr("os.fsync", lambda _: done.append("content"))
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: done.append("name"))
+    with written_whole(tmp_path / "a") as file:
+        file.write(b"new")
+    assert done == ["content", "name"]
+
+
+def test_the_best_score_of_a_resumed_run_is_that_of_its_file(tmp_path: Path) -> None:
+    # Killed after best.ckpt and before last.ckpt: the last checkpoint knows of 0.5 alone.
+    write_best(tmp_path, 0.7)
+    best = best_of(tmp_path)
+    best.load_state_dict(state_of(tmp_path, 0.5))
+    assert float(best.best_model_score) == pytest.approx(0.7)
+    assert Path(best.best_model_path) == tmp_path / "best.ckpt"
+    assert best.best_k_models.keys() == {best.best_model_path} == {best.kth_best_model_path}
+    assert float(best.kth_value) == pytest.approx(0.7)
+
+
+def test_a_run_whose_folder_was_moved_keeps_its_best(tmp_path: Path) -> None:
+    write_best(tmp_path, 0.7)
+    best = best_of(tmp_path)
+    best.load_state_dict(state_of(tmp_path / "before", 0.7))
+    assert Path(best.best_model_path) == tmp_path / "best.ckpt"
+
+
+def test_a_run_that_starts_from_another_ones_checkpoint_looks_for_its_own_best(tmp_path: Path) -> None:
+    best = best_of(tmp_path)
+    best.load_state_dict(state_of(tmp_path / "other", 0.7))
+    assert best.best_model_score is None
+    assert not best.best_k_models
+    assert best.best_model_path == ""
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK half", {"callbacks": {}}, {"callbacks": {"x": 1}}])
+def test_a_best_checkpoint_that_is_lost_or_damaged_is_told(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "best.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    rule = "is missing" if content is None else "is damaged"
+    with pytest.raises(CheckpointError, match=rf"best.ckpt: {rule}, and the run cannot end without"):
+        best_of(tmp_path).load_state_dict(state_of(tmp_path, 0.5))
