@@ -1,10 +1,15 @@
 """The commands as a user meets them: each test runs one in a process of its own."""
 
+import errno
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from lts.app.command import _exit_code_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,3 +131,31 @@ def test_the_sweep_preset_is_a_grid_of_four(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "mode: MULTIRUN" in done.stdout
     assert "optimizer.lr: 1e-3,1e-4" in done.stdout
+
+
+def _fail_in_a_library(number: int) -> None:
+    try:
+        raise OSError(number, os.strerror(number), "metrics.json")
+    except OSError as error:
+        raise RuntimeError("archive is broken") from error
+
+
+def _end(fail: Callable[[], object]) -> int:
+    with _exit_code_of("train"):
+        fail()
+    raise AssertionError("did not fail")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
+def test_a_disk_that_takes_no_more_is_told_in_one_line(number: int, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        _end(lambda: _fail_in_a_library(number))
+    line = f"train: metrics.json: cannot be written: {os.strerror(number)}\n"
+    assert (end.value.code, capsys.readouterr().err) == (2, line)
+
+
+def test_an_error_of_the_disk_itself_stays_a_bug(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        _end(lambda: _fail_in_a_library(errno.EIO))
+    assert end.value.code == 1
+    assert "Traceback" in capsys.readouterr().err
