@@ -75,6 +75,13 @@ def test_the_table_and_arms_are_no_part_of_the_body() -> None:
     assert measured(hu, labels).liver_left_mm == measured(*body()).liver_left_mm
 
 
+@pytest.mark.parametrize(("coat_hu", "moved"), [(-300, False), (-299, True)])
+def test_fat_is_of_the_body_and_what_is_lighter_is_not(coat_hu: int, moved: bool) -> None:
+    hu, labels = body()
+    hu[:, 5:45, 65:70] = coat_hu
+    assert (measured(hu, labels).liver_left_mm != measured(*body()).liver_left_mm) == moved
+
+
 @pytest.mark.parametrize(
     ("lung_hu", "told"),
     [(-850, True), (-960, True), (-961, False), (-501, True), (-500, False)],
