@@ -119,7 +119,7 @@ def test_an_array_that_would_run_code_does_not(make_case, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="Python objects in dtype"):
         stored.open_image()
     (stored.folder / "labels.npy").write_bytes(pickle.dumps(_RunsCode()))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(ValueError, match="allow_pickle="):
         stored.open_labels()
 
 
