@@ -31,8 +31,6 @@ def check_room(cases: Sequence[Case], recipe: Recipe, *, store: Path) -> None:
     Raises:
         StorageError: They will not.
     """
-    if not cases:
-        return
     needed, free = bytes_to_store(cases, recipe), shutil.disk_usage(store).free
     if needed > free:
         raise StorageError(

@@ -99,9 +99,13 @@ def test_a_run_that_starts_from_another_ones_checkpoint_looks_for_its_own_best(t
     assert best.best_model_path == ""
 
 
-@pytest.mark.parametrize("content", [None, b"", b"PK half", {"callbacks": {}}, {"callbacks": {"x": 1}}])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"PK half", {"callbacks": {}}, {"callbacks": {"x": 1}}, "a score that is none"]
+)
 def test_a_best_checkpoint_that_is_lost_or_damaged_is_told(tmp_path: Path, content: object) -> None:
     path = tmp_path / "best.ckpt"
+    if content == "a score that is none":
+        content = {"callbacks": {best_of(tmp_path).state_key: {"best_model_score": None}}}
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
