@@ -104,9 +104,8 @@ def norm_relu(norm: nn.Module, image: Tensor) -> Tensor:
     if isinstance(norm, nn.Identity):
         return F.relu(image, inplace=True)
     out: Tensor = norm(image)
-    if isinstance(
-        norm, nn.SyncBatchNorm
-    ):  # to make it again would count the batch twice, and wait for the others
+    # To make it again would count the batch twice, and wait for the other devices.
+    if isinstance(norm, nn.SyncBatchNorm):
         return F.relu(out, inplace=True)
     announce(out, lambda kept: F.relu(_norm_again(norm, kept), inplace=True), image)
     return F.relu(out, inplace=True)
