@@ -7,12 +7,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,6 +38,15 @@ _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
 """How the lines of Hydra's errors begin that do not help a user."""
 
 
+_OF_SWEEPS = {
+    "hydra/sweeper/optuna": "Optuna",
+    "hydra/sweeper/sampler": "Optuna",
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit": "submitit",
+}
+"""Choices of Hydra that its plugins bring."""
+
+
 def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     """Compose `conf/<name>.yaml` with the command line and call `run` with it.
 
@@ -49,17 +61,23 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     use_large_pages()
     return_freed_memory()
     if follows():
-        with _exit_code_of(name):
+        with exit_code_of(name):
             run(_job_followed())
         return
 
     @functools.wraps(run)
     def job(config: DictConfig) -> object:
+        if "sweep" in config and HydraConfig.get().mode == RunMode.MULTIRUN:
+            from lts.app.jobs import run_job
+
+            return run_job(config, run, name=name, explain=functools.partial(_user_message, name=name))
         # Leaves before Hydra would print a line of its own about the failed job.
-        with _exit_code_of(name):
+        with exit_code_of(name):
             return run(config)
 
-    with _exit_code_of(name):
+    from lts.app.sweep import sweep_ends
+
+    with exit_code_of(name), sweep_ends(name):
         hydra.main(version_base="1.3", config_path=str(_CONF), config_name=name)(job)()
 
 
@@ -76,7 +94,8 @@ def _job_followed() -> DictConfig:
 
 
 @contextmanager
-def _exit_code_of(name: str) -> Iterator[None]:
+def exit_code_of(name: str) -> Iterator[None]:
+    """End the process with the code and the line that an error within asks for."""
     try:
         yield
     except KeyboardInterrupt:
@@ -107,7 +126,7 @@ def _user_message(error: BaseException, name: str) -> str | None:
         return f"{error.override}: {rule}: {_one_line(error)}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         told = [_one_line(cause).rstrip(".") for cause in _chain(error)]
-        return ": ".join(told) + _suggestion(error, name)
+        return ": ".join(told) + (_missing_extra(": ".join(told)) or _suggestion(error, name))
     return _disk_message(error)
 
 
@@ -132,13 +151,22 @@ def _one_line(error: BaseException) -> str:
     return " ".join(line for line in lines if line and not line.startswith(_SAYS_NOTHING))
 
 
+def _missing_extra(told: str) -> str:
+    """What to install where a way to sweep is not there."""
+    return next(
+        (f'. {what} needs pip install "lts[sweep]"' for key, what in _OF_SWEEPS.items() if f"'{key}" in told),
+        "",
+    )
+
+
 def _suggestion(error: BaseException, name: str) -> str:
     """The key that was probably meant, for one that does not exist."""
     keys = (argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:] if "=" in argument)
     wrong = next((key for key in keys if f"override '{key}'" in str(error)), None)
     if wrong is None:
         return ""
-    with hydra.initialize_config_dir(str(_CONF), version_base="1.3"):
+    begun = GlobalHydra.instance().is_initialized()
+    with nullcontext() if begun else hydra.initialize_config_dir(str(_CONF), version_base="1.3"):
         config: Any = OmegaConf.to_container(hydra.compose(name), resolve=False)
     close = difflib.get_close_matches(wrong, _keys(config), n=1)
     return f". Did you mean {close[0]}?" if close else ""

@@ -5,71 +5,85 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
-
 LEADERBOARD_FILE, PICTURE_FILE = "leaderboard.csv", "leaderboard.png"
+JOB_FILE = "job.json"
+"""In the folder of each job: its settings, by which it is known."""
+
+FINISHED = ("done", "pruned")
+"""States of a run that is not started again."""
 
 
-class Leaderboard(Callback):
-    """Writes `leaderboard.csv` and `leaderboard.png` into the folder of a sweep when its jobs are done."""
+def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
+    """Write `leaderboard.csv` and `leaderboard.png` into the folder of a sweep, and print the table.
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Gather the jobs and rank them."""
-        from lts.app.console import print_table, say  # a sweep is over by now: what is heavy costs nothing
-        from lts.figures import save_leaderboard
+    Returns:
+        What `read_runs` finds; without a run nothing is written.
+    """
+    from lts.app.console import print_table, say  # a sweep is over by now: what is heavy costs nothing
+    from lts.figures import save_leaderboard
 
-        folder = Path(config.hydra.sweep.dir).resolve()
-        rows = rank_jobs(folder)
-        if not rows:
-            return
-        with (folder / LEADERBOARD_FILE).open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        bars = [(_settings_of(row), float("nan") if row["score"] is None else row["score"]) for row in rows]
-        score, highest_is_best = rows[0]["monitor"] or "score", rows[0]["mode"] != "min"
-        save_leaderboard(folder / PICTURE_FILE, bars, score=score, maximize=highest_is_best)
-        print_table(f"leaderboard of {len(rows)} runs", rows)
-        say(f"{folder / LEADERBOARD_FILE}")
+    runs = read_runs(folder)
+    rows = rank_jobs(folder)
+    if not rows:
+        return runs
+    with (folder / LEADERBOARD_FILE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    bars = [(_settings_of(row), float("nan") if row["score"] is None else row["score"]) for row in rows]
+    score, highest_is_best = rows[0]["monitor"] or "score", rows[0]["mode"] != "min"
+    save_leaderboard(folder / PICTURE_FILE, bars, score=score, maximize=highest_is_best)
+    shown = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    print_table(f"leaderboard of {len(rows)} runs", [{name: row[name] for name in shown} for row in rows])
+    say(f"{folder / LEADERBOARD_FILE}")
+    return runs
+
+
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """The records of a sweep's jobs in the order of their names, each with its `job`."""
+    files = sorted(folder.glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    return [{"job": file.parent.name, **json.loads(file.read_text())} for file in files]
 
 
 def rank_jobs(folder: Path) -> list[dict[str, Any]]:
     """One row a job of a sweep, the best first, jobs without a score last.
 
     Returns:
-        Rows with `job`, a column per setting that differs between jobs, `state`, `monitor`, `mode`,
-        `score` (the best value of what is monitored), `<region>_dice_per_case` and `<region>_dice_global` of
-        the test cases, and `duration_s`; None where a job did not come so far.
+        Rows with `job`, a column per setting that differs between jobs, `state`, `reason` of a failure,
+        `monitor`, `mode`, `score` (the best value of what is monitored), `<region>_dice_per_case` and
+        `<region>_dice_global` of the test cases, and `duration_s`; None where a job did not come so far.
     """
-    jobs = []
-    for file in sorted(folder.glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
-        run = json.loads(file.read_text())
-        metrics = file.with_name("metrics.json")
-        regions = json.loads(metrics.read_text())["regions"] if metrics.is_file() else {}
-        jobs.append((file.parent.name, run, regions))
-    settings = {job: dict(override.split("=", 1) for override in run["overrides"]) for job, run, _ in jobs}
+    runs = read_runs(folder)
+    test_scores = {run["job"]: _test_scores(folder / run["job"]) for run in runs}
+    settings = {run["job"]: dict(override.split("=", 1) for override in run["overrides"]) for run in runs}
     keys = list(dict.fromkeys(key for own in settings.values() for key in own))
     swept = [key for key in keys if len({own.get(key) for own in settings.values()}) > 1]
-    region_names = list(dict.fromkeys(region for _, _, regions in jobs for region in regions))
+    region_names = list(dict.fromkeys(region for regions in test_scores.values() for region in regions))
     rows = [
         {
-            "job": job,
-            **{key: settings[job].get(key) for key in swept},
+            "job": run["job"],
+            **{key: settings[run["job"]].get(key) for key in swept},
             "state": run["state"],
+            "reason": run.get("reason"),
             "monitor": run.get("monitor"),
             "mode": run.get("mode"),
             "score": run.get("best_score"),
             **{
-                f"{region}_{name}": regions.get(region, {}).get(name)
+                f"{region}_{name}": test_scores[run["job"]].get(region, {}).get(name)
                 for region in region_names
                 for name in ("dice_per_case", "dice_global")
             },
             "duration_s": run.get("duration_s"),
         }
-        for job, run, regions in jobs
+        for run in runs
     ]
     return sorted(rows, key=_rank)
+
+
+def _test_scores(job: Path) -> dict[str, dict[str, Any]]:
+    file = job / "metrics.json"
+    regions: dict[str, dict[str, Any]] = json.loads(file.read_text())["regions"] if file.is_file() else {}
+    return regions
 
 
 def _rank(row: dict[str, Any]) -> tuple[bool, float]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lts.base import ConfigError, StorageError, written_whole
@@ -38,12 +37,8 @@ _DISTRIBUTIONS = (
 
 
 def run_folder(config: DictConfig) -> Path:
-    """The absolute folder of this run: its own of a sweep, else `paths.output_dir`."""
-    if not HydraConfig.initialized():  # of a process that follows another one, and took its settings
-        return Path(config.paths.output_dir)
-    job = HydraConfig.get()
-    named = job.runtime.output_dir if job.mode == RunMode.MULTIRUN else config.paths.output_dir
-    return Path(named).expanduser().resolve()
+    """The absolute folder of this run; of a job of a sweep it was set when the job began."""
+    return Path(config.paths.output_dir).expanduser().resolve()
 
 
 def make_folder(folder: Path, *, key: str) -> None:

@@ -3,9 +3,8 @@ import json
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from lts.app.leaderboard import Leaderboard, rank_jobs
+from lts.app.leaderboard import rank_jobs, write_leaderboard
 
 
 def job(
@@ -44,6 +43,7 @@ def test_jobs_are_ranked_by_their_best_score_and_unfinished_ones_come_last(sweep
         "job": "1",
         "optimizer.lr": "1e-4",
         "state": "done",
+        "reason": None,
         "monitor": "val/tumor/dice_per_case",
         "mode": "max",
         "score": 0.6,
@@ -56,7 +56,7 @@ def test_jobs_are_ranked_by_their_best_score_and_unfinished_ones_come_last(sweep
 
 
 def test_a_sweep_ends_with_a_table_and_a_picture(sweep: Path, capsys) -> None:
-    Leaderboard().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(sweep)}}}))
+    write_leaderboard(sweep)
     with (sweep / "leaderboard.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["optimizer.lr"] for row in rows] == ["1e-4", "1e-3", "1e-6", "1e-5"]
@@ -72,5 +72,5 @@ def test_where_the_lowest_is_best_the_lowest_comes_first(tmp_path: Path) -> None
 
 
 def test_a_folder_without_jobs_gets_no_leaderboard(tmp_path: Path) -> None:
-    Leaderboard().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert write_leaderboard(tmp_path) == []
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,185 @@
+"""One job of a sweep: known by its settings, gone on with where it stopped, and its failure written down."""
+
+import hashlib
+import json
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+
+from lts.app.command import BUG, INPUT_WAS_WRONG
+from lts.app.console import say
+from lts.app.leaderboard import FINISHED, JOB_FILE
+from lts.app.provenance import RUN_FILE, write_json
+
+_LOCK_FILE, _CLAIMS_FILE = ".lock", ".claims.lock"
+_OF_THE_RUN_ITSELF = ("paths.output_dir", "paths.store_dir", "data.num_workers", "scoring.workers", "sweep")
+"""Settings that change nothing of a result."""
+
+
+def run_job(
+    config: DictConfig,
+    run: Callable[[DictConfig], Any],
+    *,
+    name: str,
+    explain: Callable[[BaseException], str | None],
+) -> float | None:
+    """Do a job of a sweep unless it is done; a failure is written into its `run.json` and ends no other job.
+
+    Args:
+        config: Its config; the run's folder is set here, and with it `ckpt` where the run goes on.
+        run: The command.
+        name: Of the command.
+        explain: The line for an error of the user's, None for a bug.
+
+    Returns:
+        Its score, now or of the earlier time; None where it failed.
+
+    Raises:
+        SystemExit: It failed and `sweep.stop_on_failure` is set.
+    """
+    hydra = HydraConfig.get()
+    job, sweep_dir, made = str(hydra.job.num), Path(hydra.sweep.dir).resolve(), Path(hydra.runtime.output_dir)
+    failed = partial(_note_failure, name=name, explain=explain, stop=config.sweep.stop_on_failure)
+    try:
+        folder = claim_folder(sweep_dir, wished=made, settings=settings_hash(config))
+    except Exception as error:
+        return failed(made, error)
+    with _alone_in(folder, job=job):
+        earlier = _read(folder / RUN_FILE)
+        if earlier.get("state") in FINISHED:
+            say(_skipped(job, folder, earlier))
+            return earlier.get("best_score")
+        with open_dict(config):
+            config.paths.output_dir = str(folder)
+            if earlier:
+                _go_on(config, folder, job=job)
+        try:
+            score: float | None = run(config)
+        except Exception as error:
+            return failed(folder, error)
+        except BaseException:
+            _note(folder, state="interrupted")
+            raise
+        return score
+
+
+def settings_hash(config: DictConfig) -> str:
+    """SHA-256 of the resolved settings, but for those of the run itself: two jobs with the same are one."""
+    # What is missing the run fills in or refuses.
+    settings = OmegaConf.create(_without_missing(OmegaConf.to_container(config, resolve=False)))
+    for key in _OF_THE_RUN_ITSELF:
+        OmegaConf.update(settings, key, "")
+    plain = OmegaConf.to_container(settings, resolve=True)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _without_missing(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {key: _without_missing(value) for key, value in item.items()}
+    if isinstance(item, list):
+        return [_without_missing(value) for value in item]
+    return "" if item == MISSING else item
+
+
+def claim_folder(sweep_dir: Path, *, wished: Path, settings: str) -> Path:
+    """The folder of the job with these settings: that of an earlier time, else one that no other job has.
+
+    Numbers of jobs do not tell: a grid that grew and a study that goes on give old numbers to new settings.
+
+    Args:
+        sweep_dir: Folder of the sweep.
+        wished: Folder that Hydra made for the job; removed where it stays empty.
+        settings: `settings_hash` of the job.
+    """
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(sweep_dir / _CLAIMS_FILE):
+        for file in sweep_dir.glob(f"*/{JOB_FILE}"):
+            if _read(file)["settings"] == settings:
+                folder = file.parent
+                break
+        else:
+            folder = wished if _is_free(wished) else _next_folder(sweep_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            facts = {"settings": settings, "overrides": list(HydraConfig.get().overrides.task)}
+            write_json(folder / JOB_FILE, facts)
+        if folder != wished:
+            with suppress(OSError):
+                wished.rmdir()
+    return folder
+
+
+def _is_free(folder: Path) -> bool:
+    return not folder.exists() or not any(folder.iterdir())
+
+
+def _next_folder(sweep_dir: Path) -> Path:
+    taken = [int(path.name) for path in sweep_dir.iterdir() if path.name.isdecimal()]
+    return sweep_dir / str(max(taken, default=-1) + 1)
+
+
+@contextmanager
+def _alone_in(folder: Path, *, job: str) -> Iterator[None]:
+    """Hold the lock of a job; another one of the same settings waits, and then finds its score."""
+    lock = FileLock(folder / _LOCK_FILE)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say(f"job {job}: has the settings of {folder}, which is being run; waits for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _skipped(job: str, folder: Path, earlier: dict[str, Any]) -> str:
+    score = earlier.get("best_score")
+    found = "" if score is None else f" with score {score:.4f}"
+    return f"job {job}: {folder} is {earlier['state']} already{found}; skipped"
+
+
+def _go_on(config: DictConfig, folder: Path, *, job: str) -> None:
+    """Let a run that began go on from its last checkpoint, or start anew beside what is left of it."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        config.ckpt = "last"
+        say(f"job {job}: goes on from {last}")
+        return
+    attempts = len(list(folder.glob("run-*.json"))) + 1
+    shutil.move(folder / RUN_FILE, folder / f"run-{attempts}.json")
+    say(f"job {job}: began in {folder} and left no checkpoint; starts anew")
+
+
+def _note_failure(
+    folder: Path, error: Exception, *, name: str, explain: Callable[[BaseException], str | None], stop: bool
+) -> None:
+    reason, code = explain(error), INPUT_WAS_WRONG
+    if reason is None:
+        traceback.print_exception(error)
+        told = str(error).strip().splitlines()
+        reason, code = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": "), BUG
+    print(f"{name}: job {folder.name}: {reason}", file=sys.stderr)
+    _note(folder, state="failed", reason=reason, exit_code=code)
+    if stop:
+        sys.exit(code)
+
+
+def _note(folder: Path, **facts: Any) -> None:
+    record = _read(folder / RUN_FILE) or {"overrides": list(HydraConfig.get().overrides.task)}
+    write_json(folder / RUN_FILE, {**record, **facts, "ended": datetime.now(UTC).isoformat()})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object of a file, empty where there is none."""
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
