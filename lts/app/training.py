@@ -19,6 +19,7 @@ from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import build_network, describe_run, make, plain
 from lts.app.plan import plan_line
 from lts.app.provenance import RunRecord, run_folder, write_json
+from lts.app.pruning import pruned_at
 from lts.app.ranks import ObeySignals, check_devices, follow_to_the_end, is_first_process, other_processes
 from lts.app.resuming import check_epochs_left, checkpoint_to_go_on_from, clear_traces, goes_on
 from lts.app.scoring import ScoringSettings, score_model
@@ -89,16 +90,18 @@ def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine"
     best = trainer.checkpoint_callback
     assert isinstance(best, ModelCheckpoint)
     assert best.best_model_score is not None
-    predictor = Predictor.from_checkpoint(best.best_model_path, device=str(trainer.strategy.root_device))
-    score_model(
-        predictor,
-        [cohort.case(case) for case in split.test],
-        subset="test",
-        output_dir=output_dir,
-        rules=rules,
-        settings=scoring,
-        record=record,
-    )
+    pruned_after_epoch = pruned_at(trainer)
+    if pruned_after_epoch is None:
+        predictor = Predictor.from_checkpoint(best.best_model_path, device=str(trainer.strategy.root_device))
+        score_model(
+            predictor,
+            [cohort.case(case) for case in split.test],
+            subset="test",
+            output_dir=output_dir,
+            rules=rules,
+            settings=scoring,
+            record=record,
+        )
     best_score = float(best.best_model_score)
     steps = trainer.global_step - steps_before
     record.finish(
@@ -108,7 +111,14 @@ def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine"
         mode=best.mode,
         best_score=best_score,
         parameters=sum(parameter.numel() for parameter in task.network.parameters()),
+        **(
+            {}
+            if pruned_after_epoch is None
+            else {"state": "pruned", "pruned_after_epoch": pruned_after_epoch}
+        ),
     )
+    if pruned_after_epoch is not None:
+        say(f"pruned after epoch {pruned_after_epoch}: below the median of the sweep; no test scores")
     say(f"best {best.monitor} {best_score:.4f}; all files are in {output_dir}")
     return best_score
 
