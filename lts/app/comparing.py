@@ -8,7 +8,8 @@ from typing import Any
 
 from lts.app.console import print_table
 from lts.app.provenance import RunRecord, write_json
-from lts.app.scoring import CASES_FILE, ScoringSettings, write_csv
+from lts.app.results import CASES_FILE, write_csv
+from lts.app.scoring import ScoringSettings
 from lts.base import CohortError
 from lts.evaluation import PairedComparison, compare_cases
 

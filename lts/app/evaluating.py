@@ -1,4 +1,4 @@
-"""One evaluation: a checkpoint, or masks of any system, scored on cases; or two evaluations compared."""
+"""One evaluation: a model, a cross-validation or masks of any system scored; or two evaluations compared."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 from lts.app.cases import open_cohort
 from lts.app.comparing import compare_runs
 from lts.app.console import say
+from lts.app.folds import choose_models, load_folds
 from lts.app.masks import pair_masks
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins
 from lts.app.provenance import RunRecord, run_folder
-from lts.app.scoring import ScoringSettings, score_masks, score_model
+from lts.app.scoring import ScoringSettings, score_masks, score_model, score_models
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
 from lts.cohort import Case, Cohort
 from lts.inference import Checkpoint
@@ -23,12 +24,12 @@ SUBSETS = ("train", "val", "test", "all")
 
 _OWN_KEYS = ("layout", "root", "phantom")
 _FIXED = ("intensity", "augment")
-_TASKS = ("ckpt", "predictions", "compare")
+_TASKS = ("ckpt", "folds", "predictions", "compare")
 _OF_A_MODEL = ("batch_size", "flips", "temperature", "postprocess")
 
 
 def evaluate(config: DictConfig) -> float | None:
-    """Score a checkpoint or masks, or compare two runs, and write the files of that.
+    """Score a checkpoint, folds or masks, or compare two runs, and write the files of that.
 
     Returns:
         Of a model, the Dice per case of its last region; else None.
@@ -41,9 +42,13 @@ def evaluate(config: DictConfig) -> float | None:
         got = " and ".join(asked) or "none"
         raise ConfigError(f"{', '.join(_TASKS)}: give one of them to say what is scored, got {got}")
     config.paths.output_dir = str(run_folder(config))
-    score: float | None = {"ckpt": _evaluate_model, "predictions": _evaluate_masks, "compare": _compare}[
-        asked[0]
-    ](config)
+    tasks = {
+        "ckpt": _evaluate_model,
+        "folds": _evaluate_folds,
+        "predictions": _evaluate_masks,
+        "compare": _compare,
+    }
+    score: float | None = tasks[asked[0]](config)
     say(f"all files are in {config.paths.output_dir}")
     return score
 
@@ -84,6 +89,45 @@ def _evaluate_model(config: DictConfig) -> float:
     region = predictor.regions[-1]
     score = float(metrics["regions"][region]["dice_per_case"])
     record.finish(monitor=f"{subset}/{region}/dice_per_case", mode="max", best_score=score)
+    return score
+
+
+def _evaluate_folds(config: DictConfig) -> float:
+    """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
+    _refuse(config, ("subset", "references", "allow_training_cases"), "folds")
+    _refuse_fixed_settings()
+    folds = load_folds(Path(config.folds).expanduser().resolve())
+    predictors = {fold.number: open_predictor(config, (fold.checkpoint,)) for fold in folds}
+    predictor = predictors[0]
+    trained_on = OmegaConf.create(folds[0].checkpoint.config["data"])
+    data = trained_on if config.data.root is None else config.data
+    chosen = choose_models(open_cohort(data), folds)
+    output_dir = Path(config.paths.output_dir)
+    settings = ScoringSettings(**plain(config.scoring))
+    rules = settings.rules(predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
+    record = _begin(config)
+    record.add(checkpoints=[origin for each in predictors.values() for origin in origins(each)])
+    told = [
+        {
+            "fold": fold.number,
+            "checkpoint": str(fold.checkpoint.path),
+            "cases": [case.id for case, by in chosen if by is fold],
+        }
+        for fold in folds
+    ]
+    metrics = score_models(
+        [(case, predictors[fold.number]) for case, fold in chosen],
+        subset="folds",
+        title=f"{len(folds)} folds, each case by the model that did not know it",
+        facts={"folds": told},
+        output_dir=output_dir,
+        rules=rules,
+        settings=settings,
+        record=record,
+    )
+    region = predictor.regions[-1]
+    score = float(metrics["regions"][region]["dice_per_case"])
+    record.finish(monitor=f"folds/{region}/dice_per_case", mode="max", best_score=score)
     return score
 
 
@@ -134,7 +178,9 @@ def _refuse(config: DictConfig, keys: Sequence[str], task: str) -> None:
     """A setting without effect is a misunderstanding."""
     for key in keys:
         value = plain(config)[key]
-        given = any(value.values()) if isinstance(value, dict) else value not in (None, [])
+        given = (
+            any(value.values()) if isinstance(value, dict) else value is not False and value not in (None, [])
+        )
         if given:
             raise ConfigError(f"{key}: has no meaning for {task}=..., got {value!r}")
 

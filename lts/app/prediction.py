@@ -7,21 +7,34 @@ from omegaconf import DictConfig
 
 from lts.app.model import plain
 from lts.base import ConfigError
+from lts.cohort import natural_key
 from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_checkpoint
 from lts.slices import content_hash
 
 
 def load_checkpoints(config: DictConfig) -> tuple[Checkpoint, ...]:
-    """Open the checkpoints of `ckpt`, a file or a list of files.
+    """Open the checkpoints of `ckpt`, a file or a list of files; a name with `*` stands for all that match.
 
     Raises:
-        ConfigError: No file is named.
+        ConfigError: No file is named, or none matches.
         CheckpointError: A file cannot be used.
     """
-    paths = [config.ckpt] if isinstance(config.ckpt, str) else list(config.ckpt)
+    named = [config.ckpt] if isinstance(config.ckpt, str) else list(config.ckpt)
+    paths = [path for name in named for path in _matching(name)]
     if not paths:
         raise ConfigError("ckpt: must name a checkpoint file, or a list of them, got none")
-    return tuple(load_checkpoint(Path(path).expanduser()) for path in paths)
+    return tuple(load_checkpoint(path) for path in paths)
+
+
+def _matching(name: str) -> list[Path]:
+    path = Path(name).expanduser()
+    if "*" not in name or path.is_file():
+        return [path]
+    pattern = str(path.relative_to(path.anchor))
+    found = sorted(Path(path.anchor).glob(pattern), key=lambda match: natural_key(str(match)))
+    if not found:
+        raise ConfigError(f"ckpt: no file matches {name}")
+    return found
 
 
 def open_predictor(config: DictConfig, checkpoints: tuple[Checkpoint, ...]) -> Predictor:

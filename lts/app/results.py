@@ -1,0 +1,112 @@
+"""Writes what an evaluation found: tables, pictures and the report."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from lts.app.console import print_table, say
+from lts.app.provenance import RunRecord, write_json
+from lts.evaluation import LesionFinding, ReportData, ScoringRules, Summary, write_report
+from lts.figures import save_roc
+
+METRICS_FILE, CASES_FILE = "metrics.json", "cases.csv"
+
+_TABLE = ("dice_per_case", "dice_global", "iou_per_case", "iou_global", "precision", "recall", "auroc")
+_SHOWN_CASES = 3
+
+
+def write_results(
+    summary: Summary,
+    rules: ScoringRules,
+    *,
+    title: str,
+    subset: str,
+    facts: Mapping[str, Any],
+    output_dir: Path,
+    level: float,
+    record: RunRecord,
+) -> dict[str, Any]:
+    """Write all files of an evaluation, and print its table.
+
+    Args:
+        summary: What was found.
+        rules: By which it was scored.
+        title: What the cases are called in the table and the report.
+        subset: What they are called in `metrics.json`.
+        facts: Go into `metrics.json` too.
+        output_dir: Folder that the files are written to.
+        level: Of the intervals.
+        record: The run, for the report.
+
+    Returns:
+        What `metrics.json` holds.
+    """
+    n_cases = len(summary.rows) // len(rules.regions)
+    metrics = {"subset": subset, "n_cases": n_cases, **summary.metrics, **facts}
+    write_json(output_dir / METRICS_FILE, metrics)
+    write_csv(output_dir / CASES_FILE, summary.rows)
+    lesions = [asdict(finding) for finding in summary.findings]
+    if "tumor" in rules.regions:
+        write_csv(
+            output_dir / "lesions.csv", lesions, columns=[field.name for field in fields(LesionFinding)]
+        )
+    if summary.roc:
+        save_roc(output_dir / "roc.png", summary.roc)
+    assert rules.overlay_dir is not None
+    write_report(
+        output_dir / "report.html",
+        ReportData(
+            title=f"{title}, cases: {n_cases}",
+            regions=rules.regions,
+            metrics=metrics,
+            cases=summary.rows,
+            lesions=lesions,
+            failure_totals=metrics.get("failures", {}),
+            advice=metrics.get("advice", []),
+            panel=metrics["panel"],
+            panel_remarks=metrics["panel_remarks"],
+            roc={name: (fpr.tolist(), tpr.tolist(), area) for name, (fpr, tpr, area) in summary.roc.items()}
+            if summary.roc
+            else None,
+            reliability=summary.reliability,
+            pictures=_pictures(summary.rows, rules),
+            lits=metrics.get("lits"),
+            provenance=record.origins(),
+            notes=[],
+            level=level,
+        ),
+    )
+    print_table(
+        f"{title}, cases: {n_cases}, on each scan's own grid",
+        [
+            {"region": region, **{name: found[name] for name in _TABLE}}
+            for region, found in metrics["regions"].items()
+        ],
+    )
+    for remark in (*metrics["panel_remarks"], *metrics.get("advice", ())):
+        say(remark)
+    return metrics
+
+
+def _pictures(rows: Sequence[dict[str, Any]], rules: ScoringRules) -> list[tuple[str, str, Path]]:
+    """The worst and the best cases by Dice of the last region, with their overlays."""
+    assert rules.overlay_dir is not None
+    region = rules.regions[-1]
+    ranked = sorted((row for row in rows if row["region"] == region), key=lambda row: row["dice"])
+    worst = ranked[:_SHOWN_CASES]
+    best = [row for row in ranked[::-1][:_SHOWN_CASES] if row not in worst]
+    return [
+        (row["case"], f"{name}: {region} Dice {row['dice']:.3f}", rules.overlay_dir / f"{row['case']}.png")
+        for name, group in (("worst", worst), ("best", best))
+        for row in group
+    ]
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]], *, columns: Sequence[str] | None = None) -> None:
+    """Write rows that share their keys; `columns` names them where there may be no row."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(columns or rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
