@@ -1,5 +1,6 @@
 """A sweep as a whole: settings checked before anything is made, and a leaderboard however it ends."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -55,6 +56,9 @@ class Sweep(Callback):
                 from lts.app.study import go_on_with_study
 
                 go_on_with_study(config, arguments)
+        # The processes of jobs, here or on other nodes, must run the code that runs here.
+        code = str(Path(__file__).parents[2])
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
         # joblib renews a process that has grown, which is no trouble.
         warnings.filterwarnings("ignore", ".*A worker stopped while some jobs.*")
 
