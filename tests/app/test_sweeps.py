@@ -177,7 +177,7 @@ def trials(study: Path) -> list[tuple[str, dict]]:
 @pytest.mark.slow
 def test_a_killed_study_goes_on_and_can_be_extended(succeed, run, home: Path) -> None:
     small = [setting for setting in TINY if not setting.startswith(("data.batch_size", "model.width"))]
-    search = ("sweep=optuna", *small, "model.width=choice(4,6)", "trainer.max_epochs=8", "pruning=null")
+    search = ("sweep=optuna", *small, "model.width=choice(4,6)", "trainer.max_epochs=8", "pruning=none")
     search = (*search, "hydra.sweep.dir=study", "hydra.sweeper.n_trials=3")
     code, _ = interrupt(*search, home=home, job="study/1", with_signal=signal.SIGKILL)
     assert code == -signal.SIGKILL
