@@ -191,7 +191,7 @@ def test_masks_of_any_system_are_scored_and_compared(succeed, home: Path, traine
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "ckpt, predictions, compare: give one of them to say what is scored, got none"),
+        ((), "ckpt, folds, predictions, compare: give one of them to say what is scored, got none"),
         (("ckpt=a", "predictions=b"), "give one of them to say what is scored, got ckpt and predictions"),
         (("predictions=a", "subset=test"), "subset: has no meaning for predictions=..., got 'test'"),
         (("predictions=a",), "references: must be a folder, or the data set be named"),
@@ -331,7 +331,7 @@ def test_a_sweep_ends_with_one_leaderboard_and_one_store(
         "hydra.sweep.dir=sweep",
         cwd=home,
     )
-    assert {path.name for path in (home / "sweep").iterdir()} == {
+    assert {path.name for path in (home / "sweep").iterdir() if path.name[0] != "."} == {
         "0",
         "1",
         "2",
