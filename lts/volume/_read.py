@@ -23,24 +23,20 @@ _SHOWN = 5
 
 
 class Note(str):
-    """A sentence on what could not be proven or was corrected, and the kind of it.
+    """A sentence on what could not be proven or was corrected.
 
     Args:
         text: The sentence.
-        code: The kind, for who sorts notes.
+        code: What kind of note it is, for who sorts notes.
     """
 
-    __slots__ = ("code",)
+    code: str
 
-    def __new__(cls, text: str, code: str) -> Self:
+    def __new__(cls, text: str, code: str = "") -> Self:
         """Make the text, and keep the kind beside it."""
         note = super().__new__(cls, text)
         note.code = code
         return note
-
-    def __getnewargs__(self) -> tuple[str, str]:
-        """What a copy in another process is made of."""
-        return str(self), self.code
 
 
 @dataclass(frozen=True, eq=False)
