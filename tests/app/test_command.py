@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lts.app.command import _exit_code_of
+from lts.app.command import exit_code_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -141,7 +141,7 @@ def _fail_in_a_library(number: int) -> None:
 
 
 def _end(fail: Callable[[], object]) -> int:
-    with _exit_code_of("train"):
+    with exit_code_of("train"):
         fail()
     raise AssertionError("did not fail")
 

@@ -1,0 +1,129 @@
+"""The parts of a training run, made of its config: data, who is in it, network and trainer."""
+
+import sys
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from lts.app.console import ShowProgress, say
+from lts.app.interruption import StopSignals
+from lts.app.model import build_network, describe_run, make
+from lts.app.plan import plan_line
+from lts.app.ranks import ObeySignals, is_first_process
+from lts.cohort import Case, Cohort, Split
+from lts.data import SliceDataModule, Subset
+from lts.slices import Recipe, content_hash
+from lts.task import (
+    DescribeCheckpoint,
+    EpochHistory,
+    SegmentationTask,
+    TellTimeLeft,
+    WholeCheckpointIO,
+    WholeLogs,
+)
+
+SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+
+
+def set_up_data(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
+    """Seed the process and bring the slices of a run into the store.
+
+    Raises:
+        LtsError: A scan cannot be read, or the slices do not fit on the disk.
+    """
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = _data(config, cohort, split)
+    data.setup("fit")
+    return data
+
+
+def _data(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
+    data = config.data
+    return SliceDataModule(
+        cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
+        recipe=Recipe(image_size=data.image_size, pixel_mm=data.pixel_mm, modality=data.modality),
+        store_dir=Path(config.paths.store_dir),
+        intensity=make(config.intensity),
+        augment=make(config.augment),
+        regions=data.regions,
+        context=data.context,
+        batch_size=data.batch_size,
+        num_workers=data.num_workers,
+        region_share=data.region_share,
+        slices_per_epoch=data.slices_per_epoch,
+        seed=config.seed,
+        progress=ShowProgress("slice store") if is_first_process() else _say_nothing,
+    )
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    """The first process tells of the store."""
+
+
+def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, list[dict[str, str]]]:
+    """Per subset its cases, told by the content of their scans."""
+    stored = {case.case: case.image.sha256 for case in (*data.stored("train"), *data.stored("val"))}
+
+    def member(case: Case) -> dict[str, str]:
+        sha256 = stored.get(case.id) or content_hash(case.image)
+        return {"case": case.id, "patient": case.patient, "sha256": sha256}
+
+    return {name: [member(cohort.case(case)) for case in split.subset(name)] for name in SUBSETS}
+
+
+def tell_plan(config: DictConfig, data: SliceDataModule) -> str:
+    """What the run will take of disk and memory, in one line."""
+    return plan_line(
+        [*data.stored("train"), *data.stored("val")],
+        store_dir=Path(config.paths.store_dir),
+        batch_size=config.data.batch_size,
+        context=config.data.context,
+        num_workers=config.data.num_workers,
+    )
+
+
+def make_task_and_trainer(
+    config: DictConfig,
+    data: SliceDataModule,
+    *,
+    members: dict[str, list[dict[str, str]]],
+    signals: StopSignals | None,
+) -> tuple[SegmentationTask, pl.Trainer]:
+    """The network in its task, and the trainer with all that watches it.
+
+    Args:
+        config: The config of the run.
+        data: Set up.
+        members: As `members_of`; they go into the checkpoints.
+        signals: What tells the run to stop, None where another process is told.
+    """
+    regions, best = list(config.data.regions), config.callbacks.best
+    network, spec = build_network(config, in_channels=data.channels, out_channels=len(regions))
+    task = SegmentationTask(
+        network=network,
+        loss=make(config.loss),
+        optimizer=make(config.optimizer),
+        scheduler=make(config.scheduler) if config.scheduler else None,
+        regions=regions,
+        val_cases=len(members["val"]),
+        encoder_lr_scale=config.task.encoder_lr_scale,
+    )
+    history = EpochHistory(
+        path=Path(config.paths.output_dir) / "curves.png",
+        monitor=best.monitor,
+        highest_is_best=best.mode == "max",
+    )
+    describe = DescribeCheckpoint(
+        description=describe_run(config, network=spec, members=members), intensity=data.intensity
+    )
+    own = [history, describe, WholeLogs(), TellTimeLeft(say), *([ObeySignals(signals)] if signals else [])]
+    trainer: pl.Trainer = make(
+        config.trainer,
+        callbacks=[*(make(callback) for callback in config.callbacks.values()), *own],
+        plugins=[*make(config.trainer.plugins), WholeCheckpointIO()],
+        logger=make(config.logger),
+        default_root_dir=config.paths.output_dir,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+    return task, trainer
