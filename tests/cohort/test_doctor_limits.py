@@ -63,12 +63,12 @@ def test_scales_of_values(shares: list[tuple[int, int]], expected: list[str]) ->
     [
         ((0.2, 0.2, 0.2), True),
         ((20, 20, 20), True),
-        ((0.19, 1, 1), False),
-        ((1, 0.19, 1), False),
-        ((1, 1, 0.19), False),
-        ((20.1, 1, 1), False),
-        ((1, 20.1, 1), False),
-        ((1, 1, 20.1), False),
+        ((0.199, 1, 1), False),
+        ((1, 0.199, 1), False),
+        ((1, 1, 0.199), False),
+        ((20.01, 1, 1), False),
+        ((1, 20.01, 1), False),
+        ((1, 1, 20.01), False),
     ],
 )
 def test_spacing_has_limits_along_each_axis(spacing_mm: tuple[float, float, float], sound: bool) -> None:
