@@ -53,12 +53,8 @@ def _data(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
         region_share=data.region_share,
         slices_per_epoch=data.slices_per_epoch,
         seed=config.seed,
-        progress=ShowProgress("slice store") if is_first_process() else _say_nothing,
+        progress=ShowProgress("slice store") if is_first_process() else lambda _done, _total: None,
     )
-
-
-def _say_nothing(_done: int, _total: int) -> None:
-    """The first process tells of the store."""
 
 
 def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, list[dict[str, str]]]:
@@ -72,14 +68,20 @@ def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str,
     return {name: [member(cohort.case(case)) for case in split.subset(name)] for name in SUBSETS}
 
 
-def tell_plan(config: DictConfig, data: SliceDataModule) -> str:
-    """What the run will take of disk and memory, in one line."""
-    return plan_line(
-        [*data.stored("train"), *data.stored("val")],
-        store_dir=Path(config.paths.store_dir),
-        batch_size=config.data.batch_size,
-        context=config.data.context,
-        num_workers=config.data.num_workers,
+def tell_of_store(config: DictConfig, data: SliceDataModule) -> None:
+    """Say what is notable of the stored cases, and what the run will take of disk and memory."""
+    cases = [*data.stored("train"), *data.stored("val")]
+    for stored in cases:
+        for note in stored.notes:
+            say(f"{stored.case}: {note}")
+    say(
+        plan_line(
+            cases,
+            store_dir=Path(config.paths.store_dir),
+            batch_size=config.data.batch_size,
+            context=config.data.context,
+            num_workers=config.data.num_workers,
+        )
     )
 
 

@@ -38,7 +38,7 @@ _DISTRIBUTIONS = (
 
 def run_folder(config: DictConfig) -> Path:
     """The absolute folder of this run; of a job of a sweep it was set when the job began."""
-    return Path(config.paths.output_dir).expanduser().resolve()
+    return Path(str(config.paths.output_dir)).expanduser().resolve()
 
 
 def make_folder(folder: Path, *, key: str) -> None:
@@ -124,6 +124,17 @@ class RunRecord:
         if torch.cuda.is_available():
             self._facts["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated() // 2**20
         write_json(self._path, self._facts)
+
+
+class StopLine:
+    """What a run says that was told to stop; before it has a record there is nothing to go on with."""
+
+    def __init__(self) -> None:
+        self.record: RunRecord | None = None
+
+    def __call__(self) -> str:
+        """Note it in the record, and say how to go on."""
+        return self.record.interrupt() if self.record else "nothing was begun"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -8,9 +8,25 @@ from typing import Any
 
 from lts.app.provenance import RUN_FILE
 from lts.base import CheckpointError, ConfigError
+from lts.inference import read_checkpoint
 
 _STATE_OF_TRAINING = ("loops", "global_step", "callbacks", "optimizer_states", "lr_schedulers")
 _WRITTEN_BY_EPOCHS = ("checkpoints", "tensorboard", "csv", "curves.png")
+
+
+def resume_from(ckpt: str | None, output_dir: Path, *, max_epochs: int) -> tuple[Path | None, int]:
+    """The checkpoint to go on from and the steps it has behind it; None and 0 for a run that begins.
+
+    Raises:
+        ConfigError: As `checkpoint_to_go_on_from` and `check_epochs_left`.
+        CheckpointError: The checkpoint cannot be gone on from.
+    """
+    path = checkpoint_to_go_on_from(ckpt, output_dir)
+    if path is None:
+        return None, 0
+    saved = read_checkpoint(path)
+    check_epochs_left(saved, path, max_epochs=max_epochs, ckpt=ckpt)
+    return path, int(saved["global_step"])
 
 
 def goes_on(ckpt: str | None) -> bool:

@@ -7,24 +7,25 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from lts.app.building import SUBSETS, make_task_and_trainer, members_of, set_up_data, tell_plan
+from lts.app.building import SUBSETS, make_task_and_trainer, members_of, set_up_data, tell_of_store
 from lts.app.cases import open_cohort, split_cohort
 from lts.app.checking import check_before_training, check_members
 from lts.app.command import CONFIG_FILE, follows
 from lts.app.console import say
 from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import plain
-from lts.app.provenance import RunRecord, run_folder, write_json
+from lts.app.provenance import RunRecord, StopLine, run_folder, write_json
 from lts.app.pruning import pruned_at
 from lts.app.ranks import check_devices, follow_to_the_end, is_first_process, other_processes
-from lts.app.resuming import check_epochs_left, checkpoint_to_go_on_from, clear_traces, goes_on
+from lts.app.resuming import clear_traces, goes_on, resume_from
 from lts.app.scoring import ScoringSettings, score_model
 from lts.base import check_regions
 from lts.cohort import Cohort, Split
-from lts.inference import Predictor, read_checkpoint
+from lts.inference import Predictor
 
 
 def train(config: DictConfig) -> float:
@@ -39,12 +40,12 @@ def train(config: DictConfig) -> float:
     _be_quiet()
     if not is_first_process():
         return _train_beside(config)
-    stop = _StopLine()
+    stop = StopLine()
     with stop_signals(stop) as signals:
         return _train_and_score(config, signals, stop)
 
 
-def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine") -> float:
+def _train_and_score(config: DictConfig, signals: StopSignals, stop: StopLine) -> float:
     scoring = ScoringSettings(**plain(config.scoring))
     check_devices(config.trainer)
     output_dir = _settle(config)
@@ -52,31 +53,21 @@ def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine"
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
     check_before_training(cohort, split)
-    ckpt, steps_before = _resume_from(config, output_dir)
+    ckpt, steps_before = resume_from(config.ckpt, output_dir, max_epochs=config.trainer.max_epochs)
     record = stop.record = RunRecord(output_dir, command="train", goes_on=goes_on(config.ckpt))
     if goes_on(config.ckpt) and ckpt is None:
         clear_traces(output_dir)
-    OmegaConf.save(config, output_dir / CONFIG_FILE, resolve=True)
-    write_json(output_dir / "split.json", split.to_dict())
-    say(f"run {output_dir}: {_counts(cohort, split)}")
-    for note in cohort.notes:
-        say(f"{cohort.root}: {note}")
-
+    _write_down(config, output_dir, cohort, split)
     data = set_up_data(config, cohort, split)
-    for stored in (*data.stored("train"), *data.stored("val")):
-        for note in stored.notes:
-            say(f"{stored.case}: {note}")
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
-    say(tell_plan(config, data))
+    tell_of_store(config, data)
     task, trainer = make_task_and_trainer(config, data, members=members, signals=signals)
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
         trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
     fit_s = time.perf_counter() - began
-    best = trainer.checkpoint_callback
-    assert isinstance(best, ModelCheckpoint)
-    assert best.best_model_score is not None
+    best, best_score = _best_of(trainer)
     finish = partial(
         record.finish,
         fit_s=round(fit_s, 2),
@@ -85,7 +76,7 @@ def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine"
         ),
         monitor=best.monitor,
         mode=best.mode,
-        best_score=float(best.best_model_score),
+        best_score=best_score,
         parameters=sum(parameter.numel() for parameter in task.network.parameters()),
     )
     pruned_after_epoch = pruned_at(trainer)
@@ -103,8 +94,8 @@ def _train_and_score(config: DictConfig, signals: StopSignals, stop: "_StopLine"
             record=record,
         )
         finish()
-    say(f"best {best.monitor} {float(best.best_model_score):.4f}; all files are in {output_dir}")
-    return float(best.best_model_score)
+    say(f"best {best.monitor} {best_score:.4f}; all files are in {output_dir}")
+    return best_score
 
 
 def _train_beside(config: DictConfig) -> float:
@@ -118,9 +109,25 @@ def _train_beside(config: DictConfig) -> float:
         task, trainer = make_task_and_trainer(
             config, data, members=members_of(data, cohort, split), signals=signals
         )
-        ckpt, _ = _resume_from(config, output_dir)
+        ckpt, _ = resume_from(config.ckpt, output_dir, max_epochs=config.trainer.max_epochs)
         trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
-    return float(trainer.callback_metrics[config.callbacks.best.monitor])
+    _, best_score = _best_of(trainer)
+    return best_score
+
+
+def _best_of(trainer: pl.Trainer) -> tuple[ModelCheckpoint, float]:
+    best = trainer.checkpoint_callback
+    assert isinstance(best, ModelCheckpoint)
+    assert best.best_model_score is not None
+    return best, float(best.best_model_score)
+
+
+def _write_down(config: DictConfig, output_dir: Path, cohort: Cohort, split: Split) -> None:
+    OmegaConf.save(config, output_dir / CONFIG_FILE, resolve=True)
+    write_json(output_dir / "split.json", split.to_dict())
+    say(f"run {output_dir}: {_counts(cohort, split)}")
+    for note in cohort.notes:
+        say(f"{cohort.root}: {note}")
 
 
 def _be_quiet() -> None:
@@ -149,23 +156,3 @@ def _settle(config: DictConfig) -> Path:
 def _counts(cohort: Cohort, split: Split) -> str:
     parts = ", ".join(f"{len(split.subset(name))} {name}" for name in SUBSETS)
     return f"{len(cohort.cases)} cases ({parts})"
-
-
-def _resume_from(config: DictConfig, output_dir: Path) -> tuple[Path | None, int]:
-    """The checkpoint to go on from and the steps it has behind it; None and 0 for a run that begins."""
-    path = checkpoint_to_go_on_from(config.ckpt, output_dir)
-    if path is None:
-        return None, 0
-    saved = read_checkpoint(path)
-    check_epochs_left(saved, path, max_epochs=config.trainer.max_epochs, ckpt=config.ckpt)
-    return path, int(saved["global_step"])
-
-
-class _StopLine:
-    """What a run says that was told to stop; before it has a record there is nothing to go on with."""
-
-    def __init__(self) -> None:
-        self.record: RunRecord | None = None
-
-    def __call__(self) -> str:
-        return self.record.interrupt() if self.record else "nothing was begun"

@@ -161,7 +161,7 @@ def test_memory_and_open_files_stay_flat_over_two_hundred_epochs(home: Path, who
         "trainer.max_epochs=201",
         "data.slices_per_epoch=8",
         "data.num_workers=1",
-        "paths.output_dir=200",
+        "paths.output_dir=2026",
         cwd=home,
     )
     seen = {}
@@ -172,5 +172,6 @@ def test_memory_and_open_files_stay_flat_over_two_hundred_epochs(home: Path, who
         seen[epoch] = resident_kib / 1024, len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
     process.kill()
     process.communicate()
+    assert (home / "2026" / "run.json").is_file()  # a folder of digits is one like any other
     assert seen[200][0] - seen[50][0] < 32, seen  # MiB
     assert seen[200][1] <= seen[50][1] + 2, seen
