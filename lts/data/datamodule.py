@@ -9,11 +9,11 @@ import cv2
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, default_convert
 
 from lts.base import ConfigError, region_min_labels
 from lts.cohort import Case
-from lts.data.dataset import Augment, Sample, SliceDataset
+from lts.data.dataset import Arrays, Augment, SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
 from lts.intensity import Intensity, apply_with_context
 from lts.slices import Recipe, StoredCase, build_store, hu_counts_of
@@ -113,7 +113,7 @@ class SliceDataModule(LightningDataModule):
         if stage == "fit":
             self.intensity.fit(torch.from_numpy(hu_counts_of(self._datasets["train"].cases)))
 
-    def train_dataloader(self) -> DataLoader[Sample]:
+    def train_dataloader(self) -> DataLoader[Arrays]:
         """Shuffled and augmented slices of the training cases."""
         dataset = self._datasets["train"]
         rank, world_size = self._ranks()
@@ -131,15 +131,15 @@ class SliceDataModule(LightningDataModule):
             sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]  # typed as its base class
         return self._loader(dataset, sampler, drop_last=len(sampler) > self._batch_size)
 
-    def val_dataloader(self) -> DataLoader[Sample]:
+    def val_dataloader(self) -> DataLoader[Arrays]:
         """Slices of the validation cases in order."""
         return self._loader_in_order("val")
 
-    def test_dataloader(self) -> DataLoader[Sample]:
+    def test_dataloader(self) -> DataLoader[Arrays]:
         """Slices of the test cases in order."""
         return self._loader_in_order("test")
 
-    def predict_dataloader(self) -> DataLoader[Sample]:
+    def predict_dataloader(self) -> DataLoader[Arrays]:
         """Slices of the cases to predict in order; they need no mask."""
         return self._loader_in_order("predict")
 
@@ -163,7 +163,7 @@ class SliceDataModule(LightningDataModule):
             ready["mask"] = batch["labels"][:, None] >= self._min_labels.to(hu.device)[:, None, None]
         return ready
 
-    def _loader_in_order(self, subset: Subset) -> DataLoader[Sample]:
+    def _loader_in_order(self, subset: Subset) -> DataLoader[Arrays]:
         dataset = self._datasets[subset]
         rank, world_size = self._ranks()
         return self._loader(dataset, _InOrder(range(rank, len(dataset), world_size)), drop_last=False)
@@ -176,6 +176,7 @@ class SliceDataModule(LightningDataModule):
             batch_size=self._batch_size,
             sampler=sampler,
             drop_last=drop_last,
+            collate_fn=default_convert,  # the dataset makes whole batches
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -1,5 +1,6 @@
 """The slice store: scans decompressed, reoriented and resampled once, then read as mapped slices."""
 
+from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE
 from lts.slices.build import build_store, lay_on_plane, store_case
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, fit_plane
@@ -7,6 +8,8 @@ from lts.slices.recipe import Recipe
 from lts.slices.store import SourceFile, StoredCase, case_folder, content_hash, hu_counts_of
 
 __all__ = [
+    "IMAGE_TYPE",
+    "LABELS_TYPE",
     "PlaneFit",
     "Recipe",
     "SourceFile",
