@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lts.networks.blocks import conv2d
+from lts.networks.enlarging import enlarge_twice
 from lts.networks.unet import UNet
 
 OPEN = 2.0
@@ -33,7 +34,7 @@ class AttentionGate(nn.Module):
         """`(B, skip, H, W)` and `(B, deep, H/2, W/2)` to the weighed skip, `(B, skip, H, W)`."""
         query = F.relu(self.from_skip(skip) + self.from_deep(deep))
         attention = torch.sigmoid(self.psi(query))
-        return skip * F.interpolate(attention, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return skip * enlarge_twice(attention)
 
 
 class AttentionUNet(UNet):

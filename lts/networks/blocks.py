@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lts.base import ConfigError
+from lts.networks.enlarging import enlarge_twice
 from lts.networks.remaking import announce, norm_relu
 
 Norm = Literal["batch", "instance", "group", "none"]
@@ -108,8 +109,7 @@ class UpBlock(nn.Module):
 
 def _enlarge_beside(skip: Tensor, deep: Tensor) -> Tensor:
     def join(skip: Tensor, deep: Tensor) -> Tensor:
-        up = F.interpolate(deep, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return torch.cat([skip, up], dim=1)
+        return torch.cat([skip, enlarge_twice(deep)], dim=1)
 
     out = join(skip, deep)
     announce(out, join, skip, deep)
