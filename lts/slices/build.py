@@ -34,7 +34,7 @@ from lts.volume import read_image, read_mask
 Progress = Callable[[int, int], None]
 """Called with the cases done and all cases."""
 
-_CHUNK_SLICES = 32
+_CHUNK_SLICES = 8  # what they become stays in the cache
 _INT16_PEAK = 2**14
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +96,9 @@ class StoredCase:
         Raises:
             StorageError: It cannot be written; the entry that was there stays.
         """
-        facts = {key: value for key, value in asdict(self).items() if key != "folder"}
+        facts = {key: value for key, value in vars(self).items() if key != "folder"}
         with written_whole(self.folder / ENTRY_FILE) as file:
-            file.write(json.dumps(facts).encode())
+            file.write(json.dumps(facts, default=vars).encode())
 
     @classmethod
     def load(cls, folder: Path) -> "StoredCase | None":
