@@ -1,8 +1,10 @@
 """Training on several processes, as on several devices or hosts: gloo on the CPU in place of GPUs."""
 
+import csv
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -51,22 +53,55 @@ def test_two_processes_score_as_one_does_on_the_same_batches(succeed, home: Path
     (two,) = (home / "runs").iterdir()
     assert printed.count("\nepoch ") == 2
     assert {path.name for path in two.iterdir()} == {path.name for path in (home / "one").iterdir()}
-    for name, expected in saved(home / "one")["callbacks"]["EpochHistory"]["epochs"][2].items():
-        found = saved(two)["callbacks"]["EpochHistory"]["epochs"][2][name]
-        assert found == pytest.approx(expected, abs=1e-5, nan_ok=True), name
+    for name, expected in epochs_of(home / "one")[2].items():
+        assert epochs_of(two)[2][name] == pytest.approx(expected, abs=1e-5, nan_ok=True), name
     one, other = saved(home / "one")["state_dict"], saved(two)["state_dict"]
     assert max((one[name] - other[name]).abs().max() for name in one) < 1e-4
     assert saved(home / "one")["global_step"] == saved(two)["global_step"]
 
 
 @pytest.mark.slow
-def test_each_job_of_a_sweep_has_two_processes_of_its_own(succeed, home: Path) -> None:
-    settings = (*ON_TWO, *PLAIN, "trainer.max_epochs=1", "data.slices_per_epoch=8", "hydra.sweep.dir=sweep")
-    printed = succeed("train", "-m", *settings, "data.batch_size=1,2", cwd=home)
-    assert printed.count("epoch 1/1") == 2
-    assert {path.name for path in (home / "sweep").iterdir() if path.is_dir()} == {"0", "1"}
+def test_each_job_of_a_grid_has_two_processes_of_its_own(succeed, home: Path) -> None:
+    short = (*PLAIN, "trainer.max_epochs=1", "data.slices_per_epoch=8", "scoring.resamples=20")
+    grid = ("data.batch_size=1,2", "optimizer.lr=1e-3,3e-2", "hydra.sweep.dir=sweep")
+    printed = succeed("train", "-m", *ON_TWO, *short, *grid, cwd=home)
+    jobs = [home / "sweep" / str(number) for number in range(4)]
+    assert not processes_with(str(home))
+    assert {path for path in (home / "sweep").iterdir() if path.is_dir()} == set(jobs)
+    assert [printed.count(f"run {job}: ") for job in jobs] == [1] * 4
+    assert printed.count("epoch 1/1") == 4
+    settings = [saved(job)["lts"]["config"] for job in jobs]
+    found = [(each["data"]["batch_size"], each["optimizer"]["lr"]) for each in settings]
+    assert found == [(1, 1e-3), (1, 3e-2), (2, 1e-3), (2, 3e-2)]
+    assert [each["paths"]["output_dir"] for each in settings] == [str(job) for job in jobs]
     # 8 slices in two processes are 4 steps of one slice, or 2 of two.
-    assert [saved(home / "sweep" / job)["global_step"] for job in ("0", "1")] == [4, 2]
+    assert [saved(job)["global_step"] for job in jobs] == [4, 4, 2, 2]
+    with (home / "sweep" / "leaderboard.csv").open() as file:
+        rows = {row["job"]: row for row in csv.DictReader(file)}
+    assert {job: row["state"] for job, row in rows.items()} == dict.fromkeys("0123", "done")
+    scores = [read(job / "run.json")["best_score"] for job in jobs]
+    assert [float(rows[job.name]["score"]) for job in jobs] == scores
+    # The second job is what one process does with two slices a step.
+    alone = ("data.batch_size=2", "optimizer.lr=3e-2", "paths.output_dir=alone")
+    succeed("train", *ON_CPU, *short, *alone, cwd=home)
+    for name, expected in epochs_of(home / "alone")[1].items():
+        assert epochs_of(jobs[1])[1][name] == pytest.approx(expected, abs=1e-5, nan_ok=True), name
+
+
+def epochs_of(folder: Path) -> dict:
+    return saved(folder)["callbacks"]["EpochHistory"]["epochs"]
+
+
+def processes_with(text: str) -> list[int]:
+    """Processes other than this one whose environment holds a text."""
+    if not Path("/proc/self/environ").is_file():
+        pytest.skip("environments are read in /proc")
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if text.encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return [pid for pid in found if pid != os.getpid()]
 
 
 @pytest.mark.slow
