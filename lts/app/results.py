@@ -45,49 +45,53 @@ def write_results(
     """
     n_cases = len(summary.rows) // len(rules.regions)
     metrics = {"subset": subset, "n_cases": n_cases, **summary.metrics, **facts}
+    lesions = [asdict(finding) for finding in summary.findings]
+    title = f"{title}, cases: {n_cases}"
     write_json(output_dir / METRICS_FILE, metrics)
     write_csv(output_dir / CASES_FILE, summary.rows)
-    lesions = [asdict(finding) for finding in summary.findings]
     if "tumor" in rules.regions:
-        write_csv(
-            output_dir / "lesions.csv", lesions, columns=[field.name for field in fields(LesionFinding)]
-        )
+        columns = [field.name for field in fields(LesionFinding)]
+        write_csv(output_dir / "lesions.csv", lesions, columns=columns)
     if summary.roc:
         save_roc(output_dir / "roc.png", summary.roc)
-    assert rules.overlay_dir is not None
-    write_report(
-        output_dir / "report.html",
-        ReportData(
-            title=f"{title}, cases: {n_cases}",
-            regions=rules.regions,
-            metrics=metrics,
-            cases=summary.rows,
-            lesions=lesions,
-            failure_totals=metrics.get("failures", {}),
-            advice=metrics.get("advice", []),
-            panel=metrics["panel"],
-            panel_remarks=metrics["panel_remarks"],
-            roc={name: (fpr.tolist(), tpr.tolist(), area) for name, (fpr, tpr, area) in summary.roc.items()}
-            if summary.roc
-            else None,
-            reliability=summary.reliability,
-            pictures=_pictures(summary.rows, rules),
-            lits=metrics.get("lits"),
-            provenance=record.origins(),
-            notes=[],
-            level=level,
-        ),
+    report = ReportData(
+        title=title,
+        regions=rules.regions,
+        metrics=metrics,
+        cases=summary.rows,
+        lesions=lesions,
+        failure_totals=metrics.get("failures", {}),
+        advice=metrics.get("advice", []),
+        panel=metrics["panel"],
+        panel_remarks=metrics["panel_remarks"],
+        roc=_curves(summary),
+        reliability=summary.reliability,
+        pictures=_pictures(summary.rows, rules),
+        lits=metrics.get("lits"),
+        provenance=record.origins(),
+        notes=[],
+        level=level,
     )
-    print_table(
-        f"{title}, cases: {n_cases}, on each scan's own grid",
-        [
-            {"region": region, **{name: found[name] for name in _TABLE}}
-            for region, found in metrics["regions"].items()
-        ],
-    )
+    write_report(output_dir / "report.html", report)
+    _print_results(title, metrics)
+    return metrics
+
+
+def _print_results(title: str, metrics: Mapping[str, Any]) -> None:
+    rows = [
+        {"region": region, **{name: found[name] for name in _TABLE}}
+        for region, found in metrics["regions"].items()
+    ]
+    print_table(f"{title}, on each scan's own grid", rows)
     for remark in (*metrics["panel_remarks"], *metrics.get("advice", ())):
         say(remark)
-    return metrics
+
+
+def _curves(summary: Summary) -> dict[str, tuple[Sequence[float], Sequence[float], float]] | None:
+    """ROC curves as plain types, by region; None where there are no probabilities."""
+    if not summary.roc:
+        return None
+    return {region: (fpr.tolist(), tpr.tolist(), area) for region, (fpr, tpr, area) in summary.roc.items()}
 
 
 def _pictures(rows: Sequence[dict[str, Any]], rules: ScoringRules) -> list[tuple[str, str, Path]]:
