@@ -30,6 +30,9 @@ CONFIG_FILE = "config.yaml"
 RUN_FOLDER_VARIABLE = "LTS_RUN_FOLDER"
 """Names, in the environment of a process that trains beside a first one, the folder of their run."""
 
+SWEEP_BEGAN_VARIABLE = "LTS_SWEEP_BEGAN"
+"""Tells the processes of a sweep's jobs when it began: UTC, ISO 8601."""
+
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 """What stands in the way of writing and is nobody's bug."""
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,8 +22,14 @@ class Interrupted(BaseException):
     """
 
     def __init__(self, signum: int, advice: str = "") -> None:
-        super().__init__(f"interrupted{advice and '; '}{advice}")
+        super().__init__(signum, advice)  # with these it is made again when it comes from another process
+        self.signum = signum
         self.exit_code = _SHELL_ADDS + signum
+
+    def __str__(self) -> str:
+        """The line that the user is told."""
+        advice = self.args[1]
+        return f"interrupted; {advice}" if advice else "interrupted"
 
 
 class StopSignals:
@@ -40,6 +47,7 @@ class StopSignals:
         """Have the signals come here from now on; whoever was there before hears no more of them."""
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
+        sys.unraisablehook = _tell_unless_stop
 
     def requeue_on(self, signum: int) -> None:
         """Have a signal put this SLURM job back into the queue and then stop the run."""
@@ -70,6 +78,7 @@ def stop_signals(on_stop: Callable[[], str]) -> Iterator[StopSignals]:
         on_stop: Called once when the run stops; returns what the user is told.
     """
     before = {signum: signal.getsignal(signum) for signum in (*STOP_SIGNALS, signal.SIGUSR1)}
+    hook = sys.unraisablehook
     signals = StopSignals()
     signals.take()
     try:
@@ -84,6 +93,13 @@ def stop_signals(on_stop: Callable[[], str]) -> Iterator[StopSignals]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        sys.unraisablehook = hook
+
+
+def _tell_unless_stop(lost: "sys.UnraisableHookArgs") -> None:
+    """Python's own words on an exception in a destructor, but not on one that only stops the run."""
+    if not isinstance(lost.exc_value, Interrupted):
+        sys.__unraisablehook__(lost)
 
 
 def _slurm_job() -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import traceback
@@ -16,12 +17,13 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 
-from lts.app.command import BUG, INPUT_WAS_WRONG
+from lts.app.command import BUG, INPUT_WAS_WRONG, SWEEP_BEGAN_VARIABLE
 from lts.app.console import say
-from lts.app.leaderboard import FINISHED, JOB_FILE
+from lts.app.leaderboard import FINISHED, JOB_FILE, LOCK_FILE, read_runs
 from lts.app.provenance import RUN_FILE, write_json
+from lts.base import LtsError
 
-_LOCK_FILE, _CLAIMS_FILE = ".lock", ".claims.lock"
+_CLAIMS_FILE = ".claims.lock"
 _OF_THE_RUN_ITSELF = ("paths.output_dir", "paths.store_dir", "data.num_workers", "scoring.workers", "sweep")
 """Settings that change nothing of a result."""
 
@@ -59,6 +61,9 @@ def run_job(
         if earlier.get("state") in FINISHED:
             say(_skipped(job, folder, earlier))
             return earlier.get("best_score")
+        if _failed_in_this_sweep(earlier):
+            say(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
+            return None
         with open_dict(config):
             config.paths.output_dir = str(folder)
             if earlier:
@@ -71,6 +76,34 @@ def run_job(
             _note(folder, state="interrupted")
             raise
         return score
+
+
+def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None:
+    """Count a job as failed whose process ended without a result, unless its record says how it ended.
+
+    Args:
+        config: Its config.
+        name: Of the command.
+        reason: Why there is no result.
+
+    Returns:
+        Its score, if it was done before it was lost.
+
+    Raises:
+        SystemExit: It failed and `sweep.stop_on_failure` is set.
+    """
+    hydra = HydraConfig.get()
+    made = Path(hydra.runtime.output_dir)
+    folder = claim_folder(Path(hydra.sweep.dir).resolve(), wished=made, settings=settings_hash(config))
+    record = _read(folder / RUN_FILE)
+    if record.get("state") in FINISHED:
+        return record.get("best_score")
+    stop = config.sweep.stop_on_failure
+    if not _failed_in_this_sweep(record):
+        _note_failure(folder, LtsError(reason), name=name, explain=str, stop=stop)
+    elif stop:
+        sys.exit(record["exit_code"])
+    return None
 
 
 def settings_hash(config: DictConfig) -> str:
@@ -130,7 +163,7 @@ def _next_folder(sweep_dir: Path) -> Path:
 @contextmanager
 def _alone_in(folder: Path, *, job: str) -> Iterator[None]:
     """Hold the lock of a job; another one of the same settings waits, and then finds its score."""
-    lock = FileLock(folder / _LOCK_FILE)
+    lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -165,13 +198,22 @@ def _note_failure(
 ) -> None:
     reason, code = explain(error), INPUT_WAS_WRONG
     if reason is None:
-        traceback.print_exception(error)
         told = str(error).strip().splitlines()
         reason, code = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": "), BUG
-    print(f"{name}: job {folder.name}: {reason}", file=sys.stderr)
+    alike = (run for run in read_runs(folder.parent) if run.get("reason") == reason)
+    first = next(filter(_failed_in_this_sweep, alike), None)
+    if first is None and code == BUG:
+        traceback.print_exception(error)
+    line = reason if first is None else f"failed as job {first['job']} did"
+    print(f"{name}: job {folder.name}: {line}", file=sys.stderr)
     _note(folder, state="failed", reason=reason, exit_code=code)
     if stop:
         sys.exit(code)
+
+
+def _failed_in_this_sweep(record: dict[str, Any]) -> bool:
+    began = os.environ.get(SWEEP_BEGAN_VARIABLE)
+    return began is not None and record.get("state") == "failed" and record["ended"] >= began
 
 
 def _note(folder: Path, **facts: Any) -> None:

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 LEADERBOARD_FILE, PICTURE_FILE = "leaderboard.csv", "leaderboard.png"
 JOB_FILE = "job.json"
 """In the folder of each job: its settings, by which it is known."""
+LOCK_FILE = ".lock"
+"""In the folder of each job; held while it runs."""
 
 FINISHED = ("done", "pruned")
 """States of a run that is not started again."""
@@ -40,9 +44,23 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
-    """The records of a sweep's jobs in the order of their names, each with its `job`."""
+    """The records of a sweep's jobs in the order of their names, each with its `job`.
+
+    A record that says "running" of a job that no process runs says "killed" here.
+    """
     files = sorted(folder.glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    return [{"job": file.parent.name, **json.loads(file.read_text())} for file in files]
+    runs = [{"job": file.parent.name, **json.loads(file.read_text())} for file in files]
+    return [{**run, "state": "killed"} if _was_killed(run, folder / run["job"]) else run for run in runs]
+
+
+def _was_killed(run: dict[str, Any], job: Path) -> bool:
+    if run["state"] != "running":
+        return False
+    try:
+        with FileLock(job / LOCK_FILE, blocking=False):
+            return True
+    except Timeout:
+        return False
 
 
 def rank_jobs(folder: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -12,7 +11,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
-from run_kit import ON_CPU, ON_TWO, read, saved, start, wait_for
+from run_kit import ON_CPU, ON_TWO, all_ended_in, read, saved, start, wait_for
 
 from lts.app.model import make
 from lts.networks import UNet
@@ -66,7 +65,7 @@ def test_each_job_of_a_grid_has_two_processes_of_its_own(succeed, home: Path) ->
     grid = ("data.batch_size=1,2", "optimizer.lr=1e-3,3e-2", "hydra.sweep.dir=sweep")
     printed = succeed("train", "-m", *ON_TWO, *short, *grid, cwd=home)
     jobs = [home / "sweep" / str(number) for number in range(4)]
-    assert not processes_with(str(home))
+    assert all_ended_in(home)
     assert {path for path in (home / "sweep").iterdir() if path.is_dir()} == set(jobs)
     assert [printed.count(f"run {job}: ") for job in jobs] == [1] * 4
     assert printed.count("epoch 1/1") == 4
@@ -90,18 +89,6 @@ def test_each_job_of_a_grid_has_two_processes_of_its_own(succeed, home: Path) ->
 
 def epochs_of(folder: Path) -> dict:
     return saved(folder)["callbacks"]["EpochHistory"]["epochs"]
-
-
-def processes_with(text: str) -> list[int]:
-    """Processes other than this one whose environment holds a text."""
-    if not Path("/proc/self/environ").is_file():
-        pytest.skip("environments are read in /proc")
-    found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if text.encode() in file.read_bytes():
-                found.append(int(file.parent.name))
-    return [pid for pid in found if pid != os.getpid()]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lts.app.jobs import claim_folder, run_job, settings_hash
+from lts.app.command import SWEEP_BEGAN_VARIABLE
+from lts.app.jobs import claim_folder, note_lost_job, run_job, settings_hash
 from lts.base import ConfigError
 
 SETTINGS = {
@@ -44,13 +46,18 @@ def enter_job(monkeypatch: pytest.MonkeyPatch, sweep: Path, number: int) -> None
     monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: OmegaConf.create(state)))
 
 
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
 def explain(error: BaseException) -> str | None:
     return str(error) if isinstance(error, ConfigError) else None
 
 
 @pytest.fixture
 def do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """`do(3, config, run)` is job 3 of a sweep in `tmp_path`."""
+    """`do(3, config, run)` is job 3 of a sweep in `tmp_path` that began just now."""
+    monkeypatch.setenv(SWEEP_BEGAN_VARIABLE, now())
 
     def do(number: int, config: DictConfig, run) -> float | None:
         enter_job(monkeypatch, tmp_path, number)
@@ -173,10 +180,11 @@ def test_an_unfinished_job_goes_on_from_its_last_checkpoint(do, tmp_path: Path, 
 
 
 def test_an_unfinished_job_without_a_checkpoint_starts_anew_and_keeps_its_record(
-    do, tmp_path: Path, capsys
+    do, monkeypatch, tmp_path: Path, capsys
 ) -> None:
     for _ in range(2):
         do(0, settings(), fail)
+        monkeypatch.setenv(SWEEP_BEGAN_VARIABLE, now())  # another sweep, in the same folder
 
     def start(config: DictConfig) -> float:
         assert config.ckpt is None
@@ -196,6 +204,91 @@ def test_a_failure_of_the_users_is_written_down_in_one_line(do, tmp_path: Path, 
     assert (facts["state"], facts["exit_code"]) == ("failed", 2)
     assert facts["reason"] == "model.width: must be >= 1, got 0"
     assert facts["overrides"] == ["number=2"]
+
+
+def test_what_failed_is_not_tried_again_in_the_same_sweep(do, tmp_path: Path, capsys) -> None:
+    do(0, settings(), fail)
+    assert do(1, settings(), never) is None
+    said = capsys.readouterr()
+    assert f"job 1: has the settings of {tmp_path}/0, which failed in this sweep; skipped" in said.out
+    assert said.err.count("\n") == 1
+
+
+def test_a_reason_that_was_told_is_not_told_again(do, monkeypatch, capsys) -> None:
+    def fail_otherwise(config: DictConfig) -> float:
+        raise ConfigError("seed: must be >= 0, got -1")
+
+    def break_down(config: DictConfig) -> float:
+        raise RuntimeError("a bug")
+
+    for number, run in enumerate((fail, fail_otherwise, fail, break_down, break_down)):
+        do(number, settings(seed=number), run)
+    told = capsys.readouterr().err
+    assert told.count("Traceback") == 1
+    assert [line for line in told.splitlines() if line.startswith("train: ")] == [
+        "train: job 0: model.width: must be >= 1, got 0",
+        "train: job 1: seed: must be >= 0, got -1",
+        "train: job 2: failed as job 0 did",
+        "train: job 3: RuntimeError: a bug",
+        "train: job 4: failed as job 3 did",
+    ]
+    monkeypatch.setenv(SWEEP_BEGAN_VARIABLE, now())
+    do(2, settings(seed=2), fail)
+    assert capsys.readouterr().err == "train: job 2: model.width: must be >= 1, got 0\n"
+
+
+@pytest.fixture
+def lose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """`lose(3, config)` finds that job 3 of a sweep in `tmp_path` left no result."""
+
+    def lose(number: int, config: DictConfig) -> float | None:
+        enter_job(monkeypatch, tmp_path, number)
+        return note_lost_job(config, name="train", reason="lost")
+
+    return lose
+
+
+def test_a_lost_job_has_failed_whether_it_had_begun_or_not(do, lose, tmp_path: Path, capsys) -> None:
+    def die(config: DictConfig) -> float:
+        record(Path(config.paths.output_dir), state="running", started="then", overrides=["number=0"])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        do(0, settings(), die)
+    for number in (0, 1):
+        assert lose(number, settings(seed=number)) is None
+        facts = read(tmp_path / str(number) / "run.json")
+        assert (facts["state"], facts["reason"], facts["exit_code"]) == ("failed", "lost", 2)
+        assert facts["overrides"] == [f"number={number}"]
+    assert read(tmp_path / "0" / "run.json")["started"] == "then"
+    assert capsys.readouterr().err == "train: job 0: lost\ntrain: job 1: failed as job 0 did\n"
+
+
+def test_a_lost_job_is_what_its_record_says_where_that_says_how_it_ended(do, lose, tmp_path: Path) -> None:
+    do(0, settings(), done_with(0.25))
+    assert lose(0, settings()) == 0.25
+    assert read(tmp_path / "0" / "run.json")["state"] == "done"
+    do(1, settings(seed=1), fail)
+    assert lose(1, settings(seed=1)) is None
+    assert read(tmp_path / "1" / "run.json")["reason"] == "model.width: must be >= 1, got 0"
+
+
+def test_a_job_that_was_lost_this_time_did_not_fail_last_time(do, lose, monkeypatch, tmp_path: Path) -> None:
+    do(0, settings(), fail)
+    monkeypatch.setenv(SWEEP_BEGAN_VARIABLE, now())
+    lose(0, settings())
+    assert read(tmp_path / "0" / "run.json")["reason"] == "lost"
+
+
+@pytest.mark.parametrize("told_itself", [True, False])
+def test_a_lost_job_ends_the_sweep_where_that_is_asked(do, lose, told_itself: bool) -> None:
+    asked = settings(sweep__stop_on_failure=True)
+    if told_itself:
+        with pytest.raises(SystemExit):
+            do(0, asked, fail)
+    with pytest.raises(SystemExit) as ended:
+        lose(0, asked)
+    assert ended.value.code == 2
 
 
 def test_a_bug_is_told_with_its_traceback_and_named_in_one_line(do, tmp_path: Path, capsys) -> None:

@@ -3,8 +3,9 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from lts.app.leaderboard import rank_jobs, write_leaderboard
+from lts.app.leaderboard import rank_jobs, read_runs, write_leaderboard
 
 
 def job(
@@ -51,8 +52,15 @@ def test_jobs_are_ranked_by_their_best_score_and_unfinished_ones_come_last(sweep
         "tumor_dice_global": 0.15,
         "duration_s": 1.5,
     }
-    assert rows[-1]["state"] == "running"
+    assert rows[-1]["state"] == "killed"
     assert rows[-1]["score"] is None
+
+
+def test_only_a_job_whose_lock_is_held_is_running(sweep: Path) -> None:
+    with FileLock(sweep / "2" / ".lock"), FileLock(sweep / "0" / ".lock"):
+        assert [run["state"] for run in read_runs(sweep)] == ["done", "done", "running", "done"]
+    assert [run["state"] for run in read_runs(sweep)] == ["done", "done", "killed", "done"]
+    assert [run["job"] for run in read_runs(sweep)] == ["0", "1", "2", "10"]
 
 
 def test_a_sweep_ends_with_a_table_and_a_picture(sweep: Path, capsys) -> None:

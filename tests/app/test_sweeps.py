@@ -1,7 +1,6 @@
 """Sweeps as a user runs them: failed, interrupted, searched, pruned, on several processes, over folds."""
 
 import csv
-import json
 import os
 import signal
 import stat
@@ -10,30 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import hydra
 import pytest
-import torch
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from run_kit import ON_CPU, ROOT, all_ended_in, read, same_weights, saved
 
-ROOT = Path(__file__).parents[2]
-TINY = (
-    "data.phantom.cases=5",
-    "data.phantom.matrix=48",
-    "data.image_size=48",
-    "data.num_workers=0",
-    "data.slices_per_epoch=16",
-    "data.batch_size=8",
-    "model.width=4",
-    "model.depth=3",
-    "trainer=cpu",
-    "trainer.max_epochs=2",
-    "scoring.resamples=20",
-    "scoring.workers=1",
-)
+from lts.base import LtsError
+
+TINY = (*ON_CPU, "trainer.max_epochs=2", "scoring.resamples=20", "scoring.workers=1")
 LOSS_DECIDES = ("callbacks.best.monitor=val/loss", "callbacks.best.mode=min")
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text())
 
 
 def rows(sweep: Path) -> dict[str, dict[str, str]]:
@@ -41,8 +26,9 @@ def rows(sweep: Path) -> dict[str, dict[str, str]]:
         return {row["job"]: row for row in csv.DictReader(file)}
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+def tiny_without(*keys: str) -> list[str]:
+    """For a study, in which what is set once more is not searched."""
+    return [setting for setting in TINY if not setting.startswith(keys)]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +67,14 @@ def test_a_misspelt_key_or_choice_ends_a_sweep_before_anything_is_made(
     done = run("train", "-m", *TINY, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_root_without_cases_ends_a_sweep_before_anything_is_made(run, tmp_path: Path) -> None:
+    done = run("train", "-m", "data=lits", "data.root=nowhere", "optimizer.lr=1e-3,1e-2", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"train: data.root: {tmp_path}/nowhere does not exist (data=lits looks for")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
@@ -140,13 +134,15 @@ def test_an_interrupted_grid_goes_on_where_it_stopped(succeed, run, home: Path) 
     common = (*TINY, "trainer.max_epochs=12")
     grid = (*common, "optimizer.lr=1e-3,1e-2,3e-2", "hydra.sweep.dir=grid")
     code, printed = interrupt(*grid, home=home, job="grid/1", with_signal=signal.SIGINT)
-    assert code != 0
+    assert code == 130
     assert "Traceback" not in printed
     assert {job: row["state"] for job, row in rows(home / "grid").items()} == {
         "0": "done",
         "1": "interrupted",
     }
-    assert f"same command with hydra.sweep.dir={home}/grid" in printed
+    assert printed.endswith(
+        f"train: interrupted; go on by the same command with hydra.sweep.dir={home}/grid\n"
+    )
     before = (home / "grid" / "0" / "run.json").stat().st_mtime_ns
 
     printed = succeed("train", "-m", *grid, cwd=home)
@@ -156,14 +152,39 @@ def test_an_interrupted_grid_goes_on_where_it_stopped(succeed, run, home: Path) 
     assert {row["state"] for row in rows(home / "grid").values()} == {"done"}
     assert (home / "grid" / "0" / "run.json").stat().st_mtime_ns == before
     succeed("train", *common, "optimizer.lr=1e-2", "paths.output_dir=whole", cwd=home)
-    whole, parts = weights(home / "whole"), weights(home / "grid" / "1")
-    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    assert same_weights(saved(home / "whole"), saved(home / "grid" / "1"))
 
     # A grid that grew: old numbers for new settings.
     printed = succeed("train", "-m", *grid, "optimizer.lr=5e-2,1e-3", "trainer.max_epochs=12", cwd=home)
     assert f"run {home}/grid/3: " in printed
     assert f"job 1: {home}/grid/0 is done already" in printed
     assert set(rows(home / "grid")) == {"0", "1", "2", "3"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "states"),
+    [
+        (("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), {"killed"}),
+        (("sweep=optuna", "loss=bce_dice", "hydra.sweeper.n_trials=2"), {"interrupted"}),
+    ],
+    ids=["joblib", "optuna"],
+)
+def test_a_sweep_that_is_told_to_stop_says_how_to_go_on(
+    home: Path, how: tuple[str, ...], states: set[str], request
+) -> None:
+    sweep = home / f"stopped-{request.node.callspec.id}"
+    small = tiny_without("data.batch_size", "model.width", "optimizer.lr")
+    settings = (*small, "model.width=4,5", "data.batch_size=8", "trainer.max_epochs=100000")
+    if "sweep=optuna" in how:
+        settings = (*settings, "optimizer.lr=1e-3", "pruning=none", "model.width=choice(4,5)")
+    settings = (*settings, *how, f"hydra.sweep.dir={sweep}")
+    code, printed = interrupt(*settings, home=home, job=f"{sweep}/0", with_signal=signal.SIGTERM)
+    assert code == 143, printed
+    assert printed.endswith(f"train: interrupted; go on by the same command with hydra.sweep.dir={sweep}\n")
+    assert "Traceback" not in printed
+    assert {row["state"] for row in rows(sweep).values()} == states
+    assert all_ended_in(home)
 
 
 def trials(study: Path) -> list[tuple[str, dict]]:
@@ -176,7 +197,7 @@ def trials(study: Path) -> list[tuple[str, dict]]:
 
 @pytest.mark.slow
 def test_a_killed_study_goes_on_and_can_be_extended(succeed, run, home: Path) -> None:
-    small = [setting for setting in TINY if not setting.startswith(("data.batch_size", "model.width"))]
+    small = tiny_without("data.batch_size", "model.width", "optimizer.lr")
     search = ("sweep=optuna", *small, "model.width=choice(4,6)", "trainer.max_epochs=8", "pruning=none")
     search = (*search, "hydra.sweep.dir=study", "hydra.sweeper.n_trials=3")
     code, _ = interrupt(*search, home=home, job="study/1", with_signal=signal.SIGKILL)
@@ -207,7 +228,8 @@ def test_a_killed_study_goes_on_and_can_be_extended(succeed, run, home: Path) ->
 
 
 def test_a_study_of_which_every_job_failed_ends_with_their_reasons(run, home: Path) -> None:
-    search = ("sweep=optuna", *TINY, "model.width=0", "optimizer.lr=interval(1e-3,1e-2)", "loss=bce_dice")
+    small = tiny_without("optimizer.lr")
+    search = ("sweep=optuna", *small, "model.width=0", "optimizer.lr=interval(1e-3,1e-2)", "loss=bce_dice")
     done = run("train", "-m", *search, "hydra.sweep.dir=lost", "hydra.sweeper.n_trials=1", cwd=home)
     assert done.returncode == 2
     assert "train: jobs that failed: 0 (model.width: must be" in done.stderr
@@ -254,8 +276,7 @@ script=${@: -1}
 cp "$script" submitted.sh
 export SLURM_NTASKS=1 SLURM_NNODES=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_ARRAY_JOB_ID=17
 export SLURM_JOB_NODELIST=localhost SLURM_JOB_NUM_NODES=1
-(for task in 0 1; do SLURM_JOB_ID=$((18 + task)) SLURM_ARRAY_TASK_ID=$task bash "$script"; done) \\
-  > tasks 2>&1 &
+SLURM_JOB_ID=19 SLURM_ARRAY_TASK_ID=1 bash "$script" > tasks 2>&1 &
 echo "Submitted batch job 17"
 """
 FAKE_SRUN = """#!/bin/bash
@@ -264,11 +285,14 @@ exec "$@"
 """
 FAKE_SACCT = """#!/bin/bash
 echo "JobID|State|NodeList"
+echo "17_0|NODE_FAIL|"
 """
 
 
 @pytest.mark.slow
-def test_slurm_gets_an_array_of_jobs_that_run_as_here(succeed, monkeypatch, home: Path) -> None:
+def test_slurm_gets_an_array_of_jobs_and_those_that_it_loses_have_failed(
+    run, monkeypatch, home: Path
+) -> None:
     programs = home / "slurm"
     programs.mkdir()
     for name, script in (("sbatch", FAKE_SBATCH), ("srun", FAKE_SRUN), ("sacct", FAKE_SACCT)):
@@ -276,7 +300,8 @@ def test_slurm_gets_an_array_of_jobs_that_run_as_here(succeed, monkeypatch, home
         (programs / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     cluster = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.sweep.dir=cluster")
-    succeed("train", "-m", *TINY, "optimizer.lr=1e-2,1e-3", "trainer.max_epochs=1", *cluster, cwd=home)
+    grid = (*TINY, "optimizer.lr=1e-2,1e-3", "trainer.max_epochs=1")
+    done = run("train", "-m", *grid, *cluster, cwd=home)
     asked = set((home / "submitted.sh").read_text().splitlines())
     assert asked >= {
         "#SBATCH --array=0-1%2",
@@ -286,8 +311,14 @@ def test_slurm_gets_an_array_of_jobs_that_run_as_here(succeed, monkeypatch, home
         "#SBATCH --mem=32GB",
         "#SBATCH --time=1440",
     }
-    assert {row["state"] for row in rows(home / "cluster").values()} == {"done"}
-    assert "Warning" not in (home / "tasks").read_text()
+    assert "Warning" not in (home / "tasks").read_text() + done.stderr
+    found = rows(home / "cluster")
+    lost, other = found["0"], found["1"]
+    assert (other["state"], float(other["optimizer.lr"])) == ("done", 1e-3)
+    assert (lost["state"], float(lost["optimizer.lr"])) == ("failed", 1e-2)
+    assert lost["reason"].startswith("job 17_0 of the cluster was lost in state NODE_FAIL; its output is in ")
+    assert done.returncode == 2
+    assert done.stderr == f"train: job 0: {lost['reason']}\ntrain: jobs that failed: 0 ({lost['reason']})\n"
 
 
 def test_two_sweeps_in_one_folder_are_refused(run, home: Path) -> None:
@@ -340,12 +371,19 @@ def test_each_case_is_scored_by_the_model_that_did_not_know_it(succeed, folds: P
         (("ckpt=cv/*/nothing.ckpt",), "ckpt: no file matches cv/*/nothing.ckpt"),
     ],
 )
-def test_folds_that_cannot_be_scored_are_told_in_one_line(
-    run, folds: Path, home: Path, arguments: tuple[str, ...], message: str
+def test_folds_that_cannot_be_scored_are_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, folds: Path, home: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    refused = run("evaluate", *arguments, "paths.output_dir=refused", cwd=home)
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
-    assert message in refused.stderr
+    from lts.app.evaluating import evaluate
+
+    monkeypatch.chdir(home)
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        overrides = [*arguments, "paths.output_dir=refused"]
+        config = hydra.compose("evaluate", overrides=overrides, return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: config.hydra))
+    with pytest.raises(LtsError) as refused:
+        evaluate(config)
+    assert message in str(refused.value)
     assert not (home / "refused").exists()
 
 

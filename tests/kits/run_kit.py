@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,6 +54,23 @@ def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
             return
     assert process.stderr
     raise AssertionError(f"ended before it said {beginning!r}: {process.stderr.read()}")
+
+
+def all_ended_in(folder: Path, *, within_s: float = 10) -> bool:
+    """Whether no process works in a folder any more; always, where the system does not list them in /proc."""
+    deadline = time.monotonic() + within_s
+    while any(_works_in(process, folder) for process in Path("/proc").glob("[0-9]*")):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").readlink() == folder
+    except OSError:
+        return False
 
 
 def saved(folder: Path, name: str = "last") -> dict:
