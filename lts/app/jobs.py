@@ -119,8 +119,6 @@ def settings_hash(config: DictConfig) -> str:
 def _without_missing(item: Any) -> Any:
     if isinstance(item, dict):
         return {key: _without_missing(value) for key, value in item.items()}
-    if isinstance(item, list):
-        return [_without_missing(value) for value in item]
     return "" if item == MISSING else item
 
 
@@ -131,28 +129,23 @@ def claim_folder(sweep_dir: Path, *, wished: Path, settings: str) -> Path:
 
     Args:
         sweep_dir: Folder of the sweep.
-        wished: Folder that Hydra made for the job; removed where it stays empty.
+        wished: Folder in it that Hydra made for the job; removed where it stays empty.
         settings: `settings_hash` of the job.
     """
-    sweep_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(sweep_dir / _CLAIMS_FILE):
         for file in sweep_dir.glob(f"*/{JOB_FILE}"):
             if _read(file)["settings"] == settings:
                 folder = file.parent
                 break
         else:
-            folder = wished if _is_free(wished) else _next_folder(sweep_dir)
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = _next_folder(sweep_dir) if any(wished.iterdir()) else wished
+            folder.mkdir(exist_ok=True)
             facts = {"settings": settings, "overrides": list(HydraConfig.get().overrides.task)}
             write_json(folder / JOB_FILE, facts)
         if folder != wished:
             with suppress(OSError):
                 wished.rmdir()
     return folder
-
-
-def _is_free(folder: Path) -> bool:
-    return not folder.exists() or not any(folder.iterdir())
 
 
 def _next_folder(sweep_dir: Path) -> Path:

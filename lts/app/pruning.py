@@ -25,9 +25,9 @@ def is_hopeless(
         best: Its best score, None where it never had a finite one.
         others: The best scores of the other jobs up to that epoch.
         highest_is_best: Whether the best is the highest.
-        min_siblings: Others that there must be for any verdict.
+        min_siblings: Others that there must be for any verdict, >= 1.
     """
-    if not others or len(others) < min_siblings:
+    if len(others) < min_siblings:
         return False
     if best is None:
         return True
@@ -117,7 +117,7 @@ class PruneHopeless(Callback):
         epoch = len(self._scores)
         # Siblings go on meanwhile, so that one process must decide for all.
         hopeless = trainer.strategy.broadcast(trainer.is_global_zero and self._decide(epoch))
-        if hopeless and epoch < (trainer.max_epochs or math.inf):
+        if hopeless and epoch != trainer.max_epochs:
             self.pruned_after_epoch = epoch
             trainer.should_stop = True
 
@@ -127,7 +127,7 @@ class PruneHopeless(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the epochs of an earlier run."""
-        self._scores = list(state_dict["scores"])
+        self._scores = state_dict["scores"]
 
     def _decide(self, epoch: int) -> bool:
         highest_is_best = self._mode == "max"

@@ -19,6 +19,8 @@ CONFIG = {
     "optimizer": {"lr": 1e-3},
     "split": {"folds": 3, "fold": None},
     "ckpt": None,
+    "scoring": {"workers": None},
+    "sweep": {"stop_on_failure": False},
 }
 
 
@@ -50,7 +52,7 @@ class Sweep:
         (run / "run.json").write_text(json.dumps({"state": state}))
         config = copy.deepcopy(CONFIG)
         config["split"]["fold"] = fold
-        config["paths"] = {"output_dir": str(run)}
+        config["paths"] = {"output_dir": str(run), "data_dir": "a"}
         config["logger"] = {"save_dir": f"{run}/tensorboard"}
         for key, value in changes.items():
             section, _, name = key.partition("__")
@@ -86,7 +88,8 @@ def sound(sweep: Sweep) -> Sweep:
 
 
 def test_folds_are_put_in_order_whatever_their_jobs_are_called(sound: Sweep) -> None:
-    path = sound.add("7", 2, train="ab", val="cd", test="ef", ckpt="last")
+    own = {"ckpt": "last", "scoring__workers": 3, "paths__data_dir": "b", "sweep__stop_on_failure": True}
+    path = sound.add("7", 2, train="ab", val="cd", test="ef", **own)
     found = load_folds(sound.folder)
     assert [fold.number for fold in found] == [0, 1, 2]
     assert found[2].checkpoint.path == path
@@ -123,6 +126,13 @@ def test_folds_that_differ_in_a_setting_are_refused(sound: Sweep, changes: dict,
         load_folds(sound.folder)
 
 
+def test_the_second_of_two_folds_is_compared_too(sweep: Sweep) -> None:
+    sweep.add("0", 0, train="c", val="d", test="ab")
+    sweep.add("1", 1, train="a", val="b", test="cd", seed=1)
+    with pytest.raises(CheckpointError, match="seed of .* is 0 and 1"):
+        load_folds(sweep.folder)
+
+
 @pytest.mark.parametrize(
     ("train", "val", "test", "told"),
     [
@@ -139,6 +149,13 @@ def test_folds_that_do_not_divide_the_same_cases_are_refused(
 ) -> None:
     sound.add("2", 2, train=train, val=val, test=test)
     with pytest.raises(CheckpointError, match=f"folds: .*{told}"):
+        load_folds(sound.folder)
+
+
+def test_a_scan_that_the_model_knew_under_another_patient_is_refused(sound: Sweep) -> None:
+    path = sound.add("2", 2, train="ab", val="cd", test="ef")
+    sound.checkpoints[path].split["train"].append({"case": "x", "patient": "x", "sha256": "scan e"})
+    with pytest.raises(CheckpointError, match="/2/checkpoints/best.ckpt knew cases that it tests: e$"):
         load_folds(sound.folder)
 
 
@@ -167,5 +184,7 @@ def test_each_case_goes_to_the_fold_that_tests_its_content(sweep: Sweep, make_ca
     cohort = Cohort(layout="pairs", root=cases[0].image.parent, cases=tuple(cases))
     chosen = choose_models(cohort, found)
     assert [(case.id, fold.number) for case, fold in chosen] == [(f"volume-{n}", n) for n in range(3)]
+    grown = Cohort(layout="pairs", root=cohort.root, cases=(*cases, make_case("new", seed=7)))
+    assert choose_models(grown, found) == chosen
     with pytest.raises(CohortError, match="cases are missing or have changed since training: old-1"):
         choose_models(Cohort(layout="pairs", root=cohort.root, cases=(cases[0], cases[2])), found)

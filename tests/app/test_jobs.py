@@ -129,9 +129,9 @@ def test_a_finished_job_is_skipped_with_its_score_under_whatever_number(do, tmp_
 
 
 def test_a_pruned_job_is_finished_too(do, capsys) -> None:
-    do(0, settings(), done_with(0.25, state="pruned"))
-    assert do(0, settings(), never) == 0.25
-    assert "is pruned already" in capsys.readouterr().out
+    do(0, settings(), done_with(0.0, state="pruned"))
+    assert do(0, settings(), never) == 0.0
+    assert "is pruned already with score 0.0000; skipped" in capsys.readouterr().out
 
 
 def test_a_finished_job_without_a_score_is_skipped(do, tmp_path: Path, capsys) -> None:
@@ -158,6 +158,24 @@ def test_a_folder_that_holds_anything_is_not_taken(do, tmp_path: Path) -> None:
     do(0, settings(), done_with(0.25))
     assert [path.name for path in (tmp_path / "0").iterdir()] == ["notes.txt"]
     assert (tmp_path / "1" / "run.json").is_file()
+
+
+def test_a_new_folder_is_numbered_beyond_all_that_are_there(do, tmp_path: Path) -> None:
+    for name in ("0", "2", "notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "0" / "notes.txt").write_text("mine")
+    do(0, settings(), done_with(0.25))
+    assert (tmp_path / "3" / "run.json").is_file()
+    assert not list((tmp_path / "2").iterdir())
+
+
+def test_where_folders_have_names_of_their_own_numbers_begin_with_0(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    enter_job(monkeypatch, tmp_path / "elsewhere", 0)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "notes.txt").write_text("mine")
+    assert claim_folder(tmp_path, wished=tmp_path / "first", settings="") == tmp_path / "0"
 
 
 def test_an_unfinished_job_goes_on_from_its_last_checkpoint(do, tmp_path: Path, capsys) -> None:
@@ -212,6 +230,12 @@ def test_what_failed_is_not_tried_again_in_the_same_sweep(do, tmp_path: Path, ca
     said = capsys.readouterr()
     assert f"job 1: has the settings of {tmp_path}/0, which failed in this sweep; skipped" in said.out
     assert said.err.count("\n") == 1
+
+
+def test_what_failed_is_tried_again_where_a_job_is_not_told_when_its_sweep_began(do, monkeypatch) -> None:
+    do(0, settings(), fail)
+    monkeypatch.delenv(SWEEP_BEGAN_VARIABLE)
+    assert do(0, settings(), done_with(0.25)) == 0.25
 
 
 def test_a_reason_that_was_told_is_not_told_again(do, monkeypatch, capsys) -> None:
@@ -303,6 +327,14 @@ def test_a_bug_is_told_with_its_traceback_and_named_in_one_line(do, tmp_path: Pa
     assert facts["started"] == "then"
 
 
+def test_a_bug_without_a_message_is_named_by_its_kind(do, tmp_path: Path) -> None:
+    def break_down(config: DictConfig) -> float:
+        raise RuntimeError
+
+    assert do(0, settings(), break_down) is None
+    assert read(tmp_path / "0" / "run.json")["reason"] == "RuntimeError"
+
+
 def test_settings_that_cannot_be_resolved_fail_their_job_alone(do, tmp_path: Path) -> None:
     assert do(0, settings(seed="${nowhere}"), never) is None
     assert read(tmp_path / "0" / "run.json")["state"] == "failed"
@@ -342,6 +374,14 @@ def test_jobs_that_start_at_once_get_folders_of_their_own(
     (tmp_path / "0" / "notes.txt").write_text("mine")
     found: list[Path] = []
 
+    make = Path.mkdir
+
+    def make_slowly(folder: Path, **settings: bool) -> None:
+        time.sleep(0.02)  # all others look for a free folder meanwhile
+        make(folder, **settings)
+
+    monkeypatch.setattr(Path, "mkdir", make_slowly)
+
     def claim(number: int) -> None:
         found.append(claim_folder(tmp_path, wished=tmp_path / "0", settings=str(number)))
 
@@ -350,4 +390,5 @@ def test_jobs_that_start_at_once_get_folders_of_their_own(
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(found)) == 8
+    assert sorted(folder.name for folder in found) == list("12345678")
+    assert {read(folder / "job.json")["settings"] for folder in found} == set("01234567")

@@ -56,6 +56,17 @@ def test_jobs_are_ranked_by_their_best_score_and_unfinished_ones_come_last(sweep
     assert rows[-1]["score"] is None
 
 
+def test_settings_of_two_values_are_columns_and_reasons_are_told(tmp_path: Path) -> None:
+    job(tmp_path, 0, ["loss=a", "split.file='x=1'", "seed=0"], score=0.5)
+    job(tmp_path, 1, ["loss=b", "split.file='x=2'", "seed=0"], score=None)
+    run = json.loads((tmp_path / "1" / "run.json").read_text())
+    (tmp_path / "1" / "run.json").write_text(json.dumps({**run, "state": "failed", "reason": "too large"}))
+    done, failed = rank_jobs(tmp_path)
+    assert (done["loss"], done["split.file"], done["reason"]) == ("a", "'x=1'", None)
+    assert (failed["loss"], failed["split.file"], failed["reason"]) == ("b", "'x=2'", "too large")
+    assert "seed" not in done
+
+
 def test_only_a_job_whose_lock_is_held_is_running(sweep: Path) -> None:
     with FileLock(sweep / "2" / ".lock"), FileLock(sweep / "0" / ".lock"):
         assert [run["state"] for run in read_runs(sweep)] == ["done", "done", "running", "done"]

@@ -24,6 +24,7 @@ MONITOR = "val/tumor/dice_per_case"
         (0.34, [0.2, 0.4, 0.6, 0.3], True, True),
         (0.5, [0.2, 0.4, 0.6], False, True),
         (0.3, [0.2, 0.4, 0.6], False, False),
+        (0.4, [0.2, 0.4, 0.6], False, False),
         (None, [0.2, 0.4, 0.6], True, True),
         (0.0, [0.4, 0.6], True, False),  # too few
         (None, [], True, False),
@@ -69,8 +70,9 @@ def test_siblings_count_at_the_same_epoch_whether_they_run_or_are_done(tmp_path:
     sibling(tmp_path, "6", [0.6, 0.7], mode="min")
     sibling(tmp_path, "7", [None, None])
     sibling(tmp_path, "8", [0.5, 0.5, 0.5], state="pruned")
-    assert sibling_scores(own, epoch=2, monitor=MONITOR, mode="max") == [0.2, 0.4, 0.5]
-    assert sibling_scores(own, epoch=1, monitor=MONITOR, mode="max") == [0.1, 0.3, 0.5, 0.5]
+    (sibling(tmp_path, "9", [0.7, 0.8]) / "run.json").unlink()  # about to start anew
+    assert sibling_scores(own, epoch=2, monitor=MONITOR, mode="max") == [0.2, 0.4, 0.5, 0.8]
+    assert sibling_scores(own, epoch=1, monitor=MONITOR, mode="max") == [0.1, 0.3, 0.5, 0.5, 0.7]
 
 
 class Trainer(SimpleNamespace):
@@ -125,6 +127,17 @@ def test_a_good_job_goes_on_by_its_best_score_and_not_its_last(own: Path) -> Non
     assert pruned_at(trainer) is None
     progress = json.loads((own / "progress.json").read_text())
     assert progress["best_by_epoch"] == pytest.approx([0.65, 0.65, 0.65])
+
+
+def test_where_the_lowest_is_best_the_highest_is_hopeless(tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        sibling(tmp_path, number, [0.5] * 3, monitor="val/loss", mode="min")
+    (tmp_path / "0").mkdir()
+    for score, ends in ((0.9, True), (0.1, False)):
+        callback, trainer = prune(tmp_path / "0", monitor="val/loss", mode="min", warmup_epochs=0), Trainer()
+        trainer.callback_metrics = {"val/loss": torch.tensor(score)}
+        callback.on_train_epoch_end(trainer, None)
+        assert trainer.should_stop == ends
 
 
 def test_a_job_at_its_last_epoch_is_done_and_not_pruned(own: Path) -> None:

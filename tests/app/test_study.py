@@ -75,6 +75,15 @@ def test_what_waits_or_was_done_since_is_not_put_in_line_again(study, storage: s
     assert len(study.trials) == 6
 
 
+def test_what_was_interrupted_twice_is_put_in_line_once(study, storage: str) -> None:
+    study.enqueue_trial(study.trials[3].params)
+    again = study.ask()
+    again.suggest_float("optimizer.lr", 1e-5, 1e-2, log=True)
+    again.suggest_categorical("loss", ["a", "b"])
+    go_on_with_study(config(storage), ARGUMENTS)
+    assert [trial.state.name for trial in study.trials[5:]] == ["WAITING", "WAITING"]
+
+
 def test_a_study_that_has_all_its_trials_starts_none(study, storage: str) -> None:
     settings = config(storage, n_trials=1)
     go_on_with_study(settings, ARGUMENTS)
@@ -98,7 +107,7 @@ def test_other_choices_are_refused_and_other_bounds_are_not(study, storage: str)
     with pytest.raises(ConfigError, match="loss: the study in sqlite:.* has other choices; take another"):
         go_on_with_study(config(storage), ["loss=choice(a,c)"])
     assert len(study.trials) == 4
-    go_on_with_study(config(storage), ["optimizer.lr=tag(log, interval(1e-6, 1))"])
+    go_on_with_study(config(storage), ["optimizer.lr=tag(log, interval(1e-6, 1))", "model.width=choice(4,8)"])
 
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path, storage: str) -> None:
@@ -111,5 +120,6 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path, storage: str) -> Non
 
 def test_a_sqlalchemy_that_optuna_cannot_use_is_named(monkeypatch, storage: str) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.1.9")
+    go_on_with_study(config(None), ARGUMENTS)  # in memory it needs none
     with pytest.raises(ConfigError, match=r'needs sqlalchemy 1.4 .*, got 2.1.9: pip install "lts\[sweep\]"'):
         go_on_with_study(config(storage), ARGUMENTS)

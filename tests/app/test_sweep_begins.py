@@ -5,8 +5,9 @@ from pathlib import Path
 import hydra
 import pytest
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
-from lts.app.sweep import check_data, check_settings
+from lts.app.sweep import Sweep, check_data, check_settings
 from lts.base import CohortError, ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -45,6 +46,16 @@ def test_cases_that_all_jobs_look_for_in_vain_are_told_of_once(tmp_path: Path) -
 )
 def test_where_jobs_look_in_places_of_their_own_each_tells_what_is_wrong(arguments: tuple[str, ...]) -> None:
     check(*arguments, "seed=0,1")
+
+
+def test_the_cases_of_a_checkpoint_are_not_looked_for() -> None:
+    check("subset=val,test", command="evaluate")
+
+
+def test_a_command_that_makes_no_runs_begins_no_sweep(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Sweep().on_multirun_start(OmegaConf.create({"hydra": {}}), config_name="check")
+    assert not list(tmp_path.iterdir())
 
 
 def test_of_a_group_each_choice_is_tried_and_of_a_key_its_first_value() -> None:
