@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,38 @@ def test_a_sweep_ends_with_a_table_and_a_picture(sweep: Path, capsys) -> None:
         rows = list(csv.DictReader(file))
     assert [row["optimizer.lr"] for row in rows] == ["1e-4", "1e-3", "1e-6", "1e-5"]
     assert (sweep / "leaderboard.png").stat().st_size > 1000
-    assert "leaderboard of 4 runs" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "leaderboard of 4 runs" in printed
+    assert "optimizer.lr" in printed
+    assert "reason" not in printed  # no job has one
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_picture_has_a_bar_a_job_named_by_its_settings_the_best_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str
+) -> None:
+    drawn: list[tuple] = []
+    monkeypatch.setattr("lts.figures.save_leaderboard", lambda *given, **named: drawn.append((given, named)))
+    for number, score in enumerate((0.0, 0.5, None)):
+        job(tmp_path, number, ["model=unet", f"seed={number}", f"loss={number}"], score=score, mode=mode)
+    write_leaderboard(tmp_path)
+    ((path, bars), named) = drawn[0]
+    assert path == tmp_path / "leaderboard.png"
+    best_first = [("seed=1, loss=1", 0.5), ("seed=0, loss=0", 0.0)]
+    assert bars[:2] == (best_first if mode == "max" else best_first[::-1])
+    assert bars[2][0] == "seed=2, loss=2"
+    assert math.isnan(bars[2][1])
+    assert named == {"score": "val/tumor/dice_per_case", "maximize": mode == "max"}
+
+
+def test_a_single_job_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[tuple] = []
+    monkeypatch.setattr("lts.figures.save_leaderboard", lambda *given, **named: drawn.append((given, named)))
+    job(tmp_path, 7, ["seed=0"], score=None)
+    write_leaderboard(tmp_path)
+    ((_, bars), named) = drawn[0]
+    assert bars[0][0] == "job 7"
+    assert named == {"score": "score", "maximize": True}
 
 
 def test_where_the_lowest_is_best_the_lowest_comes_first(tmp_path: Path) -> None:
