@@ -1,4 +1,4 @@
-"""A sweep as a whole: settings checked before anything is made, and a leaderboard however it ends."""
+"""A sweep as a whole: its folder taken, signals heard, and a leaderboard written however it ends."""
 
 import os
 import signal
@@ -12,20 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lts.app.command import SWEEP_BEGAN_VARIABLE, exit_code_of
 from lts.app.interruption import STOP_SIGNALS, Interrupted, StopSignals
 from lts.app.leaderboard import FINISHED, read_runs, write_leaderboard
+from lts.app.sweep_checks import check_data, check_settings, swept_arguments
 from lts.base import ConfigError, LtsError
 
 _LOCK_FILE = ".sweep.lock"
-_PLACE_OF_CASES = {"data.root", "data.layout"}
 _OPTUNA_FOUND_NOTHING = ("No trials are completed yet", "Record does not exist")
 """How an error begins with which Optuna's sweeper ends where every job failed."""
 _A_PROCESS_WAS_KILLED = "TerminatedWorkerError"
@@ -63,7 +59,7 @@ class Sweep(Callback):
         config_name = kwargs["config_name"]
         # Hydra makes a warning of any error in a callback, so it must not get one.
         with exit_code_of(config_name):
-            arguments = _arguments(config)
+            arguments = swept_arguments(config)
             check_data(check_settings(config, arguments, config_name=config_name))
             begin_sweep(Path(config.hydra.sweep.dir).resolve())
             if "submitit" in config.hydra.launcher._target_:
@@ -180,81 +176,3 @@ def _told_of_failures(failed: list[dict[str, Any]], *, n_jobs: int) -> str:
     if len(jobs) == 1 and len(failed) == n_jobs > 1:
         return f"all {n_jobs} jobs failed: {failed[0]['reason']}"
     return "jobs that failed: " + "; ".join(f"{', '.join(names)} ({why})" for why, names in jobs.items())
-
-
-def check_settings(config: DictConfig, arguments: list[str], *, config_name: str) -> list[DictConfig]:
-    """Compose jobs so that a misspelt key or choice is found before anything is made.
-
-    Each choice of a group is tried once, as are the places of cases; of other keys the first value: its
-    spelling decides, not its value.
-
-    Returns:
-        What was composed.
-
-    Raises:
-        HydraException: A key or choice does not exist.
-    """
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-    loader = hydra.config_loader
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
-    values = {override.get_key_element(): _values(override) for override in parsed}
-    groups = {
-        override.get_key_element() for override in parsed if loader.get_group_options(override.key_or_group)
-    }
-    each = (groups | _PLACE_OF_CASES) & values.keys()
-    tried = [{key: choices[0] for key, choices in values.items()}]
-    tried += [{**tried[0], key: choice} for key in each for choice in values[key][1:]]
-    return [
-        hydra.compose_config(
-            config_name=config_name,
-            overrides=[*config.hydra.overrides.hydra, *(f"{key}={value}" for key, value in job.items())],
-            run_mode=RunMode.RUN,
-            with_log_configuration=False,
-            from_shell=False,
-        )
-        for job in tried
-    ]
-
-
-def check_data(jobs: list[DictConfig]) -> None:
-    """Look for the cases if all jobs look for them in one place, so that a wrong `data.root` is told once.
-
-    Args:
-        jobs: What `check_settings` composed.
-
-    Raises:
-        LtsError: There are none.
-    """
-    places = {_place_of_cases(job) for job in jobs}
-    if len(places) == 1 and (place := places.pop()):
-        from lts.cohort import find_cases
-
-        root, layout = place
-        find_cases(Path(root).expanduser().resolve(), layout=layout)
-
-
-def _place_of_cases(job: DictConfig) -> tuple[str, str] | None:
-    """Root and layout of a job's cases; None where they are made, open, or follow from other settings."""
-    data: Any = OmegaConf.to_container(job.data, resolve=False)
-    root, layout = str(data["root"]), str(data["layout"])
-    if data["phantom"] or not data["root"] or MISSING in (root, layout) or "${" in root:
-        return None
-    return root, layout
-
-
-def _arguments(config: DictConfig) -> list[str]:
-    """What is swept over and set, in the order in which the later wins."""
-    params = config.hydra.sweeper.get("params") or {}
-    return [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
-
-
-def _values(override: Override) -> list[str]:
-    """The values that an override goes through; of an interval its start."""
-    if not override.is_sweep_override():
-        return [override.get_value_element_as_str()]
-    if override.is_discrete_sweep():
-        return list(override.sweep_string_iterator())
-    value = override.value()
-    assert isinstance(value, IntervalSweep)
-    return [str(value.start)]

@@ -7,7 +7,8 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from lts.app.sweep import Sweep, check_data, check_settings
+from lts.app.sweep import Sweep
+from lts.app.sweep_checks import check_data, check_settings
 from lts.base import CohortError, ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
