@@ -151,7 +151,7 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
     failed = [run for run in runs if run["state"] == "failed" and run not in begun.failed_before]
     if type(ended_by).__name__ == _A_PROCESS_WAS_KILLED:
         raise LtsError("a process of joblib was killed, as for want of memory, and all jobs that ran with it")
-    found_nothing = isinstance(ended_by, ValueError) and str(ended_by).startswith(_OPTUNA_FOUND_NOTHING)
+    found_nothing = str(ended_by).startswith(_OPTUNA_FOUND_NOTHING)
     if ended_by and not (failed and (found_nothing or isinstance(ended_by, SystemExit))):
         raise ended_by
     if failed:
@@ -160,12 +160,12 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
 
 
 def _signal_of(begun: _Begun, ended_by: BaseException | None) -> int | None:
-    """The signal that ended the sweep, here or in a job; what then failed on the way is no failure."""
+    """The signal that came, here or in a job; what then failed on the way is no failure."""
     if isinstance(ended_by, Interrupted):
         return ended_by.signum
     if isinstance(ended_by, KeyboardInterrupt):
         return signal.SIGINT
-    return begun.signals.received if ended_by else None
+    return begun.signals.received
 
 
 def _told_of_failures(failed: list[dict[str, Any]], *, n_jobs: int) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -148,6 +149,8 @@ def test_a_stop_that_python_lost_in_a_destructor_is_silent_and_ends_the_sweep_wi
         def __del__(self) -> None:
             raise RuntimeError("said as ever")
 
+    begun: list[int] = []
+
     def jobs() -> None:
         begin_sweep(tmp_path)
         Sweep().on_job_start(OmegaConf.create())
@@ -155,12 +158,34 @@ def test_a_stop_that_python_lost_in_a_destructor_is_silent_and_ends_the_sweep_wi
         assert capsys.readouterr().err == ""
         Broken()
         assert "said as ever" in capsys.readouterr().err
+        begun.append(0)
         Sweep().on_job_start(OmegaConf.create())
-        pytest.fail("the next job began")
+        begun.append(1)
 
     with pytest.raises(Interrupted) as stopped, sweep_ends("train"):
         jobs()
     assert stopped.value.exit_code == 143
+    assert begun == [0]
+
+
+def test_a_sweep_that_a_failed_job_ended_tells_it_as_any_other(tmp_path: Path, capsys) -> None:
+    assert end(tmp_path / "a", SystemExit(2), _0=failed("a"), _1=DONE) == 2
+    assert capsys.readouterr().err == "train: jobs that failed: 0 (a)\n"
+    assert end(tmp_path / "b", SystemExit(3), _0=DONE) == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stop_that_was_lost_in_the_last_job_decides_the_exit_code(tmp_path: Path, capsys) -> None:
+    def lose_a_stop() -> None:
+        begin_sweep(tmp_path)
+        with suppress(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(5)
+
+    with pytest.raises(SystemExit) as ended, exit_code_of("train"), sweep_ends("train"):
+        lose_a_stop()
+    assert ended.value.code == 143
+    assert capsys.readouterr().err.startswith("train: interrupted; go on by")
 
 
 def test_a_second_signal_does_not_keep_the_leaderboard_from_being_written(
