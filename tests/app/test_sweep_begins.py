@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from lts.app.sweep import Sweep
-from lts.app.sweep_checks import check_data, check_settings
+from lts.app.sweep_checks import check_data, check_settings, swept_arguments
 from lts.base import CohortError, ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -57,6 +57,13 @@ def test_a_command_that_makes_no_runs_begins_no_sweep(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     Sweep().on_multirun_start(OmegaConf.create({"hydra": {}}), config_name="check")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_comes_behind_what_a_preset_goes_through() -> None:
+    hydra_settings = {"sweeper": {"params": {"seed": "1,2"}}, "overrides": {"task": ["seed=3,4"]}}
+    assert swept_arguments(OmegaConf.create({"hydra": hydra_settings})) == ["seed=1,2", "seed=3,4"]
+    del hydra_settings["sweeper"]["params"]
+    assert swept_arguments(OmegaConf.create({"hydra": hydra_settings})) == ["seed=3,4"]
 
 
 def test_of_a_group_each_choice_is_tried_and_of_a_key_its_first_value() -> None:

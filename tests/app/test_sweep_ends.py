@@ -149,15 +149,17 @@ def test_a_stop_that_python_lost_in_a_destructor_is_silent_and_ends_the_sweep_wi
         def __del__(self) -> None:
             raise RuntimeError("said as ever")
 
+    # Looked at outside: what is raised after a stop counts as the stop.
     begun: list[int] = []
+    told: list[str] = []
 
     def jobs() -> None:
         begin_sweep(tmp_path)
         Sweep().on_job_start(OmegaConf.create())
         Dying()
-        assert capsys.readouterr().err == ""
+        told.append(capsys.readouterr().err)
         Broken()
-        assert "said as ever" in capsys.readouterr().err
+        told.append(capsys.readouterr().err)
         begun.append(0)
         Sweep().on_job_start(OmegaConf.create())
         begun.append(1)
@@ -166,6 +168,23 @@ def test_a_stop_that_python_lost_in_a_destructor_is_silent_and_ends_the_sweep_wi
         jobs()
     assert stopped.value.exit_code == 143
     assert begun == [0]
+    assert told[0] == ""
+    assert "said as ever" in told[1]
+
+
+def test_a_fork_does_not_hear_a_stop(tmp_path: Path) -> None:
+    with sweep_ends("train"):
+        begin_sweep(tmp_path)
+        fork = os.fork()
+        if fork == 0:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                threading.Event().wait(0.01)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        _, status = os.waitpid(fork, 0)
+    assert status == 0
 
 
 def test_a_sweep_that_a_failed_job_ended_tells_it_as_any_other(tmp_path: Path, capsys) -> None:

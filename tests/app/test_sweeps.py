@@ -13,6 +13,7 @@ import hydra
 import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from run_kit import ON_CPU, ROOT, all_ended_in, read, same_weights, saved
 
 from lts.base import LtsError
@@ -378,9 +379,9 @@ def test_folds_that_cannot_be_scored_are_refused_before_anything_is_written(
 
     monkeypatch.chdir(home)
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        overrides = [*arguments, "paths.output_dir=refused"]
-        config = hydra.compose("evaluate", overrides=overrides, return_hydra_config=True)
-    monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: config.hydra))
+        config = hydra.compose("evaluate", overrides=[*arguments, "paths.output_dir=refused"])
+    told_by_hydra = OmegaConf.create({"overrides": {"task": arguments}})
+    monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: told_by_hydra))
     with pytest.raises(LtsError) as refused:
         evaluate(config)
     assert message in str(refused.value)
