@@ -14,6 +14,7 @@ _SLAB = 32
 
 _Mask = NDArray[np.bool_]
 _Labels = NDArray[np.int32]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Component:
     volume_ml: float
     diameter_mm: float
     center: tuple[float, float, float]
-    box: tuple[slice, slice, slice]
+    box: Box
 
 
 def find_components(mask: _Mask, *, voxel_ml: float) -> tuple[_Labels, tuple[Component, ...]]:
@@ -48,12 +49,12 @@ def find_components(mask: _Mask, *, voxel_ml: float) -> tuple[_Labels, tuple[Com
         `(Z, H, W)` int32, 0 outside, and the components in the order of their labels.
     """
     labels = np.zeros(mask.shape, np.int32)
-    boxes = ndimage.find_objects(mask.view(np.uint8))
-    if not boxes:
+    box = bounding_box(mask)
+    if box is None:
         return labels, ()
-    inside = labels[boxes[0]]
-    count = ndimage.label(mask[boxes[0]], structure=_EVERYWHERE, output=inside)
-    first = np.array([side.start for side in boxes[0]])
+    inside = labels[box]
+    count = ndimage.label(mask[box], structure=_EVERYWHERE, output=inside)
+    first = np.array([side.start for side in box])
     voxels, means = _moments(inside, count)
     found = zip(voxels.tolist(), (means + first).tolist(), ndimage.find_objects(inside), strict=True)
     return labels, tuple(
@@ -63,10 +64,21 @@ def find_components(mask: _Mask, *, voxel_ml: float) -> tuple[_Labels, tuple[Com
             volume_ml=size * voxel_ml,
             diameter_mm=math.cbrt(6000 * size * voxel_ml / math.pi),
             center=(z, y, x),
-            box=_moved(box, first.tolist()),
+            box=_moved(of_one, first.tolist()),
         )
-        for label, (size, (z, y, x), box) in enumerate(found, start=1)
+        for label, (size, (z, y, x), of_one) in enumerate(found, start=1)
     )
+
+
+def bounding_box(mask: _Mask) -> Box | None:
+    """The smallest box that holds a `(Z, H, W)` bool mask, None for an empty one."""
+    planes = np.flatnonzero(np.any(mask, axis=(1, 2)))
+    if not len(planes):
+        return None
+    z = slice(int(planes[0]), int(planes[-1]) + 1)
+    shadow = np.any(mask[z], axis=0)
+    rows, columns = (np.flatnonzero(np.any(shadow, axis=axis)) for axis in (1, 0))
+    return z, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _moments(labels: _Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -84,6 +96,6 @@ def _moments(labels: _Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np
     return voxels, sums / voxels[:, None]
 
 
-def _moved(box: Iterable[slice], first: Iterable[int]) -> tuple[slice, slice, slice]:
+def _moved(box: Iterable[slice], first: Iterable[int]) -> Box:
     z, y, x = (slice(side.start + n, side.stop + n) for side, n in zip(box, first, strict=True))
     return z, y, x

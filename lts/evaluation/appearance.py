@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from lts.components import Component
+from lts.components import Component, bounding_box
 
 LOW_CONTRAST, SMALL, OUTSIDE, OTHER = "low contrast", "small", "outside liver", "other"
 VESSEL, BRIGHT = "vessel-like", "bright texture"
@@ -103,8 +103,7 @@ class Surroundings:
             raise ValueError(f"spacing_mm: must be three sizes > 0 mm, got {tuple(spacing_mm)}")
         self._scan, self._liver = scan, liver
         self._healthy = None if liver is None else liver & ~tumor
-        boxes = [] if liver is None else ndimage.find_objects(liver.view(np.uint8))
-        self._liver_box: tuple[slice, ...] | None = boxes[0] if boxes else None
+        self._liver_box = None if liver is None else bounding_box(liver)
         self._spacing_mm = np.array(spacing_mm, np.float64)
 
     def look_at(self, lesion: Component, labels: NDArray[np.integer]) -> Appearance:

@@ -115,11 +115,11 @@ def score_case(masks: CaseMasks, rules: ScoringRules) -> CaseScores:
 
 
 def _count(masks: CaseMasks, regions: Sequence[str]) -> tuple[CaseCounts, CaseViews]:
-    min_labels = torch.tensor(region_min_labels(regions), dtype=torch.uint8)[:, None, None]
+    min_labels = np.array(region_min_labels(regions), np.uint8)[:, None, None]
     views, slabs = CaseViews(regions), []
     for start in range(0, len(masks.reference), _SLAB):
         prediction, reference = (
-            torch.from_numpy(labels[start : start + _SLAB])[:, None] >= min_labels
+            torch.from_numpy(labels[start : start + _SLAB, None] >= min_labels)
             for labels in (masks.prediction, masks.reference)
         )
         slabs.append(count_slab(prediction, reference))

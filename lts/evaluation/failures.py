@@ -125,7 +125,13 @@ def find_failures(
         ValueError: `scan` or `liver` is not as large as the masks, `liver` is not bool, or a spacing is not
             > 0.
     """
-    tumor = (match.reference_labels > 0) | (match.predicted_labels > 0)
+    tumor = np.zeros(match.reference_labels.shape, np.bool_)
+    for labels, lesions in (
+        (match.reference_labels, match.reference),
+        (match.predicted_labels, match.predicted),
+    ):
+        for lesion in lesions:
+            tumor[lesion.box] |= labels[lesion.box] > 0
     surroundings = Surroundings(scan=scan, liver=liver, tumor=tumor, spacing_mm=spacing_mm)
     findings = []
     for lesion in match.reference:

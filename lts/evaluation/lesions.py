@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from lts.components import Component, find_components
+from lts.components import Box, Component, find_components
 from lts.evaluation.surfaces import check_masks
 
 SIZE_GROUPS = ("lt10mm", "10to20mm", "gt20mm")
@@ -180,6 +180,10 @@ def _overlapping(
     lesions: Sequence[Component],
     predicted: Sequence[Component],
 ) -> dict[tuple[int, int], float]:
+    box = _shared_box(lesions, predicted)
+    if box is None:
+        return {}
+    reference_labels, predicted_labels = reference_labels[box], predicted_labels[box]
     both = (reference_labels > 0) & (predicted_labels > 0)
     # One number a pair, which sorts much faster than two.
     stride = len(predicted) + 1
@@ -188,6 +192,19 @@ def _overlapping(
     )
     pairs = zip((codes // stride).tolist(), (codes % stride).tolist(), shared.tolist(), strict=True)
     return {(r, p): n / (lesions[r - 1].voxels + predicted[p - 1].voxels - n) for r, p, n in pairs}
+
+
+def _shared_box(*sides: Sequence[Component]) -> Box | None:
+    """Where components of both sides can lie; None where they cannot, or a side has none."""
+    if not all(sides):
+        return None
+    shared = []
+    for axis in range(3):
+        starts = [min(part.box[axis].start for part in side) for side in sides]
+        stops = [max(part.box[axis].stop for part in side) for side in sides]
+        shared.append(slice(max(starts), min(stops)))
+    z, y, x = shared
+    return (z, y, x) if all(side.start < side.stop for side in shared) else None
 
 
 def _assign(iou: dict[tuple[int, int], float]) -> dict[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lts.evaluation.counts import count_voxels
 from lts.figures import SliceView, gray_range, overlay_sheet, save_png
 
 
@@ -41,7 +42,7 @@ class CaseViews:
         shown = {name: reference[:, channel] for channel, name in enumerate(self._regions)}
         shown["errors"] = prediction ^ reference
         for reason, mask in shown.items():
-            pixels = mask.flatten(1).sum(1)
+            pixels = count_voxels(mask) if mask.ndim == 3 else count_voxels(mask).sum(1)  # of all regions
             best = int(pixels.argmax())
             amount = int(pixels[best])
             if amount > (self._kept[reason].amount if reason in self._kept else 0):

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from lts.components import bounding_box
+
 # Share of a tolerance that rounding may add. Headers hold spacings as float32, where three voxels of 2/3 mm
 # come to 2.0000001 mm: they must be within 2 mm. Real differences are never so small.
 _SLACK = 1e-6
@@ -107,12 +109,12 @@ def check_masks(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[flo
 
 def _surface(mask: _Mask) -> _Index:
     """Indices of the surface voxels, `(N, 3)`."""
-    boxes = ndimage.find_objects(mask.view(np.uint8))
-    if not boxes:
+    box = bounding_box(mask)
+    if box is None:
         return np.empty((0, 3), np.int64)
-    inside = mask[boxes[0]]
+    inside = mask[box]
     surface = inside & ~ndimage.binary_erosion(inside)
-    index: _Index = np.argwhere(surface) + [side.start for side in boxes[0]]
+    index: _Index = np.argwhere(surface) + [side.start for side in box]
     return index
 
 
