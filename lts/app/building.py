@@ -15,6 +15,7 @@ from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
 from lts.slices import Recipe, content_hash
 from lts.task import (
+    CompileNetwork,
     DescribeCheckpoint,
     EpochHistory,
     SegmentationTask,
@@ -119,7 +120,16 @@ def make_task_and_trainer(
     describe = DescribeCheckpoint(
         description=describe_run(config, network=spec, members=members), intensity=data.intensity
     )
-    own = [history, describe, WholeLogs(), TellTimeLeft(say), *([ObeySignals(signals)] if signals else [])]
+    tell = say if is_first_process() else lambda _line: None
+    compile_network = CompileNetwork(when=config.compile, tell=tell)
+    own = [
+        history,
+        describe,
+        WholeLogs(),
+        TellTimeLeft(say),
+        compile_network,
+        *([ObeySignals(signals)] if signals else []),
+    ]
     trainer: pl.Trainer = make(
         config.trainer,
         callbacks=[*(make(callback) for callback in config.callbacks.values()), *own],

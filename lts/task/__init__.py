@@ -1,12 +1,14 @@
 """Training around any network: the LightningModule and its callbacks."""
 
 from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays
+from lts.task.compiling import CompileNetwork
 from lts.task.logs import TellTimeLeft, WholeLogs
 from lts.task.module import SegmentationTask, parameter_groups
 from lts.task.storage import BestCheckpoint, WholeCheckpointIO
 
 __all__ = [
     "BestCheckpoint",
+    "CompileNetwork",
     "DescribeCheckpoint",
     "EpochHistory",
     "FreezeEncoder",

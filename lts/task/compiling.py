@@ -1,0 +1,58 @@
+"""Whether the network is compiled for training: half a minute first, then faster steps."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lts.base import ConfigError
+from lts.task.module import SegmentationTask
+
+Choice = Literal["auto"] | bool
+
+LONG_RUN_STEPS = 2000
+"""Steps from which on a run makes good what compiling costs, on a CPU as on a GPU."""
+
+
+class CompileNetwork(Callback):
+    """Has `torch.compile` make the network's training step faster, and says so.
+
+    Scores, checkpoints and validation do not change; losses do by rounding.
+
+    Args:
+        when: True, False, or "auto": on runs of 2000 steps and more, if this machine can compile.
+        tell: Called with a line.
+
+    Raises:
+        ConfigError: `when` is something else. In `on_fit_start`: it is True and this machine cannot compile.
+    """
+
+    def __init__(self, *, when: Choice, tell: Callable[[str], None]) -> None:
+        if when not in (True, False, *get_args(get_args(Choice)[0])):
+            raise ConfigError(f"compile: must be auto, true or false, got {when!r}")
+        self._when, self._tell = when, tell
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Decide, before the first step."""
+        assert isinstance(pl_module, SegmentationTask)
+        if not self._when or (self._when == "auto" and trainer.estimated_stepping_batches < LONG_RUN_STEPS):
+            return
+        reason = why_not_compiled(pl_module.device)
+        if reason and self._when is True:
+            raise ConfigError(f"compile: this machine cannot compile ({reason}); use compile=false")
+        if reason:
+            self._tell(f"the network is not compiled: {reason}")
+            return
+        pl_module.compile_for_training()
+        self._tell("the network is compiled, so the first step takes half a minute or more")
+
+
+def why_not_compiled(device: torch.device) -> str | None:
+    """What keeps this machine from compiling, found by compiling very little; None where nothing does."""
+    try:
+        torch.compile(torch.sin)(torch.ones(8, device=device))
+    except Exception as error:  # of the compilers of many machines, each fails by its own
+        told = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+    return None
