@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup train test lint types format
+.PHONY: setup train test lint types format bench
 
 setup: .venv/installed
 
@@ -29,3 +29,8 @@ types: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# On a machine with nothing else to do; writes docs/benchmarks.md.
+bench: setup
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python -m benchmarks

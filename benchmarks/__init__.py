@@ -1,0 +1,1 @@
+"""Speed and memory of lts beside what a user would pick instead: `make bench`."""

@@ -1,0 +1,164 @@
+"""How cost grows with cases and slices: each size in a process of its own, with its time and memory."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.config import shipped
+from benchmarks.measuring import Report, peak_mib
+from benchmarks.scans import copies, full_size_case
+from lts.cohort import Case
+from lts.data import SliceDataModule
+from lts.evaluation import CaseMasks, ScoringRules, score_case
+from lts.inference import Predictor
+from lts.slices import Recipe, build_store
+from lts.volume import read_ct, read_mask
+
+ROOT = Path(__file__).parents[1]
+TIMES = (1, 2, 4, 8)
+DEPTH, SLICES, SIZE = 32, 64, 128
+RECIPE = Recipe(image_size=SIZE, pixel_mm=None, modality="ct")
+REGIONS = ("liver", "tumor")
+
+
+def main(result: Path, scratch: Path) -> None:
+    """Measure every size, and fit the exponents."""
+    from benchmarks.training_run import train_briefly
+
+    _cases(scratch, max(TIMES))
+    train_briefly(scratch, "model.width=16", f"data.image_size={SIZE}")
+    report = Report()
+    for what in STEPS:
+        measured = [_in_a_process(what, times, scratch) for times in TIMES]
+        seconds = [one["seconds"] for one in measured]
+        memory = [one["peak_mib"] for one in measured]
+        report.growth[what] = {
+            "unit": UNITS[what],
+            "sizes": [times * SIZES[what] for times in TIMES],
+            "seconds": [round(one, 3) for one in seconds],
+            "peak_mib": [round(one) for one in memory],
+            "exponent": round(float(np.polyfit(np.log(TIMES), np.log(seconds), 1)[0]), 2),
+            "memory_exponent": round(float(np.polyfit(np.log(TIMES), np.log(memory), 1)[0]), 2),
+        }
+    report.save(result)
+
+
+def _in_a_process(what: str, times: int, scratch: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.growth", what, str(times), str(scratch)]
+    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    measured: dict[str, float] = json.loads(told.splitlines()[-1])
+    return measured
+
+
+def _cases(scratch: Path, count: int) -> list[Case]:
+    folder = scratch / "cases"
+    if not folder.exists():
+        copies(full_size_case(scratch / "one", depth=DEPTH), folder, count=count)
+    numbers = range(count)
+    return [
+        Case(
+            id=f"volume-{number}",
+            patient=str(number),
+            image=folder / f"volume-{number}.nii.gz",
+            mask=folder / f"segmentation-{number}.nii.gz",
+        )
+        for number in numbers
+    ]
+
+
+def _store(times: int, scratch: Path) -> Callable[[], object]:
+    cases, folder = _cases(scratch, times), scratch / f"store-{time.monotonic_ns()}"
+    return lambda: build_store(cases, RECIPE, store_dir=folder, workers=1)
+
+
+def _epoch(times: int, scratch: Path) -> Callable[[], object]:
+    (case,) = _cases(scratch, 1)
+    data = SliceDataModule(
+        cases={"train": [case], "val": [case]},
+        recipe=RECIPE,
+        store_dir=scratch / "store",
+        intensity=shipped("intensity/ct_windows"),
+        augment=shipped("augment/default"),
+        regions=REGIONS,
+        context=0,
+        batch_size=8,
+        num_workers=0,
+        region_share=0.5,
+        slices_per_epoch=SLICES * times,
+        seed=0,
+    )
+    data.setup("fit")
+    network = shipped("model/unet", "model", in_channels=data.channels, out_channels=len(REGIONS), width=8)
+    network = network.to(memory_format=torch.channels_last)
+    loss, optimizer = shipped("loss/bce_dice"), torch.optim.Adam(network.parameters())
+
+    def work() -> None:
+        for raw in data.train_dataloader():
+            batch = data.on_after_batch_transfer(raw, 0)
+            optimizer.zero_grad()
+            loss(network(batch["image"]), batch["mask"]).backward()
+            optimizer.step()
+
+    return work
+
+
+def _evaluation(times: int, scratch: Path) -> Callable[[], object]:
+    (case,) = _cases(scratch, 1)
+    assert case.mask is not None
+    scan = read_ct(case.image)
+    reference = read_mask(case.mask, image=scan.geometry).voxels
+    masks = CaseMasks(
+        case=case.id,
+        prediction=np.roll(reference, 2, axis=1),
+        reference=reference,
+        image=scan.voxels,
+        is_ct=True,
+        spacing_mm=scan.geometry.spacing_mm,
+    )
+    rules = ScoringRules(regions=REGIONS, nsd_mm=(2.0,), lits=False, overlay_dir=None, window_hu=None)
+    return lambda: [score_case(replace(masks, case=str(number)), rules) for number in range(times)]
+
+
+def _prediction(times: int, scratch: Path) -> Callable[[], object]:
+    (case,) = _cases(scratch, 1)
+    scan = read_ct(case.image)
+    scan = replace(scan, voxels=np.concatenate([scan.voxels] * times))
+    predictor = Predictor.from_checkpoint(scratch / "run" / "checkpoints" / "best.ckpt", device="cpu")
+    return lambda: predictor.mask(scan)
+
+
+STEPS: dict[str, Callable[[int, Path], Callable[[], object]]] = {
+    "store build": _store,
+    "epoch": _epoch,
+    "evaluation": _evaluation,
+    "prediction": _prediction,
+}
+UNITS = {
+    "store build": f"scans of 512x512x{DEPTH}",
+    "epoch": f"slices of {SIZE}x{SIZE}",
+    "evaluation": f"scans of 512x512x{DEPTH}",
+    "prediction": "slices of 512x512 in one scan",
+}
+SIZES = {"store build": 1, "epoch": SLICES, "evaluation": 1, "prediction": DEPTH}
+
+
+def _measure(what: str, times: int, scratch: Path) -> None:
+    work = STEPS[what](times, scratch)
+    began = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        _measure(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
