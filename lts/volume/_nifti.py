@@ -1,8 +1,6 @@
 """NIfTI files as bytes: a header that is checked before it is believed, and the numbers behind it."""
 
-import gzip
 import math
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from isal import igzip, isal_zlib
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
@@ -104,7 +103,7 @@ def read_stored(path: Path) -> Stored:
         stream.seek(header.offset)
         buffer = _read_voxels(path, stream, header)
         # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
-        if isinstance(stream, gzip.GzipFile) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
+        if isinstance(stream, igzip.IGzipFile) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
             raise VolumeError(f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more")
     voxels = buffer.view(header.dtype).reshape(header.geometry.shape, order="F")
     return Stored(path=path, header=header, voxels=voxels)
@@ -136,13 +135,13 @@ def _open(path: Path) -> Iterator[BufferedIOBase]:
             gzipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             if gzipped:
-                with gzip.GzipFile(fileobj=raw) as inflated:
+                with igzip.IGzipFile(fileobj=raw) as inflated:
                     yield inflated
             else:
                 yield raw
     except EOFError as error:
         raise VolumeError(f"{path}: truncated: the gzip stream has no end", code="truncated") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (igzip.BadGzipFile, isal_zlib.error) as error:
         raise VolumeError(f"{path}: bad gzip data: {error}", code="unreadable") from error
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read: {error.strerror or error}", code="unreadable") from error
@@ -158,7 +157,7 @@ def _parse_header(path: Path, stream: BufferedIOBase) -> Header:
     dtype = _real_dtype(path, raw)
     slope, inter = _scaling(path, raw)
     promised = int(offset) + math.prod(shape) * dtype.itemsize
-    inflation = _MAX_INFLATION if isinstance(stream, gzip.GzipFile) else 1
+    inflation = _MAX_INFLATION if isinstance(stream, igzip.IGzipFile) else 1
     held = path.stat().st_size * inflation
     if promised > held:
         raise VolumeError(

@@ -143,7 +143,8 @@ def test_two_thousand_files_are_read_as_nibabel_reads_them_or_refused(tmp_path: 
 
     hold()
     assert len(inputs) >= 2000
-    assert min(tally["read"], tally["refused"], tally["refused but for its header"]) >= 200
+    assert min(tally["read"], tally["refused"]) >= 500
+    assert tally["refused but for its header"] >= 100
     assert min(tally.values()) >= 90
 
 
@@ -158,7 +159,7 @@ def _promising(dim: list[int], *, holding: bytes) -> bytes:
 
 @pytest.mark.parametrize("dim", [[3, 50000, 50000, 40000], [3, 10**14, 1, 1], [3, 2**62, 2**62, 2**62]])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_header_that_promises_100_tb_is_refused_in_the_memory_of_a_header(
+def test_a_header_that_promises_100_tb_is_refused_before_memory_is_taken(
     dim: list[int], pack: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     path = tmp_path / "a.nii.gz"
@@ -170,7 +171,7 @@ def test_a_header_that_promises_100_tb_is_refused_in_the_memory_of_a_header(
             read(path)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak < 2**19
+        assert peak < 2**20
 
 
 @pytest.mark.parametrize("trailer", [None, b"\xff" * 8, (200 * 2**20).to_bytes(8, "little")])
