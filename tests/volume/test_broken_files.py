@@ -76,6 +76,7 @@ def test_what_is_not_a_whole_nifti_file_is_refused(content: bytes, message: str,
     [
         ("magic", b"ni1", "must be a single NIfTI file"),
         ("magic", b"", "must be a single NIfTI file"),
+        ("magic", b"n+1x", r"must be a single NIfTI file \(magic b'n\+1'\), got b'n\+1x'"),
         ("dim", [2, 4, 5, 1, 1, 1, 1, 1], "must have 3 dimensions, got 2"),
         ("dim", [0, 4, 5, 6, 1, 1, 1, 1], "must have 3 dimensions, got 0"),
         ("dim", [8, 4, 5, 6, 1, 1, 1, 1], "must have 3 dimensions, got 8"),
@@ -109,6 +110,14 @@ def test_headers_that_promise_no_sound_scan_are_refused(
     path = tmp_path / "a.nii"
     path.write_bytes(_with_field(name, value))
     _refused(path, message)
+
+
+def test_a_nifti_2_file_that_was_sent_as_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    path.write_bytes(_with_field("eol_check", [10, 26, 10, 0], version=2))
+    _refused(path, r"line ends were converted: must be \[13, 10, 26, 10\], got \[10, 26, 10, 0\]")
+    path.write_bytes(_with_field("eol_check", [0, 0, 0, 0], version=2))
+    assert read_geometry(path).shape == (4, 5, 6)
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,13 @@ def test_what_gzip_could_hold_takes_no_memory_until_it_comes(trailer: bytes | No
     made = Made(content, sound=False, honest=len(held))
     for read in (read_ct, read_mr, lambda path: read_mask(path, image=SOME_GRID)):
         assert attempt(read, path, made) is None
+
+
+def test_voxels_far_beyond_the_size_of_their_file_are_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    labels = (np.arange(205 * 210 * 107) // 10**5 % 3).astype(np.uint8)
+    raw = _promising([3, 205, 210, 107, 1, 1, 1, 1], holding=labels.tobytes())
+    path.write_bytes(gzip.compress(raw, mtime=0))
+    assert path.stat().st_size < labels.size / 100
+    mask = read_mask(path, image=read_geometry(path))
+    np.testing.assert_array_equal(mask.voxels, seen_by_nibabel(raw).values)
