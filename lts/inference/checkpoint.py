@@ -1,6 +1,5 @@
 """Checkpoints: what they must hold, and how they are opened without running anything they bring."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import nn
 
 from lts import intensity as intensities
 from lts import networks
-from lts.base import DESCRIPTION_KEY, CheckpointError, LtsError, check_regions
+from lts.base import DESCRIPTION_KEY, CheckpointError, check_regions
 from lts.intensity import Intensity
 from lts.slices import Recipe
 
@@ -66,10 +65,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     saved = read_checkpoint(path)
     description = saved[DESCRIPTION_KEY]
     prefix = "network."
-    weights = {
-        key[len(prefix) :]: value for key, value in saved["state_dict"].items() if key.startswith(prefix)
-    }
     try:
+        weights = {
+            key[len(prefix) :]: value for key, value in saved["state_dict"].items() if key.startswith(prefix)
+        }
+        # A description may state any size: memory is taken when the weights are known to be of that size.
+        with torch.device("meta"):
+            build(description["network"]).load_state_dict(weights, assign=True)
         network = build(description["network"])
         network.load_state_dict(weights)
         intensity = build(description["intensity"])
@@ -86,7 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             config=dict(description["config"]),
             versions=dict(description["versions"]),
         )
-    except (LtsError, KeyError, TypeError, RuntimeError, AssertionError) as error:
+    except Exception as error:  # what comes of a description of other types has no bounds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
 
@@ -101,7 +103,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such file")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # what an unpickler raises on a damaged file has no bounds
         raise CheckpointError(
             f"{path}: is damaged or holds more than weights and plain types, refused"
         ) from error
@@ -120,10 +122,14 @@ def build(spec: Any) -> Any:
     """Build a module from plain types: `_target_` names a network or intensity, the rest its arguments.
 
     Raises:
-        CheckpointError: `_target_` names something else.
+        CheckpointError: `_target_` names something else, or weights from elsewhere are named.
     """
     if isinstance(spec, Mapping) and "_target_" in spec:
         check_buildable(spec)
+        if spec.get("weights") is not None:
+            raise CheckpointError(
+                f"weights: must be null, a checkpoint brings its own, got {spec['weights']!r}"
+            )
         arguments = {key: build(value) for key, value in spec.items() if key != "_target_"}
         return _BUILDERS[spec["_target_"]](**arguments)
     return [build(item) for item in spec] if isinstance(spec, list) else spec

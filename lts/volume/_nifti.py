@@ -1,8 +1,6 @@
 """NIfTI files as bytes: a header that is checked before it is believed, and the numbers behind it."""
 
-import gzip
 import math
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from isal import igzip, isal_zlib
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
@@ -21,12 +20,18 @@ from lts.volume._geometry import FloatArray, Geometry
 _MAX_INFLATION = 1032
 """Deflate cannot make more of a byte than this."""
 
+_USUAL_INFLATION = 4
+"""What is made of a byte of a scan, most often; masks have more made of them."""
+
 _CHUNK = 1 << 20
 
 _MAX_EXCESS = 1 << 20
 """Bytes that may follow the voxels, as padding does."""
 
 _CIFTI_INTENTS = range(3000, 3100)
+
+_LINE_ENDS = ([13, 10, 26, 10], [0, 0, 0, 0])
+"""What follows the magic of NIfTI-2, so that a transfer as text is seen; some writers leave it out."""
 
 _SINGLE_FILE_MAGIC = {Nifti1Header: b"n+1", Nifti2Header: b"n+2"}
 
@@ -91,28 +96,33 @@ def read_stored(path: Path) -> Stored:
 
     Raises:
         VolumeError: As `read_header`; or the voxels are cut short or broken.
+        MemoryError: They are more than memory holds.
     """
     with _open(path) as stream:
         header = _parse_header(path, stream)
-        count = math.prod(header.geometry.shape)
-        try:
-            buffer = np.empty(count * header.dtype.itemsize, dtype=np.uint8)
-        except MemoryError as error:
-            raise VolumeError(f"{path}: {header.geometry.shape} voxels do not fit into memory") from error
         stream.seek(header.offset)
-        view, filled = buffer.data, 0
-        while filled < len(view):
-            got = stream.readinto(view[filled : filled + _CHUNK])
-            if not got:
-                raise VolumeError(
-                    f"{path}: truncated: {filled} of {len(view)} bytes of voxels", code="truncated"
-                )
-            filled += got
+        buffer = _read_voxels(path, stream, header)
         # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
-        if isinstance(stream, gzip.GzipFile) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
+        if isinstance(stream, igzip.IGzipFile) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
             raise VolumeError(f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more")
     voxels = buffer.view(header.dtype).reshape(header.geometry.shape, order="F")
     return Stored(path=path, header=header, voxels=voxels)
+
+
+def _read_voxels(path: Path, stream: BufferedIOBase, header: Header) -> npt.NDArray[np.uint8]:
+    """The bytes of the voxels; memory is taken as they come, as what gzip holds is known at its end alone."""
+    n_bytes = math.prod(header.geometry.shape) * header.dtype.itemsize
+    likely = max(_CHUNK, _USUAL_INFLATION * path.stat().st_size)
+    buffer = np.empty(min(n_bytes, likely), dtype=np.uint8)
+    filled = 0
+    while filled < n_bytes:
+        if filled == len(buffer):
+            buffer.resize(min(2 * filled, n_bytes), refcheck=False)
+        got = stream.readinto(buffer.data[filled : filled + _CHUNK])
+        if not got:
+            raise VolumeError(f"{path}: truncated: {filled} of {n_bytes} bytes of voxels", code="truncated")
+        filled += got
+    return buffer
 
 
 @contextmanager
@@ -125,13 +135,13 @@ def _open(path: Path) -> Iterator[BufferedIOBase]:
             gzipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             if gzipped:
-                with gzip.GzipFile(fileobj=raw) as inflated:
+                with igzip.IGzipFile(fileobj=raw) as inflated:
                     yield inflated
             else:
                 yield raw
     except EOFError as error:
         raise VolumeError(f"{path}: truncated: the gzip stream has no end", code="truncated") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (igzip.BadGzipFile, isal_zlib.error) as error:
         raise VolumeError(f"{path}: bad gzip data: {error}", code="unreadable") from error
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read: {error.strerror or error}", code="unreadable") from error
@@ -147,7 +157,7 @@ def _parse_header(path: Path, stream: BufferedIOBase) -> Header:
     dtype = _real_dtype(path, raw)
     slope, inter = _scaling(path, raw)
     promised = int(offset) + math.prod(shape) * dtype.itemsize
-    inflation = _MAX_INFLATION if isinstance(stream, gzip.GzipFile) else 1
+    inflation = _MAX_INFLATION if isinstance(stream, igzip.IGzipFile) else 1
     held = path.stat().st_size * inflation
     if promised > held:
         raise VolumeError(
@@ -172,12 +182,14 @@ def _read_block(path: Path, stream: BufferedIOBase) -> Nifti1Header:
             if len(block) < cls.sizeof_hdr:
                 raise VolumeError(f"{path}: truncated: {len(block)} bytes of header", code="truncated")
             header = cls(block, endianness=endianness, check=False)
-            found = bytes(header["magic"])[:3]
-            if found == magic:
-                return header
-            raise VolumeError(
-                f"{path}: must be a single NIfTI file (magic {magic!r}), got {found!r}", code="not-nifti"
-            )
+            found = header["magic"].item()
+            if found != magic:
+                raise VolumeError(
+                    f"{path}: must be a single NIfTI file (magic {magic!r}), got {found!r}", code="not-nifti"
+                )
+            if cls is Nifti2Header and (ends := header["eol_check"].tolist()) not in _LINE_ENDS:
+                raise VolumeError(f"{path}: line ends were converted: must be {_LINE_ENDS[0]}, got {ends}")
+            return header
     if not start:
         raise VolumeError(f"{path}: the file is empty", code="truncated")
     raise VolumeError(f"{path}: not a NIfTI file", code="not-nifti")

@@ -1,6 +1,8 @@
 """Scans and masks from files into memory, `(Z, H, W)`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -63,6 +65,16 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     return read_header(Path(path)).geometry
 
 
+@contextmanager
+def _within_memory(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Refuse what memory does not hold, wherever on the way that shows."""
+    try:
+        yield
+    except MemoryError as error:
+        shape = read_geometry(path).shape
+        raise VolumeError(f"{path}: {shape} voxels do not fit into memory") from error
+
+
 def read_ct(path: str | os.PathLike[str]) -> Volume:
     """Read a CT scan.
 
@@ -72,23 +84,24 @@ def read_ct(path: str | os.PathLike[str]) -> Volume:
     Raises:
         VolumeError: As `read_geometry`; or a voxel is not finite or above 32767.
     """
-    stored = read_stored(Path(path))
-    notes = _unproven_notes(stored.header.geometry)
-    if _is_plain_int16(stored):
-        hu = _native_int16(stored)
-        np.maximum(hu, AIR_HU, out=hu)
+    with _within_memory(path):
+        stored = read_stored(Path(path))
+        notes = _unproven_notes(stored.header.geometry)
+        if _is_plain_int16(stored):
+            hu = _native_int16(stored)
+            np.maximum(hu, AIR_HU, out=hu)
+            return _volume(hu, stored.header.geometry, notes=notes)
+        hu = np.empty(stored.voxels.shape, dtype=np.int16, order="F")
+        fractions = False
+        for index, values in stored.slices():
+            rounded = np.rint(values)
+            fractions = fractions or bool((rounded != values).any())
+            if rounded.max() > _INT16.max:
+                raise VolumeError(f"{stored.path}: HU must be at most {_INT16.max}, got {rounded.max():g}")
+            hu[..., index] = np.maximum(rounded, AIR_HU)
+        if fractions:
+            notes = (*notes, Note("Fractions of HU were rounded.", code="hu-rounded"))
         return _volume(hu, stored.header.geometry, notes=notes)
-    hu = np.empty(stored.voxels.shape, dtype=np.int16, order="F")
-    fractions = False
-    for index, values in stored.slices():
-        rounded = np.rint(values)
-        fractions = fractions or bool((rounded != values).any())
-        if rounded.max() > _INT16.max:
-            raise VolumeError(f"{stored.path}: HU must be at most {_INT16.max}, got {rounded.max():g}")
-        hu[..., index] = np.maximum(rounded, AIR_HU)
-    if fractions:
-        notes = (*notes, Note("Fractions of HU were rounded.", code="hu-rounded"))
-    return _volume(hu, stored.header.geometry, notes=notes)
 
 
 def read_mr(path: str | os.PathLike[str]) -> Volume:
@@ -100,22 +113,23 @@ def read_mr(path: str | os.PathLike[str]) -> Volume:
     Raises:
         VolumeError: As `read_geometry`; or a voxel is not finite or beyond float32.
     """
-    stored = read_stored(Path(path))
-    notes = _unproven_notes(stored.header.geometry)
-    if _is_plain_int16(stored):
-        return _volume(_native_int16(stored), stored.header.geometry, notes=notes)
-    signal: npt.NDArray[Any] = np.empty(stored.voxels.shape, dtype=np.float32, order="F")
-    integers = True
-    for index, values in stored.slices():
-        largest = np.abs(values).max()
-        if largest > np.finfo(np.float32).max:
-            raise VolumeError(f"{stored.path}: voxels must fit into float32, got {largest:g}")
-        fit = values.min() >= _INT16.min and values.max() <= _INT16.max
-        integers = integers and bool(fit and (np.rint(values) == values).all())
-        signal[..., index] = values
-    geometry = stored.header.geometry
-    del stored, values
-    return _volume(signal.astype(np.int16) if integers else signal, geometry, notes=notes)
+    with _within_memory(path):
+        stored = read_stored(Path(path))
+        notes = _unproven_notes(stored.header.geometry)
+        if _is_plain_int16(stored):
+            return _volume(_native_int16(stored), stored.header.geometry, notes=notes)
+        signal: npt.NDArray[Any] = np.empty(stored.voxels.shape, dtype=np.float32, order="F")
+        integers = True
+        for index, values in stored.slices():
+            largest = np.abs(values).max()
+            if largest > np.finfo(np.float32).max:
+                raise VolumeError(f"{stored.path}: voxels must fit into float32, got {largest:g}")
+            fit = values.min() >= _INT16.min and values.max() <= _INT16.max
+            integers = integers and bool(fit and (np.rint(values) == values).all())
+            signal[..., index] = values
+        geometry = stored.header.geometry
+        del stored, values
+        return _volume(signal.astype(np.int16) if integers else signal, geometry, notes=notes)
 
 
 def read_image(path: str | os.PathLike[str], *, modality: Modality) -> Volume:
@@ -174,31 +188,33 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
         VolumeError: As `read_geometry`; or another label; or corners that lie off the image's by more than a
             tenth of a voxel.
     """
-    stored = read_stored(Path(path))
-    geometry, notes = match_mask_grid(path, stored.header.geometry, image=image)
-    plain_integers = stored.voxels.dtype.kind in "iu" and not stored.header.scaled
-    if plain_integers and stored.voxels.min() >= min(LABELS) and stored.voxels.max() <= max(LABELS):
-        return _volume(stored.voxels.astype(np.uint8, copy=False), geometry, notes=notes)
-    labels = np.empty(stored.voxels.shape, dtype=np.uint8, order="F")
-    others: set[float] = set()
-    noise = False
-    for index, values in stored.slices():
-        rounded = np.rint(values)
-        off = np.abs(values - rounded)
-        known = (off <= LABEL_NOISE) & (rounded >= min(LABELS)) & (rounded <= max(LABELS))
-        others.update(np.unique(values[~known]).tolist())
-        noise = noise or bool(off.any())
-        labels[..., index] = np.where(known, rounded, 0)
-    if others:
-        shown = ", ".join(f"{label:g}" for label in sorted(others)[:_SHOWN])
-        more = ", ..." if len(others) > _SHOWN else ""
-        raise VolumeError(
-            f"{stored.path}: labels must be among {list(LABELS)}, got {shown}{more}", code="labels-unknown"
-        )
-    if noise:
-        text = "Labels were rounded to the integers they lay next to."
-        notes = (*notes, Note(text, code="labels-rounded"))
-    return _volume(labels, geometry, notes=notes)
+    with _within_memory(path):
+        stored = read_stored(Path(path))
+        geometry, notes = match_mask_grid(path, stored.header.geometry, image=image)
+        plain_integers = stored.voxels.dtype.kind in "iu" and not stored.header.scaled
+        if plain_integers and stored.voxels.min() >= min(LABELS) and stored.voxels.max() <= max(LABELS):
+            return _volume(stored.voxels.astype(np.uint8, copy=False), geometry, notes=notes)
+        labels = np.empty(stored.voxels.shape, dtype=np.uint8, order="F")
+        others: set[float] = set()
+        noise = False
+        for index, values in stored.slices():
+            rounded = np.rint(values)
+            off = np.abs(values - rounded)
+            known = (off <= LABEL_NOISE) & (rounded >= min(LABELS)) & (rounded <= max(LABELS))
+            others.update(np.unique(values[~known]).tolist())
+            noise = noise or bool(off.any())
+            labels[..., index] = np.where(known, rounded, 0)
+        if others:
+            shown = ", ".join(f"{label:g}" for label in sorted(others)[:_SHOWN])
+            more = ", ..." if len(others) > _SHOWN else ""
+            raise VolumeError(
+                f"{stored.path}: labels must be among {list(LABELS)}, got {shown}{more}",
+                code="labels-unknown",
+            )
+        if noise:
+            text = "Labels were rounded to the integers they lay next to."
+            notes = (*notes, Note(text, code="labels-rounded"))
+        return _volume(labels, geometry, notes=notes)
 
 
 def _unproven_notes(geometry: Geometry) -> tuple[str, ...]:

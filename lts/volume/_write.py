@@ -1,6 +1,5 @@
 """Masks and scans from memory into NIfTI files."""
 
-import gzip
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
+from isal import igzip
 
 from lts.base import LABELS, VolumeError
 from lts.volume._geometry import Geometry
@@ -18,7 +18,8 @@ from lts.volume._geometry import Geometry
 PROBABILITY_STEPS = 65535
 """A probability on disk is a whole number of so many steps."""
 
-_GZIP_LEVEL = 4
+_GZIP_LEVEL = 2
+"""Of ISA-L's 0 to 3."""
 
 
 def write_mask(
@@ -139,7 +140,7 @@ def _packed_aside(path: Path) -> Iterator[BufferedIOBase]:
     with aside(path) as raw:
         if path.suffix == ".gz":
             # no name and no time: the same mask gives the same bytes
-            with gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as stream:
+            with igzip.IGzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as stream:
                 yield stream
         else:
             yield raw

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lts.base import CheckpointError
 from lts.inference import load_checkpoint
@@ -38,8 +40,7 @@ class Payload:
 def test_a_checkpoint_that_brings_code_is_refused_and_the_code_not_run(tmp_path: Path, make_content) -> None:
     loot = tmp_path / "loot"
     path = save(tmp_path, {**make_content(), "extra": Payload(f"touch {loot}")})
-    with pytest.raises(CheckpointError, match="holds more than weights and plain types, refused"):
-        load_checkpoint(path)
+    check_refusal(path, "holds more than weights and plain types, refused")
     assert not loot.exists()
 
 
@@ -57,6 +58,7 @@ def test_a_checkpoint_cannot_have_other_classes_built(tmp_path: Path, make_conte
     [
         ({"state_dict": {}}, "is not a checkpoint of lts: it does not describe itself"),
         ([1, 2], "is not a checkpoint of lts but a list"),
+        ({"state_dict": {}, "lts": [1]}, "is not a checkpoint of lts: it does not describe itself"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: object, message: str) -> None:
@@ -73,6 +75,10 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: obj
         ),
         ({"recipe": {"image_size": 32}}, "does not describe a model that can be built"),
         ({"regions": ["kidney"]}, "data.regions: must name one or more"),
+        ({"network": 5}, "'int' object has no attribute"),
+        ({"intensity": None}, "'NoneType' object has no attribute"),
+        ({"context": "one"}, "invalid literal for int"),
+        ({"split": "train"}, "does not describe a model that can be built"),
     ],
 )
 def test_a_wrong_description_is_refused_in_one_line(
@@ -85,6 +91,26 @@ def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path, make
     saved = make_content()
     saved["lts"]["network"]["width"] = 8
     check_refusal(save(tmp_path, saved), "size mismatch|Error\\(s\\) in loading")
+
+
+def test_a_network_of_any_size_is_refused_before_memory_is_taken(tmp_path: Path, make_content) -> None:
+    """A million channels: a kernel alone would take 36 TB."""
+    saved = make_content()
+    saved["lts"]["network"]["width"] = 10**6
+    check_refusal(save(tmp_path, saved), "can be built: Error\\(s\\) in loading state_dict")
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "/etc/passwd"])
+def test_a_checkpoint_cannot_have_weights_fetched(tmp_path: Path, make_content, weights: str) -> None:
+    network = {"_target_": "lts.networks.ResNet50Segmenter", "weights": weights, "decoder_width": 4}
+    path = save(tmp_path, make_content({"network": {**network, "in_channels": 2, "out_channels": 2}}))
+    check_refusal(path, f"weights: must be null, a checkpoint brings its own, got '{weights}'")
+
+
+@pytest.mark.parametrize("weights", [5, None, [1], {1: 2}, {"network.head.weight": "heavy"}])
+def test_weights_that_are_none_are_refused_in_one_line(tmp_path: Path, make_content, weights: object) -> None:
+    path = save(tmp_path, {**make_content(), "state_dict": weights})
+    check_refusal(path, "does not describe a model that can be built")
 
 
 def test_a_description_without_a_network_is_refused_in_one_line(tmp_path: Path, make_content) -> None:
@@ -100,11 +126,37 @@ def check_refusal(path: Path, message: str) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000])
-def test_a_file_cut_short_is_refused(tmp_path: Path, make_content, keep: int) -> None:
+def test_a_file_cut_short_is_refused_in_one_line(tmp_path: Path, make_content, keep: int) -> None:
     path = save(tmp_path, make_content())
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match="is damaged"):
+    check_refusal(path, "is damaged")
+
+
+@settings(
+    max_examples=300,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(changes=st.lists(st.tuples(st.integers(0, 3999), st.integers(0, 255)), min_size=1, max_size=4))
+def test_bytes_changed_in_a_checkpoint_are_read_or_refused_in_one_line(
+    tmp_path: Path, make_content, changes: list[tuple[int, int]]
+) -> None:
+    path = save(tmp_path, make_content())
+    content = bytearray(path.read_bytes())
+    start = content.index(b"data.pkl")  # its pickle, which says what is to be built
+    for at, byte in changes:
+        content[start + at] = byte
+    path.write_bytes(content)
+    try:
         load_checkpoint(path)
+    except CheckpointError as error:
+        message = str(error)
+    else:
+        message = f"{path}: "
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Masks and scans written: on which grid, and whole or not at all."""
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -111,6 +112,20 @@ def test_the_same_mask_gives_the_same_bytes(tmp_path: Path) -> None:
         write_mask(tmp_path / name, LABELS_ON_DISK.T.astype(np.int64), geometry=geometry)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     assert (tmp_path / "a.nii.gz").read_bytes()[4:8] == bytes(4)  # no time of writing
+
+
+def test_a_packed_mask_is_inflated_by_zlib_to_the_plain_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(rng.integers(0, 3, (20, 90, 11)), 9, axis=2)
+    geometry = Geometry.from_affine(_oblique("LPS"), shape=labels.shape[::-1])
+    for name in ("a.nii", "a.nii.gz"):
+        write_mask(tmp_path / name, labels, geometry=geometry)
+    packed = (tmp_path / "a.nii.gz").read_bytes()
+    assert len(packed) < labels.size / 9
+    assert gzip.decompress(packed) == (tmp_path / "a.nii").read_bytes()
+    np.testing.assert_array_equal(
+        np.asanyarray(nib.load(tmp_path / "a.nii.gz").dataobj), geometry.to_disk(labels)
+    )
 
 
 def test_an_existing_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
