@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
         if "sweep" in config and HydraConfig.get().mode == RunMode.MULTIRUN:
             from lts.app.jobs import run_job
 
-            return run_job(config, run, name=name, explain=functools.partial(_user_message, name=name))
+            return run_job(config, run, name=name, explain=functools.partial(failure_of, name=name))
         # Leaves before Hydra would print a line of its own about the failed job.
         with exit_code_of(name):
             return run(config)
@@ -82,6 +83,29 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
 
     with exit_code_of(name), sweep_ends(name):
         hydra.main(version_base="1.3", config_path=str(_CONF), config_name=name)(job)()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What went wrong, in one line, and the exit code that it has: that of wrong input, or of a bug."""
+
+    reason: str
+    exit_code: int
+
+    @property
+    def is_bug(self) -> bool:
+        """Whether it is ours, and wants a traceback."""
+        return self.exit_code == BUG
+
+
+def failure_of(error: BaseException, name: str) -> Failure:
+    """What an error is called that ended the command `name`."""
+    message = _user_message(error, name)
+    if message is not None:
+        return Failure(reason=message, exit_code=INPUT_WAS_WRONG)
+    told = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": ")
+    return Failure(reason=reason, exit_code=BUG)
 
 
 def follows() -> bool:
@@ -105,15 +129,25 @@ def exit_code_of(name: str) -> Iterator[None]:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Interrupted as stopped:
-        print(f"{name}: {stopped}", file=sys.stderr)
+        if stopped.advice is not None:
+            print(f"{name}: {stopped}", file=sys.stderr)
+        _let_go(stopped)
         sys.exit(stopped.exit_code)
     except Exception as error:
-        message = _user_message(error, name)
-        if message is None:
+        failure = failure_of(error, name)
+        if failure.is_bug:
             traceback.print_exc()
-            sys.exit(BUG)
-        print(f"{name}: {message}", file=sys.stderr)
-        sys.exit(INPUT_WAS_WRONG)
+        else:
+            print(f"{name}: {failure.reason}", file=sys.stderr)
+        _let_go(error)
+        sys.exit(failure.exit_code)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what an error keeps alive, as loader workers, which are to end before the process does."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _user_message(error: BaseException, name: str) -> str | None:

@@ -18,18 +18,17 @@ class Interrupted(BaseException):
 
     Args:
         signum: The signal that told it.
-        advice: How to go on.
+        advice: How to go on; None where another process says so.
     """
 
-    def __init__(self, signum: int, advice: str = "") -> None:
+    def __init__(self, signum: int, advice: str | None = "") -> None:
         super().__init__(signum, advice)  # with these it is made again when it comes from another process
-        self.signum = signum
+        self.signum, self.advice = signum, advice
         self.exit_code = _SHELL_ADDS + signum
 
     def __str__(self) -> str:
         """The line that the user is told."""
-        advice = self.args[1]
-        return f"interrupted; {advice}" if advice else "interrupted"
+        return f"interrupted; {self.advice}" if self.advice else "interrupted"
 
 
 class StopSignals:
@@ -61,6 +60,9 @@ class StopSignals:
     def _stop(self, signum: int, _frame: FrameType | None) -> None:
         if os.getpid() == self._process:  # loader workers are forks of it, and end with it
             self.received = signum
+            # Who stops a group of processes, as torchrun does, ends the loader workers too, and torch would
+            # raise an error for each from its handler, wherever this process is by then.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             raise Interrupted(signum)
 
     def _requeue(self, signum: int, frame: FrameType | None) -> None:
@@ -71,11 +73,11 @@ class StopSignals:
 
 
 @contextmanager
-def stop_signals(on_stop: Callable[[], str]) -> Iterator[StopSignals]:
+def stop_signals(on_stop: Callable[[], str | None]) -> Iterator[StopSignals]:
     """Within, SIGINT and SIGTERM end the run with `Interrupted`.
 
     Args:
-        on_stop: Called once when the run stops; returns what the user is told.
+        on_stop: Called once when the run stops; returns what the user is told, None for nothing.
     """
     before = {signum: signal.getsignal(signum) for signum in (*STOP_SIGNALS, signal.SIGUSR1)}
     hook = sys.unraisablehook

@@ -6,20 +6,21 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 
-from lts.app.command import BUG, INPUT_WAS_WRONG, SWEEP_BEGAN_VARIABLE
+from lts.app.alone import alone_in
+from lts.app.command import SWEEP_BEGAN_VARIABLE, Failure, failure_of
 from lts.app.console import say
-from lts.app.leaderboard import FINISHED, JOB_FILE, LOCK_FILE, read_runs
+from lts.app.leaderboard import FINISHED, JOB_FILE, read_runs
 from lts.app.provenance import RUN_FILE, write_json
 from lts.base import LtsError
 
@@ -33,7 +34,7 @@ def run_job(
     run: Callable[[DictConfig], Any],
     *,
     name: str,
-    explain: Callable[[BaseException], str | None],
+    explain: Callable[[BaseException], Failure],
 ) -> float | None:
     """Do a job of a sweep unless it is done; a failure is written into its `run.json` and ends no other job.
 
@@ -41,7 +42,7 @@ def run_job(
         config: Its config; the run's folder is set here, and with it `ckpt` where the run goes on.
         run: The command.
         name: Of the command.
-        explain: The line for an error of the user's, None for a bug.
+        explain: What a failure is called.
 
     Returns:
         Its score, now or of the earlier time; None where it failed.
@@ -56,7 +57,11 @@ def run_job(
         folder = claim_folder(sweep_dir, wished=made, settings=settings_hash(config))
     except Exception as error:
         return failed(made, error)
-    with _alone_in(folder, job=job):
+
+    def tell_of_waiting() -> None:
+        say(f"job {job}: has the settings of {folder}, which is being run; waits for it")
+
+    with alone_in(folder, before_waiting=tell_of_waiting):
         earlier = _read(folder / RUN_FILE)
         if earlier.get("state") in FINISHED:
             say(_skipped(job, folder, earlier))
@@ -100,7 +105,7 @@ def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None
         return record.get("best_score")
     stop = config.sweep.stop_on_failure
     if not _failed_in_this_sweep(record):
-        _note_failure(folder, LtsError(reason), name=name, explain=str, stop=stop)
+        _note_failure(folder, LtsError(reason), name=name, explain=partial(failure_of, name=name), stop=stop)
     elif stop:
         sys.exit(record["exit_code"])
     return None
@@ -153,21 +158,6 @@ def _next_folder(sweep_dir: Path) -> Path:
     return sweep_dir / str(max(taken, default=-1) + 1)
 
 
-@contextmanager
-def _alone_in(folder: Path, *, job: str) -> Iterator[None]:
-    """Hold the lock of a job; another one of the same settings waits, and then finds its score."""
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        say(f"job {job}: has the settings of {folder}, which is being run; waits for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _skipped(job: str, folder: Path, earlier: dict[str, Any]) -> str:
     score = earlier.get("best_score")
     found = "" if score is None else f" with score {score:.4f}"
@@ -187,21 +177,18 @@ def _go_on(config: DictConfig, folder: Path, *, job: str) -> None:
 
 
 def _note_failure(
-    folder: Path, error: Exception, *, name: str, explain: Callable[[BaseException], str | None], stop: bool
+    folder: Path, error: Exception, *, name: str, explain: Callable[[BaseException], Failure], stop: bool
 ) -> None:
-    reason, code = explain(error), INPUT_WAS_WRONG
-    if reason is None:
-        told = str(error).strip().splitlines()
-        reason, code = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": "), BUG
-    alike = (run for run in read_runs(folder.parent) if run.get("reason") == reason)
+    failure = explain(error)
+    alike = (run for run in read_runs(folder.parent) if run.get("reason") == failure.reason)
     first = next(filter(_failed_in_this_sweep, alike), None)
-    if first is None and code == BUG:
+    if first is None and failure.is_bug:
         traceback.print_exception(error)
-    line = reason if first is None else f"failed as job {first['job']} did"
+    line = failure.reason if first is None else f"failed as job {first['job']} did"
     print(f"{name}: job {folder.name}: {line}", file=sys.stderr)
-    _note(folder, state="failed", reason=reason, exit_code=code)
+    _note(folder, state="failed", reason=failure.reason, exit_code=failure.exit_code)
     if stop:
-        sys.exit(code)
+        sys.exit(failure.exit_code)
 
 
 def _failed_in_this_sweep(record: dict[str, Any]) -> bool:

@@ -108,6 +108,12 @@ class RunRecord:
             self.add(state="interrupted")
         return f"go on by the same command with paths.output_dir={self._path.parent} ckpt=last"
 
+    def fail(self, reason: str, *, exit_code: int) -> None:
+        """Note why the run ended; where the disk no longer takes a line it stays "running"."""
+        ended = datetime.now(UTC).isoformat()
+        with suppress(StorageError):
+            self.add(state="failed", reason=reason, exit_code=exit_code, ended=ended)
+
     def origins(self) -> dict[str, Any]:
         """Where the results come from, for a report: all facts but how far the run is."""
         return {name: fact for name, fact in self._facts.items() if name != "state"}

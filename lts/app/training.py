@@ -3,7 +3,8 @@
 import logging
 import time
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from lts.app.alone import alone_in
 from lts.app.building import SUBSETS, make_task_and_trainer, members_of, set_up_data, tell_of_store
 from lts.app.cases import open_cohort, split_cohort
 from lts.app.checking import check_before_training, check_members
-from lts.app.command import CONFIG_FILE, follows
+from lts.app.command import CONFIG_FILE, failure_of, follows
 from lts.app.console import say
 from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import plain
@@ -40,15 +42,26 @@ def train(config: DictConfig) -> float:
     _be_quiet()
     if not is_first_process():
         return _train_beside(config)
-    stop = StopLine()
-    with stop_signals(stop) as signals:
-        return _train_and_score(config, signals, stop)
-
-
-def _train_and_score(config: DictConfig, signals: StopSignals, stop: StopLine) -> float:
-    scoring = ScoringSettings(**plain(config.scoring))
     check_devices(config.trainer)
-    output_dir = _settle(config)
+    output_dir, stop = _settle(config), StopLine()
+    with alone_in(output_dir), stop_signals(stop) as signals, _failure_noted(signals, stop):
+        return _train_and_score(config, output_dir, signals, stop)
+
+
+@contextmanager
+def _failure_noted(signals: StopSignals, stop: StopLine) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # What fails while a run is being stopped is no failure of its own.
+        if stop.record and signals.received is None:
+            failure = failure_of(error, "train")
+            stop.record.fail(failure.reason, exit_code=failure.exit_code)
+        raise
+
+
+def _train_and_score(config: DictConfig, output_dir: Path, signals: StopSignals, stop: StopLine) -> float:
+    scoring = ScoringSettings(**plain(config.scoring))
     rules = scoring.rules(config.data.regions, output_dir=output_dir, window_hu=config.data.display_hu)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
@@ -104,7 +117,7 @@ def _train_beside(config: DictConfig) -> float:
     output_dir = _settle(config)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
-    with stop_signals(lambda: "") if not follows() else nullcontext() as signals:
+    with stop_signals(lambda: None) if not follows() else nullcontext() as signals:
         data = set_up_data(config, cohort, split)
         task, trainer = make_task_and_trainer(
             config, data, members=members_of(data, cohort, split), signals=signals

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import hydra
@@ -11,7 +13,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
-from run_kit import ON_CPU, ON_TWO, all_ended_in, read, saved, start, wait_for
+from run_kit import ON_CPU, ON_TWO, ROOT, all_ended_in, read, same_weights, saved, start, wait_for
 
 from lts.app.model import make
 from lts.networks import UNet
@@ -57,6 +59,20 @@ def test_two_processes_score_as_one_does_on_the_same_batches(succeed, home: Path
     one, other = saved(home / "one")["state_dict"], saved(two)["state_dict"]
     assert max((one[name] - other[name]).abs().max() for name in one) < 1e-4
     assert saved(home / "one")["global_step"] == saved(two)["global_step"]
+
+
+@pytest.mark.slow
+def test_processes_that_torchrun_starts_are_one_run(succeed, home: Path) -> None:
+    settings = (*ON_TWO, *PLAIN, "data.batch_size=4")
+    succeed("train", *settings, "paths.output_dir=ours", cwd=home)
+    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", str(ROOT / "train.py")]
+    begun_by_torchrun = subprocess.run(
+        [*line, *settings, "paths.output_dir=theirs"], cwd=home, capture_output=True, text=True, check=False
+    )
+    assert begun_by_torchrun.returncode == 0, begun_by_torchrun.stderr
+    assert begun_by_torchrun.stdout.count("\nepoch ") == 2
+    assert same_weights(saved(home / "ours"), saved(home / "theirs"))
+    assert read(home / "theirs" / "run.json")["state"] == "done"
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lts.app.command import SWEEP_BEGAN_VARIABLE
+from lts.app.command import SWEEP_BEGAN_VARIABLE, Failure, failure_of
 from lts.app.jobs import claim_folder, note_lost_job, run_job, settings_hash
 from lts.base import ConfigError
 
@@ -50,8 +50,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def explain(error: BaseException) -> str | None:
-    return str(error) if isinstance(error, ConfigError) else None
+def explain(error: BaseException) -> Failure:
+    return failure_of(error, "train")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_kit import ON_CPU, saved
+from run_kit import ON_CPU, read, saved
 
 
 class _RunsCode:
@@ -69,6 +69,9 @@ def test_weights_of_other_shapes_are_refused(run, trained: Path) -> None:
     assert refused.stderr.startswith("train: ckpt: network.")
     assert "must be of shape (8, 16, 3, 3) for this network, got (4, 8, 3, 3)" in refused.stderr
     assert refused.stderr.count("\n") == 1
+    record = read(trained.parent / "wide" / "run.json")
+    assert (record["state"], record["exit_code"]) == ("failed", 2)
+    assert refused.stderr == f"train: {record['reason']}\n"
 
 
 def test_a_lost_best_checkpoint_is_told(run, trained: Path) -> None:

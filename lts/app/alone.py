@@ -1,0 +1,62 @@
+"""A run folder is one process's at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lts.app.leaderboard import LOCK_FILE
+from lts.app.provenance import make_folder
+from lts.base import ConfigError
+
+
+@contextmanager
+def alone_in(folder: Path, *, before_waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Within, no other process has this folder; a process that has it may take it once more.
+
+    The lock is the operating system's, so that one of a process that was killed stands in nobody's way. The
+    folder is made, and is taken away again where nothing was written into it.
+
+    Args:
+        folder: Of a run, or of a job of a sweep.
+        before_waiting: Called where another process has the folder, which is then waited for; None to refuse.
+
+    Raises:
+        ConfigError: Another process has it, or it cannot be written to or locked.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder, key="paths.output_dir")
+    lock = FileLock(folder / LOCK_FILE, is_singleton=True)
+    try:
+        _take(lock, folder, before_waiting)
+        try:
+            yield
+        finally:
+            if lock.lock_counter == 1:
+                # While it is held: who opened the file before finds it without a name and opens it anew.
+                (folder / LOCK_FILE).unlink(missing_ok=True)
+            lock.release()
+    finally:
+        for path in made:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+
+
+def _take(lock: FileLock, folder: Path, before_waiting: Callable[[], None] | None) -> None:
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as busy:
+            if before_waiting is None:
+                raise ConfigError(
+                    f"paths.output_dir: {folder} must be of one run at a time, and one is using it; "
+                    "wait for its end, or choose another folder"
+                ) from busy
+            before_waiting()
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"paths.output_dir: {folder} must be on a file system that has locks: {told}"
+        ) from error
