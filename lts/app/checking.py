@@ -101,19 +101,24 @@ def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
             }
             for finding in in_order
         ]
-        print_table(f"findings in {n_cases} cases", rows)
+        print_table(f"findings in {_counted(n_cases, 'case')}", rows)
     errors = [finding for finding in in_order if finding.severity == "error"]
     if errors:
         raise CohortError(f"{_summary(errors)}; all are in {where}")
     warnings = sum(finding.severity == "warning" for finding in findings)
     notes = len(findings) - warnings
-    say(f"no error in {n_cases} cases, {warnings} warnings, {notes} notes; all are in {where}")
+    told = ", ".join((_counted(n_cases, "case"), _counted(warnings, "warning"), _counted(notes, "note")))
+    say(f"no error in {told}; all are in {where}")
 
 
 def _summary(errors: Sequence[Finding]) -> str:
     told = "; ".join(f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors[:_TOLD])
     more = f"; and {len(errors) - _TOLD} more" if len(errors) > _TOLD else ""
-    return f"{len(errors)} error{'s' if errors[1:] else ''}: {told}{more}"
+    return f"{_counted(len(errors), 'error')}: {told}{more}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _say_and_stop(findings: Sequence[Finding]) -> None:

@@ -76,7 +76,7 @@ def test_warnings_and_notes_end_well(succeed, cohort: Path, tmp_path: Path) -> N
     plant_fault("no-tumor", case=other, other=case)
     printed = succeed("check", "data=lits", "data.root=cohort", "paths.output_dir=out", cwd=tmp_path)
     assert printed.index("tumor-outside-liver") < printed.index("no-tumor")
-    assert "no error in 3 cases, 1 warnings, 1 notes; all are in" in printed
+    assert "no error in 3 cases, 1 warning, 1 note; all are in" in printed
 
 
 def test_a_sound_cohort_has_no_table(succeed, cohort: Path, tmp_path: Path) -> None:
