@@ -8,7 +8,9 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 TESTS = Path(__file__).parent
 
-NAMED = sorted(set(re.findall(r"`((?:\w+/)?test_\w+\.py)(?:::(test_\w+))?`", (DOCS / "faults.md").read_text())))
+NAMED = sorted(
+    set(re.findall(r"`((?:\w+/)?test_\w+\.py)(?:::(test_\w+))?`", (DOCS / "faults.md").read_text()))
+)
 
 
 def test_the_table_of_faults_names_tests() -> None:

@@ -1,0 +1,136 @@
+"""Signals end a run as `Interrupted`, once, in its own process alone."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lts.app import interruption
+from lts.app.interruption import Interrupted, StopSignals, stop_signals
+
+
+@pytest.fixture(autouse=True)
+def handlers_are_put_back() -> Iterator[None]:
+    signums = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
+    before = {signum: signal.getsignal(signum) for signum in signums}
+    hook = sys.unraisablehook
+    yield
+    changed = [signum for signum in signums[:3] if signal.getsignal(signum) != before[signum]]
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+    sys.unraisablehook = hook
+    assert not changed
+
+
+@pytest.fixture
+def requeued(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What SLURM was told."""
+    told: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda line, **_: told.append(line))
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    return told
+
+
+def reach_time_limit(signals: StopSignals) -> None:
+    signals.requeue_on(signal.SIGUSR1)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def fail_after(signals: StopSignals) -> None:
+    signals.received = signal.SIGTERM
+    raise RuntimeError("a worker is gone")
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_what_runs_and_tells_how_to_go_on(signum: int, code: int) -> None:
+    told = []
+    with pytest.raises(Interrupted) as stopped, stop_signals(lambda: told.append(1) or "go on so") as signals:
+        os.kill(os.getpid(), signum)
+    assert (stopped.value.exit_code, str(stopped.value)) == (code, "interrupted; go on so")
+    assert signals.received == signum
+    assert told == [1]
+
+
+def test_who_has_nothing_to_say_says_nothing() -> None:
+    with pytest.raises(Interrupted) as stopped, stop_signals(lambda: None):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert (stopped.value.advice, str(stopped.value)) == (None, "interrupted")
+
+
+def test_what_fails_after_a_signal_is_the_stop_and_without_one_a_failure() -> None:
+    with pytest.raises(Interrupted), stop_signals(lambda: "") as signals:
+        fail_after(signals)
+    with pytest.raises(RuntimeError, match="a worker is gone"), stop_signals(lambda: ""):
+        raise RuntimeError("a worker is gone")
+
+
+def test_a_second_signal_while_the_first_is_told_changes_nothing() -> None:
+    def tell() -> str:
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            os.kill(os.getpid(), signum)
+        return "told to the end"
+
+    with pytest.raises(Interrupted, match="told to the end"), stop_signals(tell):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stop_whose_exception_was_lost_is_raised_by_the_next_check() -> None:
+    signals = StopSignals()
+    signals.check()
+    signals.received = signal.SIGTERM
+    with pytest.raises(Interrupted) as stopped:
+        signals.check()
+    assert stopped.value.exit_code == 143
+
+
+def test_the_time_limit_puts_the_job_back_and_ends_the_run(requeued: list[list[str]]) -> None:
+    with pytest.raises(Interrupted) as stopped, stop_signals(lambda: "") as signals:
+        reach_time_limit(signals)
+    assert stopped.value.signum == signal.SIGUSR1
+    assert requeued == [["scontrol", "requeue", "7"]]
+
+
+def test_a_job_of_an_array_is_put_back_by_its_number_in_it(
+    requeued: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "5")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    with pytest.raises(Interrupted), stop_signals(lambda: "") as signals:
+        reach_time_limit(signals)
+    assert requeued == [["scontrol", "requeue", "5_3"]]
+
+
+def test_the_first_process_alone_puts_the_job_back(
+    requeued: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    with pytest.raises(Interrupted), stop_signals(lambda: "") as signals:
+        reach_time_limit(signals)
+    assert requeued == []
+
+
+def test_a_run_that_is_being_stopped_is_not_put_back(requeued: list[list[str]]) -> None:
+    signals = StopSignals()
+    signals.received = signal.SIGTERM
+    signals._requeue(signal.SIGUSR1, None)
+    assert requeued == []
+
+
+def test_a_fork_hears_neither_a_stop_nor_a_time_limit(requeued: list[list[str]]) -> None:
+    signals = StopSignals()
+    signals._process = os.getpid() + 1
+    signals._stop(signal.SIGTERM, None)
+    signals._requeue(signal.SIGUSR1, None)
+    assert signals.received is None
+    assert requeued == []
+
+
+def test_a_stop_is_no_exception_that_others_would_catch() -> None:
+    assert not issubclass(Interrupted, Exception)
+    assert set(interruption.STOP_SIGNALS) == {signal.SIGINT, signal.SIGTERM}
