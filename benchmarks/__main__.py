@@ -6,6 +6,7 @@ python -m benchmarks loader     one; the figures of the others stay
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="which; all of them if none is named")
     names = parser.parse_args().names or NAMES
     RESULTS.mkdir(exist_ok=True)
-    failed = [name for name in names if not _run(name)]
+    with tempfile.TemporaryDirectory(prefix="lts-bench-") as scratch:
+        failed = [name for name in names if not _run(name, Path(scratch) / name)]
     reports = {name: Report.load(_result(name)) for name in NAMES if _result(name).exists()}
     write_page(ROOT / "docs", reports, machine=machine_facts())
     if failed:
@@ -46,12 +48,13 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _run(name: str) -> bool:
+def _run(name: str, scratch: Path) -> bool:
     print(f"{name} ...", flush=True)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="lts-bench-") as scratch:
-        command = [sys.executable, "-m", f"benchmarks.{name}", str(_result(name)), scratch]
-        code = subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode
+    scratch.mkdir()
+    command = [sys.executable, "-m", f"benchmarks.{name}", str(_result(name)), str(scratch)]
+    code = subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode
+    shutil.rmtree(scratch)
     if code:
         print(f"{name}: exit code {code}")
         return False

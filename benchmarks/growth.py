@@ -60,7 +60,7 @@ def _in_a_process(what: str, times: int, scratch: Path) -> dict[str, float]:
 def _cases(scratch: Path, count: int) -> list[Case]:
     folder = scratch / "cases"
     if not folder.exists():
-        copies(full_size_case(scratch / "one", depth=DEPTH), folder, count=count)
+        copies(full_size_case(scratch, depth=DEPTH), folder, count=count)
     numbers = range(count)
     return [
         Case(

@@ -9,6 +9,8 @@ from benchmarks.measuring import Figure, Report
 
 _PICTURE = "benchmarks.png"
 _VERDICT = {True: "met", False: "**missed**", None: ""}
+_LONGEST = 16.0
+"""Where bars end, in goals."""
 _COLOR = {True: "#0072B2", False: "#D55E00"}
 
 
@@ -39,6 +41,7 @@ def write_page(docs: Path, reports: Mapping[str, Report], *, machine: Mapping[st
         "| --- | --- | --- | --- | --- |",
         *(_row(figure) for figure in figures),
         "",
+        *_growth(reports),
         *_details(reports),
         *_profiles(figures),
     ]
@@ -59,6 +62,29 @@ def _row(figure: Figure) -> str:
 def _number(value: float, unit: str) -> str:
     number = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
     return f"{number}{'' if unit in ('x', '%') else ' '}{unit}"
+
+
+def _growth(reports: Mapping[str, Report]) -> list[str]:
+    measured = {what: facts for report in reports.values() for what, facts in report.growth.items()}
+    if not measured:
+        return []
+    lines = [
+        "## How cost grows",
+        "",
+        "Each size in a process of its own. The exponent is that of the line through the logarithms.",
+        "",
+        "| what | sizes | seconds | exponent | peak memory, MiB | exponent |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for what, facts in measured.items():
+        sizes, seconds, memory = (
+            ", ".join(f"{value:g}" for value in facts[key]) for key in ("sizes", "seconds", "peak_mib")
+        )
+        lines.append(
+            f"| {what} | {sizes} {facts['unit']} | {seconds} | {facts['exponent']} | {memory} "
+            f"| {facts['memory_exponent']} |"
+        )
+    return [*lines, ""]
 
 
 def _details(reports: Mapping[str, Report]) -> list[str]:
@@ -87,7 +113,8 @@ def _draw(path: Path, figures: list[Figure]) -> None:
     axes = chart.subplots()
     for position, figure in enumerate(reversed(figures)):
         assert figure.goal is not None
-        reached = figure.median / figure.goal if figure.better == "more" else figure.goal / figure.median
+        ratio = figure.median / figure.goal
+        reached = min(ratio if figure.better == "more" else 1 / max(ratio, 1 / _LONGEST), _LONGEST)
         axes.barh(position, reached, color=_COLOR[bool(figure.met)], height=0.62)
         axes.text(reached, position, f" {_number(figure.median, figure.unit)}", va="center", fontsize=8)
     axes.axvline(1, color="#000000", linewidth=1)
@@ -96,7 +123,7 @@ def _draw(path: Path, figures: list[Figure]) -> None:
     )
     axes.set_xscale("log", base=2)
     axes.set_xlabel("share of the goal that was reached (right of the line: met)", fontsize=8)
-    axes.set_xticks([0.5, 1, 2, 4, 8], ["1/2", "goal", "2", "4", "8"], fontsize=8)
+    axes.set_xticks([0.5, 1, 2, 4, 8, 16], ["1/2", "goal", "2", "4", "8", "16"], fontsize=8)
     axes.margins(x=0.15)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -16,20 +16,32 @@ def full_size_case(folder: Path, *, depth: int = DEPTH) -> Case:
     """A phantom of 512x512 pixels and `depth` slices as `.nii.gz`, the size of a scan of LiTS.
 
     Args:
-        folder: Where the two files go.
+        folder: The folder of a benchmark; the files lie beside it, for the next one that wants the same.
         depth: Slices; those of the phantom come several times or are passed over.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.parent / f"scan-{depth}"
+    case = Case(
+        id="volume-0",
+        patient="0",
+        image=folder / "volume-0.nii.gz",
+        mask=folder / "segmentation-0.nii.gz",
+    )
+    if not folder.exists():
+        _make(case, depth=depth)
+    return case
+
+
+def _make(case: Case, *, depth: int) -> None:
+    assert case.mask is not None
+    case.image.parent.mkdir()
     phantom = make_phantom(seed=1, matrix=MATRIX)
     taken = np.arange(depth) * len(phantom.hu) // depth
     hu, labels = phantom.hu[taken], phantom.labels[taken]
     slice_mm, row_mm, column_mm = phantom.spacing_mm
     affine = np.diag([-column_mm, -row_mm, slice_mm * len(phantom.hu) / depth, 1.0])
-    image, mask = folder / "volume-0.nii.gz", folder / "segmentation-0.nii.gz"
     # On disk x runs to the patient's left and y to the back, as in the canonical axes.
-    write_volume(image, hu.transpose(2, 1, 0), affine=affine)
-    write_mask(mask, labels, geometry=Geometry.from_affine(affine, shape=(MATRIX, MATRIX, depth)))
-    return Case(id="volume-0", patient="0", image=image, mask=mask)
+    write_volume(case.image, hu.transpose(2, 1, 0), affine=affine)
+    write_mask(case.mask, labels, geometry=Geometry.from_affine(affine, shape=(MATRIX, MATRIX, depth)))
 
 
 def copies(case: Case, folder: Path, *, count: int) -> list[Case]:

@@ -16,7 +16,7 @@ from lts.cohort import Case
 from lts.slices import Recipe, StoredCase, build_store
 
 RECIPE = Recipe(image_size=256, pixel_mm=None, modality="ct")
-REPEATS, MANY_CASES, MANY_REPEATS = 5, 48, 2
+REPEATS, MANY_CASES, MANY_REPEATS = 5, 100, 1  # LiTS has 131, mostly larger
 SAME_HU, SAME_LABELS = 1.0, 0.995
 
 

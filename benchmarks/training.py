@@ -19,7 +19,7 @@ from benchmarks.measuring import Figure, Report, in_turns, middle, ratios
 from benchmarks.profiling import operator_profile_of
 from lts.networks import blocks, unet
 
-SIZE, BATCH, CHANNELS, REGIONS, REPEATS = 256, 8, 3, 2, 5
+SIZE, BATCH, CHANNELS, REGIONS, REPEATS = 256, 8, 3, 2, 3
 _NAMES = {"shipped": "U-Net", "resnet50": "ResNet-50 U-Net"}
 CLOSE = 0.10
 """How far the numbers of parameters of two networks that are compared may differ."""

@@ -35,7 +35,7 @@ def plan_line(
 
 
 def _bytes_in(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    return sum(entry.stat().st_size for entry in os.scandir(folder))
 
 
 def _as_size(size_bytes: int) -> str:

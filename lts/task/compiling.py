@@ -25,7 +25,8 @@ class CompileNetwork(Callback):
         tell: Called with a line.
 
     Raises:
-        ConfigError: `when` is something else. In `on_fit_start`: it is True and this machine cannot compile.
+        ConfigError: `when` is something else. From `on_train_start`: it is True and this machine cannot
+            compile.
     """
 
     def __init__(self, *, when: Choice, tell: Callable[[str], None]) -> None:
@@ -33,10 +34,13 @@ class CompileNetwork(Callback):
             raise ConfigError(f"compile: must be auto, true or false, got {when!r}")
         self._when, self._tell = when, tell
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide, before the first step."""
         assert isinstance(pl_module, SegmentationTask)
-        if not self._when or (self._when == "auto" and trainer.estimated_stepping_batches < LONG_RUN_STEPS):
+        assert trainer.max_epochs is not None
+        # Not trainer.estimated_stepping_batches: it makes the loader before a checkpoint has told its epoch.
+        steps = trainer.max_epochs * trainer.num_training_batches
+        if not self._when or (self._when == "auto" and steps < LONG_RUN_STEPS):
             return
         reason = why_not_compiled(pl_module.device)
         if reason and self._when is True:

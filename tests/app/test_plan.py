@@ -16,7 +16,6 @@ def stored(folder: Path, *, file_mib: float, side: int = 1024) -> Any:
     for name, share in (("image.npy", 0.75), ("labels.npy", 0.25)):
         with (folder / name).open("wb") as file:
             file.truncate(int(file_mib * share * MIB))
-    (folder / "more").mkdir()
     return SimpleNamespace(folder=folder, shape=(3, side, side))
 
 

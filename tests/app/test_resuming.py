@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lts.app.resuming import check_epochs_left, checkpoint_to_go_on_from, clear_traces
+from lts.app import resuming
+from lts.app.resuming import check_epochs_left, checkpoint_to_go_on_from, clear_traces, resume_from
 from lts.base import CheckpointError, ConfigError
 
 
@@ -61,6 +62,15 @@ def test_there_must_be_epochs_left_unless_the_run_is_scored_again(tmp_path: Path
     for epochs, ckpt in ((3, str(path)), (4, str(path)), (4, "last")):
         with pytest.raises(ConfigError, match=rf"max_epochs: must exceed the {epochs} epochs of .*, got 3"):
             check_epochs_left(saved_after(epochs), path, max_epochs=3, ckpt=ckpt)
+
+
+def test_a_run_that_goes_on_knows_the_steps_behind_it(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.touch()
+    monkeypatch.setattr(resuming, "read_checkpoint", lambda _: {**saved_after(2), "global_step": 14})
+    assert resume_from("last", tmp_path, max_epochs=3) == (last, 14)
+    assert resume_from(None, tmp_path, max_epochs=3) == (None, 0)
 
 
 def test_a_model_without_its_training_is_refused(tmp_path: Path) -> None:
