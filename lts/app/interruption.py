@@ -62,7 +62,7 @@ class StopSignals:
             self.received = signum
             # Who stops a group of processes, as torchrun does, ends the loader workers too, and torch would
             # raise an error for each from its handler, wherever this process is by then.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, _hear_nothing)
             raise Interrupted(signum)
 
     def _requeue(self, signum: int, frame: FrameType | None) -> None:
@@ -96,6 +96,10 @@ def stop_signals(on_stop: Callable[[], str | None]) -> Iterator[StopSignals]:
         for signum, handler in before.items():
             signal.signal(signum, handler)
         sys.unraisablehook = hook
+
+
+def _hear_nothing(_signum: int, _frame: FrameType | None) -> None:
+    """In place of a handler; without one, Python would complain of a signal that is on its way."""
 
 
 def _tell_unless_stop(lost: "sys.UnraisableHookArgs") -> None:
