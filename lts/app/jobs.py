@@ -180,7 +180,8 @@ def _note_failure(
     folder: Path, error: Exception, *, name: str, explain: Callable[[BaseException], Failure], stop: bool
 ) -> None:
     failure = explain(error)
-    alike = (run for run in read_runs(folder.parent) if run.get("reason") == failure.reason)
+    others = (run for run in read_runs(folder.parent) if run["job"] != folder.name)
+    alike = (run for run in others if run.get("reason") == failure.reason)
     first = next(filter(_failed_in_this_sweep, alike), None)
     if first is None and failure.is_bug:
         traceback.print_exception(error)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lts.app.command import SWEEP_BEGAN_VARIABLE, Failure, failure_of
 from lts.app.jobs import claim_folder, note_lost_job, run_job, settings_hash
+from lts.app.provenance import write_json
 from lts.base import ConfigError
 
 SETTINGS = {
@@ -259,6 +260,16 @@ def test_a_reason_that_was_told_is_not_told_again(do, monkeypatch, capsys) -> No
     monkeypatch.setenv(SWEEP_BEGAN_VARIABLE, now())
     do(2, settings(seed=2), fail)
     assert capsys.readouterr().err == "train: job 2: model.width: must be >= 1, got 0\n"
+
+
+def test_a_run_that_noted_its_failure_itself_is_told_of_like_any_other(do, capsys) -> None:
+    def note_and_fail(config: DictConfig) -> float:
+        facts = {"state": "failed", "reason": "seed: must be >= 0", "exit_code": 2, "ended": now()}
+        write_json(Path(config.paths.output_dir) / "run.json", facts)
+        raise ConfigError("seed: must be >= 0")
+
+    do(0, settings(), note_and_fail)
+    assert capsys.readouterr().err == "train: job 0: seed: must be >= 0\n"
 
 
 @pytest.fixture
