@@ -1,6 +1,7 @@
 """Signals end a run as `Interrupted`, once, in its own process alone."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -61,6 +62,29 @@ def test_who_has_nothing_to_say_says_nothing() -> None:
     with pytest.raises(Interrupted) as stopped, stop_signals(lambda: None):
         os.kill(os.getpid(), signal.SIGTERM)
     assert (stopped.value.advice, str(stopped.value)) == (None, "interrupted")
+
+
+def test_a_stop_comes_whole_from_another_process() -> None:
+    stopped = pickle.loads(pickle.dumps(Interrupted(signal.SIGINT, "go on so")))
+    assert (stopped.exit_code, stopped.advice, str(stopped)) == (130, "go on so", "interrupted; go on so")
+
+
+def lose(error: BaseException) -> None:
+    class Loses:
+        def __del__(self) -> None:
+            raise error
+
+    Loses()
+
+
+def test_of_what_a_destructor_loses_a_stop_alone_is_not_told(capfd: pytest.CaptureFixture[str]) -> None:
+    hook = sys.unraisablehook
+    with stop_signals(lambda: ""):
+        lose(Interrupted(signal.SIGTERM))
+        assert capfd.readouterr().err == ""
+        lose(RuntimeError("a loss"))
+        assert "RuntimeError: a loss" in capfd.readouterr().err
+    assert sys.unraisablehook is hook
 
 
 def test_what_fails_after_a_signal_is_the_stop_and_without_one_a_failure() -> None:

@@ -71,6 +71,8 @@ def test_a_run_that_goes_on_knows_the_steps_behind_it(tmp_path: Path, monkeypatc
     monkeypatch.setattr(resuming, "read_checkpoint", lambda _: {**saved_after(2), "global_step": 14})
     assert resume_from("last", tmp_path, max_epochs=3) == (last, 14)
     assert resume_from(None, tmp_path, max_epochs=3) == (None, 0)
+    with pytest.raises(ConfigError, match=r"trainer.max_epochs: must exceed the 2 epochs of .*, got 1"):
+        resume_from("last", tmp_path, max_epochs=1)
 
 
 def test_a_model_without_its_training_is_refused(tmp_path: Path) -> None:
@@ -88,3 +90,9 @@ def test_what_epochs_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "curves.png").touch()
     clear_traces(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", "mine"}
+
+
+def test_a_run_that_left_nothing_is_cleared_too(tmp_path: Path) -> None:
+    begin_run(tmp_path)
+    clear_traces(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

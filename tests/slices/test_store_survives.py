@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,7 @@ def test_the_size_of_a_store_is_told_from_headers(make_case, tmp_path: Path) -> 
     stored = build(cases, tmp_path / "store")
     header_bytes = 128
     assert bytes_to_store(cases, RECIPE) == sum(len(array) - header_bytes for array in content(stored))
+    assert bytes_to_store([replace(cases[0], mask=None)], RECIPE) == 6 * 32 * 32 * 2
     cases[0].image.write_bytes(b"no scan")
     assert bytes_to_store(cases, RECIPE) == 9 * 32 * 32 * 3
 

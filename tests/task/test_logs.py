@@ -1,11 +1,13 @@
-"""How long a training takes, by a clock that a test moves."""
+"""How long a training takes, by a clock that a test moves; and logs that a kill tore."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from lts.task import TellTimeLeft, logs
+from lts.task import TellTimeLeft, WholeLogs, logs
 from lts.task.logs import as_duration
 
 
@@ -73,3 +75,81 @@ def test_three_batches_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_first_process_alone_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told_in(monkeypatch, batches=30, first=False) == []
+
+
+class Noted:
+    """A logger that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.told.append((step, metrics))
+
+    def save(self) -> None:
+        self.told.append("saved")
+
+    def flush(self) -> None:
+        self.told.append("flushed")
+
+
+class Board(Noted, TensorBoardLogger):
+    """TensorBoard, without files."""
+
+    @property
+    def experiment(self) -> Any:
+        return self
+
+
+class Table(Noted, CSVLogger):
+    """A log of another kind."""
+
+
+EPOCHS = [{"train/loss": 0.5, "val/loss": 0.75}, {"train/loss": 0.25, "val/loss": 0.5}]
+AFTER_4_AND_8_STEPS = {3: {**EPOCHS[0], "epoch": 0}, 7: {**EPOCHS[1], "epoch": 1}}
+
+
+def trainer_after(epoch: int, *loggers: Noted, first: bool = True) -> Any:
+    """A trainer at the end of an epoch of four steps."""
+    return SimpleNamespace(
+        current_epoch=epoch,
+        callback_metrics={name: torch.tensor(score) for name, score in EPOCHS[epoch].items()},
+        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=4 * (epoch + 1))),
+        loggers=loggers,
+        is_global_zero=first,
+    )
+
+
+def after_two_epochs() -> WholeLogs:
+    callback, module = WholeLogs(), SimpleNamespace()
+    for epoch in range(2):
+        callback.on_train_epoch_end(trainer_after(epoch), module)  # type: ignore[arg-type]
+    return callback
+
+
+def test_scores_are_kept_under_the_last_step_of_their_epoch() -> None:
+    assert after_two_epochs().state_dict() == {"scores_of_step": AFTER_4_AND_8_STEPS}
+
+
+def test_a_resumed_run_logs_again_what_its_logs_may_lack() -> None:
+    callback, board, table = WholeLogs(), Board(), Table()
+    callback.load_state_dict(after_two_epochs().state_dict())
+    callback.on_train_start(trainer_after(1, board, table), SimpleNamespace())  # type: ignore[arg-type]
+    assert board.told == [(7, {"train/loss": 0.25, "epoch": 1})]
+    assert table.told == [*AFTER_4_AND_8_STEPS.items(), "saved"]
+
+
+def test_a_run_that_begins_logs_nothing_again() -> None:
+    board, resumed_before_an_epoch = Board(), WholeLogs()
+    resumed_before_an_epoch.load_state_dict({"scores_of_step": {}})
+    for callback in (after_two_epochs(), resumed_before_an_epoch):
+        callback.on_train_start(trainer_after(1, board), SimpleNamespace())  # type: ignore[arg-type]
+    assert board.told == []
+
+
+@pytest.mark.parametrize(("first", "told"), [(True, ["flushed"]), (False, [])])
+def test_tensorboard_is_on_the_disk_before_a_checkpoint_is(first: bool, told: list[str]) -> None:
+    board, table = Board(), Table()
+    trainer = trainer_after(1, board, table, first=first)
+    WholeLogs().on_save_checkpoint(trainer, SimpleNamespace(), {})  # type: ignore[arg-type]
+    assert (board.told, table.told) == (told, [])

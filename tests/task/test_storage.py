@@ -113,3 +113,15 @@ def test_a_best_checkpoint_that_is_lost_or_damaged_is_told(tmp_path: Path, conte
     rule = "is missing" if content is None else "is damaged"
     with pytest.raises(CheckpointError, match=rf"best.ckpt: {rule}, and the run cannot end without"):
         best_of(tmp_path).load_state_dict(state_of(tmp_path, 0.5))
+
+
+class _RunsCode:
+    def __reduce__(self):
+        return pytest.fail, ("a checkpoint ran code",)
+
+
+def test_a_best_checkpoint_that_would_run_code_does_not(tmp_path: Path) -> None:
+    state = {"best_model_score": torch.tensor(0.7), "more": _RunsCode()}
+    torch.save({"callbacks": {best_of(tmp_path).state_key: state}}, tmp_path / "best.ckpt")
+    with pytest.raises(CheckpointError, match=r"best.ckpt: is damaged"):
+        best_of(tmp_path).load_state_dict(state_of(tmp_path, 0.5))
