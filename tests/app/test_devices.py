@@ -76,6 +76,32 @@ def test_processes_that_torchrun_starts_are_one_run(succeed, home: Path) -> None
 
 
 @pytest.mark.slow
+def test_processes_that_torchrun_stops_leave_whole_checkpoints_and_one_line(succeed, home: Path) -> None:
+    folder = home / "stopped-by-torchrun"
+    settings = (*ON_TWO, "data.num_workers=1", f"paths.output_dir={folder}")
+    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", str(ROOT / "train.py")]
+    process = subprocess.Popen(
+        [*line, *settings, "trainer.max_epochs=100000"],
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(process, "epoch 2/")
+    process.send_signal(signal.SIGTERM)
+    # All hold the other end of what it says: it reads to its end when they are gone, loader workers too.
+    _, told = process.communicate(timeout=60)
+    advice = f"train: interrupted; go on by the same command with paths.output_dir={folder} ckpt=last\n"
+    assert told.count("train: ") == told.count(advice) == 1
+    assert "DataLoader worker" not in told
+    assert "race condition" not in told
+    assert read(folder / "run.json")["state"] == "interrupted"
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    for name in ("best", "last"):
+        assert saved(folder, name)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] >= 1
+
+
+@pytest.mark.slow
 def test_each_job_of_a_grid_has_two_processes_of_its_own(succeed, home: Path) -> None:
     short = (*PLAIN, "trainer.max_epochs=1", "data.slices_per_epoch=8", "scoring.resamples=20")
     grid = ("data.batch_size=1,2", "optimizer.lr=1e-3,3e-2", "hydra.sweep.dir=sweep")

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 ROOT = Path(__file__).parents[2]
 
 TINY = (
+    "compile=false",
     "data.phantom.cases=5",
     "data.phantom.matrix=48",
     "data.image_size=48",
