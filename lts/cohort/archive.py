@@ -3,13 +3,15 @@
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lts.base import CohortError
 from lts.cohort.files import is_hidden
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What zipfile inflates piece by piece: of bzip2 and LZMA, 64 KiB become gigabytes at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,12 @@ def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> None:
                 target = _target(path, member)
                 if not any(is_hidden(Path(part)) for part in target.parts):
                     _unpack(archive, member, folder / target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise CohortError(f"{path}: is no archive that can be unpacked: {error}") from error
+    except CohortError:
+        raise
     except OSError as error:
         raise CohortError(f"{path}: cannot be unpacked: {error.strerror or error}") from error
+    except Exception as error:  # what zipfile raises on a damaged archive has no bounds
+        raise CohortError(f"{path}: is no archive that can be unpacked: {error}") from error
 
 
 def _check_size(path: Path, members: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
@@ -69,6 +73,10 @@ def _target(path: Path, member: zipfile.ZipInfo) -> PurePosixPath:
         raise CohortError(f"{path}: must name files inside of itself, got {name!r}")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise CohortError(f"{path}: must hold files alone, {name!r} is a link")
+    if member.compress_type not in _METHODS:
+        raise CohortError(
+            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {name!r}"
+        )
     return target
 
 
