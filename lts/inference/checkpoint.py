@@ -1,6 +1,6 @@
 """Checkpoints: what they must hold, and how they are opened without running anything they bring."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ _BUILDERS = {
     if isinstance(item, type) and issubclass(item, nn.Module)
 }
 """All that a checkpoint can have built."""
+
+_PARTS, _MEMBER = ("train", "val", "test"), ("case", "patient", "sha256")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,20 +79,36 @@ def load_checkpoint(path: Path) -> Checkpoint:
         intensity = build(description["intensity"])
         intensity.load_state_dict(description["intensity_state"])
         assert isinstance(intensity, Intensity)
+        regions, context = check_regions(description["regions"]), int(description["context"])
+        _check_sizes(description["network"], intensity, context=context, regions=regions)
+        int(description["config"]["data"]["batch_size"])  # where whoever predicts has it from
         return Checkpoint(
             path=path,
             network=network.eval(),
             intensity=intensity.eval(),
-            regions=check_regions(description["regions"]),
+            regions=regions,
             recipe=Recipe(**description["recipe"]),
-            context=int(description["context"]),
-            split=dict(description["split"]),
+            context=context,
+            split={
+                part: [{key: str(member[key]) for key in _MEMBER} for member in description["split"][part]]
+                for part in _PARTS
+            },
             config=dict(description["config"]),
             versions=dict(description["versions"]),
         )
     except Exception as error:  # what comes of a description of other types has no bounds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
+
+
+def _check_sizes(
+    network: Mapping[str, Any], intensity: Intensity, *, context: int, regions: Sequence[str]
+) -> None:
+    """Check that a network takes what the intensity makes of slices, and answers for each region."""
+    sizes = {"in_channels": intensity.channels * (2 * context + 1), "out_channels": len(regions)}
+    for name, size in sizes.items():
+        if network[name] != size:
+            raise CheckpointError(f"network.{name} must be {size}, got {network[name]}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -79,6 +79,12 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: obj
         ({"intensity": None}, "'NoneType' object has no attribute"),
         ({"context": "one"}, "invalid literal for int"),
         ({"split": "train"}, "does not describe a model that can be built"),
+        ({"split": {"train": [], "val": []}}, "can be built: 'test'"),
+        ({"split": {"train": [{"case": "a", "patient": "a"}], "val": [], "test": []}}, "built: 'sha256'"),
+        ({"config": {}}, "can be built: 'data'"),
+        ({"config": {"data": {"batch_size": None}}}, "does not describe a model that can be built"),
+        ({"context": 1}, "network.in_channels must be 6, got 2"),
+        ({"regions": ["tumor"]}, "network.out_channels must be 1, got 2"),
     ],
 )
 def test_a_wrong_description_is_refused_in_one_line(
