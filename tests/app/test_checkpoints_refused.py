@@ -1,4 +1,4 @@
-"""Every command that opens a checkpoint refuses a spoilt one in one line, exit code 2, with nothing written."""
+"""Every command that opens a checkpoint refuses a spoilt one in one line, with code 2 and nothing written."""
 
 import os
 import subprocess
