@@ -9,12 +9,25 @@ from typing import Any
 
 import pytest
 
+from lts.app.masks import masks_in
 from lts.base import CohortError
 from lts.cohort import ArchiveLimits, find_cases, find_scans
 from lts.service.uploads import name_upload
 
 HOSTILE = (
-    *("../evil", "../../evil", "a/../../evil", "/tmp/evil", "//host/evil", "..", ".", "...", "/", ""),
+    *(
+        "_mask",
+        "../evil",
+        "../../evil",
+        "a/../../evil",
+        "/tmp/evil",
+        "//host/evil",
+        "..",
+        ".",
+        "...",
+        "/",
+        "",
+    ),
     *(
         "..\\evil",
         "C:\\evil",
@@ -72,7 +85,37 @@ def from_upload(name: str, root: Path) -> list[str]:
     return [upload.case]
 
 
-SOURCES = [from_dataset_json, from_pairs, from_archive, from_upload]
+def touch(folder: Path, name: str) -> None:
+    """A file of that name, where a file system takes it."""
+    folder.mkdir(exist_ok=True)
+    if name and "/" not in name and "\0" not in name:
+        (folder / f"{name}.nii.gz").touch()
+
+
+def from_nnunet(name: str, root: Path) -> list[str]:
+    """Named by files of nnU-Net."""
+    (root / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1}}))
+    touch(root / "imagesTr", f"{name}_0000")
+    touch(root / "labelsTr", name)
+    return [case.id for case in find_cases(root, layout="nnunet").cases]
+
+
+def from_folder(name: str, root: Path) -> list[str]:
+    """Named by scans in a folder to predict."""
+    touch(root, name)
+    return [scan.case for scan in find_scans(root, unpack_to=root, limits=LIMITS)]
+
+
+def from_predictions(name: str, root: Path) -> list[str]:
+    """Named by masks in a folder to score."""
+    touch(root, name)
+    return list(masks_in(root))
+
+
+SOURCES = [
+    *(from_dataset_json, from_pairs, from_archive, from_upload),
+    *(from_nnunet, from_folder, from_predictions),
+]
 
 
 @pytest.mark.parametrize("source", SOURCES)

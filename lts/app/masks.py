@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from lts.app.cases import open_cohort
 from lts.base import CohortError, ConfigError
-from lts.cohort import natural_key
+from lts.cohort import case_id_problem, natural_key
 
 _SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$")
@@ -71,7 +71,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
     Where files are named as LiTS names them, volumes are scans and not masks.
 
     Raises:
-        CohortError: There is no such folder, no mask in it, or two of one case.
+        CohortError: There is no such folder, no mask in it, two of one case, or one whose name is unsafe.
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: no such folder")
@@ -81,6 +81,8 @@ def masks_in(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in files:
         name = case_name(_stem(path))
+        if problem := case_id_problem(name):
+            raise CohortError(f"{folder}: {problem}")
         if name in found:
             raise CohortError(f"{folder}: case {name} is there twice, as {found[name].name} and {path.name}")
         found[name] = path

@@ -1,7 +1,7 @@
 """Cases on disk: layouts, splits by patient, phantom scans."""
 
 from lts.cohort.archive import ArchiveLimits
-from lts.cohort.case import Case, Cohort, IncompleteCohortError, natural_key
+from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, natural_key
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
 from lts.cohort.scans import ScanSource, find_scans
@@ -15,6 +15,7 @@ __all__ = [
     "IncompleteCohortError",
     "ScanSource",
     "Split",
+    "case_id_problem",
     "find_cases",
     "find_scans",
     "make_phantom_cohort",

@@ -2,7 +2,10 @@
 
 import gzip
 import hashlib
+import os
 import signal
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -194,3 +197,33 @@ def test_voxels_far_beyond_the_size_of_their_file_are_read_whole(tmp_path: Path)
     assert path.stat().st_size < labels.size / 100
     mask = read_mask(path, image=read_geometry(path))
     np.testing.assert_array_equal(mask.voxels, seen_by_nibabel(raw).values)
+
+
+SPARSE = """
+import resource, sys
+from pathlib import Path
+from lts.base import VolumeError
+from lts.volume import read_ct, read_geometry, read_mr
+resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+path = Path(sys.argv[1])
+print(read_geometry(path).shape)
+for read in (read_ct, read_mr):
+    try:
+        read(path)
+    except VolumeError as error:
+        print(error)
+"""
+
+
+def test_a_file_of_holes_that_is_as_large_as_it_promises_is_beyond_memory(tmp_path: Path) -> None:
+    """Its size is honest, its blocks are not there. Under a limit, or it might take all that there is."""
+    path = tmp_path / "a.nii"
+    path.write_bytes(_promising([3, 2000, 2000, 10**6, 1, 1, 1, 1], holding=b""))
+    with path.open("r+b") as file:
+        file.truncate(544 + 4 * 10**12)
+    line = [sys.executable, "-c", SPARSE, str(path)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(line, env=env, capture_output=True, text=True, check=True, timeout=60)
+    shape, *refused = done.stdout.splitlines()
+    assert shape == "(2000, 2000, 1000000)"
+    assert refused == [f"{path}: {shape} voxels do not fit into memory"] * 2
