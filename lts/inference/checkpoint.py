@@ -77,8 +77,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         network = build(description["network"])
         network.load_state_dict(weights)
         intensity = build(description["intensity"])
+        if not isinstance(intensity, Intensity):
+            raise CheckpointError(f"intensity must be one of lts.intensity, got a {type(intensity).__name__}")
         intensity.load_state_dict(description["intensity_state"])
-        assert isinstance(intensity, Intensity)
         regions, context = check_regions(description["regions"]), int(description["context"])
         _check_sizes(description["network"], intensity, context=context, regions=regions)
         int(description["config"]["data"]["batch_size"])  # where whoever predicts has it from

@@ -18,10 +18,12 @@ def save(folder: Path, saved: object) -> Path:
 
 def test_a_checkpoint_brings_network_and_fitted_intensity(tmp_path: Path, make_content) -> None:
     saved = make_content()
+    saved["state_dict"]["loss.weight"] = torch.ones(2)  # what belongs to training alone is left
     checkpoint = load_checkpoint(save(tmp_path, saved))
     assert checkpoint.regions == ("liver", "tumor")
     assert checkpoint.recipe.image_size == 32
     assert not checkpoint.network.training
+    assert not checkpoint.intensity.training
     for name, value in checkpoint.network.state_dict().items():
         assert torch.equal(value, saved["state_dict"][f"network.{name}"])
     assert checkpoint.intensity(torch.zeros(1, 1, 4, 4)).shape == (1, 2, 4, 4)
@@ -44,19 +46,26 @@ def test_a_checkpoint_that_brings_code_is_refused_and_the_code_not_run(tmp_path:
     assert not loot.exists()
 
 
+@pytest.mark.parametrize("name", ["os.system", "lts.intensity.ConfigError", "lts.intensity.window"])
 @pytest.mark.parametrize("section", ["network", "intensity"])
-def test_a_checkpoint_cannot_have_other_classes_built(tmp_path: Path, make_content, section: str) -> None:
-    path = save(tmp_path, make_content({section: {"_target_": "os.system", "command": "true"}}))
-    with pytest.raises(
-        CheckpointError, match="_target_: must be one of .*lts.networks.UNet.*, got 'os.system'"
-    ):
-        load_checkpoint(path)
+def test_a_checkpoint_cannot_have_anything_else_built(
+    tmp_path: Path, make_content, section: str, name: str
+) -> None:
+    path = save(tmp_path, make_content({section: {"_target_": name, "command": "true"}}))
+    check_refusal(path, f"_target_: must be one of .*lts.networks.UNet.*, got '{name}'")
+
+
+def test_a_network_is_no_intensity(tmp_path: Path, make_content) -> None:
+    saved = make_content()
+    saved["lts"]["intensity"] = saved["lts"]["network"]
+    check_refusal(save(tmp_path, saved), "built: intensity must be one of lts.intensity, got a UNet")
 
 
 @pytest.mark.parametrize(
     ("saved", "message"),
     [
         ({"state_dict": {}}, "is not a checkpoint of lts: it does not describe itself"),
+        ({"lts": {"format": 1}}, "is not a checkpoint of lts: it does not describe itself"),
         ([1, 2], "is not a checkpoint of lts but a list"),
         ({"state_dict": {}, "lts": [1]}, "is not a checkpoint of lts: it does not describe itself"),
     ],
@@ -76,7 +85,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: obj
         ({"recipe": {"image_size": 32}}, "does not describe a model that can be built"),
         ({"regions": ["kidney"]}, "data.regions: must name one or more"),
         ({"network": 5}, "'int' object has no attribute"),
-        ({"intensity": None}, "'NoneType' object has no attribute"),
+        ({"intensity": None}, "intensity must be one of lts.intensity, got a NoneType"),
         ({"context": "one"}, "invalid literal for int"),
         ({"split": "train"}, "does not describe a model that can be built"),
         ({"split": {"train": [], "val": []}}, "can be built: 'test'"),
