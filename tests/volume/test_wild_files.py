@@ -22,7 +22,7 @@ from nifti_kit import Made, Seen, files, inflated, seen_by_nibabel
 from lts.base import VolumeError
 from lts.volume import Geometry, Volume, read_ct, read_geometry, read_mask, read_mr
 
-INPUTS = 2500
+INPUTS = 2700
 LONGEST_READ_S = 5.0
 
 BYTES_PER_BYTE = 40
