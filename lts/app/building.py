@@ -120,16 +120,10 @@ def make_task_and_trainer(
     describe = DescribeCheckpoint(
         description=describe_run(config, network=spec, members=members), intensity=data.intensity
     )
-    tell = say if is_first_process() else lambda _line: None
-    compile_network = CompileNetwork(when=config.compile, tell=tell)
-    own = [
-        history,
-        describe,
-        WholeLogs(),
-        TellTimeLeft(say),
-        compile_network,
-        *([ObeySignals(signals)] if signals else []),
-    ]
+    compile_network = CompileNetwork(when=config.compile, tell=say)
+    own = [history, describe, WholeLogs(), TellTimeLeft(say), compile_network]
+    if signals:
+        own.append(ObeySignals(signals))
     trainer: pl.Trainer = make(
         config.trainer,
         callbacks=[*(make(callback) for callback in config.callbacks.values()), *own],

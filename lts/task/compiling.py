@@ -1,7 +1,7 @@
 """Whether the network is compiled for training: half a minute first, then faster steps."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -22,7 +22,7 @@ class CompileNetwork(Callback):
 
     Args:
         when: True, False, or "auto": on runs of 2000 steps and more, if this machine can compile.
-        tell: Called with a line.
+        tell: Called with a line, by the first process alone.
 
     Raises:
         ConfigError: `when` is something else. From `on_train_start`: it is True and this machine cannot
@@ -30,7 +30,7 @@ class CompileNetwork(Callback):
     """
 
     def __init__(self, *, when: Choice, tell: Callable[[str], None]) -> None:
-        if when not in (True, False, *get_args(get_args(Choice)[0])):
+        if when not in (True, False, "auto"):
             raise ConfigError(f"compile: must be auto, true or false, got {when!r}")
         self._when, self._tell = when, tell
 
@@ -46,10 +46,12 @@ class CompileNetwork(Callback):
         if reason and self._when is True:
             raise ConfigError(f"compile: this machine cannot compile ({reason}); use compile=false")
         if reason:
-            self._tell(f"the network is not compiled: {reason}")
-            return
-        pl_module.compile_for_training()
-        self._tell("the network is compiled, so the first step takes half a minute or more")
+            line = f"the network is not compiled: {reason}"
+        else:
+            pl_module.compile_for_training()
+            line = "the network is compiled, so the first step takes half a minute or more"
+        if trainer.is_global_zero:
+            self._tell(line)
 
 
 def why_not_compiled(device: torch.device) -> str | None:

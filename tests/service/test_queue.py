@@ -109,7 +109,7 @@ class FaultyPredictor(HeldPredictor):
     def mask(self, scan: Any, **_: Any) -> Any:
         self.begun += 1
         if self.begun == 1:
-            raise ZeroDivisionError("secret of /home/somebody")
+            raise ZeroDivisionError("secret of somebody")
         self.go.set()
         return super().mask(scan, **_)
 
