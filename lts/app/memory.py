@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 
-_M_MMAP_THRESHOLD = -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE_BYTES = 16 * 2**20  # below, mapping anew at each use would cost more than it saves
 
 
@@ -25,3 +25,6 @@ def return_freed_memory() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every C library
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+            # Set by hand, the one leaves the other at 128 KiB: a slice freed at the end of the heap would be
+            # given back, and mapped again page by page for the next.
+            mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)
