@@ -12,6 +12,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 import cv2
 import numpy as np
+from albumentations.augmentations.geometric.functional import center, create_affine_transformation_matrix
 from numpy.typing import NDArray
 
 from lts.base import BACKGROUND, ConfigError
@@ -22,6 +23,7 @@ cv2.setNumThreads(0)
 
 _INT16 = np.iinfo(np.int16)
 _SIGN = np.uint16(0x8000)
+_MAX_HU_SCALE = 1000  # what is farther off OpenCV does not cut to int16, but turns over
 
 
 class Augmentation:
@@ -39,7 +41,7 @@ class Augmentation:
         shift_percent: Shift along W and along H, drawn apart, in percent of each side, cut to whole pixels.
         intensity_probability: Probability of changing offset and contrast.
         hu_shift: Added to every voxel, in HU.
-        hu_scale: Contrast: factor on the distance from `hu_scale_center`, > 0.
+        hu_scale: Contrast: factor on the distance from `hu_scale_center`, in (0, 1000].
         hu_scale_center: The HU that a change of contrast leaves as it is.
         noise_probability: Probability of adding Gaussian noise.
         noise_hu: Its standard deviation in HU, >= 0, drawn once a call; each voxel of each slice has its own
@@ -89,14 +91,14 @@ class Augmentation:
                 p=_probability("affine_probability", affine_probability),
             ),
             _ShiftAndScale(
-                hu_shift=_checked_range("hu_shift", hu_shift, -math.inf, math.inf),
-                hu_scale=_checked_range("hu_scale", hu_scale, 0, math.inf, above=True),
+                hu_shift=_checked_range("hu_shift", hu_shift, _INT16.min, _INT16.max),
+                hu_scale=_checked_range("hu_scale", hu_scale, 0, _MAX_HU_SCALE, above=True),
                 hu_scale_center=hu_scale_center,
                 air_hu=air_hu,
                 p=_probability("intensity_probability", intensity_probability),
             ),
             _Noise(
-                noise_hu=_checked_range("noise_hu", noise_hu, 0, math.inf),
+                noise_hu=_checked_range("noise_hu", noise_hu, 0, _INT16.max),
                 air_hu=air_hu,
                 p=_probability("noise_probability", noise_probability),
             ),
@@ -127,11 +129,11 @@ class Augmentation:
         # One stream for all steps: Compose.set_random_seed gives each step the same one, so that a flip and a
         # rotation would always come together, and takes three times as long.
         self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        # albumentations wants slices last; OpenCV's merge is far faster than a transpose.
-        slices_last = cv2.merge(list(image)).reshape(*labels.shape, len(image))
+        # albumentations wants slices last, one alone as it is. OpenCV's merge is far faster than a transpose.
+        slices_last = cv2.merge(list(image)) if len(image) > 1 else image[0]
         changed = self._pipeline(image=slices_last, mask=labels)
-        slices_first = np.ascontiguousarray(np.moveaxis(changed["image"], -1, 0))
-        return slices_first, np.ascontiguousarray(changed["mask"])
+        slices_first = np.moveaxis(changed["image"], -1, 0) if len(image) > 1 else changed["image"][None]
+        return np.ascontiguousarray(slices_first), np.ascontiguousarray(changed["mask"])
 
 
 class _Affine(A.Affine):  # type: ignore[misc]  # albumentations is untyped here
@@ -141,16 +143,34 @@ class _Affine(A.Affine):  # type: ignore[misc]  # albumentations is untyped here
     half the time.
     """
 
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        shape_hw = params["shape"][:2]
+        return {
+            "matrix": create_affine_transformation_matrix(
+                translate=self._get_translate_params(shape_hw),
+                shear=self._get_shear_params(),
+                scale=self._get_scale(self.scale, self.keep_ratio, self.balanced_scale, self.py_random),
+                rotate=self.py_random.uniform(*self.rotate),
+                shift=center(shape_hw),
+            )
+        }
+
     def apply(self, img: NDArray[np.int16], matrix: NDArray[np.float64], **_: Any) -> NDArray[np.int16]:
         fill = float(self.fill) - _INT16.min
-        slices = cv2.split(img.view(np.uint16) ^ _SIGN)
-        warped = cv2.merge([_warp(one, matrix, self.interpolation, fill) for one in slices]) ^ _SIGN
-        signed: NDArray[np.int16] = warped.reshape(img.shape).view(np.int16)
+        unsigned = img.view(np.uint16) ^ _SIGN
+        if img.ndim == 2:
+            warped = _warp(unsigned, matrix, self.interpolation, fill)
+        else:
+            slices = cv2.split(unsigned)
+            warped = cv2.merge([_warp(one, matrix, self.interpolation, fill) for one in slices])
+        signed: NDArray[np.int16] = (warped ^ _SIGN).view(np.int16)
         return signed
 
     def apply_to_mask(
         self, mask: NDArray[np.uint8], matrix: NDArray[np.float64], **_: Any
     ) -> NDArray[np.uint8]:
+        if not mask.any():  # as most slices of an abdomen
+            return mask
         return _warp(mask, matrix, self.mask_interpolation, float(self.fill_mask))
 
 
@@ -191,9 +211,8 @@ class _ShiftAndScale(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentati
         return {"factor": scale, "offset": self.hu_scale_center * (1 - scale) + shift}
 
     def apply(self, img: NDArray[np.int16], factor: float, offset: float, **_: Any) -> NDArray[np.int16]:
-        hu = img * np.float32(factor)
-        hu += np.float32(offset)
-        return _as_int16(hu, measured=img, air_hu=self.air_hu)
+        changed = cv2.addWeighted(img, factor, img, 0, offset)
+        return _with_air(changed, measured=img, air_hu=self.air_hu)
 
 
 class _Noise(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -209,15 +228,18 @@ class _Noise(A.ImageOnlyTransform):  # type: ignore[misc]
 
     def apply(self, img: NDArray[np.int16], std_hu: float, **_: Any) -> NDArray[np.int16]:
         noise = self.random_generator.standard_normal(img.shape, dtype=np.float32)
-        return _as_int16(img + np.float32(std_hu) * noise, measured=img, air_hu=self.air_hu)
+        noisy = cv2.addWeighted(img, 1, noise, std_hu, 0, dtype=cv2.CV_16S)
+        return _with_air(noisy, measured=img, air_hu=self.air_hu)
 
 
-def _as_int16(hu: NDArray[np.float32], *, measured: NDArray[np.int16], air_hu: int) -> NDArray[np.int16]:
-    """Round in place, keep within air and what int16 holds, and leave padding in `measured` as it is."""
-    np.rint(hu, out=hu)
-    rounded = np.clip(hu, air_hu, _INT16.max, out=hu).astype(np.int16)
-    np.copyto(rounded, measured, where=measured == air_hu)
-    return rounded
+def _with_air(changed: NDArray[np.int16], *, measured: NDArray[np.int16], air_hu: int) -> NDArray[np.int16]:
+    """Changed values, air where they are below it and where `measured` is padding."""
+    # OpenCV takes a number for the first channel alone, so slices are laid side by side.
+    kept: NDArray[np.int16] = cv2.max(changed.reshape(len(changed), -1), float(air_hu)).reshape(
+        measured.shape
+    )
+    np.copyto(kept, measured, where=measured == air_hu)
+    return kept
 
 
 def _probability(key: str, value: float) -> float:

@@ -208,8 +208,9 @@ def test_a_shift_of_the_scale_moves_every_voxel_but_padding():
     assert shifted[0, 0, :4].tolist() == [AIR, AIR + 8, 32767, 107]
 
 
-def test_no_voxel_falls_below_air():
-    image, labels = uniform(-1020)
+@pytest.mark.parametrize("slices", [1, 3, 7])
+def test_no_voxel_falls_below_air(slices):
+    image, labels = uniform(-1020, shape=(slices, 8, 10))
     lowered, _ = augmentation(intensity_probability=1, hu_shift=[-15, -15])(image, labels, seed=0)
     assert np.unique(lowered).tolist() == [AIR]
 
@@ -225,6 +226,26 @@ def test_contrast_and_shift_add_up_and_round_to_the_nearest():
     image, labels = uniform(161)
     both = augmentation(intensity_probability=1, hu_scale=[0.9, 0.9], hu_shift=[-15, -15])
     assert np.unique(both(image, labels, seed=0)[0]).tolist() == [136]  # 60 + 0.9 * 101 - 15 = 135.9
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_changed_values_are_as_near_as_whole_numbers_come(slices):
+    hu = np.random.default_rng(0).integers(-1000, 3000, (slices, 40, 50)).astype(np.int16)
+    scale, shift = 1.0734, -7.321
+    changing = augmentation(intensity_probability=1, hu_scale=[scale, scale], hu_shift=[shift, shift])
+    exact = 60 + scale * (hu.astype(float) - 60) + shift
+    changed = changing(hu, np.zeros((40, 50), np.uint8), seed=0)[0]
+    assert np.abs(changed - np.maximum(exact, AIR)).max() <= 0.501
+
+
+def test_values_beyond_int16_stop_at_its_ends():
+    image, labels = uniform(0)
+    image[0, 0, :2] = [32767, -1000]
+    most = augmentation(intensity_probability=1, hu_scale=[1000, 1000], hu_shift=[32767, 32767])
+    assert most(image, labels, seed=0)[0][0, 0, :2].tolist() == [32767, AIR]
+    loud = augmentation(noise_probability=1, noise_hu=[32767, 32767])(image, labels, seed=0)[0]
+    assert np.abs(loud.astype(int)).max() == 32767
+    assert loud.min() == AIR
 
 
 def test_shifts_fill_their_range_evenly():
@@ -401,7 +422,9 @@ def test_one_thread_and_no_question_to_the_network():
         ("hu_shift", [0, float("inf")], "must be a number in"),
         ("hu_scale", [0, 1], r"must be > 0"),
         ("hu_scale_center", "liver", "must be a number in"),
-        ("noise_hu", [-1, 0], r"must be a number in \[0, inf\], got -1"),
+        ("hu_shift", [0, 32768], r"must be a number in \[-32768, 32767\], got 32768"),
+        ("hu_scale", [1, 1001], r"must be a number in \[0, 1000\], got 1001"),
+        ("noise_hu", [-1, 0], r"must be a number in \[0, 32767\], got -1"),
         ("air_hu", -1000.5, "must be a whole number, got -1000.5"),
         ("air_hu", -40000, r"must be a number in \[-32768, 32767\], got -40000"),
     ],
