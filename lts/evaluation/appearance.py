@@ -11,6 +11,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from lts.components import Component, bounding_box
+from lts.evaluation.surfaces import surface_voxels
 
 LOW_CONTRAST, SMALL, OUTSIDE, OTHER = "low contrast", "small", "outside liver", "other"
 VESSEL, BRIGHT = "vessel-like", "bright texture"
@@ -169,7 +170,7 @@ class Surroundings:
             return None
         if 0 < outside_share < 1:
             return 0.0
-        points = (np.argwhere(_surface(mask)) + [side.start for side in box]) * self._spacing_mm
+        points = (surface_voxels(mask) + [side.start for side in box]) * self._spacing_mm
         # What some voxels find bounds the search of the others, most of which then end at once.
         some_mm, _ = self._edge.query(points[:: 1 + len(points) // 100])
         bound_mm = float(some_mm.min())
@@ -182,8 +183,7 @@ class Surroundings:
         """Surface voxels of the liver in mm, None where there is no liver."""
         if self._liver is None or self._liver_box is None:
             return None
-        first = [side.start for side in self._liver_box]
-        return KDTree((np.argwhere(_surface(self._liver[self._liver_box])) + first) * self._spacing_mm)
+        return KDTree(surface_voxels(self._liver) * self._spacing_mm)
 
     def _elongation(self, mask: _Mask) -> float:
         covariance = np.empty((3, 3))
@@ -201,12 +201,6 @@ class Surroundings:
         # The covariance of a body of cubes is that of their centers and that of one cube.
         variances = np.linalg.eigvalsh(covariance) + self._spacing_mm.max() ** 2 / 12
         return math.sqrt(variances[2] / variances[1])
-
-
-def _surface(mask: _Mask) -> _Mask:
-    """What 6-connected erosion removes, everything outside the array counting as outside the mask."""
-    inner: _Mask = ndimage.binary_erosion(mask)
-    return mask & ~inner
 
 
 def cause_of_miss(look: Appearance) -> str:

@@ -84,11 +84,37 @@ def surface_distances(
         ValueError: As `check_masks`.
     """
     check_masks(prediction, reference, spacing_mm=spacing_mm)
-    ours, theirs = _surface(prediction), _surface(reference)
+    ours, theirs = surface_voxels(prediction), surface_voxels(reference)
     if not (len(ours) and len(theirs)):
         return None
     size_mm = np.asarray(spacing_mm, np.float64)
     return SurfaceDistances(_distances_mm(ours, theirs, size_mm), _distances_mm(theirs, ours, size_mm))
+
+
+def surface_voxels(mask: _Mask) -> _Index:
+    """Find the voxels that 6-connected erosion removes, the border of the image counting as outside.
+
+    Args:
+        mask: `(Z, H, W)` bool.
+
+    Returns:
+        Their indices, `(N, 3)`, as they lie in memory.
+    """
+    box = bounding_box(mask)
+    if box is None:
+        return np.empty((0, 3), np.int64)
+    inside = mask[box]
+    # SciPy's erosion takes six times as long.
+    core = [slice(1, -1)] * 3
+    deep = inside[*core].copy()
+    for axis in range(3):
+        for side in (slice(None, -2), slice(2, None)):
+            deep &= inside[*core[:axis], side, *core[axis + 1 :]]
+    surface = inside.copy()
+    surface[*core] &= ~deep
+    in_box = np.unravel_index(np.flatnonzero(surface), surface.shape)  # faster than argwhere
+    index: _Index = np.stack(in_box, axis=1) + [side.start for side in box]
+    return index
 
 
 def check_masks(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[float]) -> None:
@@ -107,17 +133,6 @@ def check_masks(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[flo
         raise ValueError(f"spacing_mm: must be three sizes > 0 mm, got {tuple(spacing_mm)}")
 
 
-def _surface(mask: _Mask) -> _Index:
-    """Indices of the surface voxels, `(N, 3)`."""
-    box = bounding_box(mask)
-    if box is None:
-        return np.empty((0, 3), np.int64)
-    inside = mask[box]
-    surface = inside & ~ndimage.binary_erosion(inside)
-    index: _Index = np.argwhere(surface) + [side.start for side in box]
-    return index
-
-
 def _distances_mm(voxels: _Index, others: _Index, size_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """From each of `(N, 3)` voxels to the nearest of `(M, 3)` others."""
     first = np.minimum(voxels.min(axis=0), others.min(axis=0))
@@ -126,7 +141,7 @@ def _distances_mm(voxels: _Index, others: _Index, size_mm: NDArray[np.float64]) 
         nearest = _nearest_in_box(voxels - first, others - first, shape, size_mm) + first
     else:
         # Balanced or compact trees take several times as long for surfaces that lie far apart.
-        tree = cKDTree(others * size_mm, balanced_tree=False, compact_nodes=False)
+        tree = cKDTree(others * size_mm, leafsize=32, balanced_tree=False, compact_nodes=False)
         nearest = others[tree.query(voxels * size_mm)[1]]
     distances: NDArray[np.float64] = np.linalg.norm((voxels - nearest) * size_mm, axis=1)
     return distances
