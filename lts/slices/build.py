@@ -4,8 +4,9 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def build_store(
         cases: Cases to store; one without a mask is stored without labels.
         recipe: How volumes become slices.
         store_dir: Folder of all stores.
-        workers: Processes that build.
+        workers: Processes that build, this one among them.
         progress: Told after each case.
 
     Returns:
@@ -69,14 +70,15 @@ def build_store(
         raise storage_error(store, error) from error
     stored: dict[str, StoredCase] = {}
     problems: list[str] = []
-    for case, result in _results(cases, recipe, store, workers):
-        if isinstance(result, StoredCase):
-            stored[case.id] = result
-        elif isinstance(result, StorageError):  # the next case would meet the same disk
-            raise result
-        else:
-            problems.append(str(result))
-        progress(len(stored) + len(problems), len(cases))
+    with closing(_results(cases, recipe, store, workers)) as results:
+        for case, result in results:
+            if isinstance(result, StoredCase):
+                stored[case.id] = result
+            elif isinstance(result, StorageError):  # the next case would meet the same disk
+                raise result
+            else:
+                problems.append(str(result))
+            progress(len(stored) + len(problems), len(cases))
     if problems:
         raise VolumeError("; ".join(sorted(problems)))
     return tuple(stored[case.id] for case in cases)
@@ -99,7 +101,7 @@ def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
 
 def _results(
     cases: Sequence[Case], recipe: Recipe, store: Path, workers: int
-) -> Iterator[tuple[Case, StoredCase | LtsError]]:
+) -> Generator[tuple[Case, StoredCase | LtsError]]:
     missing = []
     for case in cases:
         found = _find_unchanged(case, case_folder(case, store=store))
@@ -111,16 +113,33 @@ def _results(
     if workers <= 1 or len(missing) <= 1:
         yield from ((case, _store_or_error(case, recipe, store)) for case in missing)
         return
-    # A fresh interpreter per worker: forking a process whose torch threads have run can hang.
+    # Fresh interpreters: forking a process whose torch threads have run can hang. They are seconds behind, so
+    # this process builds beside them.
     context = multiprocessing.get_context("spawn")
-    workers = min(workers, len(missing))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    others = min(workers, len(missing)) - 1
+    with ProcessPoolExecutor(others, mp_context=context, initializer=_start_worker) as pool, _one_thread():
         jobs = {pool.submit(_store_or_error, case, recipe, store): case for case in missing}
         try:
-            for job in as_completed(jobs):
-                yield jobs[job], job.result()
+            waiting = set(jobs)
+            for job, case in reversed(jobs.items()):  # the pool takes them from the front
+                if job.cancel():
+                    waiting.remove(job)
+                    yield case, _store_or_error(case, recipe, store)
+                done, waiting = wait(waiting, timeout=0)
+                yield from ((jobs[job], job.result()) for job in done)
+            yield from ((jobs[job], job.result()) for job in as_completed(waiting))
         finally:
             pool.shutdown(cancel_futures=True)  # a build that is stopped ends with the cases in hand
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _start_worker() -> None:

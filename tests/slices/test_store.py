@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lts.base import HU_BINS, VolumeError
 from lts.cohort import Case
-from lts.slices import Recipe, build_store, case_folder, content_hash, hu_counts_of, store_case
+from lts.slices import Recipe, StoredCase, build_store, case_folder, content_hash, hu_counts_of, store_case
 from lts.volume import read_ct, read_mask
 
 RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
@@ -157,8 +158,8 @@ def test_processes_that_want_one_case_build_it_once(make_case, tmp_path: Path) -
 
 
 def test_several_workers_store_what_one_does(make_case, tmp_path: Path) -> None:
-    cases = [make_case(f"volume-{n}", seed=n) for n in range(3)]
-    told = []
+    cases = [make_case(f"volume-{n}", seed=n) for n in range(5)]
+    told, threads = [], torch.get_num_threads()
     alone = build(cases, tmp_path / "alone")
     together = build_store(
         cases, RECIPE, store_dir=tmp_path / "together", workers=2, progress=lambda *now: told.append(now)
@@ -166,7 +167,18 @@ def test_several_workers_store_what_one_does(make_case, tmp_path: Path) -> None:
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.open_image(), other.open_image())
         np.testing.assert_array_equal(one.open_labels(), other.open_labels())
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(done, 5) for done in range(1, 6)]
+    assert torch.get_num_threads() == threads
+
+
+def test_of_several_workers_a_bad_case_stops_none(make_case, tmp_path: Path) -> None:
+    good, bad = [make_case(f"good-{n}", seed=n) for n in range(3)], [make_case(f"bad-{n}") for n in range(2)]
+    for case in bad:
+        case.image.write_bytes(b"no scan")
+    cases = [bad[0], *good, bad[1]]
+    with pytest.raises(VolumeError, match=r"bad-0.*; .*bad-1"):
+        build_store(cases, RECIPE, store_dir=tmp_path, workers=2)
+    assert all(StoredCase.load(case_folder(case, store=tmp_path / RECIPE.folder_name)) for case in good)
 
 
 def test_mr_with_fractions_keeps_its_contrast_in_int16(tmp_path: Path) -> None:
