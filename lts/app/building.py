@@ -10,7 +10,7 @@ from lts.app.console import ShowProgress, say
 from lts.app.interruption import StopSignals
 from lts.app.model import build_network, describe_run, make
 from lts.app.plan import plan_line
-from lts.app.ranks import ObeySignals, is_first_process
+from lts.app.ranks import ObeySignals, is_first_process, precision_of
 from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
 from lts.slices import Recipe, content_hash
@@ -126,6 +126,7 @@ def make_task_and_trainer(
         own.append(ObeySignals(signals))
     trainer: pl.Trainer = make(
         config.trainer,
+        precision=precision_of(config.trainer),
         callbacks=[*(make(callback) for callback in config.callbacks.values()), *own],
         plugins=[*make(config.trainer.plugins), WholeCheckpointIO()],
         logger=make(config.logger),

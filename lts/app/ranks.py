@@ -39,11 +39,22 @@ def check_devices(trainer: DictConfig) -> None:
     Raises:
         ConfigError: They ask CPUs for what GPUs alone can do.
     """
-    has_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
-    if trainer.sync_batchnorm and not has_gpu:
+    if trainer.sync_batchnorm and not _has_gpu(trainer):
         raise ConfigError(
             "trainer.sync_batchnorm: must be false on CPUs, got true; model.norm=group needs no such"
         )
+
+
+def precision_of(trainer: DictConfig) -> str:
+    """The precision of training; `auto` is bf16-mixed on a GPU that computes in it, and float32 elsewhere."""
+    if trainer.precision != "auto":
+        return str(trainer.precision)
+    in_bf16 = _has_gpu(trainer) and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if in_bf16 else "32-true"
+
+
+def _has_gpu(trainer: DictConfig) -> bool:
+    return trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 @contextmanager

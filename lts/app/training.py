@@ -87,6 +87,7 @@ def _train_and_score(config: DictConfig, output_dir: Path, signals: StopSignals,
         train_slices_per_s=round(
             (trainer.global_step - steps_before) * config.data.batch_size * trainer.world_size / fit_s, 2
         ),
+        precision=trainer.precision,
         monitor=best.monitor,
         mode=best.mode,
         best_score=best_score,

@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lts.app.model import build_network, make
+from lts.app.ranks import precision_of
 from lts.data import Augmentation
 from lts.inference import check_buildable
 from lts.intensity import Intensity
@@ -66,7 +67,12 @@ def test_optimizers_and_schedulers_go_together(optimizer: str, scheduler: str) -
 @pytest.mark.parametrize("trainer", [name for name in choices("trainer") if name not in ("gpu", "slurm")])
 def test_a_trainer_is_built(trainer: str, tmp_path: Path) -> None:
     config = compose(f"trainer={trainer}")
-    built = make(config.trainer, default_root_dir=str(tmp_path), logger=False)
+    built = make(
+        config.trainer,
+        precision=precision_of(config.trainer),
+        default_root_dir=str(tmp_path),
+        logger=False,
+    )
     assert built.max_epochs == 50
     assert built.gradient_clip_val == 1.0
 

@@ -203,7 +203,7 @@ def test_ddp_and_slurm_build_a_trainer_of_one_process_a_device(monkeypatch, tmp_
         monkeypatch.setenv(name, value)
     for choice in ("ddp", "slurm"):
         config = compose(f"trainer={choice}", "trainer.accelerator=cpu", "trainer.devices=1")
-        built = make(config.trainer, default_root_dir=str(tmp_path), logger=False)
+        built = make(config.trainer, precision="32-true", default_root_dir=str(tmp_path), logger=False)
         assert isinstance(built.strategy, DDPStrategy)
         assert config.trainer.sync_batchnorm is True
         assert built.max_epochs == 50

@@ -18,7 +18,14 @@ from omegaconf import OmegaConf
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lts.app.command import RUN_FOLDER_VARIABLE
-from lts.app.ranks import ObeySignals, check_devices, follow_to_the_end, is_first_process, other_processes
+from lts.app.ranks import (
+    ObeySignals,
+    check_devices,
+    follow_to_the_end,
+    is_first_process,
+    other_processes,
+    precision_of,
+)
 from lts.base import ConfigError
 
 
@@ -76,6 +83,27 @@ def test_synchronized_norms_need_a_gpu_that_is_used(
         return
     with pytest.raises(ConfigError, match="trainer.sync_batchnorm: must be false on CPUs, got true"):
         check_devices(trainer)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "has_gpu", "has_bf16", "asked", "precision"),
+    [
+        ("auto", True, True, "auto", "bf16-mixed"),
+        ("gpu", True, True, "auto", "bf16-mixed"),
+        ("auto", True, False, "auto", "32-true"),
+        ("auto", False, True, "auto", "32-true"),
+        ("cpu", True, True, "auto", "32-true"),
+        ("auto", True, True, "32-true", "32-true"),
+        ("cpu", False, False, "bf16-mixed", "bf16-mixed"),
+        ("cpu", False, False, 32, "32"),
+    ],
+)
+def test_precision_is_what_is_asked_for_or_what_the_device_computes_in(
+    monkeypatch: pytest.MonkeyPatch, accelerator: str, has_gpu: bool, has_bf16: bool, asked, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
+    assert precision_of(OmegaConf.create({"accelerator": accelerator, "precision": asked})) == precision
 
 
 def test_other_processes_know_the_run_folder_and_leave_nothing_in_the_environment(
