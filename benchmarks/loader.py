@@ -33,18 +33,18 @@ def main(result: Path, scratch: Path) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     case = full_size_case(scratch)
-    ours = _ours(case, scratch, _augmentation(), SLICES)
-    plain = _ours(case, scratch, None, PLAIN_SLICES)
-    default = _ours(case, scratch, shipped("augment/default"), SLICES)
+    ours = make_data(case, scratch, _augmentation(), SLICES)
+    plain = make_data(case, scratch, None, PLAIN_SLICES)
+    default = make_data(case, scratch, shipped("augment/default"), SLICES)
     (stored,) = ours.stored("train")
     monai = _monai(stored)
     agreement = _same_work(stored, ours, monai)
     times = in_turns(
         {
-            "ours": lambda: _go_through(ours.train_dataloader()),
-            "monai": lambda: _go_through(monai),
-            "plain": lambda: _go_through(plain.train_dataloader()),
-            "default": lambda: _go_through(default.train_dataloader()),
+            "ours": lambda: go_through(ours.train_dataloader()),
+            "monai": lambda: go_through(monai),
+            "plain": lambda: go_through(plain.train_dataloader()),
+            "default": lambda: go_through(default.train_dataloader()),
         },
         repeats=REPEATS,
     )
@@ -60,7 +60,7 @@ def main(result: Path, scratch: Path) -> None:
             detail=f"{rate(times['ours'], items=SLICES):,.0f} against "
             f"{rate(times['monai'], items=SLICES):,.0f} slices/s",
             same_work=agreement,
-            profile=profile_of(lambda: _go_through(ours.train_dataloader())),
+            profile=profile_of(lambda: go_through(ours.train_dataloader())),
         )
     )
     report.figures.append(
@@ -72,7 +72,7 @@ def main(result: Path, scratch: Path) -> None:
             goal=20_000,
             better="more",
             detail=f"batches of {BATCH} of {SIZE}x{SIZE}",
-            profile=profile_of(lambda: _go_through(plain.train_dataloader())),
+            profile=profile_of(lambda: go_through(plain.train_dataloader())),
         )
     )
     report.figures.append(
@@ -106,7 +106,8 @@ def _augmentation(**changes: Any) -> Augmentation:
     return augmentation
 
 
-def _ours(case: Case, scratch: Path, augment: Augmentation | None, slices: int) -> SliceDataModule:
+def make_data(case: Case, scratch: Path, augment: Augmentation | None, slices: int) -> SliceDataModule:
+    """The slices of a case, set up to be loaded in this process."""
     data = SliceDataModule(
         cases={"train": [case], "val": [case]},
         recipe=RECIPE,
@@ -189,7 +190,8 @@ def _same_work(stored: StoredCase, ours: SliceDataModule, monai: DataLoader[Any]
     )
 
 
-def _go_through(loader: DataLoader[Any]) -> None:
+def go_through(loader: DataLoader[Any]) -> None:
+    """Load all that it has."""
     for _ in loader:
         pass
 

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +93,7 @@ def in_turns(sides: Sides, *, repeats: int, warm_up: int = 1) -> dict[str, list[
     for turn in range(warm_up + repeats):
         for name, work in sides.items():
             gc.collect()
+            os.sync()  # what one side wrote is not brought to the disk in the time of the next
             began = time.perf_counter()
             work()
             elapsed = time.perf_counter() - began

@@ -1,8 +1,8 @@
 """Building the slice store, beside MONAI's load, orient and resample, and beside inflating the file alone."""
 
 import gzip
-import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ def main(result: Path, scratch: Path) -> None:
     assert case.mask is not None
     times = in_turns(
         {
-            "ours": lambda: _build([case], scratch / "store", workers=1),
+            "ours": lambda: _build([case], scratch, workers=1),
             "monai": lambda: _monai(case, scratch / "monai", smooth=True),
             "rough": lambda: _monai(case, scratch / "monai", smooth=False),
             "inflate": lambda: _inflate(case),
@@ -36,7 +36,7 @@ def main(result: Path, scratch: Path) -> None:
     )
     same = _same_work(case, scratch)
     seconds = {name: middle(of) for name, of in times.items()}
-    profile = profile_of(lambda: _build([case], scratch / "store", workers=1))
+    profile = profile_of(lambda: _build([case], scratch, workers=1))
     report = Report()
     report.figures.append(
         Figure(
@@ -82,8 +82,8 @@ def _two_processes(case: Case, scratch: Path) -> Figure:
     cases = copies(case, scratch / "many", count=MANY_CASES)
     times = in_turns(
         {
-            "one": lambda: _build(cases, scratch / "store", workers=1),
-            "two": lambda: _build(cases, scratch / "store", workers=2),
+            "one": lambda: _build(cases, scratch, workers=1),
+            "two": lambda: _build(cases, scratch, workers=2),
         },
         repeats=MANY_REPEATS,
         warm_up=0,
@@ -97,13 +97,14 @@ def _two_processes(case: Case, scratch: Path) -> Figure:
         better="more",
         detail=f"{middle(times['two']):.1f} s against {middle(times['one']):.1f} s, "
         "the start of the processes included",
-        profile=profile_of(lambda: _build(cases[:8], scratch / "store", workers=2)),
+        profile=profile_of(lambda: _build(cases[:8], scratch, workers=2)),
     )
 
 
 def _build(cases: list[Case], folder: Path, *, workers: int) -> tuple[StoredCase, ...]:
-    shutil.rmtree(folder, ignore_errors=True)
-    return build_store(cases, RECIPE, store_dir=folder, workers=workers)
+    # Into a new store each time; all go with the scratch folder.
+    store_dir = Path(tempfile.mkdtemp(dir=folder))
+    return build_store(cases, RECIPE, store_dir=store_dir, workers=workers)
 
 
 def _inflate(case: Case) -> None:
@@ -121,7 +122,7 @@ def _monai(case: Case, folder: Path, *, smooth: bool) -> tuple[np.ndarray, np.nd
     keys = ("image", "label")
     load = Compose(
         [
-            LoadImaged(keys, ensure_channel_first=True),
+            LoadImaged(keys, reader="NibabelReader", ensure_channel_first=True),
             Orientationd(keys, axcodes="LPS"),
             Resized(
                 keys,
@@ -144,7 +145,7 @@ def _monai(case: Case, folder: Path, *, smooth: bool) -> tuple[np.ndarray, np.nd
 
 def _same_work(case: Case, scratch: Path) -> str:
     """Hold the stored slices against MONAI's, which smooths by another kernel."""
-    (stored,) = _build([case], scratch / "store", workers=1)
+    (stored,) = _build([case], scratch, workers=1)
     image, labels = (array.transpose(2, 1, 0) for array in _monai(case, scratch / "monai", smooth=True))
     ours, our_labels = stored.open_image(), stored.open_labels()
     assert ours.shape == image.shape

@@ -3,14 +3,12 @@
 import copy
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-import segmentation_models_pytorch as smp
 import torch
-from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,12 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.config import shipped
 from benchmarks.measuring import Figure, Report, in_turns, middle, ratios
 from benchmarks.profiling import operator_profile_of
+from benchmarks.rivals import parameters, rivals
 from lts.networks import blocks, unet
 
 SIZE, BATCH, CHANNELS, REGIONS, REPEATS = 256, 8, 3, 2, 3
-_NAMES = {"shipped": "U-Net", "resnet50": "ResNet-50 U-Net"}
-CLOSE = 0.10
-"""How far the numbers of parameters of two networks that are compared may differ."""
 
 
 def main(result: Path, scratch: Path) -> None:  # noqa: ARG001
@@ -31,38 +27,35 @@ def main(result: Path, scratch: Path) -> None:  # noqa: ARG001
     torch.manual_seed(0)
     images = torch.rand(BATCH, CHANNELS, SIZE, SIZE)
     masks = torch.rand(BATCH, REGIONS, SIZE, SIZE) > 0.9
-    network = _shipped_network("unet")
-    resnet50 = _shipped_network("resnet50", weights=None)
+    others = rivals(in_channels=CHANNELS, regions=REGIONS)
+    network = others[0].ours
     loss = shipped("loss/bce_dice")
-    make = partial(_step, loss=loss, images=images, masks=masks)
-    rivals = {
-        "MONAI BasicUNet": (network, _basic_unet(), "shipped"),
-        "smp Unet (mobilenet_v2)": (network, _smp_unet("mobilenet_v2"), "shipped"),
-        "smp Unet (resnet50)": (resnet50, _smp_unet("resnet50", (384, 192, 96, 48, 24)), "resnet50"),
-    }
+    make = partial(make_step, loss=loss, images=images, masks=masks)
     steps = {
         "plain": _plainly(make(copy.deepcopy(network))),
         "eager": make(copy.deepcopy(network), channels_last=True),
-        "shipped": make(copy.deepcopy(network), channels_last=True, compiled=True),
-        "resnet50": make(copy.deepcopy(resnet50), channels_last=True, compiled=True),
-        **{name: make(_alike(ours, other)) for name, (ours, other, _) in rivals.items()},
+        **{
+            rival.our_name: make(copy.deepcopy(rival.ours), channels_last=True, compiled=True)
+            for rival in others
+        },
+        **{rival.name: make(rival.network) for rival in others},
     }
     first_s = {name: _timed(step) for name, step in steps.items()}
     same = _same_losses(steps)
     times = in_turns(steps, repeats=REPEATS)
     rates = {name: BATCH / middle(of) for name, of in times.items()}
-    profile = operator_profile_of(steps["shipped"])
+    profile = operator_profile_of(steps["U-Net"])
     report = Report()
     report.figures.append(
         Figure(
             what="training step of the U-Net as shipped (long runs: compiled)",
             against="the same network, plain float32, contiguous",
-            values=ratios(times["plain"], times["shipped"]),
+            values=ratios(times["plain"], times["U-Net"]),
             unit="x",
             goal=1.4,
             better="more",
-            detail=f"{middle(times['shipped']):.2f} s against {middle(times['plain']):.2f} s, "
-            f"batch {BATCH}, CPU; its first step took {first_s['shipped']:.0f} s",
+            detail=f"{middle(times['U-Net']):.2f} s against {middle(times['plain']):.2f} s, "
+            f"batch {BATCH}, CPU; its first step took {first_s['U-Net']:.0f} s",
             same_work=same,
             profile=profile,
         )
@@ -78,35 +71,28 @@ def main(result: Path, scratch: Path) -> None:  # noqa: ARG001
             detail=f"{middle(times['eager']):.2f} s; activations made again in backward, to save memory",
         )
     )
-    for name, (ours, other, side) in rivals.items():
+    for rival in others:
         report.figures.append(
             Figure(
-                what=f"training step, images a second, {_NAMES[side]}",
-                against=f"{name}, equal parameters",
-                values=ratios(times[name], times[side]),
+                what=f"training step, images a second, {rival.our_name}",
+                against=f"{rival.name}, equal parameters",
+                values=ratios(times[rival.name], times[rival.our_name]),
                 unit="x",
                 goal=1.2,
                 better="more",
-                detail=f"{rates[side]:.1f} against {rates[name]:.1f} images/s, "
-                f"{_parameters(ours):,} and {_parameters(other):,} parameters, "
-                f"{_gflop(ours):.0f} and {_gflop(other):.0f} GFLOP an image forward",
-                profile=operator_profile_of(steps[side]),
+                detail=f"{rates[rival.our_name]:.1f} against {rates[rival.name]:.1f} images/s, "
+                f"{parameters(rival.ours):,} and {parameters(rival.network):,} parameters, "
+                f"{_gflop(rival.ours):.0f} and {_gflop(rival.network):.0f} GFLOP an image forward",
+                profile=operator_profile_of(steps[rival.our_name]),
             )
         )
     report.notes.append(
-        f"Two threads of {torch.get_num_threads()} cores; forward, loss, backward, clip, Adam."
+        f"{torch.get_num_threads()} threads; a step is forward, loss, backward, clipping and Adam."
     )
     report.save(result)
 
 
-def _shipped_network(name: str, **arguments: object) -> nn.Module:
-    network: nn.Module = shipped(
-        f"model/{name}", "model", in_channels=CHANNELS, out_channels=REGIONS, **arguments
-    )
-    return network
-
-
-def _step(
+def make_step(
     network: nn.Module,
     *,
     loss: nn.Module,
@@ -115,6 +101,7 @@ def _step(
     channels_last: bool = False,
     compiled: bool = False,
 ) -> Callable[[], float]:
+    """A step of training, to be called again and again; it returns the loss."""
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -151,7 +138,7 @@ def _plainly(step: Callable[[], float]) -> Callable[[], float]:
 
 def _same_losses(steps: dict[str, Callable[[], float]]) -> str:
     """After as many steps, ours must have learned the same."""
-    losses = {name: steps[name]() for name in ("plain", "eager", "shipped")}
+    losses = {name: steps[name]() for name in ("plain", "eager", "U-Net")}
     spread = max(losses.values()) - min(losses.values())
     assert spread < 1e-3, losses
     return f"After a step the three losses of lts differ by {spread:.1e}"
@@ -163,38 +150,11 @@ def _timed(step: Callable[[], float]) -> float:
     return time.perf_counter() - began
 
 
-def _basic_unet() -> nn.Module:
-    """MONAI's U-Net, of two dimensions, with the channels of its documentation for 32 at the first level."""
-    features = (32, 64, 128, 256, 512, 32)
-    return BasicUNet(spatial_dims=2, in_channels=CHANNELS, out_channels=REGIONS, features=features)
-
-
-def _smp_unet(encoder: str, decoder_channels: Sequence[int] = (256, 128, 64, 32, 16)) -> nn.Module:
-    """segmentation_models.pytorch's U-Net with one of its encoders."""
-    return smp.Unet(
-        encoder_name=encoder,
-        encoder_weights=None,
-        decoder_channels=decoder_channels,
-        in_channels=CHANNELS,
-        classes=REGIONS,
-    )
-
-
-def _alike(ours: nn.Module, other: nn.Module) -> nn.Module:
-    numbers = _parameters(other), _parameters(ours)
-    assert abs(numbers[0] / numbers[1] - 1) <= CLOSE, numbers
-    return other
-
-
 def _gflop(network: nn.Module) -> float:
     image = torch.rand(1, CHANNELS, SIZE, SIZE)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         copy.deepcopy(network).eval()(image)
     return float(counter.get_total_flops()) / 1e9
-
-
-def _parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 if __name__ == "__main__":
