@@ -69,7 +69,8 @@ def _result(name: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONWARNINGS": "ignore"}
+    quiet = {"PYTHONWARNINGS": "ignore", "KINETO_LOG_LEVEL": "99"}
+    return {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", **quiet}
 
 
 if __name__ == "__main__":
