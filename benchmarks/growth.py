@@ -44,10 +44,15 @@ def main(result: Path, scratch: Path) -> None:
             "sizes": [times * SIZES[what] for times in TIMES],
             "seconds": [round(one, 3) for one in seconds],
             "peak_mib": [round(one) for one in memory],
-            "exponent": round(float(np.polyfit(np.log(TIMES), np.log(seconds), 1)[0]), 2),
-            "memory_exponent": round(float(np.polyfit(np.log(TIMES), np.log(memory), 1)[0]), 2),
+            "exponent": _exponent(seconds),
+            "memory_exponent": _exponent(memory),
         }
     report.save(result)
+
+
+def _exponent(costs: list[float]) -> float:
+    """The slope of the line through the logarithms, to two digits."""
+    return round(float(np.polyfit(np.log(TIMES), np.log(costs), 1)[0]), 2) + 0.0  # -0.0 is 0
 
 
 def _in_a_process(what: str, times: int, scratch: Path) -> dict[str, float]:

@@ -52,7 +52,7 @@ def _row(figure: Figure) -> str:
     low, high = min(figure.values), max(figure.values)
     measured = _number(figure.median, figure.unit)
     if len(figure.values) > 1:
-        measured += f" ({low:.3g} to {high:.3g})"
+        measured += f" ({_digits(low)} to {_digits(high)})"
     goal = ""
     if figure.goal is not None:
         goal = f"{'≥' if figure.better == 'more' else '≤'} {_number(figure.goal, figure.unit)}"
@@ -60,8 +60,11 @@ def _row(figure: Figure) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    number = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-    return f"{number}{'' if unit in ('x', '%') else ' '}{unit}"
+    return f"{_digits(value)}{'' if unit in ('x', '%', '') else ' '}{unit}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _growth(reports: Mapping[str, Report]) -> list[str]:
@@ -92,7 +95,7 @@ def _details(reports: Mapping[str, Report]) -> list[str]:
     for name, report in reports.items():
         lines += [f"### {name}", ""]
         for figure in report.figures:
-            same = f" {figure.same_work}" if figure.same_work else ""
+            same = f" {figure.same_work}." if figure.same_work else ""
             lines.append(f"- {figure.what}, {figure.against}: {figure.detail}.{same}")
         lines += [f"- {note}" for note in report.notes]
         lines.append("")

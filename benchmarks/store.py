@@ -3,7 +3,10 @@
 import gzip
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from lts.slices import Recipe, StoredCase, build_store
 RECIPE = Recipe(image_size=256, pixel_mm=None, modality="ct")
 REPEATS, MANY_CASES, MANY_REPEATS = 5, 100, 1  # LiTS has 131, mostly larger
 SAME_HU, SAME_LABELS = 1.0, 0.995
+KEYS = ("image", "label")
 
 
 def main(result: Path, scratch: Path) -> None:
@@ -115,30 +119,35 @@ def _inflate(case: Case) -> None:
                 pass
 
 
-def _monai(case: Case, folder: Path, *, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
+@cache
+def _monai_transforms(*, smooth: bool) -> Callable[[dict[str, str]], dict[str, Any]]:
     # Here, because each process that builds imports this module once more.
     from monai.transforms import Compose, LoadImaged, Orientationd, Resized
 
-    keys = ("image", "label")
-    load = Compose(
+    transforms: Callable[[dict[str, str]], dict[str, Any]] = Compose(
         [
-            LoadImaged(keys, reader="NibabelReader", ensure_channel_first=True),
-            Orientationd(keys, axcodes="LPS"),
+            LoadImaged(KEYS, reader="NibabelReader", ensure_channel_first=True),
+            Orientationd(KEYS, axcodes="LPS"),
             Resized(
-                keys,
+                KEYS,
                 spatial_size=(RECIPE.image_size, RECIPE.image_size, -1),
                 mode=("bilinear", "nearest"),
                 anti_aliasing=(smooth, False),
             ),
         ]
     )
+    return transforms
+
+
+def _monai(case: Case, folder: Path, *, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
+    load = _monai_transforms(smooth=smooth)
     loaded = load({"image": str(case.image), "label": str(case.mask)})
     arrays = (
         loaded["image"][0].numpy().round().astype(np.int16),
         loaded["label"][0].numpy().astype(np.uint8),
     )
     folder.mkdir(exist_ok=True)
-    for key, array in zip(keys, arrays, strict=True):
+    for key, array in zip(KEYS, arrays, strict=True):
         np.save(folder / f"{key}.npy", array)
     return arrays
 
