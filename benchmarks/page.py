@@ -93,6 +93,8 @@ def _growth(reports: Mapping[str, Report]) -> list[str]:
 def _details(reports: Mapping[str, Report]) -> list[str]:
     lines = ["## Behind the figures", ""]
     for name, report in reports.items():
+        if not (report.figures or report.notes):
+            continue
         lines += [f"### {name}", ""]
         for figure in report.figures:
             same = f" {figure.same_work}." if figure.same_work else ""
@@ -107,7 +109,7 @@ def _profiles(figures: list[Figure]) -> list[str]:
     for figure in figures:
         if figure.profile and figure.met is False:
             lines += [f"## Missed: {figure.what}, {figure.against}", ""]
-            lines += ["```", figure.profile.strip(), "```", ""]
+            lines += ["```", figure.profile.strip("\n"), "```", ""]
     return lines
 
 
