@@ -159,7 +159,7 @@ def test_processes_that_want_one_case_build_it_once(make_case, tmp_path: Path) -
 
 def test_several_workers_store_what_one_does(make_case, tmp_path: Path) -> None:
     cases = [make_case(f"volume-{n}", seed=n) for n in range(5)]
-    told, threads = [], torch.get_num_threads()
+    told = []
     alone = build(cases, tmp_path / "alone")
     together = build_store(
         cases, RECIPE, store_dir=tmp_path / "together", workers=2, progress=lambda *now: told.append(now)
@@ -168,7 +168,27 @@ def test_several_workers_store_what_one_does(make_case, tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.open_image(), other.open_image())
         np.testing.assert_array_equal(one.open_labels(), other.open_labels())
     assert told == [(done, 5) for done in range(1, 6)]
-    assert torch.get_num_threads() == threads
+
+
+def test_the_first_of_several_workers_builds_too_with_one_thread(
+    make_case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [make_case(f"volume-{n}", seed=n) for n in range(5)]
+    built_here = {}
+
+    def store_here(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
+        built_here[case.id] = torch.get_num_threads()
+        return store_case(case, recipe, store=store)
+
+    monkeypatch.setattr("lts.slices.build.store_case", store_here)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        build_store(cases, RECIPE, store_dir=tmp_path, workers=2)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert built_here["volume-4"] == 1
 
 
 def test_of_several_workers_a_bad_case_stops_none(make_case, tmp_path: Path) -> None:
