@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from lts import __version__
+
 PACKAGES = (
-    "lts",
     "torch",
     "numpy",
     "pytorch-lightning",
@@ -28,7 +29,7 @@ def machine_facts() -> dict[str, str]:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
-    return facts | {name: found for name in PACKAGES if (found := _version(name))}
+    return facts | {"lts": __version__} | {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def _processor() -> str:

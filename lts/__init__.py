@@ -1,1 +1,3 @@
 """Liver tumor segmentation in CT: train, sweep, score and deploy."""
+
+__version__ = "0.1.0"

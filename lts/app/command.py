@@ -202,7 +202,7 @@ def _one_line(error: BaseException) -> str:
 def _missing_extra(told: str) -> str:
     """What to install where a way to sweep is not there."""
     return next(
-        (f'. {what} needs pip install "lts[sweep]"' for key, what in _OF_SWEEPS.items() if f"'{key}" in told),
+        (f'. {what} needs pip install ".[sweep]"' for key, what in _OF_SWEEPS.items() if f"'{key}" in told),
         "",
     )
 

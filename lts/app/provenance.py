@@ -18,12 +18,12 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from lts import __version__
 from lts.base import ConfigError, StorageError, written_whole
 
 RUN_FILE = "run.json"
 
 _DISTRIBUTIONS = (
-    "lts",
     "torch",
     "torchvision",
     "pytorch-lightning",
@@ -58,7 +58,7 @@ def make_folder(folder: Path, *, key: str) -> None:
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that shape a result."""
     found = {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), "lts": __version__, **found}
 
 
 class RunRecord:

@@ -49,4 +49,4 @@ def check_installed(names: Sequence[str]) -> None:
     """
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise ConfigError(f'serving needs {", ".join(missing)}: pip install "lts[serve]"')
+        raise ConfigError(f'serving needs {", ".join(missing)}: pip install ".[serve]"')

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict
 from lts.app.console import say
 from lts.base import ConfigError
 
-_INSTALL = 'pip install "lts[sweep]"'
+_INSTALL = 'pip install ".[sweep]"'
 
 
 def be_quiet() -> None:

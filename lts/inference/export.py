@@ -1,6 +1,5 @@
 """From a checkpoint to one file that other programs run: raw values in, probabilities out."""
 
-import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
+from lts import __version__
 from lts.base import AIR_HU, MASK_THRESHOLD, ConfigError
 from lts.inference.agreement import Agreement, Progress, measure_agreement
 from lts.inference.checkpoint import Checkpoint
@@ -160,7 +160,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "preprocessing": _preprocessing(recipe, checkpoint.context),
         "checkpoint_sha256": content_hash(checkpoint.path),
         "versions": {
-            "lts": importlib.metadata.version("lts"),
+            "lts": __version__,
             "torch": torch.__version__.split("+", maxsplit=1)[0],
         },
     }

@@ -69,7 +69,7 @@ def find_format(name: str) -> FileFormat:
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"format: {name} needs the package {error.name}, which is not installed; "
-                'pip install "lts[export]"'
+                'pip install ".[export]"'
             ) from error
     return FORMATS[name]
 

@@ -1,6 +1,5 @@
 """The service as one ASGI application: guard, then admission, then routes and the page."""
 
-import importlib.metadata
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
 
@@ -11,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from lts import __version__
 from lts.service.admission import Admission
 from lts.service.guard import Guard
 from lts.service.refusals import RefusedError
@@ -42,7 +42,7 @@ def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection
     """
     api = FastAPI(
         title="lts",
-        version=importlib.metadata.version("lts"),
+        version=__version__,
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,

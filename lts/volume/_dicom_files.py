@@ -119,7 +119,7 @@ def needs(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise ConfigError(f'DICOM needs the extra: pip install "lts[dicom]" ({error})') from error
+        raise ConfigError(f'DICOM needs the extra: pip install ".[dicom]" ({error})') from error
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def test_a_missing_package_is_told_with_its_remedy(
     assert done.returncode == 2
     assert done.stderr == (
         "export: format: onnx needs the package onnxruntime, which is not installed; "
-        'pip install "lts[export]"\n'
+        'pip install ".[export]"\n'
     )
     assert not list(tmp_path.iterdir())
 

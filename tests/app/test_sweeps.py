@@ -97,7 +97,7 @@ def test_without_the_extra_one_line_says_what_to_install(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"), prepend=os.pathsep)
     done = run("train", "-m", *arguments, "optimizer.lr=1,2", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.endswith(f'{what} needs pip install "lts[sweep]"\n')
+    assert done.stderr.endswith(f'{what} needs pip install ".[sweep]"\n')
     assert done.stderr.count("\n") == 1
 
 
