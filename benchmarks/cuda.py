@@ -1,7 +1,6 @@
 """Training on a CUDA device, from plain to fastest; without a device, a note that says so."""
 
 import copy
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from benchmarks.config import shipped
 from benchmarks.measuring import Figure, Report, middle, ratios
 from benchmarks.rivals import parameters, rivals
 from benchmarks.scans import full_size_case
-from lts.base import MASK_THRESHOLD
+from lts.base import MASK_THRESHOLD, usable_processors
 from lts.data import SliceDataModule
 from lts.metrics import BinnedAUROC, CaseOverlap
 from lts.slices import Recipe
@@ -161,7 +160,7 @@ def _step(network: nn.Module, settings: Settings) -> Callable[[Tensor, Tensor], 
 
 def _feeding(network: nn.Module, device: torch.device, scratch: Path, *, batch: int) -> Figure:
     """How much longer steps take on what the loader brings than on a batch that is there."""
-    workers = min(os.cpu_count() or 1, MAX_WORKERS)
+    workers = min(usable_processors(), MAX_WORKERS)
     data = _data(scratch, batch=batch, workers=workers)
     step = _step(copy.deepcopy(network), WAY[AS_SHIPPED])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from lts import __version__
+from lts.base import usable_processors
 
 PACKAGES = (
     "torch",
@@ -24,7 +25,7 @@ PACKAGES = (
 def machine_facts() -> dict[str, str]:
     """Processor, memory, device, system and versions, by name."""
     facts = {
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "processor": f"{_processor()}, {usable_processors()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lts.app.interruption import Interrupted
 from lts.app.memory import return_freed_memory, use_large_pages
+from lts.app.processors import use_the_share_of_processors
 from lts.base import LtsError
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
@@ -66,6 +67,7 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     _share_structured_configs()
     use_large_pages()
     return_freed_memory()
+    use_the_share_of_processors()
     if follows():
         with exit_code_of(name):
             run(_job_followed())

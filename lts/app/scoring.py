@@ -1,6 +1,5 @@
 """Scores models or masks on cases."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from lts.app.console import ShowProgress
 from lts.app.masks import MaskPair
 from lts.app.provenance import RunRecord
 from lts.app.results import write_results
-from lts.base import ConfigError, Modality
+from lts.base import ConfigError, Modality, usable_processors
 from lts.cohort import Case
 from lts.evaluation import (
     Bootstrap,
@@ -68,7 +67,7 @@ class ScoringSettings:
 
     def processes(self, cases: int) -> int:
         """Processes for so many cases."""
-        return min(cases, self.workers or os.cpu_count() or 1)
+        return min(cases, self.workers or usable_processors())
 
 
 def score_model(

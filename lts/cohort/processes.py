@@ -1,10 +1,11 @@
 """Cases worked on in several processes."""
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
+
+from lts.base import usable_processors
 
 MOST_WORKERS = 8
 """Each may hold a scan and its mask, for which a CT of 1000 slices takes 800 MB."""
@@ -17,9 +18,9 @@ Progress = Callable[[int, int], None]
 
 
 def in_processes(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """What `work` makes of each item, as it is done, on as many processes as there are processors."""
+    """What `work` makes of each item, as it is done, on as many processes as this one has processors."""
     items = list(items)
-    workers = min(processors(), len(items), MOST_WORKERS)
+    workers = min(usable_processors(), len(items), MOST_WORKERS)
     if workers <= 1 or multiprocessing.current_process().daemon:
         yield from map(work, items)
         return
@@ -31,8 +32,3 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,5 @@
 """The data of a run: store, loaders, and the intensity that turns HU into channels on the device."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_convert
 
-from lts.base import ConfigError, region_min_labels
+from lts.base import ConfigError, region_min_labels, usable_processors
 from lts.cohort import Case
 from lts.data.dataset import Arrays, Augment, SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
@@ -100,7 +99,7 @@ class SliceDataModule(LightningDataModule):
             list(cases.values()),
             self._recipe,
             store_dir=self._store_dir,
-            workers=max(self._num_workers, os.cpu_count() or 1),
+            workers=max(self._num_workers, usable_processors()),
             progress=self._progress,
         )
         stored = dict(zip(cases, built, strict=True))

@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
+from lts.base._processors import processors_of_affinity as processors_of_affinity
+from lts.base._processors import usable_processors as usable_processors
+
 BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LABELS = (BACKGROUND, LIVER, TUMOR)
 
