@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lts.app.cases import make_phantoms
+from lts.app.command import CONFIG_FILE
 from lts.app.console import ShowProgress, print_table, say
-from lts.app.provenance import RunRecord, run_folder, write_json
+from lts.app.provenance import RunRecord, run_folder
+from lts.app.writing import write_config, write_json
 from lts.base import CohortError, ConfigError
 from lts.cohort import Cohort, Split
 from lts.cohort.doctor import (
@@ -47,7 +49,7 @@ def check(config: DictConfig) -> None:
         split_file=None if split_file is None else Path(split_file).expanduser(),
     )
     record = RunRecord(output_dir, command="check")
-    OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
+    write_config(output_dir / CONFIG_FILE, config)
     progress = ShowProgress("checking cases")
     diagnosis = diagnose(survey, modality=config.data.modality, progress=progress)
     facts = {

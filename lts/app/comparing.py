@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.console import print_table
-from lts.app.provenance import RunRecord, write_json
-from lts.app.results import CASES_FILE, write_csv
+from lts.app.provenance import RunRecord
+from lts.app.results import CASES_FILE
 from lts.app.scoring import ScoringSettings
+from lts.app.writing import write_csv, write_json
 from lts.base import CohortError
 from lts.evaluation import PairedComparison, compare_cases
 

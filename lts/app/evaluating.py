@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lts.app.cases import open_cohort
+from lts.app.command import CONFIG_FILE
 from lts.app.comparing import compare_runs
 from lts.app.console import say
 from lts.app.folds import choose_models, load_folds
@@ -15,6 +16,7 @@ from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins
 from lts.app.provenance import RunRecord, run_folder
 from lts.app.scoring import ScoringSettings, score_masks, score_model, score_models
+from lts.app.writing import write_config
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
 from lts.cohort import Case, Cohort
 from lts.inference import Checkpoint
@@ -170,7 +172,7 @@ def _compare(config: DictConfig) -> None:
 def _begin(config: DictConfig) -> RunRecord:
     output_dir = Path(config.paths.output_dir)
     record = RunRecord(output_dir, command="evaluate")
-    OmegaConf.save(config, output_dir / "config.yaml", resolve=True)
+    write_config(output_dir / CONFIG_FILE, config)
     return record
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,7 +20,8 @@ from lts.app.alone import alone_in
 from lts.app.command import SWEEP_BEGAN_VARIABLE, Failure, failure_of
 from lts.app.console import say
 from lts.app.leaderboard import FINISHED, JOB_FILE, read_runs
-from lts.app.provenance import RUN_FILE, write_json
+from lts.app.provenance import RUN_FILE
+from lts.app.writing import write_json
 from lts.base import LtsError
 
 _CLAIMS_FILE = ".claims.lock"
@@ -172,7 +172,7 @@ def _go_on(config: DictConfig, folder: Path, *, job: str) -> None:
         say(f"job {job}: goes on from {last}")
         return
     attempts = len(list(folder.glob("run-*.json"))) + 1
-    shutil.move(folder / RUN_FILE, folder / f"run-{attempts}.json")
+    (folder / RUN_FILE).rename(folder / f"run-{attempts}.json")
     say(f"job {job}: began in {folder} and left no checkpoint; starts anew")
 
 

@@ -1,11 +1,12 @@
 """What a sweep found: every job with its settings and scores, best first."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+from lts.app.writing import write_csv
 
 LEADERBOARD_FILE, PICTURE_FILE = "leaderboard.csv", "leaderboard.png"
 JOB_FILE = "job.json"
@@ -30,10 +31,7 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
     rows = rank_jobs(folder)
     if not rows:
         return runs
-    with (folder / LEADERBOARD_FILE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(folder / LEADERBOARD_FILE, rows)
     bars = [(_settings_of(row), float("nan") if row["score"] is None else row["score"]) for row in rows]
     score, highest_is_best = rows[0]["monitor"] or "score", rows[0]["mode"] != "min"
     save_leaderboard(folder / PICTURE_FILE, bars, score=score, maximize=highest_is_best)

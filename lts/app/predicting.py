@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 from lts.app.console import ShowProgress, print_table, say
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins
-from lts.app.provenance import library_versions, make_folder, write_json
+from lts.app.provenance import library_versions, make_folder
+from lts.app.writing import write_json
 from lts.base import CohortError, ConfigError, LtsError, VolumeError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, doubts, measure

@@ -1,14 +1,12 @@
 """Where results come from: versions, commit, time and memory of a run, in `run.json`."""
 
 import importlib.metadata
-import json
 import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lts import __version__
-from lts.base import ConfigError, StorageError, written_whole
+from lts.app.writing import write_json
+from lts.base import ConfigError, StorageError
 
 RUN_FILE = "run.json"
 
@@ -141,16 +140,6 @@ class StopLine:
     def __call__(self) -> str:
         """Note it in the record, and say how to go on."""
         return self.record.interrupt() if self.record else "nothing was begun"
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, aside and renamed.
-
-    Raises:
-        StorageError: It cannot be written; what was there stays.
-    """
-    with written_whole(path) as file:
-        file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _peak_resident_mib(who: int) -> int:

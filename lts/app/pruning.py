@@ -10,7 +10,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lts.app.leaderboard import JOB_FILE
-from lts.app.provenance import RUN_FILE, write_json
+from lts.app.provenance import RUN_FILE
+from lts.app.writing import write_json
 from lts.base import ConfigError
 
 PROGRESS_FILE = "progress.json"

@@ -1,13 +1,13 @@
 """Writes what an evaluation found: tables, pictures and the report."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from lts.app.console import print_table, say
-from lts.app.provenance import RunRecord, write_json
+from lts.app.provenance import RunRecord
+from lts.app.writing import write_csv, write_json
 from lts.evaluation import LesionFinding, ReportData, ScoringRules, Summary, write_report
 from lts.figures import save_roc
 
@@ -106,11 +106,3 @@ def _pictures(rows: Sequence[dict[str, Any]], rules: ScoringRules) -> list[tuple
         for name, group in (("worst", worst), ("best", best))
         for row in group
     ]
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]], *, columns: Sequence[str] | None = None) -> None:
-    """Write rows that share their keys; `columns` names them where there may be no row."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(columns or rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)

@@ -20,11 +20,12 @@ from lts.app.command import CONFIG_FILE, failure_of, follows
 from lts.app.console import say
 from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import plain
-from lts.app.provenance import RunRecord, StopLine, run_folder, write_json
+from lts.app.provenance import RunRecord, StopLine, run_folder
 from lts.app.pruning import pruned_at
 from lts.app.ranks import check_devices, follow_to_the_end, is_first_process, other_processes
 from lts.app.resuming import clear_traces, goes_on, resume_from
 from lts.app.scoring import ScoringSettings, score_model
+from lts.app.writing import write_config, write_json
 from lts.base import check_regions
 from lts.cohort import Cohort, Split
 from lts.inference import Predictor
@@ -137,7 +138,7 @@ def _best_of(trainer: pl.Trainer) -> tuple[ModelCheckpoint, float]:
 
 
 def _write_down(config: DictConfig, output_dir: Path, cohort: Cohort, split: Split) -> None:
-    OmegaConf.save(config, output_dir / CONFIG_FILE, resolve=True)
+    write_config(output_dir / CONFIG_FILE, config)
     write_json(output_dir / "split.json", split.to_dict())
     say(f"run {output_dir}: {_counts(cohort, split)}")
     for note in cohort.notes:

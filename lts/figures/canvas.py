@@ -1,6 +1,5 @@
 """A figure without pyplot's global state, and its way into a file."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.text import Text
 from numpy.typing import NDArray
+
+from lts.base import written_whole
 
 Rgb = NDArray[np.uint8]
 
@@ -48,13 +49,10 @@ def save_png(path: Path, rgb: Rgb) -> None:
 
     Raises:
         ValueError: `rgb` is not such an array.
+        StorageError: It cannot be written.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"{path}: a picture must be (height, width, 3) uint8, got {rgb.shape} {rgb.dtype}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        imsave(aside, rgb, format="png")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        imsave(file, rgb, format="png")

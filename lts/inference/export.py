@@ -4,13 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
 
 from lts import __version__
-from lts.base import AIR_HU, MASK_THRESHOLD, ConfigError
+from lts.base import AIR_HU, MASK_THRESHOLD, ConfigError, written_whole
 from lts.inference.agreement import Agreement, Progress, measure_agreement
 from lts.inference.checkpoint import Checkpoint
 from lts.inference.formats import find_format
@@ -93,28 +92,25 @@ def export_model(
         progress: Told after each batch.
 
     Raises:
-        ConfigError: The format is unknown or lacks a package, or `output` cannot be written.
+        ConfigError: The format is unknown or lacks a package, or `output` breaks a rule of `check_output`.
+        StorageError: `output` cannot be written.
         CheckpointError: A probability differs by more than 1e-4, or the file cannot be run.
     """
     check_output(output, overwrite=overwrite, inputs=[checkpoint.path])
     file_format = find_format(format_name)
     model, metadata = ServingModel(checkpoint).eval(), describe(checkpoint)
-    aside = output.with_name(f".{output.name}.{uuid4().hex}.partial")
-    try:
-        file_format.write(model, model.input_slices, aside, json.dumps(metadata, indent=1))
+    with written_whole(output) as file:
+        file.write(file_format.make(model, model.input_slices, json.dumps(metadata, indent=1)))
+        file.flush()
         agreement = measure_agreement(
             model,
-            file_format.open(aside),
+            file_format.open(Path(file.name)),
             slices,
             context=checkpoint.context,
             name=f"{checkpoint.path}: as {format_name}",
             progress=progress,
         )
-        aside.replace(output)
-    except OSError as error:
-        raise ConfigError(f"output: {output} cannot be written: {error.strerror}") from error
-    finally:
-        aside.unlink(missing_ok=True)
+        check_output(output, overwrite=overwrite, inputs=[checkpoint.path])  # another may have written it
     return Exported(
         path=output,
         size_bytes=output.stat().st_size,

@@ -45,13 +45,14 @@ class FileFormat:
     Attributes:
         runtime: What runs the files, by the name it is known by.
         packages: What must be installed beside the dependencies of lts.
-        write: Called with the model in evaluation mode, the slices that it takes, the path and the metadata.
+        make: Called with the model in evaluation mode, the slices that it takes and the metadata; returns
+            what the file holds.
         open: Called with the path; the runtime uses as many threads as PyTorch.
     """
 
     runtime: str
     packages: tuple[str, ...]
-    write: Callable[[nn.Module, int, Path, str], None]
+    make: Callable[[nn.Module, int, str], bytes | memoryview]
     open: Callable[[Path], Run]
 
 
@@ -74,7 +75,7 @@ def find_format(name: str) -> FileFormat:
     return FORMATS[name]
 
 
-def _write_onnx(model: nn.Module, slices: int, path: Path, metadata: str) -> None:
+def _make_onnx(model: nn.Module, slices: int, metadata: str) -> bytes:
     weights_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
     if weights_bytes > ONNX_MOST_BYTES:
         raise ConfigError(
@@ -99,7 +100,8 @@ def _write_onnx(model: nn.Module, slices: int, path: Path, metadata: str) -> Non
         _forget_source(function)
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, metadata
-    path.write_bytes(proto.SerializeToString())
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def _forget_source(graph: Any) -> None:
@@ -125,14 +127,14 @@ def _open_onnx(path: Path) -> Run:
     return run
 
 
-def _write_torchscript(model: nn.Module, slices: int, path: Path, metadata: str) -> None:
+def _make_torchscript(model: nn.Module, slices: int, metadata: str) -> memoryview:
     with _hushed(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             model, (_example(slices),), check_trace=False
         )
         content = io.BytesIO()
         torch.jit.save(traced, content, _extra_files={METADATA_FILE: metadata})
-    path.write_bytes(content.getbuffer())
+    return content.getbuffer()
 
 
 def _open_torchscript(path: Path) -> Run:
@@ -172,6 +174,6 @@ def _hushed() -> Iterator[None]:
 
 
 FORMATS = {
-    "onnx": FileFormat("ONNX Runtime", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _open_onnx),
-    "torchscript": FileFormat("TorchScript", (), _write_torchscript, _open_torchscript),
+    "onnx": FileFormat("ONNX Runtime", ("onnx", "onnxscript", "onnxruntime"), _make_onnx, _open_onnx),
+    "torchscript": FileFormat("TorchScript", (), _make_torchscript, _open_torchscript),
 }

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lts.base import written_whole
+
 Shape = tuple[int, int, int]
 
 IMAGE_TYPE, LABELS_TYPE = np.dtype(np.int16), np.dtype(np.uint8)
@@ -22,10 +24,10 @@ def write_array(path: Path, chunks: Iterable[np.ndarray], *, shape: Shape, dtype
         dtype: Type of the whole and of the parts.
 
     Raises:
-        OSError: It cannot be written.
+        StorageError: It cannot be written.
     """
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
+    with written_whole(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in chunks:
             assert chunk.dtype == dtype

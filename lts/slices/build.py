@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from lts.base import LtsError, StorageError, VolumeError, storage_error
+from lts.base import LtsError, StorageError, VolumeError, storage_error, sync_folder
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
 from lts.slices.histogram import count_hu
@@ -177,6 +177,7 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
             ):  # named as left over before a file of it goes, which else could pass for whole
                 folder.rename(f"{aside}-old")
             aside.rename(folder)
+            sync_folder(store)
         except BaseException as error:
             shutil.rmtree(aside, ignore_errors=True)
             if isinstance(error, OSError) and not isinstance(error, LtsError):

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lts.base import ConfigError, VolumeError
+from lts.base import ConfigError, LtsError, VolumeError
 
 _MAGIC, _MAGIC_AT = b"DICM", 128
 
@@ -139,7 +139,7 @@ def parsing(path: Path, *, broken: str = "broken DICOM header") -> Iterator[None
     with _quiet():
         try:
             yield
-        except (VolumeError, ConfigError, MemoryError):
+        except (LtsError, MemoryError):
             raise
         except OSError as error:
             raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error

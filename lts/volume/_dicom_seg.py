@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import REGION_MIN_LABEL, VolumeError, check_regions
+from lts.base import REGION_MIN_LABEL, VolumeError, check_regions, written_whole
 from lts.volume._dicom_files import DicomSeries, needs, parsing, read_header
 from lts.volume._dicom_slices import find_value
 from lts.volume._dicom_stack import Stack, read_stack
 from lts.volume._geometry import Geometry
-from lts.volume._write import aside, check_labels
+from lts.volume._write import check_labels
 
 _SEGMENTS = {  # DICOM's name, category and type, as in CID 7150 and CID 7159
     "liver": ("Liver", "AnatomicalStructure", "Liver"),
@@ -46,7 +46,7 @@ def write_dicom_seg(
     their segment are left out, so a segment that is empty (no tumor) is described and has no frame. DICOM
     wants one frame at least: where every segment is empty, all frames are written, empty.
 
-    The file appears whole or not at all: it is written aside in its folder and renamed.
+    The file appears whole or not at all.
 
     Args:
         path: Ends in .dcm; an existing file is replaced.
@@ -58,7 +58,8 @@ def write_dicom_seg(
 
     Raises:
         VolumeError: The shape is not the grid's, a label is not known, the grid is not that of the series,
-            the series makes no volume or lacks a UID to refer to, or the file cannot be written.
+            or the series makes no volume or lacks a UID to refer to.
+        StorageError: The file cannot be written.
         ConfigError: No region or an unknown one, or highdicom is not installed.
     """
     path = Path(path)
@@ -75,7 +76,7 @@ def write_dicom_seg(
     # (columns, rows, slices) to (slices, rows, columns): slice i of the stack is frame i
     labels = geometry.to_disk(labels_zhw).transpose(2, 1, 0)
     sources = _sources(series, stack)
-    with parsing(path, broken="the series cannot be referred to"), aside(path) as stream:
+    with parsing(path, broken="the series cannot be referred to"), written_whole(path) as stream:
         _segmentation(labels, sources, stack=stack, regions=regions, version=version).save_as(stream)
 
 

@@ -3,16 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from isal import igzip
 
-from lts.base import LABELS, VolumeError
+from lts.base import LABELS, VolumeError, written_whole
 from lts.volume._geometry import Geometry
 
 PROBABILITY_STEPS = 65535
@@ -27,7 +25,7 @@ def write_mask(
 ) -> None:
     """Write labels on exactly the grid of a file: same axes, affines, codes and units.
 
-    The file appears whole or not at all: it is written aside in its folder and renamed.
+    The file appears whole or not at all.
 
     Args:
         path: Ends in .nii or .nii.gz; an existing file is replaced.
@@ -35,7 +33,8 @@ def write_mask(
         geometry: The grid to write on.
 
     Raises:
-        VolumeError: The shape is not the grid's, a label is not known, or the file cannot be written.
+        VolumeError: The shape is not the grid's, a label is not known, or the name has another ending.
+        StorageError: The file cannot be written.
     """
     path = Path(path)
     check_labels(path, labels_zhw, geometry=geometry)
@@ -53,7 +52,8 @@ def write_probabilities(
         geometry: The grid to write on.
 
     Raises:
-        VolumeError: The shape is not the grid's, or the file cannot be written.
+        VolumeError: The shape is not the grid's, or the name has another ending.
+        StorageError: The file cannot be written.
     """
     path = Path(path)
     assert steps_zhw.dtype == np.uint16
@@ -71,7 +71,8 @@ def write_volume(
         affine: `(4, 4)`, index on disk to world RAS mm.
 
     Raises:
-        VolumeError: Not a volume of int16, a degenerate affine, or the file cannot be written.
+        VolumeError: Not a volume of int16, a degenerate affine, or the name has another ending.
+        StorageError: The file cannot be written.
     """
     path = Path(path)
     if voxels_on_disk.ndim != 3 or not voxels_on_disk.size or voxels_on_disk.dtype != np.int16:
@@ -101,43 +102,24 @@ def check_labels(path: Path, labels_zhw: npt.NDArray[np.integer[Any]], *, geomet
         )
 
 
-@contextmanager
-def aside(path: Path) -> Iterator[BufferedIOBase]:
-    """A file beside `path` that takes its place once it is whole, and leaves no trace otherwise.
-
-    Raises:
-        VolumeError: The file cannot be written.
-    """
-    partial = path.with_name(f".{uuid4().hex}.partial")
-    try:
-        try:
-            with partial.open("xb") as raw:
-                yield raw
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise VolumeError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
 def _write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
     header = geometry.nifti_header()
     header.set_data_dtype(voxels_on_disk.dtype)
     header["scl_slope"], header["scl_inter"] = slope, 0
     header["vox_offset"] = header.single_vox_offset
     no_extensions = bytes(header.single_vox_offset - header.sizeof_hdr)
-    with _packed_aside(path) as stream:
+    with _packed(path) as stream:
         stream.write(header.binaryblock + no_extensions)
         for index in range(voxels_on_disk.shape[2]):
             stream.write(voxels_on_disk[..., index].tobytes("F"))
 
 
 @contextmanager
-def _packed_aside(path: Path) -> Iterator[BufferedIOBase]:
-    """As `aside`, gzipped where the name says so."""
+def _packed(path: Path) -> Iterator[BinaryIO]:
+    """As `written_whole`, gzipped where the name says so."""
     if not path.name.endswith((".nii", ".nii.gz")):
         raise VolumeError(f"{path}: must end in .nii or .nii.gz")
-    with aside(path) as raw:
+    with written_whole(path) as raw:
         if path.suffix == ".gz":
             # no name and no time: the same mask gives the same bytes
             with igzip.IGzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as stream:

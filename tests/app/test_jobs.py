@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lts.app.command import SWEEP_BEGAN_VARIABLE, Failure, failure_of
 from lts.app.jobs import claim_folder, note_lost_job, run_job, settings_hash
-from lts.app.provenance import write_json
+from lts.app.writing import write_json
 from lts.base import ConfigError
 
 SETTINGS = {

@@ -133,8 +133,3 @@ def test_advice_and_failures_reach_the_report_and_advice_the_user(write, capsys)
     _, report = write(summary({"a": 0.5}, metrics={**found.metrics, **told}))
     assert (report.advice, report.failure_totals, report.lits) == (*told.values(),)
     assert capsys.readouterr().out.endswith("few cases\nlook at small lesions\n")
-
-
-def test_a_table_has_the_columns_of_its_rows(tmp_path: Path) -> None:
-    results.write_csv(tmp_path / "a.csv", [{"x": 1, "y": "a,b"}, {"x": None, "y": ""}])
-    assert (tmp_path / "a.csv").read_bytes() == b'x,y\r\n1,"a,b"\r\n,\r\n'

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from lts.base import CheckpointError, ConfigError
+from lts.base import CheckpointError, ConfigError, LtsError, StorageError
 from lts.cohort.phantom import make_phantom
 from lts.inference import (
     Checkpoint,
@@ -264,10 +264,10 @@ class Spoilt(nn.Module):
 def write_spoilt(monkeypatch, spoil: Callable[[torch.Tensor], torch.Tensor]) -> None:
     sound = formats.FORMATS["torchscript"]
 
-    def write(model: nn.Module, *rest: Any) -> None:
-        sound.write(Spoilt(model, spoil), *rest)
+    def make(model: nn.Module, *rest: Any) -> bytes | memoryview:
+        return sound.make(Spoilt(model, spoil), *rest)
 
-    monkeypatch.setitem(formats.FORMATS, "torchscript", replace(sound, write=write))
+    monkeypatch.setitem(formats.FORMATS, "torchscript", replace(sound, make=make))
 
 
 @pytest.mark.parametrize(
@@ -353,9 +353,15 @@ def test_a_difference_on_the_last_slice_alone_is_found() -> None:
         measure_agreement(whole, run, numbered, context=0, name="last")
 
 
-def refuse(checkpoint: Checkpoint, output: Path, message: str, **changes: Any) -> None:
+def refuse(
+    checkpoint: Checkpoint,
+    output: Path,
+    message: str,
+    error: type[LtsError] = ConfigError,
+    **changes: Any,
+) -> None:
     settings = {"format_name": "torchscript", "slices": torch.zeros(1, 32, 32), "overwrite": False}
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(error, match=message) as caught:
         export_model(checkpoint, output, **{**settings, **changes})
     assert "\n" not in str(caught.value)
 
@@ -379,11 +385,24 @@ def test_an_output_that_cannot_be_is_refused(make_checkpoint, tmp_path: Path, mo
     refuse(checkpoint, tmp_path / "alias.pt", "output: must not be a file that is read", overwrite=True)
     assert checkpoint.path.read_bytes() == before
 
-    def full(self: Path, content: bytes) -> int:
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    refuse(checkpoint, tmp_path / "m.pt", "output: .*m.pt cannot be written: No space left on device")
+    monkeypatch.setattr("os.fsync", full)
+    refuse(checkpoint, tmp_path / "m.pt", "m.pt: cannot be written: No space left on device", StorageError)
+
+
+def test_a_file_that_another_wrote_meanwhile_is_kept(make_checkpoint, tmp_path: Path, monkeypatch) -> None:
+    output, sound = tmp_path / "m.pt", formats.FORMATS["torchscript"]
+
+    def make(*given: Any) -> bytes | memoryview:
+        output.write_bytes(b"another export's")
+        return sound.make(*given)
+
+    monkeypatch.setitem(formats.FORMATS, "torchscript", replace(sound, make=make))
+    refuse(make_checkpoint("unet"), output, "m.pt exists; overwrite=true replaces it")
+    assert output.read_bytes() == b"another export's"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt"]
 
 
 def test_an_unknown_format_is_refused(make_checkpoint, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lts.base import CheckpointError, StorageError, written_whole
+from lts.base import CheckpointError, StorageError
 from lts.task import BestCheckpoint, WholeCheckpointIO
 
 MONITOR = "val/tumor/dice_per_case"
@@ -52,25 +52,6 @@ def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint(
     monkeypatch.undo()
     assert io.load_checkpoint(path, weights_only=True) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
-
-
-def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"old")
-    with written_whole(path) as file:
-        file.write(b"new")
-        file.flush()
-        assert path.read_bytes() == b"old"
-    assert path.read_bytes() == b"new"
-
-
-def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch) -> None:
-    done = []
-    monkeypatch.setattr("os.fsync", lambda _: done.append("content"))
-    monkeypatch.setattr("pathlib.Path.replace", lambda *_: done.append("name"))
-    with written_whole(tmp_path / "a") as file:
-        file.write(b"new")
-    assert done == ["content", "name"]
 
 
 def test_the_best_score_of_a_resumed_run_is_that_of_its_file(tmp_path: Path) -> None:

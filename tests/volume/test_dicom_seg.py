@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from pydicom import Dataset, dcmread
 
-from lts.base import ConfigError, VolumeError
+from lts.base import ConfigError, StorageError, VolumeError
 from lts.volume import (
     DicomSeries,
     Volume,
@@ -318,7 +318,7 @@ def test_a_file_is_replaced_whole_or_left_as_it_was(phantoms: Any, monkeypatch: 
 
     with monkeypatch.context() as patch:
         patch.setattr(highdicom.seg.Segmentation, "save_as", full)
-        with pytest.raises(VolumeError, match=r"seg\.dcm: cannot be written: No space left on device"):
+        with pytest.raises(StorageError, match=r"seg\.dcm: cannot be written: No space left on device"):
             _write(path, _labels(volume), series, volume)
     assert [p.name for p in folder.iterdir()] == ["seg.dcm"]
     assert path.read_bytes() == b"before"

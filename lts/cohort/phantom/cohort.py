@@ -5,13 +5,12 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from filelock import FileLock
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from lts.base import CANONICAL_AXES, CohortError, ConfigError
+from lts.base import CANONICAL_AXES, CohortError, ConfigError, written_whole
 from lts.cohort.files import read_json_object
 from lts.cohort.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
 from lts.cohort.processes import Progress, in_processes
@@ -147,9 +146,5 @@ def _write_scan(scan: PhantomScan, *, volume: Path, segmentation: Path) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())

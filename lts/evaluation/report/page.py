@@ -3,12 +3,12 @@
 import base64
 import hashlib
 import html
-import os
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from xml.etree import ElementTree as ET
 
+from lts.base import written_whole
 from lts.evaluation.report.closing import definitions, lits, provenance
 from lts.evaluation.report.cohort import case_table, pictures, probabilities, spread
 from lts.evaluation.report.data import ReportData
@@ -44,6 +44,7 @@ def write_report(path: Path, data: ReportData) -> None:
     Raises:
         ValueError: A picture is neither PNG nor JPEG.
         OSError: A picture cannot be read.
+        StorageError: The page cannot be written.
     """
     sections = [made for make in _SECTIONS if (made := make(data)) is not None]
     style, script, page = (_resource(name) for name in ("style.css", "script.js", "page.html"))
@@ -59,13 +60,9 @@ def write_report(path: Path, data: ReportData) -> None:
         ),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written_whole(path) as file:
         # A file name that is not UTF-8 reaches here as lone surrogates.
-        aside.write_bytes(content.encode("utf-8", "backslashreplace"))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+        file.write(content.encode("utf-8", "backslashreplace"))
 
 
 def _head(data: ReportData, sections: list[ET.Element]) -> ET.Element:
