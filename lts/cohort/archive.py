@@ -42,7 +42,7 @@ def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             _check_size(path, members, limits)
             for member in members:
                 target = _target(path, member)
@@ -69,7 +69,8 @@ def _target(path: Path, member: zipfile.ZipInfo) -> PurePosixPath:
     """Where a file of the archive belongs, relative to the folder; never outside of it."""
     name = member.filename
     target = PurePosixPath(name.replace("\\", "/"))
-    if target.is_absolute() or ".." in target.parts or ":" in name or not name.isprintable():
+    leads_out = target.is_absolute() or ".." in target.parts or ":" in name
+    if leads_out or not target.parts or not name.isprintable():
         raise CohortError(f"{path}: must name files inside of itself, got {name!r}")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise CohortError(f"{path}: must hold files alone, {name!r} is a link")

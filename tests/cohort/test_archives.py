@@ -120,9 +120,11 @@ def test_a_bomb_of_deflate_that_states_a_small_size_is_inflated_to_that_size(tmp
 def test_names_that_are_none_are_refused(tmp_path: Path) -> None:
     content = archive(("é.nii", b"scan"))
     assert "'utf-8' codec can't decode" in refusal(content.replace("é".encode(), b"\xbf\xbf"), tmp_path)
-    (tmp_path / "empty").mkdir()
-    empty = content.replace("é.nii".encode(), b"\0.nii.")
-    assert refusal(empty, tmp_path / "empty").startswith("is no archive that can be unpacked: ")
+    for name in (b"\0.nii.", b"././/.", b".\0nii."):
+        folder = tmp_path / name.hex()
+        folder.mkdir()
+        told = refusal(content.replace("é.nii".encode(), name), folder)
+        assert told.startswith("must name files inside of itself, got ")
 
 
 def test_a_file_that_is_there_twice_or_is_a_folder_too_is_refused(tmp_path: Path) -> None:
