@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup train test lint types format bench
+.PHONY: setup train test test-lowest lint types format bench
 
 setup: .venv/installed
 
@@ -17,6 +17,17 @@ train: setup
 # A process a core, each file of tests in one of them; threads of torch would only wait for each other.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# The lowest versions that pyproject.toml promises, in an environment of their own; tests that take long are left out.
+test-lowest: .venv-lowest/installed
+	LTS_LOWEST_VERSIONS=1 OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -m "not slow" \
+		--numprocesses auto --dist loadfile
+
+.venv-lowest/installed: pyproject.toml
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable ".[dev]"
+	touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,16 +1,21 @@
 """The name that pip knows the project by, and the one place of its version."""
 
+import os
 import subprocess
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import lts
 from lts.app.provenance import library_versions
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+_FOR_BENCHMARKS_ALONE = {"line-profiler", "segmentation-models-pytorch"}
 
 
 def test_the_development_extra_names_the_project_itself() -> None:
@@ -37,3 +42,25 @@ def test_the_version_stands_in_one_place() -> None:
     assert "version" not in PROJECT["project"]
     assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "lts.__version__"}
     assert library_versions()["lts"] == lts.__version__
+
+
+def test_each_lowest_version_is_one_that_can_be_installed() -> None:
+    """`make test-lowest` installs them; one that is not there, or that another excludes, differs."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    needs = [
+        Requirement(need)
+        for need in (
+            *PROJECT["project"]["dependencies"],
+            *(need for extra in extras.values() for need in extra),
+        )
+    ]
+    bounds = {
+        need.name: Version(spec.version)
+        for need in needs
+        for spec in need.specifier
+        if spec.operator == ">=" and need.name not in _FOR_BENCHMARKS_ALONE
+    }
+    installed = {name: Version(version(name)) for name in bounds}
+    assert {name for name in bounds if installed[name] < bounds[name]} == set()
+    if os.environ.get("LTS_LOWEST_VERSIONS"):
+        assert installed == bounds
