@@ -72,7 +72,7 @@ def from_archive(name: str, root: Path) -> list[str]:
         archive.writestr("a.nii.gz", b"")
         archive.writestr(zipfile.ZipInfo(f"{name}.nii.gz"), b"")
     try:
-        return [scan.case for scan in find_scans(path, unpack_to=root / "unpacked", limits=LIMITS)]
+        return [scan.case for scan in find_scans(path, unpack_to=root / "unpacked", limits=LIMITS).sources]
     finally:
         written = [file for file in root.parents[1].rglob("*") if file.is_file() and file != path]
         assert all(file.is_relative_to(root / "unpacked") for file in written)
@@ -103,7 +103,7 @@ def from_nnunet(name: str, root: Path) -> list[str]:
 def from_folder(name: str, root: Path) -> list[str]:
     """Named by scans in a folder to predict."""
     touch(root, name)
-    return [scan.case for scan in find_scans(root, unpack_to=root, limits=LIMITS)]
+    return [scan.case for scan in find_scans(root, unpack_to=root, limits=LIMITS).sources]
 
 
 def from_predictions(name: str, root: Path) -> list[str]:
@@ -152,5 +152,5 @@ def test_what_dicom_says_of_a_patient_names_no_case(phantoms: Any, name: str, tm
             setattr(dataset, keyword, name)
 
     folder = phantoms.series(phantoms.stored(), name="study", change=rename)
-    (scan,) = find_scans(folder, unpack_to=tmp_path / "unpacked", limits=LIMITS)
+    (scan,) = find_scans(folder, unpack_to=tmp_path / "unpacked", limits=LIMITS).sources
     assert scan.case == "study"

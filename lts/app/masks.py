@@ -12,7 +12,7 @@ from lts.base import CohortError, ConfigError
 from lts.cohort import case_id_problem, natural_key
 
 _SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-_OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$")
+_OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
 _SHOWN = 5
 
 
@@ -76,8 +76,8 @@ def masks_in(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise CohortError(f"{folder}: no such folder")
     files = sorted(path for path in folder.iterdir() if _SUFFIX.search(path.name) and path.name[0] != ".")
-    if any(path.name.startswith("segmentation-") for path in files):
-        files = [path for path in files if not re.fullmatch(r"volume-\d+", _stem(path))]
+    if any(path.name.lower().startswith("segmentation-") for path in files):
+        files = [path for path in files if not re.fullmatch(r"volume-\d+", _stem(path).lower())]
     found: dict[str, Path] = {}
     for path in files:
         name = case_name(_stem(path))

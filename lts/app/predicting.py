@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from lts.app.console import ShowProgress, print_table, say
 from lts.app.model import plain
-from lts.app.prediction import load_checkpoints, open_predictor, origins
+from lts.app.prediction import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.provenance import library_versions, make_folder
 from lts.app.writing import write_json
 from lts.base import CohortError, ConfigError, LtsError, VolumeError
@@ -42,7 +42,9 @@ def predict(config: DictConfig) -> None:
     predictor = open_predictor(config, load_checkpoints(config))
     limits = ArchiveLimits(max_bytes=int(config.archive.max_gib * 2**30), max_files=config.archive.max_files)
     with tempfile.TemporaryDirectory(prefix="lts-") as unpacked:
-        sources = find_scans(scans, unpack_to=Path(unpacked), limits=limits)
+        found = find_scans(
+            scans, unpack_to=Path(unpacked), limits=limits, choice=series_choice(plain(config))
+        )
         jobs = [
             _Job(
                 source=source,
@@ -51,12 +53,15 @@ def predict(config: DictConfig) -> None:
                 probabilities=config.probabilities,
                 dicom_seg=config.dicom_seg,
             )
-            for source in sources
+            for source in found.sources
         ]
         if not config.overwrite:
             _refuse_to_replace([output / PREDICTIONS_FILE, *(job.mask_path for job in jobs)])
         make_folder(output, key="output")
         facts = _facts(config, predictor)
+        facts["passed_over"] = list(found.passed_over)
+        for line in found.passed_over:
+            say(f"passed over: {line}")
         for number, job in enumerate(jobs, start=1):
             title = f"[{number}/{len(jobs)}] {job.source.case}"
             try:

@@ -1,5 +1,6 @@
 """From the config to a model that predicts: checkpoints, device, and what becomes of masks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from omegaconf import DictConfig
 
 from lts.app.model import plain
 from lts.base import ConfigError
-from lts.cohort import natural_key
+from lts.cohort import SeriesChoice, natural_key
 from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_checkpoint
 from lts.slices import content_hash
 
@@ -52,6 +53,23 @@ def open_predictor(config: DictConfig, checkpoints: tuple[Checkpoint, ...]) -> P
         flips=settings["flips"],
         temperature=settings["temperature"],
         postprocess=Postprocess(**settings["postprocess"]),
+    )
+
+
+def series_choice(settings: Mapping[str, Any]) -> SeriesChoice:
+    """What `series` and `acquisition` choose; numbers may be given as such.
+
+    Raises:
+        ConfigError: One is something else than a name or number, or a list of them.
+    """
+    named, acquisition = settings["series"], settings["acquisition"]
+    names = [] if named is None else named if isinstance(named, list) else [named]
+    for key, values in (("series", names), ("acquisition", [] if acquisition is None else [acquisition])):
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+                raise ConfigError(f"{key}: must be a name or number, got {value!r}")
+    return SeriesChoice(
+        names=tuple(map(str, names)), acquisition="" if acquisition is None else str(acquisition)
     )
 
 

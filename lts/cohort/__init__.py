@@ -4,7 +4,8 @@ from lts.cohort.archive import ArchiveLimits
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, natural_key
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
-from lts.cohort.scans import ScanSource, find_scans
+from lts.cohort.scans import FoundScans, ScanSource, find_scans
+from lts.cohort.series import SeriesChoice
 from lts.cohort.splits import Split, read_split, split_by_patient, split_into_folds
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "ArchiveLimits",
     "Case",
     "Cohort",
+    "FoundScans",
     "IncompleteCohortError",
     "ScanSource",
+    "SeriesChoice",
     "Split",
     "case_id_problem",
     "find_cases",

@@ -27,7 +27,7 @@ class ArchiveLimits:
     max_files: int
 
 
-def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> None:
+def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> list[str]:
     """Unpack an archive; files of the system's own are left out.
 
     Nothing is written outside of `folder`, and never more than the limits say, whatever the archive states.
@@ -37,16 +37,22 @@ def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> None:
         folder: Where its files come to lie, in folders of their own as in the archive.
         limits: How much it may hold.
 
+    Returns:
+        The names of the files that were left out.
+
     Raises:
         CohortError: It is damaged, encrypted, larger than the limits, or names a file outside of itself.
     """
+    hidden = []
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             _check_size(path, members, limits)
             for member in members:
                 target = _target(path, member)
-                if not any(is_hidden(Path(part)) for part in target.parts):
+                if any(is_hidden(Path(part)) for part in target.parts):
+                    hidden.append(target.as_posix())
+                else:
                     _unpack(archive, member, folder / target)
     except CohortError:
         raise
@@ -54,6 +60,7 @@ def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> None:
         raise CohortError(f"{path}: cannot be unpacked: {error.strerror or error}") from error
     except Exception as error:  # what zipfile raises on a damaged archive has no bounds
         raise CohortError(f"{path}: is no archive that can be unpacked: {error}") from error
+    return hidden
 
 
 def _check_size(path: Path, members: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> None:

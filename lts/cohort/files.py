@@ -35,10 +35,10 @@ def is_hidden(path: Path) -> bool:
 
 
 def nifti_stem(path: Path) -> str | None:
-    """The name without `.nii` or `.nii.gz`, None for any other file."""
+    """The name without `.nii` or `.nii.gz`, in whatever case these are; None for any other file."""
     for ending in NIFTI_ENDINGS:
-        if path.name.endswith(ending):
-            return path.name.removesuffix(ending)
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
     return None
 
 

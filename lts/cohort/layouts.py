@@ -11,7 +11,7 @@ from lts.cohort.dataset_json import find_msd_cases, find_nnunet_cases, is_msd, i
 from lts.cohort.files import files_below, grouped, is_hidden, matched_cases
 from lts.cohort.pairs import find_pairs_cases, is_pairs
 
-_LITS_NAME = re.compile(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?")
+_LITS_NAME = re.compile(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?", re.IGNORECASE)
 # Kaggle's two datasets side by side, each with volume_pt*/volume_pt*/ in it.
 _LITS_DEPTH = 3
 
@@ -19,7 +19,7 @@ _LITS_DEPTH = 3
 def _lits_files(root: Path) -> list[tuple[str, str, Path]]:
     """Kind (`volume` or `segmentation`), case id and path of each file named in the manner of LiTS."""
     return [
-        (match[1], f"volume-{int(match[2])}", path)
+        (match[1].lower(), f"volume-{int(match[2])}", path)
         for path in files_below(root, depth=_LITS_DEPTH)
         if (match := _LITS_NAME.fullmatch(path.name))
     ]

@@ -2,28 +2,32 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lts.base import CohortError, Modality
 from lts.cohort.archive import ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, natural_key
-from lts.cohort.files import files_below, grouped, name_some, nifti_stem
-from lts.volume import (
-    DicomSeries,
-    Volume,
-    find_dicom_series,
-    read_dicom,
-    read_geometry,
-    read_image,
-)
+from lts.cohort.files import grouped, is_hidden, name_some, nifti_stem
+from lts.cohort.passed_over import CONVERT, counted, is_other_format, some, sort_out, told
+from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
+from lts.volume import DicomSeries, Volume, find_dicom, read_dicom, read_geometry, read_image
 
 _CHANNEL = re.compile(r"_0000$")
-_SEGMENTATION = re.compile(r"^segmentation-(\d+)$")
+_SEGMENTATION = re.compile(r"^segmentation-(\d+)$", re.IGNORECASE)
 _ZIP = b"PK\x03\x04"
 _DEEPEST = 20  # folders within each other in an archive
+_BELOW = (
+    "NIfTI file in a folder below, which is to be named itself",
+    "NIfTI files in folders below, which are to be named themselves",
+)
+_MAY_BE_NIFTI = (".img", ".hdr")
 _UNSAFE = re.compile(r'[/\\:*?"<>|\s]+|\.\.+')
+
+
+def _go_on() -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -48,68 +52,148 @@ class ScanSource:
         """
         return self.series.n_voxels if self.series else math.prod(read_geometry(self.path).shape)
 
-    def read(self, *, modality: Modality) -> Volume:
+    def read(self, *, modality: Modality, check: Callable[[], None] = _go_on) -> Volume:
         """Read the scan: Hounsfield units for `ct`, its own scale for `mr`.
+
+        Args:
+            modality: What the scan is taken for.
+            check: Called often while a DICOM series is read; what it raises ends the reading at once.
 
         Raises:
             VolumeError: It cannot be read, or is not a sound volume.
         """
         if self.series:
-            return read_dicom(self.series, modality=modality)
+            return read_dicom(self.series, modality=modality, check=check)
         return read_image(self.path, modality=modality)
 
 
-def find_scans(path: Path, *, unpack_to: Path, limits: ArchiveLimits) -> list[ScanSource]:
+@dataclass(frozen=True)
+class FoundScans:
+    """What a file, a folder or an archive holds.
+
+    Attributes:
+        sources: The scans, in natural order of their cases; one or more.
+        passed_over: What else lies there, by count and name: one sentence for each kind.
+    """
+
+    sources: tuple[ScanSource, ...]
+    passed_over: tuple[str, ...] = ()
+
+
+def find_scans(
+    path: Path, *, unpack_to: Path, limits: ArchiveLimits, choice: SeriesChoice = ALL_SERIES
+) -> FoundScans:
     """Find the scans of a file, a folder or a zip archive; none is read.
 
-    A folder gives its NIfTI files, and every DICOM series in it or below. Cases are named by file, without
-    `.nii.gz` and nnU-Net's `_0000`, series by their folders, and the only scan of an archive by the archive.
-    Where files are named as LiTS names them, `segmentation-N` beside `volume-N` is a mask and no scan.
+    A folder gives its NIfTI files, and every DICOM series in it or below that may be a volume. Cases are
+    named by file, without `.nii.gz` and nnU-Net's `_0000`, series by their folders, and the only scan of an
+    archive by the archive. Where files are named as LiTS names them, `segmentation-N` beside `volume-N` is a
+    mask and no scan. Whatever else lies there is told.
 
     Args:
         path: A NIfTI file, a DICOM file or folder, a folder of either, or a zip archive of these.
         unpack_to: An empty folder, used for an archive.
         limits: How much an archive may hold.
+        choice: Which series are meant.
 
     Raises:
-        CohortError: There is no such path, no scan in it, two of one name, or the archive is refused.
+        CohortError: There is no such path, no scan in it, two of one name, none of the series that is chosen,
+            or the archive is refused.
         VolumeError: A folder cannot be listed.
         ConfigError: There is DICOM, and the extra `dicom` is not installed.
     """
     if not path.exists():
         raise CohortError(f"{path}: no such file or folder")
     if path.is_dir():
-        return _named(path, _in_folder(path, depth=0))
-    if _is_zip(path):
-        unpack_zip(path, unpack_to, limits=limits)
-        found = list(_in_folder(unpack_to, depth=_DEEPEST))
-        names = [f"{path.stem}_{scan.case}" if found[1:] else path.stem for scan in found]
-        return _named(path, [replace(scan, case=name) for scan, name in zip(found, names, strict=True)])
+        found = _in_folder(path, path, depth=0, choice=choice)
+    elif _is_zip(path):
+        found = _in_archive(path, unpack_to, limits=limits, choice=choice)
+    else:
+        found = _in_file(path, choice=choice)
+    return FoundScans(tuple(_named(path, found)), found.passed_over)
+
+
+def _in_archive(path: Path, folder: Path, *, limits: ArchiveLimits, choice: SeriesChoice) -> FoundScans:
+    hidden = unpack_zip(path, folder, limits=limits)
+    found = _in_folder(path, folder, depth=_DEEPEST, choice=choice)
+    several = len(found.sources) > 1
+    sources = (
+        replace(one, case=f"{path.stem}_{one.case}" if several else path.stem) for one in found.sources
+    )
+    left_out = [f"{counted(len(hidden), 'hidden file')} ({some(hidden)})"] if hidden else []
+    return FoundScans(tuple(sources), (*found.passed_over, *left_out))
+
+
+def _in_file(path: Path, *, choice: SeriesChoice) -> FoundScans:
+    """A file is taken for what it was named for, whether it makes a volume or not."""
     stem = nifti_stem(path) or path.stem
-    if series := find_dicom_series(path):
-        return _named(path, [ScanSource(stem, path, one) for one in series])
-    return _named(path, [ScanSource(_CHANNEL.sub("", stem), path)])
+    found = find_dicom(path)
+    if found.series:
+        named = [replace(one, no_volume="") for one in found.series]
+        chosen, _ = choose_series(path, named, choice, folder=path.parent)
+        return FoundScans(tuple(ScanSource(stem, path, one) for one in chosen))
+    if found.no_images:
+        raise CohortError(f"{path}: must be a scan, got a DICOM file without an image")
+    if is_other_format(path) and path.suffix.lower() not in _MAY_BE_NIFTI:
+        raise CohortError(f"{path}: must be NIfTI, DICOM or a zip archive of these; {CONVERT}")
+    choose_series(path, (), choice, folder=path.parent)
+    return FoundScans((ScanSource(_CHANNEL.sub("", stem), path),))
 
 
-def _in_folder(folder: Path, *, depth: int) -> Iterator[ScanSource]:
-    """NIfTI files of a folder and of those in it, `depth` levels down, and the DICOM series of all."""
-    files = [(path, stem) for path in files_below(folder, depth=depth) if (stem := nifti_stem(path))]
-    stems = {stem for _, stem in files}
-    for path, stem in files:
+def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) -> FoundScans:
+    """NIfTI files of a folder and of those in it, `depth` levels down, and the DICOM series of all.
+
+    Args:
+        path: What the user named, for messages.
+        folder: Where its files lie.
+        depth: How deep NIfTI files are looked for.
+        choice: Which series are meant.
+    """
+    found = find_dicom(folder)
+    chosen, not_chosen = choose_series(path, found.series, choice, folder=folder)
+    nifti = {
+        file: stem
+        for file in found.others
+        if (stem := nifti_stem(file)) and file.is_file() and not is_hidden(file)
+    }
+    stems = {stem.lower() for stem in nifti.values()}
+    sources: list[ScanSource] = []
+    masks: list[Path] = []
+    below: list[Path] = []
+    unchosen: list[Path] = []
+    for file, stem in nifti.items():
+        folders = file.parent.relative_to(folder).parts
         of_lits = _SEGMENTATION.match(stem)
-        if not (of_lits and f"volume-{of_lits[1]}" in stems):
-            folders = path.parent.relative_to(folder).parts
-            yield ScanSource("_".join([*folders, _CHANNEL.sub("", stem)]), path)
-    for series in find_dicom_series(folder):
-        folders = series.folder.relative_to(folder).parts
-        yield ScanSource("_".join(folders) or folder.resolve().name, series.folder, series)
+        if of_lits and f"volume-{of_lits[1]}" in stems:
+            masks.append(file)
+        elif choice.names:
+            unchosen.append(file)
+        elif len(folders) > depth:
+            below.append(file)
+        else:
+            sources.append(ScanSource("_".join([*folders, _CHANNEL.sub("", stem)]), file))
+    for series in chosen:
+        name = "_".join(series.folder.relative_to(folder).parts) or folder.resolve().name
+        sources.append(ScanSource(name, series.folder, series))
+    passed_over = (
+        *not_chosen,
+        *told(unchosen, "NIfTI file", folder=folder),
+        *told(below, *_BELOW, folder=folder),
+        *told(masks, "mask beside its volume", "masks beside their volumes", folder=folder),
+        *told(found.no_images, "DICOM file without an image", "DICOM files without an image", folder=folder),
+        *sort_out([file for file in found.others if file not in nifti], folder=folder),
+    )
+    return FoundScans(tuple(sources), passed_over)
 
 
-def _named(path: Path, found: Iterable[ScanSource]) -> list[ScanSource]:
+def _named(path: Path, found: FoundScans) -> list[ScanSource]:
     """The scans in natural order, under safe names; series of one name are numbered."""
-    by_name = grouped((_safe(source.case), source) for source in found)
+    by_name = grouped((_safe(source.case), source) for source in found.sources)
     if not by_name:
-        raise CohortError(f"{path}: must hold a scan (NIfTI, or a DICOM series), got none")
+        instead = "; ".join(found.passed_over)
+        raise CohortError(
+            f"{path}: must hold a scan (NIfTI, or a DICOM series), got none{instead and ': '}{instead}"
+        )
     named = []
     for name, sources in by_name.items():
         series = [source for source in sources if source.series]

@@ -33,10 +33,12 @@ class Pending:
     Attributes:
         upload: The file.
         source: The one scan in it.
+        passed_over: What else is in it, a sentence for each kind.
     """
 
     upload: Upload
     source: ScanSource
+    passed_over: tuple[str, ...] = ()
 
 
 def open_upload(upload: Upload, *, limits: Limits) -> Pending:
@@ -48,7 +50,8 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
     unpack_to = upload.path.with_name("series")
     archive = ArchiveLimits(max_bytes=limits.max_unpacked_mib * MIB, max_files=limits.max_files)
     try:
-        sources = find_scans(upload.path, unpack_to=unpack_to, limits=archive)
+        found = find_scans(upload.path, unpack_to=unpack_to, limits=archive)
+        sources = found.sources
         if len(sources) != 1:
             own = f"{upload.path.stem}_"  # the archive's name before that of its file
             names = ", ".join(source.case.removeprefix(own) for source in sources[:5])
@@ -63,7 +66,7 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
         raise RefusedError(
             413, f"{upload.name}: a scan must have at most {limits.max_voxels} voxels, got {n_voxels}"
         )
-    return Pending(upload, sources[0])
+    return Pending(upload, sources[0], passed_over=found.passed_over)
 
 
 def tell(error: LtsError, upload: Upload) -> str:
@@ -121,13 +124,16 @@ def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) 
         "pixels_per_slice": _pixels(labels, regions),
         "value_scale": {"slope": slope, "intercept": intercept},
         "windows": _windows(scan.voxels, modality=predictor.modality),
-        "notes": doubts(
-            findings,
-            scan=scan,
-            path=pending.source.path,
-            modality=predictor.modality,
-            checkpoints=predictor.checkpoints,
-        ),
+        "notes": [
+            *(f"Passed over: {line}." for line in pending.passed_over),
+            *doubts(
+                findings,
+                scan=scan,
+                path=pending.source.path,
+                modality=predictor.modality,
+                checkpoints=predictor.checkpoints,
+            ),
+        ],
         "seconds": round(monotonic() - start, 2),
     }
 
@@ -135,7 +141,7 @@ def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) 
 def _segment(pending: Pending, predictor: Predictor, job: Job) -> tuple[Volume, NDArray[np.uint8]]:
     """The scan, and its labels `(Z, H, W)`."""
     try:
-        scan = pending.source.read(modality=predictor.modality)
+        scan = pending.source.read(modality=predictor.modality, check=job.check)
     except LtsError as error:
         raise RefusedError(422, tell(error, pending.upload)) from error
     depth = len(scan.voxels)

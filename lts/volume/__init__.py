@@ -1,7 +1,7 @@
 """Scans and masks in and out of files, and the one place where axes are converted."""
 
 from lts.volume._dicom import read_dicom, read_dicom_ct, read_dicom_mr
-from lts.volume._dicom_files import DicomSeries, find_dicom_series
+from lts.volume._dicom_files import DicomFolder, DicomSeries, find_dicom, find_dicom_series
 from lts.volume._dicom_seg import write_dicom_seg
 from lts.volume._geometry import Geometry
 from lts.volume._read import (
@@ -18,10 +18,12 @@ from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities
 
 __all__ = [
     "PROBABILITY_STEPS",
+    "DicomFolder",
     "DicomSeries",
     "Geometry",
     "Note",
     "Volume",
+    "find_dicom",
     "find_dicom_series",
     "match_mask_grid",
     "read_ct",

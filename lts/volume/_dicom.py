@@ -1,6 +1,6 @@
 """Scans from DICOM series into memory, `(Z, H, W)`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lts.base import AIR_HU, Modality, VolumeError
-from lts.volume._dicom_files import DicomSeries, needs, parsing
+from lts.volume._dicom_decoding import Wanted, decoded_frames
+from lts.volume._dicom_files import DicomSeries
+from lts.volume._dicom_pixels import check_decoder, is_compressed, stored_frames
 from lts.volume._dicom_slices import UNSPECIFIED, Slice
 from lts.volume._dicom_stack import Stack, read_stack
 from lts.volume._geometry import FloatArray, Geometry
@@ -17,11 +19,23 @@ from lts.volume._read import Volume
 
 _INT16 = np.iinfo(np.int16)
 
+Check = Callable[[], None]
+"""Called often while a series is read; what it raises ends the reading at once."""
 
-def read_dicom_ct(series: DicomSeries) -> Volume:
+
+def _go_on() -> None:
+    pass
+
+
+def read_dicom_ct(series: DicomSeries, *, check: Check = _go_on) -> Volume:
     """Read a CT series: files of one slice, or of many frames.
 
-    PixelPaddingValue is not looked at, as it is often wrong; padding is told by its value alone.
+    PixelPaddingValue is not looked at, as it is often wrong; padding is told by its value alone. Compressed
+    pixels are decoded in processes of their own, for as long as `FRAME_LIMIT_S` a frame.
+
+    Args:
+        series: Its files.
+        check: Called often; what it raises ends the reading at once.
 
     Returns:
         int16 HU; padding under -1024 is lifted to it, fractions are rounded (and a note says so). The
@@ -35,7 +49,7 @@ def read_dicom_ct(series: DicomSeries) -> Volume:
     stack = read_stack(series, modality="CT")
     hu, on_disk = _empty(series, stack.geometry)
     fractions = False
-    for index, values in _slices(stack):
+    for index, values in _slices(stack, check=check):
         rounded = np.rint(values)
         fractions = fractions or bool((rounded != values).any())
         if rounded.max() > _INT16.max:
@@ -50,8 +64,12 @@ def read_dicom_ct(series: DicomSeries) -> Volume:
     return Volume(voxels=hu, geometry=stack.geometry, notes=notes)
 
 
-def read_dicom_mr(series: DicomSeries) -> Volume:
+def read_dicom_mr(series: DicomSeries, *, check: Check = _go_on) -> Volume:
     """Read an MR series on its own scale: files of one slice, or of many frames.
+
+    Args:
+        series: Its files.
+        check: Called often; what it raises ends the reading at once.
 
     Returns:
         int16 where every value is an integer that fits, else float32; geometry as from `read_dicom_ct`.
@@ -62,7 +80,7 @@ def read_dicom_mr(series: DicomSeries) -> Volume:
     """
     stack = read_stack(series, modality="MR")
     signal, on_disk = _empty(series, stack.geometry)
-    for index, values in _slices(stack):
+    for index, values in _slices(stack, check=check):
         largest = np.abs(values).max()
         if largest > np.finfo(np.float32).max:
             path = stack.slices[index].path
@@ -75,9 +93,10 @@ def read_dicom_mr(series: DicomSeries) -> Volume:
     return Volume(voxels=signal, geometry=stack.geometry, notes=stack.notes)
 
 
-def read_dicom(series: DicomSeries, *, modality: Modality) -> Volume:
+def read_dicom(series: DicomSeries, *, modality: Modality, check: Check = _go_on) -> Volume:
     """Read a series by what made it: `read_dicom_ct` or `read_dicom_mr`."""
-    return read_dicom_ct(series) if modality == "ct" else read_dicom_mr(series)
+    read = read_dicom_ct if modality == "ct" else read_dicom_mr
+    return read(series, check=check)
 
 
 def _empty(series: DicomSeries, geometry: Geometry) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -89,30 +108,36 @@ def _empty(series: DicomSeries, geometry: Geometry) -> tuple[npt.NDArray[Any], n
     return voxels, geometry.to_disk(voxels)
 
 
-def _slices(stack: Stack) -> Iterator[tuple[int, FloatArray]]:
+def _slices(stack: Stack, *, check: Check) -> Iterator[tuple[int, FloatArray]]:
     """The place of each slice in the stack and its values `(columns, rows)`, one in memory at a time."""
     by_path: dict[Path, list[int]] = {}
     for index, each in enumerate(stack.slices):
         by_path.setdefault(each.path, []).append(index)
-    for syntax, path in {each.transfer_syntax: each.path for each in stack.slices}.items():
-        _check_decoder(path, syntax)
-    pixels = needs("pydicom.pixels")
-    for path, indices in by_path.items():
-        frames = [stack.slices[index].frame or 0 for index in indices]
-        source = _source(path, stack.slices[indices[0]].transfer_syntax)
-        with closing(pixels.iter_pixels(source, indices=frames, raw=True)) as images:
-            for index in indices:
-                with parsing(path, broken="truncated or broken pixel data"):
-                    stored = next(images)
-                yield index, _values(stored, stack.slices[index])
+    syntaxes = {each.transfer_syntax: each.path for each in stack.slices}
+    for syntax, path in syntaxes.items():
+        check_decoder(path, syntax)
+    files = [
+        Wanted(
+            path=path,
+            frames=tuple(stack.slices[index].frame or 0 for index in indices),
+            syntax=stack.slices[indices[0]].transfer_syntax,
+            shape=stack.slices[indices[0]].shape,
+        )
+        for path, indices in by_path.items()
+    ]
+    compressed = any(is_compressed(syntax) for syntax in syntaxes)
+    frames = decoded_frames(files, check=check) if compressed else _frames_of(files, check=check)
+    indices = (index for indices in by_path.values() for index in indices)
+    with closing(frames):
+        for index, stored in zip(indices, frames, strict=True):
+            yield index, _values(stored, stack.slices[index])
 
 
-def _source(path: Path, syntax: str) -> Any:
-    """What pydicom takes frames from: the file, unless it is deflated as a whole."""
-    if syntax != needs("pydicom.uid").DeflatedExplicitVRLittleEndian:
-        return path
-    with parsing(path, broken="truncated or broken data"):
-        return needs("pydicom").dcmread(path)
+def _frames_of(files: Sequence[Wanted], *, check: Check) -> Generator[npt.NDArray[Any]]:
+    for file in files:
+        for stored in stored_frames(file.path, file.frames, syntax=file.syntax):
+            check()
+            yield stored
 
 
 def _values(stored: npt.NDArray[Any], each: Slice) -> FloatArray:
@@ -124,19 +149,3 @@ def _values(stored: npt.NDArray[Any], each: Slice) -> FloatArray:
     if not np.isfinite(values).all():
         raise VolumeError(f"{each.path}: voxels must be finite, got NaN or infinity")
     return values
-
-
-def _check_decoder(path: Path, syntax: str) -> None:
-    if not syntax:
-        raise VolumeError(f"{path}: TransferSyntaxUID is missing")
-    with parsing(path):
-        name = f"{needs('pydicom.uid').UID(syntax).name} ({syntax})"
-        try:
-            decoder = needs("pydicom.pixels").get_decoder(syntax)
-        except NotImplementedError as error:
-            raise VolumeError(f"{path}: transfer syntax cannot be decoded: {name}") from error
-    if not decoder.is_available:
-        plugins = " or ".join(decoder.missing_dependencies)
-        raise VolumeError(
-            f"{path}: transfer syntax cannot be decoded here: {name}; it takes one of {plugins}"
-        )

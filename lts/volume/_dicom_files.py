@@ -1,41 +1,23 @@
-"""DICOM files by their headers: the series that a folder holds, and how pydicom is called."""
+"""DICOM files by their headers: what a folder holds, and which of its series may be volumes."""
 
-import logging
 import os
 import re
-import threading
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from lts.base import ConfigError, LtsError, VolumeError
+from lts.base import VolumeError
+from lts.volume._dicom_calls import parsing, read_header
+from lts.volume._dicom_image import TAGS, Image, counted, image_of, why_no_volume
+from lts.volume._dicom_kind import Beginning, beginning_of
 
-_MAGIC, _MAGIC_AT = b"DICM", 128
+_DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+"""A file of such a name that is no DICOM was one, or should have become one."""
 
-_NO_IMAGES = frozenset({"SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "REG", "DOC"})
-"""Modalities of objects that describe images; some of them have rows and columns of their own."""
+_MOST_NAMED = 5
 
-_STORAGE = "1.2.840.10008.5.1.4.1.1"
-
-_NO_IMAGE_CLASSES = (f"{_STORAGE}.66", f"{_STORAGE}.481.2", f"{_STORAGE}.4.2")
-"""What the SOP classes of segmentations and registrations, doses, and spectra start with: they may name the
-modality of an image, and have rows and columns."""
-
-_IMAGE_CLASSES = ("", *(f"{_STORAGE}.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4")))
-"""SOP classes, of CT and MR and where none is named, that must have rows and columns."""
-
-_TAGS = [
-    *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesDescription"),
-    *("Rows", "Columns", "NumberOfFrames"),
-]
-
-_LOGGERS = ("pydicom", "highdicom", "pylibjpeg", "openjpeg")
-
-_ONE_AT_A_TIME = threading.RLock()
+_FEWEST_ALONE = 3
+"""Files of one folder, each a series of its own, that were one series once."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +33,11 @@ class DicomSeries:
         n_voxels: Rows times columns times frames, summed over the files.
         broken: A file in the folders of its files that cannot be read, and why; "" where all can. It may be a
             slice of this series, so the series is not to be read.
+        number: SeriesNumber or "".
+        left_out: What lies in the series and is no slice of it, such as localizers; "" for nothing.
+        no_volume: Why no volume can be made of it, such as "2 localizers"; "" where one may.
+        acquisition: Which of the acquisitions in it is meant: the label that the message of one that holds
+            several gives it, "all" for one volume of all of them, "" where it must hold a single one.
     """
 
     folder: Path
@@ -60,29 +47,42 @@ class DicomSeries:
     files: tuple[Path, ...]
     n_voxels: int
     broken: str = ""
+    number: str = ""
+    left_out: str = ""
+    no_volume: str = ""
+    acquisition: str = ""
 
 
 @dataclass(frozen=True)
-class _Image:
-    path: Path
-    uid: str
-    modality: str
-    description: str
-    n_voxels: int
+class DicomFolder:
+    """What a folder and those below hold; each file is in one of the three.
+
+    Attributes:
+        series: Series of images in natural order of their first files, those of broken files alone last.
+        no_images: DICOM files that hold no image: segmentations, structures, doses, reports, DICOMDIR.
+        others: Files that are not DICOM, links that lead nowhere, and folders that are not looked into, as
+            they are hidden or links.
+    """
+
+    series: tuple[DicomSeries, ...] = ()
+    no_images: tuple[Path, ...] = ()
+    others: tuple[Path, ...] = ()
 
 
 def find_dicom_series(folder: Path) -> tuple[DicomSeries, ...]:
+    """The series of `find_dicom`."""
+    return find_dicom(folder).series
+
+
+def find_dicom(folder: Path) -> DicomFolder:
     """Find the series of images in a folder and its subfolders, reading headers alone.
 
-    Hidden files, files that are not DICOM, DICOMDIR, and objects that are no images (segmentations,
-    structures, doses, reports, presentation states) are left out. A file that cannot be read marks all
+    Hidden files and objects that are no images are left out, and told. A file that cannot be read marks all
     series of its folder as broken, and no others; where there are none, it is a broken series of its own.
+    So does a file that is named as DICOM and is none.
 
     Args:
         folder: The folder, or a single file.
-
-    Returns:
-        The series in natural order of their first files, empty ones last; nothing where there is none.
 
     Raises:
         VolumeError: The folder is missing, or one in it cannot be listed.
@@ -91,117 +91,141 @@ def find_dicom_series(folder: Path) -> tuple[DicomSeries, ...]:
     folder = Path(folder)
     if not folder.exists():
         raise VolumeError(f"{folder}: no such folder")
-    images: dict[tuple[str, Path], list[_Image]] = {}
+    files, others = _files(folder)
+    images: dict[tuple[str, Path], list[Image]] = {}
+    no_images: list[Path] = []
     broken: dict[Path, str] = {}
-    for path in _files(folder):
+    for path in files:
         try:
-            image = _read_image(path) if _is_dicom(path) else None
+            if not _is_dicom(path):
+                others.append(path)
+                continue
+            image = None if path.name.upper() == "DICOMDIR" else _read_image(path)
         except VolumeError as error:
             broken.setdefault(path.parent, str(error))
             continue
-        if image is not None:
+        if image is None:
+            no_images.append(path)
+        else:
             place = Path() if image.uid else path.parent
             images.setdefault((image.uid, place), []).append(image)
-    found = [_series(group, broken=broken) for group in images.values()]
+    groups = _put_together(list(images.values()), broken=broken)
     taken = {image.path.parent for group in images.values() for image in group}
-    return (
-        *found,
-        *(DicomSeries(place, "", "", "", (), 0, why) for place, why in broken.items() if place not in taken),
+    alone = (
+        DicomSeries(place, "", "", "", (), 0, why) for place, why in broken.items() if place not in taken
+    )
+    return DicomFolder(
+        series=(*(_series(group, broken=broken) for group in groups), *alone),
+        no_images=tuple(no_images),
+        others=tuple(sorted(others, key=_natural_key)),
     )
 
 
-def needs(module: str) -> Any:
-    """A module of the optional packages that read and write DICOM.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ConfigError(f'DICOM needs the extra: pip install ".[dicom]" ({error})') from error
-
-
-@contextmanager
-def parsing(path: Path, *, broken: str = "broken DICOM header") -> Iterator[None]:
-    """Call pydicom on a user's file: no warnings, and an error in one line whatever it stumbles over.
-
-    Files from scanners and archives break many small rules (UIDs with leading zeros, values too long) that
-    say nothing of the voxels; those that matter here are checked by value.
-
-    Args:
-        path: The file, for the message.
-        broken: What to say of a file that pydicom cannot take.
-
-    Raises:
-        VolumeError: Whatever pydicom or a decoder raised: they name no complete set of errors.
-    """
-    with _quiet():
-        try:
-            yield
-        except (LtsError, MemoryError):
-            raise
-        except OSError as error:
-            raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise VolumeError(f"{path}: {broken}: {reason}") from error
-
-
-def read_header(path: Path, *, tags: list[str] | None = None) -> Any:
-    """The pydicom dataset of a file without its pixels; to be called, and read, while `parsing`."""
-    return needs("pydicom").dcmread(path, stop_before_pixels=True, specific_tags=tags)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pydicom, highdicom and the decoders from checking small rules, and from warning.
-
-    The settings for that are global in Python and pydicom, so they are changed for the length of a call and
-    for one thread at a time.
-
-    Raises:
-        ConfigError: pydicom is not installed.
-    """
-    config = needs("pydicom.config")
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    with _ONE_AT_A_TIME, warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")
-        levels = [logger.level for logger in loggers]
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Files that may be DICOM, in natural order."""
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files to look into, in natural order, and what is not looked into."""
     if folder.is_file():
-        yield folder
-        return
+        return [folder], []
     paths: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [
-            Path(parent, name) for name in names if not name.startswith(".") and name.upper() != "DICOMDIR"
-        ]
-    yield from (path for path in sorted(paths, key=_natural_key) if path.is_file())
+    others: list[Path] = []
+    folders = [folder]
+    while folders:  # a stack: folders may be nested deeper than calls
+        for path in _listed(folders.pop()):
+            is_folder = path.is_dir()
+            if path.name.startswith(".") or (is_folder and path.is_symlink()):
+                others.append(path)
+            elif is_folder:
+                folders.append(path)
+            else:
+                paths.append(path)
+    return sorted(paths, key=_natural_key), others
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries]
+    except OSError as error:
+        raise VolumeError(f"{folder}: cannot be read: {error.strerror or error}") from error
 
 
 def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(_MAGIC_AT)
-            return stream.read(len(_MAGIC)) == _MAGIC
-    except OSError as error:
-        raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    """Whether a file is DICOM.
+
+    Raises:
+        VolumeError: It cannot be read, or is none and has the name of one: a slice that is left out at either
+            end of a volume would never be missed.
+    """
+    named_so = path.name.lower().endswith(_DICOM_ENDINGS)
+    if not path.is_file():
+        if named_so:
+            raise VolumeError(f"{path}: is named as DICOM and is no file")
+        return False
+    if beginning_of(path) is not Beginning.OTHER:
+        return True
+    if named_so:
+        raise VolumeError(f"{path}: is named as DICOM and is none ({path.stat().st_size} bytes)")
+    return False
 
 
-def _refuse(error: OSError) -> None:
-    raise VolumeError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
+def _read_image(path: Path) -> Image | None:
+    """What a file says of its series, or None where it is no image."""
+    with parsing(path):
+        return image_of(path, read_header(path, tags=TAGS))
+
+
+def _put_together(groups: list[list[Image]], *, broken: dict[Path, str]) -> list[list[Image]]:
+    """Images that were given a series each, by who removes names file by file, are one broken series."""
+    whole: list[list[Image]] = []
+    alone: dict[tuple[object, ...], list[Image]] = {}
+    for group in groups:
+        first = group[0]
+        if len(group) > 1 or not first.uid or first.n_frames > 1 or first.aside:
+            whole.append(group)
+        else:
+            alike = (first.path.parent, first.modality, first.shape, first.directions)
+            alone.setdefault(alike, []).append(first)
+    for group in alone.values():
+        if len(group) < _FEWEST_ALONE:
+            whole += [[image] for image in group]
+            continue
+        folder = group[0].path.parent
+        broken[folder] = (
+            f"{folder}: the slices of a volume must share a SeriesInstanceUID, got {len(group)} images alike "
+            "with one each, as where files were made anonymous one by one"
+        )
+        whole.append(group)
+    return sorted(whole, key=lambda group: _natural_key(group[0].path))
+
+
+def _series(images: list[Image], *, broken: Mapping[Path, str]) -> DicomSeries:
+    folders = dict.fromkeys(image.path.parent for image in images)
+    folder = Path(os.path.commonpath(list(folders)))
+    spoilt = next((broken[place] for place in folders if place in broken), "")
+    no_volume = "" if spoilt else why_no_volume(images)
+    slices = images if no_volume else [image for image in images if not image.aside]
+    first = (slices or images)[0]
+    return DicomSeries(
+        folder=folder,
+        uid=first.uid,
+        modality=first.modality,
+        description=first.description,
+        files=tuple(image.path for image in slices),
+        n_voxels=sum(image.n_voxels for image in slices),
+        broken=spoilt,
+        number=first.number,
+        left_out=_names([image for image in images if image not in slices], folder=folder),
+        no_volume=no_volume,
+    )
+
+
+def _names(images: list[Image], *, folder: Path) -> str:
+    """Images that are no slices, by count, kind and name."""
+    told = []
+    for count, alike in counted(images).items():
+        names = [image.path.relative_to(folder).as_posix() for image in alike]
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        told.append(f"{count} ({', '.join(names[:_MOST_NAMED])}{more})")
+    return ", ".join(told)
 
 
 def _natural_key(path: Path) -> list[tuple[list[str | int], str]]:
@@ -210,40 +234,3 @@ def _natural_key(path: Path) -> list[tuple[list[str | int], str]]:
         ([int(p) if i % 2 else p.casefold() for i, p in enumerate(re.split(r"([0-9]+)", part))], part)
         for part in path.parts
     ]
-
-
-def _read_image(path: Path) -> _Image | None:
-    """What a file says of its series, or None where it is no image."""
-    with parsing(path):
-        header = read_header(path, tags=_TAGS)
-        modality = str(header.get("Modality") or "")
-        sop_class = str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
-        rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
-        if modality in _NO_IMAGES or sop_class.startswith(_NO_IMAGE_CLASSES):
-            return None
-        if min(rows, columns) < 1:
-            if sop_class in _IMAGE_CLASSES:
-                # a slice that is left out at either end of a volume would never be missed
-                raise VolumeError(f"{path}: an image must have Rows and Columns, got {rows} and {columns}")
-            return None
-        return _Image(
-            path=path,
-            uid=str(header.get("SeriesInstanceUID") or ""),
-            modality=modality,
-            description=str(header.get("SeriesDescription") or ""),
-            n_voxels=rows * columns * int(header.get("NumberOfFrames") or 1),
-        )
-
-
-def _series(images: list[_Image], *, broken: Mapping[Path, str]) -> DicomSeries:
-    first = images[0]
-    folders = dict.fromkeys(image.path.parent for image in images)
-    return DicomSeries(
-        folder=Path(os.path.commonpath(list(folders))),
-        uid=first.uid,
-        modality=first.modality,
-        description=first.description,
-        files=tuple(image.path for image in images),
-        n_voxels=sum(image.n_voxels for image in images),
-        broken=next((broken[folder] for folder in folders if folder in broken), ""),
-    )

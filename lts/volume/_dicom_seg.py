@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lts.base import REGION_MIN_LABEL, VolumeError, check_regions, written_whole
-from lts.volume._dicom_files import DicomSeries, needs, parsing, read_header
+from lts.volume._dicom_calls import needs, parsing, read_header
+from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_slices import find_value
 from lts.volume._dicom_stack import Stack, read_stack
 from lts.volume._geometry import Geometry

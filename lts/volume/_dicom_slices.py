@@ -1,13 +1,15 @@
 """The slices of a DICOM series by their headers: what each one is, and where it lies."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lts.base import VolumeError
-from lts.volume._dicom_files import DicomSeries, parsing, read_header
+from lts.volume._dicom_calls import parsing, read_header
+from lts.volume._dicom_files import DicomSeries
+from lts.volume._dicom_image import is_localizer
 
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 
@@ -16,7 +18,26 @@ _TAGS = [
     *("SamplesPerPixel", "PhotometricInterpretation", "ModalityLUTSequence"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", *_GROUPS),
+    *("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "ContrastBolusAgent"),
+    *("KVP", "EchoTime", "DiffusionBValue", "NominalPercentageOfCardiacPhase"),
+    *("AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
 ]
+
+_FACTS = {
+    "AcquisitionNumber": ("FrameContentSequence", "AcquisitionNumber", "FrameAcquisitionNumber"),
+    "TemporalPosition": ("FrameContentSequence", "TemporalPositionIdentifier", "TemporalPositionIndex"),
+    "CardiacPhase": ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
+    "ContrastBolusAgent": ("ContrastBolusUsageSequence", "ContrastBolusAgent"),
+    "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel"),
+    "KVP": ("CTXRayDetailsSequence", "KVP"),
+    "EchoTime": ("MREchoSequence", "EchoTime", "EffectiveEchoTime"),
+    "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
+    "ImageType": ("CTImageFrameTypeSequence", "ImageType", "FrameType"),
+}
+"""What all slices of one acquisition share: where a frame tells it, and its names there and in a file."""
+
+_TIMES = ("AcquisitionTime", "AcquisitionDateTime", "ContentTime")
+"""When a slice was taken; what a file tells first is the best."""
 
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 
@@ -43,6 +64,8 @@ class Slice:
         rescale_type: The unit that these two lead to, as the header says, or "".
         frame_of_reference: Its UID or "".
         transfer_syntax: Its UID or "".
+        facts: What slices of one acquisition share, by DICOM's names, as text; "" for what is not told.
+        time: When it was taken, as DICOM writes it, or "".
     """
 
     path: Path
@@ -57,6 +80,8 @@ class Slice:
     rescale_type: str
     frame_of_reference: str
     transfer_syntax: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    time: str = ""
 
 
 def read_slices(series: DicomSeries, *, modality: str) -> list[Slice]:
@@ -120,6 +145,8 @@ def _slice(
         rescale_type=rescale_type,
         frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
         transfer_syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
+        facts={name: _text(groups, macro, keywords) for name, (macro, *keywords) in _FACTS.items()},
+        time=next((time for name in _TIMES if (time := _text([header], "", [name]))), ""),
     )
 
 
@@ -134,9 +161,10 @@ def _check_kind(path: Path, header: Any, *, modality: str) -> None:
             f"{path}: pixels must be gray ({' or '.join(_GRAY)}), got {photometric!r} "
             f"with {samples} samples a pixel"
         )
-    image_type = header.get("ImageType") or ()
-    if "LOCALIZER" in ([image_type] if isinstance(image_type, str) else image_type):
-        raise VolumeError(f"{path}: a localizer is not a slice of a volume, got ImageType {list(image_type)}")
+    if is_localizer(header):
+        raise VolumeError(
+            f"{path}: a localizer is not a slice of a volume, got ImageType {header.get('ImageType')!r}"
+        )
     if header.get("ModalityLUTSequence"):
         raise VolumeError(f"{path}: values must follow from a slope and an intercept, got a Modality LUT")
 
@@ -170,6 +198,19 @@ def find_value(groups: Sequence[Any], macro: str, keyword: str) -> Any:
             if value is not None and value != "":
                 return value
     return None
+
+
+def _text(groups: Sequence[Any], macro: str, keywords: Sequence[str]) -> str:
+    """The first of some values that is told, as text that compares; what cannot be read tells nothing."""
+    for keyword in keywords:
+        try:
+            value = find_value(groups, macro, keyword)
+        except ValueError:
+            continue
+        if value is not None:
+            parts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+            return "/".join(str(part) for part in parts)
+    return ""
 
 
 def _numbers(where: str, groups: Sequence[Any], macro: str, keyword: str, *, count: int) -> tuple[float, ...]:

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lts.base import VolumeError
+from lts.volume._dicom_acquisitions import SAME_PLACE_MM, choose
 from lts.volume._dicom_files import DicomSeries
+from lts.volume._dicom_image import SLICES_PER_LOCALIZER, stands_across
 from lts.volume._dicom_slices import Slice, read_slices
+from lts.volume._dicom_spacing import PLACE_TOLERANCE, check_even
 from lts.volume._geometry import FloatArray, Geometry
 
 DIRECTION_TOLERANCE = 1e-3
@@ -20,15 +23,6 @@ SPACING_TOLERANCE = 1e-4
 
 TILT_TOLERANCE_DEGREES = 0.5
 """Rounded positions lean less than this; gantries are tilted by more."""
-
-GAP_TOLERANCE = 0.05
-"""How far the gap between two slices may differ from the others, as a share."""
-
-PLACE_TOLERANCE = 0.1
-"""How far, in voxels, a slice may lie from where even spacing puts it, as the corners of a mask may."""
-
-_SAME_PLACE_MM = 0.01
-"""Slices closer than this were taken at one place; no scanner makes slices as thin."""
 
 _SHOWN = 4
 
@@ -57,35 +51,65 @@ def read_stack(series: DicomSeries, *, modality: str) -> Stack:
 
     Two slices make a volume: their positions span a gap, and a gap is all that spacing needs. That none is
     missing between them is what nothing proves, and a note says so. One slice has no spacing: its thickness
-    is none, since slices may overlap or leave gaps.
+    is none, since slices may overlap or leave gaps. Localizers among the slices are left out, and a note
+    names them.
 
     Raises:
-        VolumeError: As `read_slices`; or the slices differ in orientation, size, pixel spacing or frame of
-            reference, are tilted or shifted against each other, lie at one place, or are unevenly spaced.
+        VolumeError: As `read_slices`; or the slices are of several acquisitions, differ in orientation, size,
+            pixel spacing or frame of reference, are tilted or shifted against each other, lie at one place,
+            or are unevenly spaced.
     """
-    slices = read_slices(series, modality=modality)
+    slices, localizers = _without_localizers(read_slices(series, modality=modality))
+    left_out = ", ".join(part for part in (series.left_out, localizers) if part)
+    try:
+        stack = _stack(series, slices, modality=modality)
+    except VolumeError as error:
+        if left_out:
+            raise VolumeError(f"{error}; left out of the series: {left_out}", code=error.code) from error
+        raise
+    notes = (f"Left out of the series: {left_out}.",) if left_out else ()
+    return replace(stack, notes=(*notes, *stack.notes))
+
+
+def _stack(series: DicomSeries, slices: list[Slice], *, modality: str) -> Stack:
     folder = series.folder
     if len(slices) < 2:
         names = ", ".join(each.name for each in slices)
         raise VolumeError(f"{folder}: must hold 2 slices or more, as one has no spacing, got 1 ({names})")
     _check_orientation(slices[0])
-    for each in slices[1:]:
-        _check_alike(folder, each, first=slices[0])
     axes = np.array(slices[0].directions).reshape(2, 3)
     normal = np.cross(*axes)
     slices.sort(key=lambda each: float(np.dot(each.position_mm, normal)))
+    along = np.array([each.position_mm for each in slices]) @ normal
+    slices = choose(folder, slices, along=along, wanted=series.acquisition, timed=modality == "CT")
+    for each in slices[1:]:
+        _check_alike(folder, each, first=slices[0])
     positions = np.array([each.position_mm for each in slices])
     along = positions @ normal
     _check_distinct(folder, slices, gaps=np.diff(along))
     _check_straight(folder, slices, along=along, across=positions - np.outer(along, normal))
-    _check_even(folder, slices, along=along)
+    notes = check_even(folder, slices, along=along, normal=normal)
+    if len(slices) == 2:
+        notes = (*notes, "That no slice is missing between the two is unproven.")
     step = (positions[-1] - positions[0]) / (len(slices) - 1)
     return Stack(
         slices=tuple(slices),
         geometry=_geometry(folder, slices, axes=axes, step=step),
         gap_mm=float(np.linalg.norm(step)),
-        notes=("That no slice is missing between the two is unproven.",) if len(slices) == 2 else (),
+        notes=notes,
     )
+
+
+def _without_localizers(slices: list[Slice]) -> tuple[list[Slice], str]:
+    """The slices, and by count and name the few images across them that do not say what they are."""
+    across = stands_across([each.directions for each in slices])
+    if not 0 < SLICES_PER_LOCALIZER * across.sum() <= (~across).sum():
+        return slices, ""
+    kept = [each for each, aside in zip(slices, across, strict=True) if not aside]
+    names = [each.name for each, aside in zip(slices, across, strict=True) if aside]
+    more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
+    plural = "s" if names[1:] else ""
+    return kept, f"{len(names)} localizer{plural} ({', '.join(names[:_SHOWN])}{more})"
 
 
 def _geometry(folder: Path, slices: Sequence[Slice], *, axes: FloatArray, step: FloatArray) -> Geometry:
@@ -133,7 +157,7 @@ def _check_alike(folder: Path, each: Slice, *, first: Slice) -> None:
 
 
 def _check_distinct(folder: Path, slices: Sequence[Slice], *, gaps: FloatArray) -> None:
-    place = np.concatenate([[0], np.cumsum(gaps > _SAME_PLACE_MM)])
+    place = np.concatenate([[0], np.cumsum(gaps > SAME_PLACE_MM)])
     counts = np.bincount(place)
     if counts.max() == 1:
         return
@@ -175,26 +199,4 @@ def _check_straight(folder: Path, slices: Sequence[Slice], *, along: FloatArray,
     if degrees > TILT_TOLERANCE_DEGREES:
         raise VolumeError(
             f"{folder}: slices must be stacked at a right angle, got a gantry tilt of {degrees:.1f} degrees"
-        )
-
-
-def _check_even(folder: Path, slices: Sequence[Slice], *, along: FloatArray) -> None:
-    gaps = np.diff(along)
-    # the lower one of two medians: a missing slice only widens gaps
-    expected = float(np.sort(gaps)[(len(gaps) - 1) // 2])
-    worst = int(np.abs(gaps - expected).argmax())
-    if abs(gaps[worst] - expected) > GAP_TOLERANCE * expected:
-        n_missing = round(gaps[worst] / expected) - 1
-        whole = abs(gaps[worst] - (n_missing + 1) * expected) <= GAP_TOLERANCE * expected
-        guess = f", {n_missing} missing" if whole and n_missing > 0 else ""
-        raise VolumeError(
-            f"{folder}: slices must be evenly spaced, expected {expected:.4g} mm and found "
-            f"{gaps[worst]:.4g} mm between {slices[worst].name} and {slices[worst + 1].name}{guess}"
-        )
-    even = np.linspace(along[0], along[-1], len(along))
-    worst = int(np.abs(along - even).argmax())
-    if abs(along[worst] - even[worst]) > PLACE_TOLERANCE * expected:
-        raise VolumeError(
-            f"{folder}: slices must be evenly spaced, expected {slices[worst].name} at {even[worst]:.4g} mm "
-            f"along the normal and found it at {along[worst]:.4g} mm"
         )

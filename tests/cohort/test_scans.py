@@ -30,7 +30,7 @@ def archive(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
 
 
 def find(path: Path, tmp_path: Path, limits: ArchiveLimits = LIMITS) -> list[ScanSource]:
-    return find_scans(path, unpack_to=tmp_path / "unpacked", limits=limits)
+    return list(find_scans(path, unpack_to=tmp_path / "unpacked", limits=limits).sources)
 
 
 def cases(path: Path, tmp_path: Path) -> list[str]:
@@ -69,7 +69,7 @@ def test_the_only_scan_of_an_archive_is_named_by_the_archive(tmp_path: Path) -> 
     assert source.case == "anna"
     assert source.path.read_bytes() == b"scan"
     two = archive(tmp_path / "two.zip", ("in/x.nii", b"scan"), ("y.nii", b"scan"))
-    assert [one.case for one in find_scans(two, unpack_to=tmp_path / "u", limits=LIMITS)] == [
+    assert [one.case for one in find_scans(two, unpack_to=tmp_path / "u", limits=LIMITS).sources] == [
         "two_in_x",
         "two_y",
     ]

@@ -77,7 +77,7 @@ def scan_on_disk(turn_deg: tuple[float, float, float]) -> nib.Nifti1Image:
 def predicted(image: nib.Nifti1Image, predictor: Predictor, folder: Path) -> nib.Nifti1Image:
     """The mask as a reader finds it, after the whole way from file to file."""
     nib.save(image, folder / "scan.nii.gz")
-    (source,) = find_scans(folder / "scan.nii.gz", unpack_to=folder, limits=NO_ARCHIVE)
+    (source,) = find_scans(folder / "scan.nii.gz", unpack_to=folder, limits=NO_ARCHIVE).sources
     scan = source.read(modality="ct")
     write_mask(folder / "mask.nii.gz", predictor.mask(scan), geometry=scan.geometry)
     return nib.load(folder / "mask.nii.gz")

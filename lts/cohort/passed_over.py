@@ -1,0 +1,76 @@
+"""What lies where scans are looked for and is none: told by count and name, and never in silence."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lts.cohort.case import natural_key
+from lts.cohort.files import is_hidden
+
+CONVERT = "convert to .nii.gz what is a scan"
+
+_MOST_NAMED = 5
+_LONGEST_NAME = 60
+
+_OTHER_FORMATS = (
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".mgh", ".mgz", ".mnc", ".hdr", ".img", ".img.gz"),
+    *(".nii.bz2", ".nii.xz", ".nii.zst", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"),
+)
+"""How files end that may hold a scan, and are not read where a folder is."""
+
+
+def is_other_format(path: Path) -> bool:
+    """Whether a file is named as a scan, or an archive of some, that is not read from a folder."""
+    return path.name.lower().endswith(_OTHER_FORMATS) and not is_hidden(path)
+
+
+def sort_out(others: Iterable[Path], *, folder: Path) -> list[str]:
+    """A sentence for each kind of what is neither NIfTI nor DICOM.
+
+    Args:
+        others: Files, and folders that were not looked into.
+        folder: That they lie in.
+    """
+    links: list[Path] = []
+    formats: list[Path] = []
+    files: list[Path] = []
+    for path in others:
+        kind = links if path.is_dir() and path.is_symlink() else formats if is_other_format(path) else files
+        kind.append(path)
+    return [
+        *told(links, "linked folder", folder=folder, advice="; it is not looked into"),
+        *told(
+            formats, "file of another format", "files of other formats", folder=folder, advice=f"; {CONVERT}"
+        ),
+        *told(files, "other file", folder=folder),
+    ]
+
+
+def told(paths: Sequence[Path], one: str, many: str = "", *, folder: Path, advice: str = "") -> list[str]:
+    """`["2 masks (a.nii, below/b.nii)"]`, by the names that files have in a folder; nothing of none.
+
+    Args:
+        paths: What is told of.
+        one: What it is called.
+        many: What several are called; `one` with an s where it is not given.
+        folder: That they lie in.
+        advice: What to do about it.
+    """
+    names = sorted((path.relative_to(folder).as_posix() for path in paths), key=natural_key)
+    return [f"{counted(len(names), one, many)} ({some(names)}){advice}"] if names else []
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 mask` or `2 masks`."""
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, each on one line and short, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(short(name) for name in names[:_MOST_NAMED]) + more
+
+
+def short(name: str) -> str:
+    """A name that a file brings, on one line and not too long."""
+    printable = "".join(sign if sign.isprintable() else "?" for sign in name)
+    return printable if len(printable) <= _LONGEST_NAME else f"{printable[:_LONGEST_NAME]}..."

@@ -1,0 +1,156 @@
+"""Two acquisitions in one series, such as phases of contrast: told apart, and never mixed into one volume."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lts.base import VolumeError
+from lts.volume._dicom_slices import Slice
+from lts.volume._geometry import FloatArray
+
+ALL = "all"
+"""The choice of all acquisitions as one volume."""
+
+SAME_PLACE_MM = 0.01
+"""Slices closer than this were taken at one place; no scanner makes slices as thin."""
+
+_PAUSE_S, _PAUSE_SHARE = 2.0, 3.0
+"""A time without slices parts two acquisitions: in seconds, and in times between slices."""
+
+_SHOWN = 4
+_LONGEST = 40
+_TIME = re.compile(r"(?:\d{8})?(\d{2})(\d{2})(\d{2}(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Slices that were taken together.
+
+    Attributes:
+        label: What it is chosen by.
+        told: How it differs from the others, for messages.
+        indices: Its slices, by their place in the series.
+    """
+
+    label: str
+    told: str
+    indices: tuple[int, ...]
+
+
+def choose(
+    folder: Path, slices: Sequence[Slice], *, along: FloatArray, wanted: str, timed: bool
+) -> list[Slice]:
+    """The slices of the one acquisition that a series holds, or of the one that is wanted.
+
+    A series may have been taken in several parts, one behind the other: these are one volume. Parts that lie
+    within each other are not.
+
+    Args:
+        folder: For the message.
+        slices: All of the series.
+        along: `(n,)` mm, where they lie along their normal.
+        wanted: A label, "all", or "" for the only one.
+        timed: Whether slices of one volume are taken in their order: those of CT are, of MR often not.
+
+    Raises:
+        VolumeError: There are several and none is chosen, or there is no such.
+    """
+    if wanted == ALL:
+        return list(slices)
+    found = find_acquisitions(slices, along=along, timed=timed)
+    if len(found) < 2:
+        return list(slices)
+    for each in found:
+        if each.label == wanted:
+            return [slices[index] for index in each.indices]
+    shown = [f"{each.label} ({len(each.indices)} images: {each.told})" for each in found[:_SHOWN]]
+    more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
+    told = ", ".join(shown) + more
+    if wanted:
+        raise VolumeError(f"{folder}: acquisition must be one of those it holds, got {wanted!r}: {told}")
+    apart = np.diff(np.sort(along)).min() > SAME_PLACE_MM
+    as_one = f", acquisition={ALL} takes all as one volume" if apart else ""
+    raise VolumeError(
+        f"{folder}: must hold one acquisition, got {len(found)} that lie within each other: {told}; "
+        f"acquisition={found[0].label} chooses one{as_one}"
+    )
+
+
+def find_acquisitions(slices: Sequence[Slice], *, along: FloatArray, timed: bool) -> list[Acquisition]:
+    """Tell acquisitions apart by what differs between slices that lie within each other.
+
+    Returns:
+        One for all slices where nothing differs but from one part of the volume to the next.
+    """
+    facts = [dict(each.facts) for each in slices]
+    if timed:
+        for each, time in zip(facts, _parts_in_time(slices), strict=True):
+            each["AcquisitionTime"] = time
+    differing = [name for name in facts[0] if _lie_within([each[name] for each in facts], along)]
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index, each in enumerate(facts):
+        groups.setdefault(tuple(each[name] for name in differing), []).append(index)
+    in_order = sorted(groups.values(), key=lambda indices: _age(slices, indices))
+    if max(map(len, in_order)) < 2:
+        return [Acquisition("1", "", tuple(range(len(slices))))]  # images at one place, which is told as such
+    numbers = [slices[indices[0]].facts.get("AcquisitionNumber", "") for indices in in_order]
+    by_number = "AcquisitionNumber" in differing and len(set(numbers)) == len(numbers) and all(numbers)
+    return [
+        Acquisition(
+            label=number if by_number else str(place),
+            told=_told(facts[indices[0]], differing),
+            indices=tuple(indices),
+        )
+        for place, (number, indices) in enumerate(zip(numbers, in_order, strict=True), 1)
+    ]
+
+
+def _lie_within(values: Sequence[str], along: FloatArray) -> bool:
+    """Whether slices of one value lie between, at, or among those of another."""
+    names = {name: index for index, name in enumerate(dict.fromkeys(values))}
+    if len(names) < 2:
+        return False
+    index = [names[value] for value in values]
+    lowest, highest = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(lowest, index, along)
+    np.maximum.at(highest, index, along)
+    order = lowest.argsort()
+    reached = np.maximum.accumulate(highest[order])
+    return bool((lowest[order][1:] <= reached[:-1] + SAME_PLACE_MM).any())
+
+
+def _parts_in_time(slices: Sequence[Slice]) -> list[str]:
+    """For each slice when the part began that it belongs to: parts are divided by pauses."""
+    seconds = [_seconds(each.time) for each in slices]
+    if any(second is None for second in seconds):
+        return [""] * len(slices)
+    times = np.array(seconds, float)
+    order = times.argsort(kind="stable")
+    gaps = np.diff(times[order])
+    pauses = gaps > max(_PAUSE_S, _PAUSE_SHARE * float(np.median(gaps)) if len(gaps) else 0.0)
+    begins = np.maximum.accumulate(np.where(np.concatenate([[True], pauses]), np.arange(len(order)), 0))
+    parts = [""] * len(slices)
+    for place, begin in zip(order, begins, strict=True):
+        parts[place] = slices[order[begin]].time
+    return parts
+
+
+def _seconds(time: str) -> float | None:
+    """Seconds of the day."""
+    found = _TIME.match(time)
+    return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3]) if found else None
+
+
+def _age(slices: Sequence[Slice], indices: Sequence[int]) -> tuple[float, float, int]:
+    """What acquisitions are ordered by: their number, their time, their first file."""
+    first = slices[indices[0]]
+    number = first.facts.get("AcquisitionNumber", "")
+    times = [second for index in indices if (second := _seconds(slices[index].time)) is not None]
+    return (float(number) if number.isdecimal() else 0.0, min(times, default=0.0), indices[0])
+
+
+def _told(facts: Mapping[str, str], differing: Sequence[str]) -> str:
+    return ", ".join(f"{name} {facts[name][:_LONGEST] or 'not stated'}" for name in differing)

@@ -1,0 +1,114 @@
+"""How pydicom is called: on a user's file, without a warning, and with an error in one line."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from lts.base import ConfigError, LtsError, VolumeError
+from lts.volume._dicom_kind import PREAMBLE, Beginning, beginning_of
+
+_LOGGERS = ("pydicom", "highdicom", "pylibjpeg", "openjpeg")
+
+_ONE_AT_A_TIME = threading.RLock()
+
+
+def needs(module: str) -> Any:
+    """A module of the optional packages that read and write DICOM.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ConfigError(f'DICOM needs the extra: pip install ".[dicom]" ({error})') from error
+
+
+@contextmanager
+def parsing(path: Path, *, broken: str = "broken DICOM header") -> Iterator[None]:
+    """Call pydicom on a user's file: no warnings, and an error in one line whatever it stumbles over.
+
+    Files from scanners and archives break many small rules (UIDs with leading zeros, values too long) that
+    say nothing of the voxels; those that matter here are checked by value.
+
+    Args:
+        path: The file, for the message.
+        broken: What to say of a file that pydicom cannot take.
+
+    Raises:
+        VolumeError: Whatever pydicom or a decoder raised: they name no complete set of errors.
+    """
+    with _quiet():
+        try:
+            yield
+        except (LtsError, MemoryError):
+            raise
+        except OSError as error:
+            raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise VolumeError(f"{path}: {broken}: {reason}") from error
+
+
+def read_header(path: Path, *, tags: list[str] | None = None) -> Any:
+    """The pydicom dataset of a file without its pixels; to be called, and read, while `parsing`."""
+    return _read(path, stop_before_pixels=True, specific_tags=tags)
+
+
+def read_whole(path: Path) -> Any:
+    """The pydicom dataset of a file with its pixels as they are stored; to be called while `parsing`."""
+    return _read(path)
+
+
+def _read(path: Path, **options: Any) -> Any:
+    dcmread = needs("pydicom").dcmread
+    beginning = beginning_of(path)
+    if beginning is Beginning.PREFIX:
+        with path.open("rb") as stream:
+            content = stream.read()
+        return dcmread(BytesIO(bytes(PREAMBLE) + content), **options)
+    if beginning is not Beginning.DATA_SET:
+        return dcmread(path, **options)
+    dataset = dcmread(path, force=True, **options)
+    if not dataset.file_meta:
+        # nothing states the transfer syntax; pydicom has told it by the first element
+        dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
+    return dataset
+
+
+def _guessed_syntax(dataset: Any) -> Any:
+    uid = needs("pydicom.uid")
+    implicit, little_endian = dataset.original_encoding
+    if implicit:
+        return uid.ImplicitVRLittleEndian
+    return uid.ExplicitVRLittleEndian if little_endian else uid.ExplicitVRBigEndian
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pydicom, highdicom and the decoders from checking small rules, and from warning.
+
+    The settings for that are global in Python and pydicom, so they are changed for the length of a call and
+    for one thread at a time.
+
+    Raises:
+        ConfigError: pydicom is not installed.
+    """
+    config = needs("pydicom.config")
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    with _ONE_AT_A_TIME, warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

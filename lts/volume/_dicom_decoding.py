@@ -1,0 +1,205 @@
+"""Compressed pixels of DICOM files, decoded in processes that can be ended.
+
+A decoder is a library in C that is given whatever a file holds: it may take minutes for one slice, take all
+memory, or crash. None of that may happen where a service answers, or where signals are heard.
+"""
+
+import json
+import math
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from lts.base import VolumeError, usable_processors
+
+FRAME_LIMIT_S = 30.0
+"""How long one frame may be waited for: a slice of 512 x 512 takes hundredths of a second."""
+
+START_LIMIT_S = 120.0
+"""How long a process may take to begin, which is to load numpy and pydicom."""
+
+_MOST_PROCESSES = 4
+_FILES_PER_PROCESS = 16
+"""Of fewer files, another process would take longer to begin than to work."""
+
+_TICK_S = 0.1
+_AHEAD = 2
+"""Frames that a process may have ready before they are taken."""
+
+_RUN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from lts.volume._dicom_decoder import main; main()"
+)
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Frames of one file.
+
+    Attributes:
+        path: The file.
+        frames: Which, from 0, in the order they are wanted.
+        syntax: Its transfer syntax.
+        shape: Rows and columns of each.
+    """
+
+    path: Path
+    frames: tuple[int, ...]
+    syntax: str
+    shape: tuple[int, int]
+
+
+def decoded_frames(files: Sequence[Wanted], *, check: Callable[[], None]) -> Generator[npt.NDArray[Any]]:
+    """Decode files in processes of their own, as many as there are processors and files for them.
+
+    The processes end with the iteration, however it ends, and by themselves where this process dies.
+
+    Args:
+        files: In the order that their frames are yielded in.
+        check: Called many times a second; what it raises ends all.
+
+    Raises:
+        VolumeError: Pixels cannot be decoded, take longer than `FRAME_LIMIT_S`, or end the decoder.
+    """
+    with ExitStack() as stack:
+        n_processes = min(_MOST_PROCESSES, usable_processors(), math.ceil(len(files) / _FILES_PER_PROCESS))
+        processes = [stack.enter_context(_Process(check)) for _ in range(n_processes)]
+        # each takes every n-th file, and gets the next one when its last is taken from it
+        for process, file in zip(processes, files, strict=False):
+            process.send(file)
+        following = iter(islice(files, n_processes, None))
+        for index, file in enumerate(files):
+            process = processes[index % n_processes]
+            yield from process.receive(file)
+            if (further := next(following, None)) is not None:
+                process.send(further)
+
+
+class _Process:
+    """A process that decodes one file after the other. Use it as a context: it ends with it.
+
+    Args:
+        check: Called while its answers are waited for.
+    """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._began = False
+        self._answers: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
+        self._room = threading.Semaphore(_AHEAD)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _RUN, json.dumps(sys.path), str(FRAME_LIMIT_S)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **_ONE_THREAD},
+        )
+        # a pipe cannot be waited for with a limit on every system
+        self._reader = threading.Thread(target=self._read, name="lts-decoder", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._room.release(_AHEAD)
+        self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe
+            try:
+                pipe.close()
+            except BrokenPipeError:  # what it was not sent any more
+                continue
+
+    def send(self, file: Wanted) -> None:
+        """Have a file decoded."""
+        assert self._process.stdin
+        line = json.dumps({"path": str(file.path), "frames": file.frames, "syntax": file.syntax})
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:  # it is dead, as its answer will tell
+            return
+
+    def receive(self, file: Wanted) -> Iterator[npt.NDArray[Any]]:
+        """The frames of the file that was sent.
+
+        Raises:
+            VolumeError: As `decoded_frames`.
+        """
+        if not self._began:
+            self._answer(file, limit_s=START_LIMIT_S)
+            self._began = True
+        for _ in file.frames:
+            told, content = self._answer(file, limit_s=FRAME_LIMIT_S)
+            if "error" in told:
+                raise VolumeError(str(told["error"]))
+            yield _frame(file, told, content)
+
+    def _answer(self, file: Wanted, *, limit_s: float) -> tuple[dict[str, Any], bytes]:
+        end = monotonic() + limit_s
+        while True:
+            self._check()
+            try:
+                told, content = self._answers.get(timeout=_TICK_S)
+            except queue.Empty:
+                if monotonic() > end:
+                    raise VolumeError(
+                        f"{file.path}: pixels must be decoded within {limit_s:g} s, got none by then"
+                    ) from None
+                continue
+            self._room.release()
+            if "ended" in told:
+                self._process.wait()
+                raise VolumeError(
+                    f"{file.path}: broken pixel data: its decoder was ended by it "
+                    f"({_how_it_ended(self._process.returncode)})"
+                )
+            return told, content
+
+    def _read(self) -> None:
+        """Take answers as they come, and no more than there is room for."""
+        stream = self._process.stdout
+        assert stream
+        while True:
+            self._room.acquire()
+            try:
+                told = json.loads(stream.readline())
+                content = stream.read(int(told.get("n_bytes", 0)))
+            except (ValueError, AttributeError):  # the end, or half an answer before it
+                self._answers.put(({"ended": True}, b""))
+                return
+            self._answers.put((told, content))
+
+
+def _frame(file: Wanted, told: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
+    """A frame as it was decoded; what a decoder says is believed no more than what a file says."""
+    dtype = np.dtype(str(told["dtype"]))
+    if tuple(told["shape"]) != file.shape or len(content) != math.prod(file.shape) * dtype.itemsize:
+        raise VolumeError(
+            f"{file.path}: broken pixel data: must be {file.shape} rows and columns, got {told['shape']}"
+        )
+    return np.frombuffer(content, dtype).reshape(file.shape)
+
+
+def _how_it_ended(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
