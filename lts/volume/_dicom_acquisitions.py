@@ -22,7 +22,7 @@ _PAUSE_S, _PAUSE_SHARE = 2.0, 3.0
 
 _SHOWN = 4
 _LONGEST = 40
-_TIME = re.compile(r"(?:\d{8})?(\d{2})(\d{2})(\d{2}(?:\.\d+)?)")
+_TIME = re.compile(r"(?:\d{8}(?=\d))?(\d{2}):?(\d{2})?:?(\d{2}(?:\.\d+)?)?")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _parts_in_time(slices: Sequence[Slice]) -> list[str]:
 def _seconds(time: str) -> float | None:
     """Seconds of the day."""
     found = _TIME.match(time)
-    return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3]) if found else None
+    return 3600 * int(found[1]) + 60 * int(found[2] or 0) + float(found[3] or 0) if found else None
 
 
 def _age(slices: Sequence[Slice], indices: Sequence[int]) -> tuple[float, float, int]:

@@ -209,7 +209,7 @@ def _text(groups: Sequence[Any], macro: str, keywords: Sequence[str]) -> str:
             continue
         if value is not None:
             parts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
-            return "/".join(str(part) for part in parts)
+            return "/".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
     return ""
 
 

@@ -16,7 +16,7 @@ from pydicom.uid import (
 )
 
 from lts.base import ConfigError, VolumeError
-from lts.volume import find_dicom_series, read_dicom_ct
+from lts.volume import find_dicom, find_dicom_series, read_dicom_ct
 
 
 def _copy(source: Path, target: Path, **values: object) -> None:
@@ -101,10 +101,15 @@ def test_what_is_no_image_is_left_out(phantoms: Any) -> None:
     _copy(image, folder / ".hidden/copy.dcm")
     _copy(image, folder / "DICOMDIR")
     (folder / "notes.txt").write_text("not DICOM, but long enough to hold the magic" * 9)
-    (folder / "empty.dcm").write_bytes(b"")
-    (folder / "dangling.dcm").symlink_to(folder / "absent")
-    (series,) = find_dicom_series(folder)
+    (folder / "empty").write_bytes(b"")
+    found = find_dicom(folder)
+    (series,) = found.series
     assert [path.name for path in series.files] == [f"im{i}.dcm" for i in range(4)]
+    assert (series.broken, series.left_out) == ("", "")
+    assert {path.name for path in found.no_images} == {
+        *("rtstruct", "state", "report", "by modality", "by class", "spectra", "DICOMDIR"),
+    }
+    assert {path.name for path in found.others} == {".hidden.dcm", ".hidden", "notes.txt", "empty"}
 
 
 def test_a_folder_without_dicom_holds_no_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +130,7 @@ def test_without_pydicom_the_extra_is_named(phantoms: Any, monkeypatch: pytest.M
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pydicom", None)
     for call in (lambda: find_dicom_series(folder), lambda: read_dicom_ct(series)):
-        with pytest.raises(ConfigError, match=r'^DICOM needs the extra: pip install "lts\[dicom\]"'):
+        with pytest.raises(ConfigError, match=r'^DICOM needs the extra: pip install "\.\[dicom\]"'):
             call()
 
 

@@ -53,8 +53,7 @@ def _moved(place: Callable[[int], tuple[float, float, float]]) -> Callable[[Data
     ("values", "message"),
     [
         ({"Modality": "OT"}, r"\.dcm: modality must be CT, got 'OT'"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, r"\.dcm: a localizer is not a slice"),
-        ({"ImageType": "LOCALIZER"}, r"\.dcm: a localizer is not a slice"),
+        ({"ImageType": "LOCALIZER"}, r"1 missing; left out of the series: 1 localizer \(im\d\.dcm\)$"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "pixels must be gray .* got 'PALETTE COLOR'"),
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "got 'RGB' with 3 samples a pixel"),
         ({"SamplesPerPixel": 3}, "got 'MONOCHROME2' with 3 samples a pixel"),
@@ -81,6 +80,14 @@ def test_a_slice_whose_place_or_value_is_unproven_is_refused(
     values: dict[str, object], message: str, phantoms: Any
 ) -> None:
     _refused(phantoms.series(phantoms.stored(), change=_in_slice(2, **values)), message)
+
+
+def test_localizers_alone_are_refused(phantoms: Any) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+    folder = phantoms.series(phantoms.stored(), change=change)
+    _refused(folder, r"\.dcm: a localizer is not a slice of a volume, got ImageType .*'LOCALIZER'")
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "one"])

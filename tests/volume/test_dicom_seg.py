@@ -396,7 +396,7 @@ def test_without_highdicom_the_extra_is_named(phantoms: Any, monkeypatch: pytest
     series = _only(phantoms.series(phantoms.stored(SHAPE)))
     volume = read_dicom_ct(series)
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    with pytest.raises(ConfigError, match=r'pip install "lts\[dicom\]"'):
+    with pytest.raises(ConfigError, match=r'pip install "\.\[dicom\]"'):
         _write(phantoms.folder / "seg.dcm", _labels(volume), series, volume)
 
 
