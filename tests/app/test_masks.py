@@ -35,6 +35,7 @@ def config(predictions: Path, references: Path | None, **changes: object):
         ("segmentation-7", "volume-7"),
         ("volume-7_mask", "volume-7"),
         ("segmentation-seven", "segmentation-seven"),
+        ("SEGMENTATION-7", "volume-7"),
     ],
 )
 def test_a_case_is_named_by_its_file(stem: str, case: str) -> None:
@@ -54,6 +55,10 @@ def test_cases_are_matched_whatever_the_suffix_in_natural_order(tmp_path: Path) 
 def test_volumes_beside_segmentations_are_scans(tmp_path: Path) -> None:
     both = folder(tmp_path / "lits", "volume-1.nii", "segmentation-1.nii")
     assert {name: path.name for name, path in masks_in(both).items()} == {"volume-1": "segmentation-1.nii"}
+    upper = folder(tmp_path / "upper", "VOLUME-1.NII.GZ", "SEGMENTATION-1.NII.GZ")
+    assert {name: path.name for name, path in masks_in(upper).items()} == {
+        "volume-1": "SEGMENTATION-1.NII.GZ"
+    }
     alone = folder(tmp_path / "alone", "volume-1.nii")
     assert list(masks_in(alone)) == ["volume-1"]
 

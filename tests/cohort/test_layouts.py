@@ -184,3 +184,13 @@ def test_ten_names_are_told_in_full(tmp_path: Path) -> None:
 def test_the_real_sample_is_lits(real_data: Path) -> None:
     cohort = find_cases(real_data / "lits_real", layout="lits")
     assert ids(cohort) == ["volume-0", "volume-1", "volume-2", "volume-3"]
+
+
+def test_names_are_read_in_whatever_case(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path / "lits", "VOLUME-3.NII.GZ", "Segmentation-3.Nii", "volume-4.nii", "segmentation-4.NII"
+    )
+    assert ids(find_cases(root, layout="lits")) == ["volume-3", "volume-4"]
+    root = touch(tmp_path / "nnunet", "imagesTr/a_0000.NII.GZ", "labelsTr/a.NII.GZ")
+    (root / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1}}))
+    assert ids(find_cases(root, layout="nnunet")) == ["a"]

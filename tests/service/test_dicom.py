@@ -72,6 +72,18 @@ def test_a_zip_of_several_series_is_refused_by_their_names(running: Running, tmp
     assert answer.json()["detail"] == "two.zip: must hold one scan, got 2: a, b; send one a time"
 
 
+def test_a_zip_of_a_study_with_one_volume_is_a_scan(running: Running, tmp_path: Path) -> None:
+    volume, scout = series_files("CT"), series_files("scout")
+    path = zipped(tmp_path / "study.zip", {**volume, "scout/0.dcm": scout["scout/0.dcm"], "readme": b"x"})
+    with running.client as client:
+        told = upload(client, path).json()
+    assert (told["case"], told["shape"][0]) == ("study", DEPTH)
+    assert told["notes"][:2] == [
+        "Passed over: 1 series that is no volume: series in scout, 1 image, which has no spacing.",
+        "Passed over: 1 other file (readme).",
+    ]
+
+
 def test_a_series_cut_short_is_told_without_a_path(running: Running, tmp_path: Path) -> None:
     files = series_files("CT")
     del files["CT/2.dcm"]
