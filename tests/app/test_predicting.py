@@ -8,8 +8,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
+from lts.app.prediction import series_choice
+from lts.base import ConfigError
+from lts.cohort import SeriesChoice
 from lts.volume import write_volume
 
 
@@ -232,6 +235,64 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     expected = phantoms.lps(stored.shape)[4, 3, 2] * (-1, -1, 1)
     np.testing.assert_allclose(ras[:3], expected, atol=1e-4)
     assert mask.dataobj[4, 3, 2] == 2
+
+
+def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_chosen(
+    make_checkpoint, phantoms, run, succeed, tmp_path: Path
+) -> None:
+    stored = np.full((16, 12, 10), 1000, np.int16)  # -24 HU
+    stored[3:9, 2:8, 2:8], stored[4:6, 3:5, 5] = 1124, 1224  # the tumor is in the second phase alone
+
+    def phases(dataset: Dataset, index: int) -> None:
+        dataset.AcquisitionNumber = 1 + index % 2
+
+    def scout(dataset: Dataset, index: int) -> None:
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+    (phantoms.folder / "in").mkdir()
+    ct = phantoms.series(stored, name="in/ct", change=phases)
+    phantoms.series(stored[..., :1], name="in/scout", change=scout)
+    for path in sorted(ct.iterdir())[:4]:
+        path.write_bytes(path.read_bytes()[132:])  # as archives write it
+    ckpt = make_checkpoint(recipe={"image_size": 16, "pixel_mm": 0.5, "modality": "ct"})
+    arguments = (f"ckpt={ckpt}", "input=in", "output=masks", "dicom_seg=true", "overwrite=true")
+    refused = run("predict", *arguments, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "predict: in/ct: must hold one acquisition, got 2 that lie within each other: 1 (5 images: "
+        "AcquisitionNumber 1), 2 (5 images: AcquisitionNumber 2); acquisition=1 chooses one, "
+        "acquisition=all takes all as one volume\n"
+    )
+    printed = succeed("predict", *arguments, "acquisition=2", cwd=tmp_path)
+    left_out = "1 series that is no volume: series 'portal venous' in scout, 1 localizer"
+    assert f"passed over: {left_out}" in printed
+    told = predictions(tmp_path / "masks")
+    assert (told["passed_over"], told["failed"]) == ([left_out], [])
+    (row,) = told["cases"]
+    assert (row["case"], row["shape"], row["spacing_mm"][2]) == ("ct", [16, 12, 5], 5)
+    labels = labels_in(tmp_path / "masks" / row["mask"])
+    expected = ((stored > 1100).astype(int) + (stored > 1200))[..., 1::2]
+    np.testing.assert_array_equal(labels, expected)
+    assert dcmread(tmp_path / "masks" / row["dicom_seg"]).Modality == "SEG"
+
+
+@pytest.mark.parametrize(
+    ("settings", "names", "acquisition"),
+    [
+        ({"series": None, "acquisition": None}, (), ""),
+        ({"series": 2, "acquisition": 1}, ("2",), "1"),
+        ({"series": ["1.2.3", 4], "acquisition": "all"}, ("1.2.3", "4"), "all"),
+    ],
+)
+def test_series_are_chosen_by_names_and_numbers(settings: dict, names: tuple, acquisition: str) -> None:
+    assert series_choice(settings) == SeriesChoice(names=names, acquisition=acquisition)
+
+
+@pytest.mark.parametrize("value", [True, 1.5, "", {"a": 1}, [[1]], [None]])
+@pytest.mark.parametrize("key", ["series", "acquisition"])
+def test_another_choice_of_series_is_refused_by_its_key(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: must be a name or number"):
+        series_choice({"series": None, "acquisition": None, key: value})
 
 
 def test_a_nifti_scan_has_no_series_to_refer_to(make_checkpoint, run, tmp_path: Path) -> None:
