@@ -1,6 +1,6 @@
 """Scans from DICOM series into memory, `(Z, H, W)`."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,14 @@ def read_dicom_ct(series: DicomSeries, *, check: Check = _go_on) -> Volume:
     stack = read_stack(series, modality="CT")
     hu, on_disk = _empty(series, stack.geometry)
     fractions = False
-    for index, values in _slices(stack, check=check):
-        rounded = np.rint(values)
-        fractions = fractions or bool((rounded != values).any())
-        if rounded.max() > _INT16.max:
-            path = stack.slices[index].path
-            raise VolumeError(f"{path}: HU must be at most {_INT16.max}, got {rounded.max():g}")
-        on_disk[..., index] = np.maximum(rounded, AIR_HU)
+    with closing(_slices(stack, check=check)) as slices:
+        for index, values in slices:
+            rounded = np.rint(values)
+            fractions = fractions or bool((rounded != values).any())
+            if rounded.max() > _INT16.max:
+                path = stack.slices[index].path
+                raise VolumeError(f"{path}: HU must be at most {_INT16.max}, got {rounded.max():g}")
+            on_disk[..., index] = np.maximum(rounded, AIR_HU)
     notes = stack.notes
     if any(each.rescale_type == UNSPECIFIED for each in stack.slices):
         notes = (*notes, "That values are HU is unproven: RescaleType is US, unspecified.")
@@ -80,16 +81,17 @@ def read_dicom_mr(series: DicomSeries, *, check: Check = _go_on) -> Volume:
     """
     stack = read_stack(series, modality="MR")
     signal, on_disk = _empty(series, stack.geometry)
-    for index, values in _slices(stack, check=check):
-        largest = np.abs(values).max()
-        if largest > np.finfo(np.float32).max:
-            path = stack.slices[index].path
-            raise VolumeError(f"{path}: voxels must fit into float32, got {largest:g}")
-        fit = values.min() >= _INT16.min and values.max() <= _INT16.max
-        if signal.dtype == np.int16 and not (fit and (np.rint(values) == values).all()):
-            signal = signal.astype(np.float32)  # exact for the slices read so far
-            on_disk = stack.geometry.to_disk(signal)
-        on_disk[..., index] = values
+    with closing(_slices(stack, check=check)) as slices:
+        for index, values in slices:
+            largest = np.abs(values).max()
+            if largest > np.finfo(np.float32).max:
+                path = stack.slices[index].path
+                raise VolumeError(f"{path}: voxels must fit into float32, got {largest:g}")
+            fit = values.min() >= _INT16.min and values.max() <= _INT16.max
+            if signal.dtype == np.int16 and not (fit and (np.rint(values) == values).all()):
+                signal = signal.astype(np.float32)  # exact for the slices read so far
+                on_disk = stack.geometry.to_disk(signal)
+            on_disk[..., index] = values
     return Volume(voxels=signal, geometry=stack.geometry, notes=stack.notes)
 
 
@@ -108,7 +110,7 @@ def _empty(series: DicomSeries, geometry: Geometry) -> tuple[npt.NDArray[Any], n
     return voxels, geometry.to_disk(voxels)
 
 
-def _slices(stack: Stack, *, check: Check) -> Iterator[tuple[int, FloatArray]]:
+def _slices(stack: Stack, *, check: Check) -> Generator[tuple[int, FloatArray]]:
     """The place of each slice in the stack and its values `(columns, rows)`, one in memory at a time."""
     by_path: dict[Path, list[int]] = {}
     for index, each in enumerate(stack.slices):

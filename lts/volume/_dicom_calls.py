@@ -3,6 +3,7 @@
 import logging
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,6 +15,13 @@ from lts.base import ConfigError, LtsError, VolumeError
 from lts.volume._dicom_kind import PREAMBLE, Beginning, beginning_of
 
 _LOGGERS = ("pydicom", "highdicom", "pylibjpeg", "openjpeg")
+
+_META = 4096
+"""Bytes that a file says its transfer syntax within."""
+
+_CHUNK = 1 << 20
+_MOST_INFLATED = 1 << 30
+"""A file of 2,000 frames of 512 x 512."""
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -69,6 +77,7 @@ def read_whole(path: Path) -> Any:
 def _read(path: Path, **options: Any) -> Any:
     dcmread = needs("pydicom").dcmread
     beginning = beginning_of(path)
+    _check_inflates(path, beginning)
     if beginning is Beginning.PREFIX:
         with path.open("rb") as stream:
             content = stream.read()
@@ -80,6 +89,29 @@ def _read(path: Path, **options: Any) -> Any:
         # nothing states the transfer syntax; pydicom has told it by the first element
         dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
     return dataset
+
+
+def _check_inflates(path: Path, beginning: Beginning) -> None:
+    """Refuse a file that is deflated as a whole and grows without end: pydicom inflates it at once."""
+    if beginning is not Beginning.PREAMBLE:
+        return
+    with path.open("rb") as stream:
+        uid = needs("pydicom.uid").DeflatedExplicitVRLittleEndian
+        head = stream.read(_META)
+        if uid.encode() not in head:
+            return
+        meta = needs("pydicom.filereader").read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID") != uid:
+            return
+        # the preamble, DICM, and the element that says how long the others are
+        stream.seek(PREAMBLE + 4 + 12 + int(meta.FileMetaInformationGroupLength))
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        size, packed = 0, stream.read(_CHUNK)
+        while packed and not inflater.eof:
+            size += len(inflater.decompress(packed, _CHUNK))
+            if size > _MOST_INFLATED:
+                raise VolumeError(f"{path}: must inflate to at most {_MOST_INFLATED} bytes")
+            packed = inflater.unconsumed_tail or stream.read(_CHUNK)
 
 
 def _guessed_syntax(dataset: Any) -> Any:

@@ -101,7 +101,7 @@ class _Process:
         self._check = check
         self._began = False
         self._answers: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
-        self._room = threading.Semaphore(_AHEAD)
+        self._room, self._closing = threading.Semaphore(_AHEAD), False
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _RUN, json.dumps(sys.path), str(FRAME_LIMIT_S)],
             stdin=subprocess.PIPE,
@@ -120,7 +120,8 @@ class _Process:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._room.release(_AHEAD)
+        self._closing = True
+        self._room.release()
         self._process.wait()
         self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -181,7 +182,8 @@ class _Process:
         stream = self._process.stdout
         assert stream
         while True:
-            self._room.acquire()
+            if not self._closing:
+                self._room.acquire()
             try:
                 told = json.loads(stream.readline())
                 content = stream.read(int(told.get("n_bytes", 0)))
@@ -194,7 +196,8 @@ class _Process:
 def _frame(file: Wanted, told: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
     """A frame as it was decoded; what a decoder says is believed no more than what a file says."""
     dtype = np.dtype(str(told["dtype"]))
-    if tuple(told["shape"]) != file.shape or len(content) != math.prod(file.shape) * dtype.itemsize:
+    n_bytes = math.prod(file.shape) * dtype.itemsize
+    if tuple(told["shape"]) != file.shape or dtype.kind not in "iuf" or len(content) != n_bytes:
         raise VolumeError(
             f"{file.path}: broken pixel data: must be {file.shape} rows and columns, got {told['shape']}"
         )

@@ -1,8 +1,12 @@
 """A zip of one DICOM series is a scan; of several, it is not."""
 
 import io
+import subprocess
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +14,14 @@ from service_kit import DEPTH, SIDE, SPACING_MM, Running, make_hu, upload
 
 pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid  # noqa: E402
+
+from lts.volume import _dicom_decoding  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
-def series_files(folder: str) -> dict[str, bytes]:
+def series_files(folder: str, *, compressed: bool = False) -> dict[str, bytes]:
     """The scan of `make_hu` as a CT series, a file a slice."""
     hu, series, frame, study = make_hu()[0], generate_uid(), generate_uid(), generate_uid()
     files = {}
@@ -36,6 +42,8 @@ def series_files(folder: str) -> dict[str, bytes]:
         one.RescaleSlope, one.RescaleIntercept = 1, 0
         # On disk toward right and front; in DICOM columns run to the left and rows to the back.
         one.PixelData = np.ascontiguousarray(hu[::-1, ::-1, z].T).tobytes()
+        if compressed:
+            one.compress(RLELossless, generate_instance_uid=False)
         buffer = io.BytesIO()
         one.save_as(buffer, enforce_file_format=True)
         files[f"{folder}/{z}.dcm"] = buffer.getvalue()
@@ -82,6 +90,33 @@ def test_a_zip_of_a_study_with_one_volume_is_a_scan(running: Running, tmp_path: 
         "Passed over: 1 series that is no volume: series in scout, 1 image, which has no spacing.",
         "Passed over: 1 other file (readme).",
     ]
+
+
+def test_a_slice_that_takes_long_to_decode_silences_nobody(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, sleeps = (
+        threading.Event(),
+        "_dicom_decoder.stored_frames = lambda *_, **__: (time.sleep(600) for _ in [0])",
+    )
+
+    class Told(subprocess.Popen):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            begun.set()
+
+    slow = f"import time; from lts.volume import _dicom_decoder; {sleeps}; main()"
+    monkeypatch.setattr(_dicom_decoding, "_RUN", _dicom_decoding._RUN.replace("main()", slow))
+    monkeypatch.setattr(_dicom_decoding.subprocess, "Popen", Told)
+    monkeypatch.setattr(_dicom_decoding, "FRAME_LIMIT_S", 1)
+    path = zipped(tmp_path / "slow.zip", series_files("CT", compressed=True))
+    with running.client as client, ThreadPoolExecutor(1) as sender:
+        answer = sender.submit(upload, client, path)
+        assert begun.wait(60)
+        assert client.get("/health").status_code == 200
+        refused = answer.result(timeout=120)
+    assert refused.status_code == 422
+    assert "pixels must be decoded within 1 s" in refused.json()["detail"]
 
 
 def test_a_series_cut_short_is_told_without_a_path(running: Running, tmp_path: Path) -> None:

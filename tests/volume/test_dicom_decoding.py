@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from lts.base import VolumeError
 from lts.volume import DicomSeries, _dicom_decoding, find_dicom, find_dicom_series, read_dicom_ct
@@ -128,6 +128,37 @@ def test_who_waits_for_a_slice_may_give_it_up_and_others_read_on(decoder: Any, p
     with pytest.raises(GivenUpError):
         read_dicom_ct(series, check=check)
     assert all_ended(started)
+
+
+def test_frames_that_are_ready_hold_nobody_up_who_gives_up(decoder: Any, phantoms: Any) -> None:
+    started = decoder(None)
+    folder = phantoms.enhanced(
+        phantoms.stored((16, 16, 60)), change=lambda dataset, index: dataset.compress(RLELossless)
+    )
+    (series,) = find_dicom_series(folder)
+    calls = []
+
+    def check() -> None:
+        calls.append(all(process.poll() is None for process in started))
+        if len(calls) > 8:
+            raise GivenUpError
+
+    with pytest.raises(GivenUpError):
+        read_dicom_ct(series, check=check)
+    assert all_ended(started)
+
+
+def test_a_value_that_is_refused_ends_the_decoding(decoder: Any, phantoms: Any) -> None:
+    started = decoder(None)
+
+    def change(dataset: Any, index: int) -> None:
+        dataset.RescaleSlope = 100
+
+    folder = phantoms.series(phantoms.stored((16, 16, 5)), syntax=RLELossless, change=change)
+    with pytest.raises(VolumeError, match="HU must be at most 32767") as caught:
+        read_dicom_ct(find_dicom_series(folder)[0])
+    assert all_ended(started)
+    del caught
 
 
 def test_several_processes_give_slices_in_their_order(

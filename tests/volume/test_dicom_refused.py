@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.pixels.decoders.base import Decoder
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1
 
 from lts.base import VolumeError
 from lts.volume import DicomSeries, find_dicom_series, read_dicom_ct, read_dicom_mr
@@ -309,6 +309,22 @@ def test_compressed_pixels_cut_short_are_refused_without_a_word_in_the_log(
     path.write_bytes(path.read_bytes()[:-500])
     _refused(folder, r"im2\.dcm: truncated or broken pixel data: ")
     assert not caplog.records
+
+
+def test_a_deflated_file_that_grows_without_end_is_refused(
+    phantoms: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+
+    folder = phantoms.series(phantoms.stored(), change=change)
+    size = 2000
+    monkeypatch.setattr("lts.volume._dicom_calls._MOST_INFLATED", size)
+    read_dicom_ct(_only(folder))
+    (folder / "im2.dcm").write_bytes((folder / "im2.dcm").read_bytes()[:-9])
+    _refused(folder, r"im2\.dcm: broken DICOM header: ")
+    monkeypatch.setattr("lts.volume._dicom_calls._MOST_INFLATED", 200)
+    _refused(folder, r"im0\.dcm: must inflate to at most 200 bytes")
 
 
 def test_no_pixels_at_all_are_refused(phantoms: Any) -> None:
