@@ -6,7 +6,7 @@ from pathlib import Path
 from lts.cohort.case import natural_key
 from lts.cohort.files import is_hidden
 
-CONVERT = "convert to .nii.gz what is a scan"
+CONVERT = "convert a scan to .nii.gz, and name an archive itself"
 
 _MOST_NAMED = 5
 _LONGEST_NAME = 60
@@ -37,7 +37,7 @@ def sort_out(others: Iterable[Path], *, folder: Path) -> list[str]:
         kind = links if path.is_dir() and path.is_symlink() else formats if is_other_format(path) else files
         kind.append(path)
     return [
-        *told(links, "linked folder", folder=folder, advice="; it is not looked into"),
+        *told(links, "linked folder", folder=folder, advice="; name what it leads to"),
         *told(
             formats, "file of another format", "files of other formats", folder=folder, advice=f"; {CONVERT}"
         ),

@@ -65,7 +65,7 @@ def test_a_study_gives_its_volumes_and_tells_the_rest(study: Path) -> None:
         "2 series that are no volume: series 1 'Scout' in SE1, 2 localizers; "
         "series 999 'Dose Report' in SE9, 1 image, which has no spacing",
         "1 DICOM file without an image (SE9/seg.dcm)",
-        "1 file of another format (scan.nrrd); convert to .nii.gz what is a scan",
+        "1 file of another format (scan.nrrd); convert a scan to .nii.gz, and name an archive itself",
         "4 other files (.DS_Store, DICOMDIR, README.TXT, SE2/Thumbs.db)",
     )
 
@@ -150,7 +150,7 @@ def test_scans_below_a_folder_masks_and_links_are_told(tmp_path: Path) -> None:
     assert found.passed_over == (
         "2 NIfTI files in folders below, which are to be named themselves (s0001/ct.nii.gz, s0002/ct.nii.gz)",
         "1 mask beside its volume (segmentation-1.NII.GZ)",
-        "1 linked folder (linked); it is not looked into",
+        "1 linked folder (linked); name what it leads to",
     )
     assert [one.case for one in find(root / "s0001").sources] == ["ct"]
 
@@ -169,7 +169,7 @@ def test_names_are_told_on_one_line_and_not_all_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["scan.nrrd", "SCAN.MHA", "scan.nii.xz"])
 def test_a_scan_of_another_format_says_what_to_do(name: str, tmp_path: Path) -> None:
     path = touch(tmp_path, name) / name
-    with pytest.raises(CohortError, match="must be NIfTI, DICOM or a zip archive .*; convert to .nii.gz"):
+    with pytest.raises(CohortError, match="must be NIfTI, DICOM or a zip archive .*; convert a scan to .nii.gz"):
         find(path)
 
 
