@@ -169,7 +169,9 @@ def test_names_are_told_on_one_line_and_not_all_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["scan.nrrd", "SCAN.MHA", "scan.nii.xz"])
 def test_a_scan_of_another_format_says_what_to_do(name: str, tmp_path: Path) -> None:
     path = touch(tmp_path, name) / name
-    with pytest.raises(CohortError, match="must be NIfTI, DICOM or a zip archive .*; convert a scan to .nii.gz"):
+    with pytest.raises(
+        CohortError, match="must be NIfTI, DICOM or a zip archive .*; convert a scan to .nii.gz"
+    ):
         find(path)
 
 
