@@ -1,5 +1,7 @@
 """Zip archives, unpacked within bounds: an archive is somebody else's word about names and sizes."""
 
+import errno
+import io
 import shutil
 import stat
 import zipfile
@@ -7,11 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lts.base import CohortError
+from lts.base import CohortError, LtsError, storage_error
 from lts.cohort.files import is_hidden
+
+DEEPEST = 20
+"""Folders within each other in an archive: far below where walking or removing them would fail."""
+
+_LONGEST_NAME = 1024
+"""Characters of a name with its folders: paths may have 4096 bytes."""
+
+_LISTED = 512
+"""Bytes that the list of an archive's files may take for each of them, names included."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""What the disk of the reader answers, and no archive can cause."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What zipfile inflates piece by piece: of bzip2 and LZMA, 64 KiB become gigabytes at once."""
+
+_SHOWN = 60
+"""Characters of a name that a message shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +58,52 @@ def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> list[str]:
         The names of the files that were left out.
 
     Raises:
-        CohortError: It is damaged, encrypted, larger than the limits, or names a file outside of itself.
+        CohortError: It is damaged, encrypted, beyond the limits, or names a file outside of itself.
+        StorageError: There is no room for its files.
     """
     hidden = []
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Bounded(path, limits) as file, zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             _check_size(path, members, limits)
-            for member in members:
-                target = _target(path, member)
+            targets = [_target(path, member) for member in members]
+            n_folders = len({folder for target in targets for folder in target.parents[:-1]})
+            if n_folders > (most := limits.max_files + DEEPEST):
+                raise CohortError(f"{path}: must hold at most {most} folders, got {n_folders}")
+            for member, target in zip(members, targets, strict=True):
                 if any(is_hidden(Path(part)) for part in target.parts):
                     hidden.append(target.as_posix())
                 else:
                     _unpack(archive, member, folder / target)
-    except CohortError:
+    except LtsError:
         raise
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise storage_error(folder, error) from error
         raise CohortError(f"{path}: cannot be unpacked: {error.strerror or error}") from error
     except Exception as error:  # what zipfile raises on a damaged archive has no bounds
         raise CohortError(f"{path}: is no archive that can be unpacked: {error}") from error
     return hidden
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more than so much is read at once: zipfile reads its whole list of files so."""
+
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+        super().__init__(io.FileIO(path))
+        self._path, self._limits = path, limits
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read on.
+
+        Raises:
+            CohortError: It is too much at once.
+        """
+        if size is not None and size > 2**20 + _LISTED * self._limits.max_files:
+            raise CohortError(
+                f"{self._path}: must hold at most {self._limits.max_files} files, lists them in {size} bytes"
+            )
+        return super().read(size)
 
 
 def _check_size(path: Path, members: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
@@ -76,14 +119,21 @@ def _target(path: Path, member: zipfile.ZipInfo) -> PurePosixPath:
     """Where a file of the archive belongs, relative to the folder; never outside of it."""
     name = member.filename
     target = PurePosixPath(name.replace("\\", "/"))
+    shown = repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
     leads_out = target.is_absolute() or ".." in target.parts or ":" in name
     if leads_out or not target.parts or not name.isprintable():
-        raise CohortError(f"{path}: must name files inside of itself, got {name!r}")
+        raise CohortError(f"{path}: must name files inside of itself, got {shown}")
+    if (depth := len(target.parts) - 1) > DEEPEST:
+        raise CohortError(f"{path}: must nest at most {DEEPEST} folders, got {depth} in {shown}")
+    if len(name) > _LONGEST_NAME:
+        raise CohortError(
+            f"{path}: names must have at most {_LONGEST_NAME} characters, got {len(name)}: {shown}"
+        )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise CohortError(f"{path}: must hold files alone, {name!r} is a link")
+        raise CohortError(f"{path}: must hold files alone, {shown} is a link")
     if member.compress_type not in _METHODS:
         raise CohortError(
-            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {name!r}"
+            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {shown}"
         )
     return target
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lts.base import CohortError, Modality
-from lts.cohort.archive import ArchiveLimits, unpack_zip
+from lts.cohort.archive import DEEPEST, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, natural_key
 from lts.cohort.files import grouped, is_hidden, name_some, nifti_stem
 from lts.cohort.passed_over import CONVERT, counted, is_other_format, some, sort_out, told
@@ -17,7 +17,6 @@ from lts.volume import DicomSeries, Volume, find_dicom, read_dicom, read_geometr
 _CHANNEL = re.compile(r"_0000$")
 _SEGMENTATION = re.compile(r"^segmentation-(\d+)$", re.IGNORECASE)
 _ZIP = b"PK\x03\x04"
-_DEEPEST = 20  # folders within each other in an archive
 _BELOW = (
     "NIfTI file in a folder below, which is to be named itself",
     "NIfTI files in folders below, which are to be named themselves",
@@ -115,7 +114,7 @@ def find_scans(
 
 def _in_archive(path: Path, folder: Path, *, limits: ArchiveLimits, choice: SeriesChoice) -> FoundScans:
     hidden = unpack_zip(path, folder, limits=limits)
-    found = _in_folder(path, folder, depth=_DEEPEST, choice=choice)
+    found = _in_folder(path, folder, depth=DEEPEST, choice=choice)
     several = len(found.sources) > 1
     sources = (
         replace(one, case=f"{path.stem}_{one.case}" if several else path.stem) for one in found.sources

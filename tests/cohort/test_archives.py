@@ -1,8 +1,10 @@
 """Zip archives that are spoilt, or made to harm: unpacked within their limits or refused in one line."""
 
 import bz2
+import errno
 import io
 import random
+import shutil
 import stat
 import struct
 import tracemalloc
@@ -12,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lts.base import CohortError
+from lts.base import CohortError, StorageError
 from lts.cohort import ArchiveLimits
-from lts.cohort.archive import unpack_zip
+from lts.cohort.archive import DEEPEST, unpack_zip
 
 INPUTS = 2000
 LIMITS = ArchiveLimits(max_bytes=10_000, max_files=10)
@@ -152,3 +154,48 @@ def test_files_of_the_systems_own_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(archive(*members))
     unpack_zip(tmp_path / "a.zip", tmp_path / "to", limits=LIMITS)
     assert [file for file in (tmp_path / "to").rglob("*") if file.is_file()] == [tmp_path / "to/e/f.nii"]
+
+
+def test_folders_are_nested_so_deep_and_no_deeper(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(archive(("d/" * DEEPEST + "a.nii", b"scan")))
+    unpack_zip(tmp_path / "a.zip", tmp_path / "to", limits=LIMITS)
+    assert (tmp_path / "to" / ("d/" * DEEPEST) / "a.nii").read_bytes() == b"scan"
+    for depth in (DEEPEST + 1, 2000):
+        (tmp_path / str(depth)).mkdir()
+        # The first file is sound: nothing may be unpacked before all names are known to be so.
+        deep = archive(("b.nii", b"scan"), *(("d/" * n + "a.nii", b"scan") for n in range(depth, 1, -400)))
+        message = refusal(deep, tmp_path / str(depth))
+        assert message.startswith(f"must nest at most 20 folders, got {depth} in 'd/d/")
+        assert len(message) < 150
+        assert not (tmp_path / str(depth) / "to").exists()
+
+
+def test_long_names_and_many_folders_are_refused(tmp_path: Path) -> None:
+    message = refusal(archive(("n" * 1100 + ".nii", b"scan")), tmp_path)
+    assert message.startswith("names must have at most 1024 characters, got 1104: 'nnn")
+    assert len(message) < 150
+    deep = [(f"{n}/" * 16 + "a.nii", b"") for n in (1, 2)]
+    assert refusal(archive(*deep), tmp_path) == "must hold at most 30 folders, got 32"
+
+
+def test_a_list_of_files_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    content = archive(*((f"{number}.nii", b"") for number in range(20_000)))
+    tracemalloc.start()
+    message = refusal(content, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert message.startswith("must hold at most 10 files, lists them in ")
+    assert peak < 2**18
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE])
+def test_a_disk_without_room_is_not_the_archives_fault(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, "no room")
+
+    (tmp_path / "a.zip").write_bytes(archive(("a.nii", b"scan")))
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(StorageError, match=r"/to: cannot be written: no room$"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "to", limits=LIMITS)
