@@ -14,7 +14,8 @@ from lts.base import ConfigError
 _NEEDED = ("fastapi", "uvicorn", "python_multipart")
 _LIMITS = (
     *("queue_size", "max_upload_mib", "max_unpacked_mib", "max_files", "max_voxels"),
-    *("keep_results", "keep_minutes", "stalled_s", "drain_s"),
+    *("keep_results", "keep_minutes", "drain_s"),
+    *("stalled_s", "least_kib_s", "headers_s", "max_connections"),
 )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,22 +11,36 @@ from lts.service.refusals import RefusedError, shutting_down, too_large
 
 _LINGER_S = 10.0
 _LINGER_IDLE_S = 1.0
+_FIRST_S = 5.0
+"""How long every sender has until others may take its place."""
 
 
 class Gate:
-    """Counts the uploads in the house, from their first byte to the end of their job and their answer.
+    """The uploads in the house, from their first byte to the end of their job and their answer.
+
+    Where there is no place, a sender that has been slower than `least_rate` so far gives way.
 
     Args:
         places: The most at a time.
+        least_rate: In bytes a second.
         expected_s: Tells in how many seconds a place may be free.
+
+    Attributes:
+        places: As given.
+        draining: Whether none is given anymore.
     """
 
-    def __init__(self, places: int, *, expected_s: Callable[[], float]) -> None:
-        self._places, self._expected_s = places, expected_s
-        self.taken = 0
+    def __init__(self, places: int, *, least_rate: float, expected_s: Callable[[], float]) -> None:
+        self.places, self._least_rate, self._expected_s = places, least_rate, expected_s
+        self._inside: set[Body] = set()
         self.draining = False
 
-    def enter(self) -> None:
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return len(self._inside)
+
+    def enter(self, body: "Body") -> None:
         """Take a place.
 
         Raises:
@@ -33,17 +48,22 @@ class Gate:
         """
         if self.draining:
             raise shutting_down()
-        if self.taken >= self._places:
-            raise RefusedError(
-                503,
-                "the queue is full, try again later",
-                retry_after_s=max(1, round(self._expected_s())),
-            )
-        self.taken += 1
+        if len(self._inside) >= self.places:
+            slow = [one for one in self._inside if one.is_slower(self._least_rate)]
+            if not slow:
+                raise RefusedError(
+                    503,
+                    "the queue is full, try again later",
+                    retry_after_s=max(1, round(self._expected_s())),
+                )
+            slowest = max(slow, key=lambda one: one.waited_s)
+            slowest.give_up()
+            self.leave(slowest)
+        self._inside.add(body)
 
-    def leave(self) -> None:
-        """Give a place back."""
-        self.taken -= 1
+    def leave(self, body: "Body") -> None:
+        """Give a place back, unless that was done."""
+        self._inside.discard(body)
 
 
 class Admission:
@@ -51,7 +71,7 @@ class Admission:
 
     Args:
         app: What answers those that are let in, and all other requests.
-        gate: Counts them.
+        gate: Lets them in.
         paths: Where uploads are posted.
         max_upload_mib: The largest body.
         log: Takes a line on each upload that is turned down here.
@@ -74,10 +94,10 @@ class Admission:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self._paths:
             await self._app(scope, receive, send)
             return
-        body = _Body(scope, receive, send, max_upload_mib=self._max_upload_mib)
+        body = Body(scope, receive, send, max_upload_mib=self._max_upload_mib, on_answer=self._gate.leave)
         try:
             body.check_announced()
-            self._gate.enter()
+            self._gate.enter(body)
         except RefusedError as refusal:
             self._log(f"an upload: refused, {refusal.status}: {refusal.detail}")
             await refusal.answer()(scope, body.receive, body.send)
@@ -85,20 +105,56 @@ class Admission:
         try:
             await self._app(scope, body.receive, body.send)
         finally:
-            self._gate.leave()
+            self._gate.leave(body)
 
 
-class _Body:
+class Body:
     """The body of an upload: counted as it comes, and read to nowhere where it was answered before its end.
 
     A connection that is closed while its client still sends is reset, and the client never sees the answer.
+
+    Args:
+        scope: Of the request, as are the next two.
+        receive: Brings the body.
+        send: Takes the answer.
+        max_upload_mib: The most that may come.
+        on_answer: Called when the answer is whole, with the body, of which nothing is kept by then.
+
+    Attributes:
+        waited_s: How long its sender has been waited for.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, max_upload_mib: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        max_upload_mib: int,
+        on_answer: Callable[["Body"], None],
+    ) -> None:
         self._receive, self._send, self._max_upload_mib = receive, send, max_upload_mib
+        self._on_answer = on_answer
         self._headers = Headers(scope=scope)
         self._read_bytes = 0
-        self._ended = False
+        self._ended = self._given_up = False
+        self._waited_s = 0.0
+        self._coming: tuple[asyncio.Future[Message], float] | None = None
+
+    @property
+    def waited_s(self) -> float:
+        """As the class says."""
+        return self._waited_s + (monotonic() - self._coming[1] if self._coming else 0.0)
+
+    def is_slower(self, least_rate: float) -> bool:
+        """Whether it still comes, and slower than so many bytes a second."""
+        return not self._ended and self.waited_s > _FIRST_S and self._read_bytes < least_rate * self.waited_s
+
+    def give_up(self) -> None:
+        """Wait for it no longer."""
+        self._given_up = True
+        if self._coming:
+            self._coming[0].cancel()
 
     def check_announced(self) -> None:
         """Hold the announced size to the limit.
@@ -114,9 +170,9 @@ class _Body:
         """The next message.
 
         Raises:
-            RefusedError: More has come than an upload may hold.
+            RefusedError: More has come than an upload may hold, or it was given up.
         """
-        message = await self._receive()
+        message = await (self._receive() if self._ended else self._next())
         if message["type"] == "http.request":
             self._read_bytes += len(message.get("body", b""))
             self._ended = not message.get("more_body", False)
@@ -126,14 +182,32 @@ class _Body:
             self._ended = True
         return message
 
+    async def _next(self) -> Message:
+        coming, start = asyncio.ensure_future(self._receive()), monotonic()
+        self._coming = (coming, start)
+        try:
+            if not self._given_up:
+                return await coming
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
+        finally:
+            coming.cancel()
+            self._coming = None
+            self._waited_s += monotonic() - start
+        raise RefusedError(408, "the upload came too slowly, and others waited")
+
     async def send(self, message: Message) -> None:
         """Send a message of the answer."""
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if last:
+            self._on_answer(self)
         if self._ended:
             await self._send(message)
         elif message["type"] == "http.response.start":
             headers = [*message.get("headers", []), (b"connection", b"close")]
             await self._send({**message, "headers": headers})
-        elif message.get("more_body", False):
+        elif not last:
             await self._send(message)
         else:
             # The client has its whole answer now; the end of it would close the connection.

@@ -94,11 +94,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _PROBLEMS = {
+    400: "The request ended before its body did.",
     403: "The request comes from a page of another origin, or names another host.",
     404: "There is no such result, or it is no longer kept.",
-    408: "The upload stalled.",
+    408: "The upload came too slowly.",
     413: "The upload has more bytes, or its scan more voxels, than is allowed.",
     422: "The upload is not one readable scan, or a parameter is wrong; the line says which.",
     500: "A fault of the service, which goes on.",
     503: "The queue is full (`Retry-After` says when to try again) or the service is shutting down.",
+    507: "The service has no room for the scan: its disk is full, or its memory too small.",
 }

@@ -1,4 +1,4 @@
-"""The service as one ASGI application: guard, then admission, then routes and the page."""
+"""The service as one ASGI application: watch, then guard, then admission, then routes and the page."""
 
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from lts import __version__
 from lts.service.admission import Admission
+from lts.service.connections import Watch
 from lts.service.guard import Guard
 from lts.service.refusals import RefusedError
 from lts.service.routes import UPLOAD_PATHS, make_routes
@@ -29,7 +30,6 @@ _PAGE_FILES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_CLIENT_CLOSED = 499
 
 
 def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection[str]) -> ASGIApp:
@@ -62,7 +62,7 @@ def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection
         max_upload_mib=service.limits.max_upload_mib,
         log=service.log,
     )
-    return Guard(admitted, loopback_only=loopback_only, allowed_hosts=allowed_hosts)
+    return Watch(Guard(admitted, loopback_only=loopback_only, allowed_hosts=allowed_hosts))
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
@@ -78,7 +78,8 @@ async def _refuse(_: Request, error: Exception) -> Response:
             told = {"detail": str(error.detail).lower()}
             return JSONResponse(told, status_code=error.status_code, headers=error.headers)
         case ClientDisconnect():
-            return Response(status_code=_CLIENT_CLOSED)  # nobody reads it
+            # Nobody reads it, unless its sender only sends no more.
+            return RefusedError(400, "the request ended before its body did").answer()
     fault = RefusedError(500, "the service failed on this request; its log says more")
     return fault.answer()
 

@@ -1,7 +1,6 @@
 """An upload from its first byte to its outcome; whatever happens on the way, nothing of it stays."""
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -11,10 +10,10 @@ from starlette.requests import ClientDisconnect, Request
 
 from lts.inference import Predictor
 from lts.service.jobs import Job, JobDroppedError
-from lts.service.refusals import RefusedError, shutting_down
+from lts.service.refusals import RefusedError, lost, not_the_senders, shutting_down
 from lts.service.scans import Pending, open_upload
 from lts.service.service import Progress, Service
-from lts.service.uploads import receive_upload
+from lts.service.uploads import LeastRate, Upload, receive_upload
 
 Work = Callable[[Pending, Predictor, Job], Any]
 Finish = Callable[[Pending, Any], Any]
@@ -41,14 +40,16 @@ async def handle_upload(
         What `finish` returned.
 
     Raises:
-        RefusedError: The upload is not one readable scan, or the service is shutting down.
+        RefusedError: The upload is not one readable scan, or the service has no room or is shutting down.
         ClientDisconnect: The sender hung up.
     """
     start = monotonic()
     case = "an upload"
-    folder = await asyncio.to_thread(service.new_folder)
+    upload: Upload | None = None
+    folder = service.new_folder()
     try:
-        upload = await receive_upload(request, folder, stalled_s=service.limits.stalled_s)
+        least = LeastRate(n_bytes=service.limits.least_bytes, seconds=service.limits.stalled_s)
+        upload = await receive_upload(request, folder, least=least)
         case, progress.phase = upload.case, "checking"
         pending = await asyncio.to_thread(open_upload, upload, limits=service.limits)
         do = work(folder)
@@ -61,8 +62,14 @@ async def handle_upload(
     except ClientDisconnect:
         service.log(f"{case}: the client hung up")
         raise
+    except Exception as error:
+        ours = _refusal(error, upload)
+        if ours is None:
+            raise
+        service.log(f"{case}: refused, {ours.status}: {ours.detail} ({error})")
+        raise ours from error
     finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await _remove(service, folder)
     service.log(f"{case}: done in {monotonic() - start:.1f} s")
     return finished
 
@@ -86,6 +93,21 @@ async def _outcome(job: Job, request: Request, service: Service) -> Any:
     if hung_up:
         raise ClientDisconnect
     return outcome
+
+
+async def _remove(service: Service, folder: Path) -> None:
+    """Remove the folder of an upload, even where the request is canceled meanwhile or no thread is left."""
+    try:
+        await asyncio.shield(asyncio.to_thread(service.folder.remove, folder))
+    except RuntimeError:
+        service.folder.remove(folder)
+
+
+def _refusal(error: Exception, upload: Upload | None) -> RefusedError | None:
+    """What an error on the way means to the sender; None where it is a fault of ours."""
+    if upload is not None and not upload.path.exists():
+        return lost()
+    return not_the_senders(error)
 
 
 async def _hang_up(request: Request) -> None:

@@ -134,7 +134,7 @@ class JobQueue(Generic[ModelT]):
                 result = job.work(model, job)
             except BaseException as error:  # whatever a job does, its thread lives on
                 self._finished(job)
-                job.future.set_exception(error)
+                job.future.set_exception(_as_exception(error))
             else:
                 self._last_s = time.monotonic() - start
                 self._finished(job)
@@ -155,3 +155,12 @@ class JobQueue(Generic[ModelT]):
     def _finished(self, job: Job) -> None:
         with self._changed:
             self._running.discard(job)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """An error that a waiting request can be handed: others would end its event loop, or be lost."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError(f"a job ended with {error!r}")
+    told.__cause__ = error
+    return told

@@ -1,6 +1,12 @@
 """Why a request is turned down: a status and one line, the same shape everywhere."""
 
+import errno
+from collections.abc import Iterator
+
 from starlette.responses import JSONResponse
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+_TOO_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
 class RefusedError(Exception):
@@ -30,3 +36,32 @@ def shutting_down() -> RefusedError:
 def too_large(max_upload_mib: int) -> RefusedError:
     """An upload beyond its limit."""
     return RefusedError(413, f"the upload must be at most {max_upload_mib} MiB")
+
+
+def not_the_senders(error: BaseException) -> RefusedError | None:
+    """The refusal for an error that this machine causes, whatever the scan is like; None for any other.
+
+    An error of the disk or of memory may have been turned into one that names a file; its cause tells.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, MemoryError):
+            return RefusedError(507, "the service has not enough memory for this scan")
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            return RefusedError(507, "the service cannot store the scan: its disk is full or fails")
+        if isinstance(cause, OSError) and cause.errno in _TOO_BUSY:
+            return RefusedError(
+                503, "the service has too much open at once, try again later", retry_after_s=5
+            )
+    return None
+
+
+def lost() -> RefusedError:
+    """An upload whose file has vanished from the private folder."""
+    return RefusedError(503, "the service lost the upload, send it again", retry_after_s=1)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)

@@ -1,13 +1,14 @@
 """Results kept for viewing: few, for a while, in a private folder, under names nobody can guess."""
 
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lts.service.folder import PrivateFolder
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Results:
     """Results by their ids, the oldest first.
 
     Args:
-        folder: Takes a folder for each; exists.
+        folder: Takes a folder for each.
         most: How many are kept.
         keep_s: For how long.
         clock: Seconds since any moment.
     """
 
     def __init__(
-        self, folder: Path, *, most: int, keep_s: float, clock: Callable[[], float] = time.monotonic
+        self, folder: PrivateFolder, *, most: int, keep_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._folder, self._most, self._keep_s, self._clock = folder, most, keep_s, clock
         self._results: dict[str, Result] = {}
@@ -48,28 +49,37 @@ class Results:
         Args:
             files: The folder of its files, on the same file system; moved.
             told: Called with its id; returns what is told of it.
+
+        Raises:
+            OSError: It cannot be kept.
         """
         self.expire()
         id_ = secrets.token_urlsafe(24)
-        folder = files.rename(self._folder / id_)
-        result = Result(folder, told(id_), self._clock())
+        all_told = told(id_)
+        folder = self._folder.new("result-")
+        try:
+            files.replace(folder)
+        except OSError:
+            self._folder.remove(folder)
+            raise
+        result = Result(folder, all_told, self._clock())
         with self._lock:
             self._results[id_] = result
             surplus = [self._results.pop(old) for old in list(self._results)[: -self._most]]
-        _remove(surplus)
+        self._remove(surplus)
         return result.told
 
     def get(self, id_: str) -> Result | None:
-        """A result, None where it is not kept."""
+        """A result, None where it is not kept, or its files have vanished."""
         with self._lock:
             result = self._results.get(id_)
-        return None if result is None or self._is_old(result) else result
+        return None if result is None or self._is_old(result) or not result.folder.exists() else result
 
     def remove(self, id_: str) -> bool:
         """Let a result go; tells whether it was kept."""
         with self._lock:
             result = self._results.pop(id_, None)
-        _remove([] if result is None else [result])
+        self._remove([] if result is None else [result])
         return result is not None
 
     def expire(self) -> None:
@@ -77,12 +87,11 @@ class Results:
         with self._lock:
             old = [id_ for id_, result in self._results.items() if self._is_old(result)]
             surplus = [self._results.pop(id_) for id_ in old]
-        _remove(surplus)
+        self._remove(surplus)
 
     def _is_old(self, result: Result) -> bool:
         return self._clock() - result.kept_since_s >= self._keep_s
 
-
-def _remove(results: list[Result]) -> None:
-    for result in results:
-        shutil.rmtree(result.folder, ignore_errors=True)
+    def _remove(self, results: list[Result]) -> None:
+        for result in results:
+            self._folder.remove(result.folder)

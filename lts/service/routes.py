@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, problems
 from lts.service.handling import handle_upload
-from lts.service.refusals import RefusedError, shutting_down
+from lts.service.refusals import RefusedError
 from lts.service.results import Result
 from lts.service.scans import MASK_FILE, Pending, keepable, mask_of, read_slice
 from lts.service.service import Service
@@ -27,7 +27,7 @@ Token = Annotated[
     ),
 ]
 
-_REFUSED = problems(403, 408, 413, 422, 500, 503)
+_REFUSED = problems(400, 403, 408, 413, 422, 500, 503, 507)
 _GZIP = {"application/gzip": {"schema": {"type": "string", "format": "binary"}}}
 _OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _UPLOAD = {
@@ -69,9 +69,8 @@ def _add_states(router: APIRouter, service: Service) -> None:
 
     @router.get("/ready", response_model=Ready, responses=problems(503), tags=["state"])
     async def ready() -> Any:
-        """Tell whether scans are taken: not while the service is shutting down."""
-        if service.gate.draining:
-            raise shutting_down()
+        """Tell whether scans are taken: not while the service is shutting down, or its disk is full."""
+        await asyncio.to_thread(service.check_ready)
         return {"status": "ok", **service.takes}
 
     @router.get("/progress/{token}", response_model=ProgressAnswer, responses=problems(422), tags=["state"])
@@ -117,11 +116,11 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
 
         def finish(_: Pending, outcome: Any) -> Any:
             files, told = outcome
-            return service.results.keep(files, lambda id_: {"id": id_, **told, "links": _links(id_)})
+            kept = service.results.keep(files, lambda id_: {"id": id_, **told, "links": _links(id_)})
+            return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
         with service.follow(progress) as followed:
-            told = await handle_upload(request, service, work=work, finish=finish, progress=followed)
-        return JSONResponse(told, status_code=201, headers={"Location": told["links"]["self"]})
+            return await handle_upload(request, service, work=work, finish=finish, progress=followed)
 
 
 def _add_results(router: APIRouter, service: Service) -> None:
@@ -134,7 +133,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
     @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404, 422), tags=["results"])
     async def scan(id: Id) -> Any:  # noqa: A002  the name in the address
         """Tell again what was found."""
-        return JSONResponse(find(id).told)
+        return await asyncio.to_thread(JSONResponse, find(id).told)  # may tell of thousands of lesions
 
     @router.get(
         "/scans/{id}/mask",

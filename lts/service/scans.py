@@ -1,6 +1,6 @@
 """What a job does with a scan: checked before it waits, read and segmented when its turn comes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -13,7 +13,7 @@ from lts.base import REGION_MIN_LABEL, LtsError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, doubts, measure
 from lts.service.jobs import Job
-from lts.service.refusals import RefusedError
+from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
 from lts.volume import Geometry, Volume, write_mask
@@ -23,6 +23,7 @@ MASK_FILE, VALUES_FILE, LABELS_FILE = "mask.nii.gz", "values.int16", "labels.uin
 _CT_WINDOWS = (("Liver", 30.0, 150.0), ("Soft tissue", 40.0, 400.0))
 _MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
 _SAMPLED = 2**20
+_LONGEST_LINE = 500
 _INT16 = np.iinfo(np.int16)
 
 
@@ -61,7 +62,7 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
             )
         n_voxels = sources[0].n_voxels()
     except LtsError as error:
-        raise RefusedError(422, tell(error, upload)) from error
+        raise refusal_of(error, upload) from error
     if n_voxels > limits.max_voxels:
         raise RefusedError(
             413, f"{upload.name}: a scan must have at most {limits.max_voxels} voxels, got {n_voxels}"
@@ -75,7 +76,15 @@ def tell(error: LtsError, upload: Upload) -> str:
     told = str(error)
     for path, name in ((upload.path, upload.name), (folder / "series", upload.name), (folder, "")):
         told = told.replace(str(path), name)
-    return " ".join(told.split())
+    line = " ".join(told.split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+
+
+def refusal_of(error: LtsError, upload: Upload) -> RefusedError:
+    """What an error about an upload means: a fault of the file, unless this machine caused it."""
+    if not upload.path.exists():
+        return lost()
+    return not_the_senders(error) or RefusedError(422, tell(error, upload))
 
 
 def mask_of(pending: Pending, predictor: Predictor, job: Job) -> bytes:
@@ -111,7 +120,7 @@ def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) 
     job.check()
     folder.mkdir(mode=0o700)
     write_mask(folder / MASK_FILE, labels, geometry=scan.geometry)
-    labels.tofile(folder / LABELS_FILE)
+    _write_planes(folder / LABELS_FILE, labels)
     slope, intercept = _write_values(folder / VALUES_FILE, scan.voxels)
     return {
         "case": pending.upload.case,
@@ -143,7 +152,7 @@ def _segment(pending: Pending, predictor: Predictor, job: Job) -> tuple[Volume, 
     try:
         scan = pending.source.read(modality=predictor.modality, check=job.check)
     except LtsError as error:
-        raise RefusedError(422, tell(error, pending.upload)) from error
+        raise refusal_of(error, pending.upload) from error
     depth = len(scan.voxels)
     job.on_slices(0, depth)
     labels = predictor.mask(scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth))
@@ -169,16 +178,25 @@ def read_slice(folder: Path, index: int, *, shape: tuple[int, int, int]) -> byte
 def _write_values(path: Path, voxels: NDArray[Any]) -> tuple[float, float]:
     """Write voxels as int16; returns slope and intercept that give back their own scale."""
     if voxels.dtype == np.int16:
-        voxels.astype("<i2", copy=False).tofile(path)
+        _write_planes(path, voxels.astype("<i2", copy=False))
         return 1.0, 0.0
     low, high = float(voxels.min()), float(voxels.max())
     slope = (high - low) / (_INT16.max - _INT16.min) or 1.0
     intercept = low - slope * _INT16.min
-    with path.open("wb") as file:
-        for plane in voxels:
-            stored = np.rint((plane.astype(np.float64) - intercept) / slope)
-            stored.clip(_INT16.min, _INT16.max).astype("<i2").tofile(file)
+
+    def stored(plane: NDArray[Any]) -> NDArray[Any]:
+        values = np.rint((plane.astype(np.float64) - intercept) / slope)
+        return values.clip(_INT16.min, _INT16.max).astype("<i2")
+
+    _write_planes(path, map(stored, voxels))
     return slope, intercept
+
+
+def _write_planes(path: Path, planes: Iterable[NDArray[Any]]) -> None:
+    """Write arrays one after the other; of a full disk, `tofile` would not say that it is full."""
+    with path.open("wb") as file:
+        for plane in planes:
+            file.write(plane.tobytes())
 
 
 def _windows(voxels: NDArray[Any], *, modality: str) -> list[Mapping[str, Any]]:

@@ -2,15 +2,20 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Collection, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import uvicorn
 
 from lts.base import ConfigError
 from lts.service.app import make_app
+from lts.service.connections import Connections, Patience
 from lts.service.guard import is_loopback
 from lts.service.service import Service
 
@@ -18,6 +23,8 @@ _BACKLOG = 128
 _KEEP_ALIVE_S = 15
 _LAST_ANSWERS_S = 5
 _LONGEST_SWEEP_S = 30.0
+_LONGEST_WATCH_S = 0.5
+_THREADS = 16
 _TICK_S = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -71,6 +78,13 @@ class Server:
         app = make_app(
             service, loopback_only=is_loopback(taken.getsockname()[0]), allowed_hosts=allowed_hosts
         )
+        limits = service.limits
+        self._connections = Connections(
+            most=min(limits.max_connections, _open_files() // 2),
+            patience=Patience(
+                request_s=limits.headers_s, answer_bytes=limits.least_bytes, answer_s=limits.stalled_s
+            ),
+        )
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -78,7 +92,7 @@ class Server:
             server_header=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=cast(Any, self._connections.protocol),
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
@@ -106,12 +120,17 @@ class Server:
                 loop.add_signal_handler(number, self.stop)
         for line in greeting:
             self._service.log(line)
-        helpers = [asyncio.create_task(self._end()), asyncio.create_task(self._sweep())]
+        # Uploads that are checked, which takes long, leave threads for what is read and written in between.
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(self._service.gate.places + _THREADS)
+        )
+        helpers = [asyncio.create_task(work()) for work in (self._end, self._sweep, self._watch)]
         try:
             await self._uvicorn.serve(sockets=[self._socket])
         finally:
             for helper in helpers:
                 helper.cancel()
+            self._connections.drop_all()
 
     async def _end(self) -> None:
         """Wait to be told, then for what is in hand."""
@@ -130,7 +149,20 @@ class Server:
         every_s = min(_LONGEST_SWEEP_S, 60 * self._service.limits.keep_minutes / 4)
         while True:
             await asyncio.sleep(every_s)
-            await asyncio.to_thread(self._service.results.expire)
+            await asyncio.to_thread(self._service.tidy)
+
+    async def _watch(self) -> None:
+        limits = self._service.limits
+        every_s = min(_LONGEST_WATCH_S, limits.headers_s / 4, limits.stalled_s / 4)
+        while True:
+            await asyncio.sleep(every_s)
+            self._connections.check()
+
+
+def _open_files() -> int:
+    """How many files this process may have open; connections and uploads take of them."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
 
 
 class _Uvicorn(uvicorn.Server):

@@ -1,18 +1,18 @@
 """One service: its predictors, its private folder, and what it keeps."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lts.base import StorageError
 from lts.inference import Predictor
 from lts.service.admission import Gate
+from lts.service.folder import PrivateFolder
 from lts.service.jobs import Job, JobQueue
-from lts.service.refusals import RefusedError
+from lts.service.refusals import RefusedError, not_the_senders, shutting_down
 from lts.service.results import Results
-from lts.service.settings import Limits
+from lts.service.settings import KIB, Limits
 
 _LAST_JOB_S = 10.0
 
@@ -48,24 +48,60 @@ class Service:
             "regions": list(predictors[0].regions),
             "max_upload_mib": limits.max_upload_mib,
         }
-        self._root = Path(tempfile.mkdtemp(prefix="lts-serve-")).resolve()  # for its owner alone
-        kept = self._root / "results"
-        kept.mkdir(mode=0o700)
-        self.results = Results(kept, most=limits.keep_results, keep_s=60 * limits.keep_minutes)
+        self.folder = PrivateFolder(log=log)
+        self.results = Results(self.folder, most=limits.keep_results, keep_s=60 * limits.keep_minutes)
         self.jobs: JobQueue[Predictor] = JobQueue(predictors)
-        self.gate = Gate(limits.queue_size + len(predictors), expected_s=lambda: self.jobs.expected_s)
+        self.gate = Gate(
+            limits.queue_size + len(predictors),
+            least_rate=limits.least_kib_s * KIB,
+            expected_s=lambda: self.jobs.expected_s,
+        )
         self._progress: dict[str, Progress] = {}
 
     def __enter__(self) -> "Service":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.jobs.close(timeout_s=_LAST_JOB_S)
-        shutil.rmtree(self._root, ignore_errors=True)
+        try:
+            self.folder.close()
+        except StorageError as error:
+            if kind is None:
+                raise
+            self.log(str(error))
 
     def new_folder(self) -> Path:
-        """A folder for one upload, for its owner alone."""
-        return Path(tempfile.mkdtemp(prefix="upload-", dir=self._root))
+        """A folder for one upload, for its owner alone; `folder.remove` lets it go.
+
+        Raises:
+            RefusedError: There is no room for it.
+        """
+        try:
+            return self.folder.new("upload-")
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            refusal = not_the_senders(error) or RefusedError(507, f"the service cannot store scans: {reason}")
+            self.log(f"an upload: refused, {refusal.status}: {refusal.detail} ({error})")
+            raise refusal from error
+
+    def check_ready(self) -> None:
+        """Try whether scans can be taken.
+
+        Raises:
+            RefusedError: The service is shutting down, or cannot store a scan.
+        """
+        if self.gate.draining:
+            raise shutting_down()
+        try:
+            self.folder.check()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise RefusedError(503, f"the service cannot store scans: {reason}") from error
+
+    def tidy(self) -> None:
+        """Let go what was kept for long enough, and what could not be removed when it was let go."""
+        self.results.expire()
+        self.folder.sweep()
 
     @contextmanager
     def follow(self, token: str | None) -> Iterator[Progress]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lts.base import ConfigError
 
-MIB = 2**20
+KIB, MIB = 2**10, 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,10 @@ class Limits:
         max_voxels: Of one scan.
         keep_results: Results kept for viewing; the oldest goes first.
         keep_minutes: How long a result is kept.
-        stalled_s: An upload of which nothing comes for so long is given up.
+        stalled_s: In so many seconds `least_kib_s` a second must come of an upload, or be taken of an answer.
+        least_kib_s: See there.
+        headers_s: A connection that brings no whole request for so long is closed.
+        max_connections: Open at a time.
         drain_s: How long work in hand may take once the service is told to stop.
 
     Raises:
@@ -34,6 +37,9 @@ class Limits:
     keep_results: int
     keep_minutes: float
     stalled_s: float
+    least_kib_s: float
+    headers_s: float
+    max_connections: int
     drain_s: float
 
     def __post_init__(self) -> None:
@@ -45,3 +51,8 @@ class Limits:
     def max_upload_bytes(self) -> int:
         """The largest body of an upload, in bytes."""
         return self.max_upload_mib * MIB
+
+    @property
+    def least_bytes(self) -> float:
+        """What must come or go in `stalled_s`, in bytes."""
+        return self.least_kib_s * KIB * self.stalled_s

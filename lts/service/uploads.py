@@ -4,12 +4,14 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
@@ -24,6 +26,8 @@ logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 _WRITE_BYTES = 2**20
 _LONGEST_NAME = 100
 _MOST_PARTS = 16
+_LONGEST_BOUNDARY = 256  # RFC 2046 allows 70
+_LONGEST_PART_HEAD = 2**14
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
@@ -43,46 +47,70 @@ class Upload:
     case: str
 
 
-async def receive_upload(request: Request, folder: Path, *, stalled_s: float) -> Upload:
+@dataclass(frozen=True, kw_only=True)
+class LeastRate:
+    """How quickly an upload must come: so much in each stretch of time in which it is waited for.
+
+    Attributes:
+        n_bytes: The least, except at the end of the body.
+        seconds: In these.
+    """
+
+    n_bytes: float
+    seconds: float
+
+
+async def receive_upload(request: Request, folder: Path, *, least: LeastRate) -> Upload:
     """Write the field `scan` of a multipart body into a folder.
 
     Args:
         request: Its body has not been read.
         folder: Takes the file, under a name of our own.
-        stalled_s: How long to wait for the next bytes.
+        least: How quickly it must come.
 
     Raises:
-        RefusedError: The body is not multipart, is cut short or stalls, or has not one file of a known kind.
+        RefusedError: The body is not multipart, is cut short, too slow, or not one file of a known kind.
         ClientDisconnect: The sender hung up.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise RefusedError(422, f"the body must be multipart/form-data with a file in its field {FIELD!r}")
+    if len(boundary) > _LONGEST_BOUNDARY:
+        raise RefusedError(
+            422, f"the boundary must have at most {_LONGEST_BOUNDARY} characters, got {len(boundary)}"
+        )
     parts = _Parts(folder)
     try:
         try:
             parser = MultipartParser(boundary, parts.callbacks())
-            await _feed(request, parser.write, stalled_s=stalled_s)
-        except MultipartParseError as error:
+            await _feed(request, parser.write, least=least)
+        except FormParserError as error:
             raise RefusedError(422, "the upload is not well-formed multipart/form-data") from error
         return parts.finish()
     finally:
         parts.close()
 
 
-async def _feed(request: Request, write: Callable[[bytes], Any], *, stalled_s: float) -> None:
+async def _feed(request: Request, write: Callable[[bytes], Any], *, least: LeastRate) -> None:
     pieces, size, more = [], 0, True
+    came, left_s = 0, least.seconds  # in this stretch
     while more:
+        start = monotonic()
         try:
-            async with asyncio.timeout(stalled_s):
+            async with asyncio.timeout(left_s):
                 message = await request.receive()
         except TimeoutError as error:
-            raise RefusedError(408, f"nothing of the upload came for {stalled_s:g} s") from error
+            rate = f"{least.n_bytes / 1024:.3g} KiB in {least.seconds:g} s"
+            raise RefusedError(408, f"the upload came too slowly: less than {rate}") from error
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
+        came += len(pieces[-1])
+        left_s -= monotonic() - start  # our own writing is not the sender's time
+        if came >= least.n_bytes:
+            came, left_s = 0, least.seconds
         more = message.get("more_body", False)
         if size >= _WRITE_BYTES or not more:
             await asyncio.to_thread(write, b"".join(pieces))
@@ -101,6 +129,7 @@ class _Parts:
         self._ended = False
         self._field, self._value = b"", b""
         self._disposition = b""
+        self._head_bytes = 0
 
     def callbacks(self) -> Any:
         """What the parser calls, by its names."""
@@ -127,21 +156,30 @@ class _Parts:
         return self._upload
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, whose last bytes may find no room; where that matters, `write` has told it."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
 
     def _begin(self) -> None:
         self._n_parts += 1
         if self._n_parts > _MOST_PARTS:
             raise RefusedError(422, f"the upload must have at most {_MOST_PARTS} fields")
         self._field, self._value, self._disposition = b"", b"", b""
+        self._head_bytes = 0
 
     def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._count_head(end - start)
         self._field += data[start:end]
 
     def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._count_head(end - start)
         self._value += data[start:end]
+
+    def _count_head(self, n_bytes: int) -> None:
+        self._head_bytes += n_bytes
+        if self._head_bytes > _LONGEST_PART_HEAD:
+            raise RefusedError(422, f"the headers of a field must have at most {_LONGEST_PART_HEAD} bytes")
 
     def _on_header(self) -> None:
         if self._field.lower() == b"content-disposition":
@@ -167,7 +205,8 @@ class _Parts:
 
     def _end(self) -> None:
         self._ended = True
-        self.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def name_upload(filename: str, *, folder: Path) -> Upload:

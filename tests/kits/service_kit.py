@@ -28,6 +28,9 @@ LIMITS: dict[str, Any] = {
     "keep_results": 3,
     "keep_minutes": 10,
     "stalled_s": 10,
+    "least_kib_s": 1,
+    "headers_s": 10,
+    "max_connections": 64,
     "drain_s": 10,
 }
 
@@ -104,11 +107,15 @@ class Running:
 
     @property
     def root(self) -> Path:
-        return self.service._root
+        return self.service.folder.path
 
     def left_over(self) -> set[str]:
         """What lies in the private folder beside kept results."""
-        return {path.name for path in self.root.iterdir()} - {"results"}
+        return {path.name for path in self.root.iterdir() if not path.name.startswith("result-")}
+
+    def kept(self) -> list[Path]:
+        """The folders of kept results."""
+        return list(self.root.glob("result-*"))
 
     def connect(self, start: bytes) -> socket.socket:
         """A bare connection that has sent some bytes."""
@@ -135,7 +142,7 @@ def run_service(predictor: Any, **changes: Any) -> Iterator[Running]:
                 server.stop()
                 thread.join(30)
                 assert not thread.is_alive()
-    assert not service._root.exists()
+    assert not service.folder.path.exists()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -73,9 +73,9 @@ def test_a_reload_finds_the_result_again_and_leaving_deletes_it(viewer: Any, run
     viewer.refresh()
     wait_until(lambda: state(viewer) == "viewer")
     wait_until(lambda: shown_slice(viewer) >= 0)
-    kept = len(list((running.root / "results").iterdir()))
+    kept = len(running.kept())
     viewer.find_element("id", "another").click()
-    wait_until(lambda: len(list((running.root / "results").iterdir())) == kept - 1)
+    wait_until(lambda: len(running.kept()) == kept - 1)
     assert state(viewer) == "start"
     assert "#" not in viewer.current_url
 

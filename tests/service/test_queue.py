@@ -91,7 +91,7 @@ def test_a_client_that_hangs_up_while_predicted_ends_the_prediction(
         connection.close()
         wait_until(lambda: is_idle(running))
         assert held.ended == 1
-        assert not list((running.root / "results").iterdir())
+        assert not running.kept()
         held.go.set()
         assert post(running, scan_file).status_code == 200
 
@@ -106,24 +106,37 @@ def test_a_client_that_hangs_up_while_sending_leaves_nothing(held: HeldPredictor
 
 
 class FaultyPredictor(HeldPredictor):
+    error: BaseException = ZeroDivisionError("secret of somebody")
+
     def mask(self, scan: Any, **_: Any) -> Any:
         self.begun += 1
         if self.begun == 1:
-            raise ZeroDivisionError("secret of somebody")
+            raise self.error
         self.go.set()
         return super().mask(scan, **_)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("secret of somebody"),
+        StopIteration("secret of somebody"),  # no future takes it
+        KeyboardInterrupt("secret of somebody"),  # ends an event loop
+        SystemExit("secret of somebody"),
+    ],
+)
 def test_a_fault_is_told_without_details_and_the_worker_lives_on(
-    predictor: Any, scan_file: Path, caplog: pytest.LogCaptureFixture
+    predictor: Any, scan_file: Path, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
-    with run_service(FaultyPredictor(predictor)) as running:
+    faulty = FaultyPredictor(predictor)
+    faulty.error = error
+    with run_service(faulty) as running:
         failed = post(running, scan_file)
         assert failed.status_code == 500
         assert failed.json() == {"detail": "the service failed on this request; its log says more"}
         wait_until(lambda: is_idle(running))
         assert post(running, scan_file).status_code == 200
-    assert "ZeroDivisionError" in caplog.text
+    assert type(error).__name__ in caplog.text
 
 
 def test_other_requests_are_answered_while_a_job_runs(held: HeldPredictor, scan_file: Path) -> None:

@@ -1,5 +1,6 @@
 """Results are bounded by number and by age, and their files go with them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from service_kit import LIMITS
 
 from lts.base import ConfigError
 from lts.service import Limits
+from lts.service.folder import PrivateFolder
 from lts.service.results import Results
 
 
@@ -27,12 +29,13 @@ def keep(results: Results, folder: Path, name: str) -> str:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    (tmp_path / "kept").mkdir()
-    return tmp_path / "kept"
+def kept() -> Iterator[PrivateFolder]:
+    folder = PrivateFolder(log=print)
+    yield folder
+    folder.close()
 
 
-def test_a_result_is_kept_until_its_time_is_over(tmp_path: Path, kept: Path) -> None:
+def test_a_result_is_kept_until_its_time_is_over(tmp_path: Path, kept: PrivateFolder) -> None:
     clock = Clock()
     results = Results(kept, most=9, keep_s=60, clock=clock)
     first = keep(results, tmp_path, "first")
@@ -43,18 +46,18 @@ def test_a_result_is_kept_until_its_time_is_over(tmp_path: Path, kept: Path) -> 
     clock.now_s += 0.1
     assert results.get(first) is None  # even before its files are removed
     results.expire()
-    assert [path.name for path in kept.iterdir()] == [second]
-    assert results.get(second).folder == kept / second
+    assert list(kept.path.iterdir()) == [results.get(second).folder]
+    assert (results.get(second).folder / "mask").read_text() == "second"
 
 
-def test_only_so_many_are_kept(tmp_path: Path, kept: Path) -> None:
+def test_only_so_many_are_kept(tmp_path: Path, kept: PrivateFolder) -> None:
     results = Results(kept, most=2, keep_s=60)
     ids = [keep(results, tmp_path, str(number)) for number in range(4)]
     assert [results.get(id_) is not None for id_ in ids] == [False, False, True, True]
-    assert {path.name for path in kept.iterdir()} == set(ids[2:])
+    assert set(kept.path.iterdir()) == {results.get(id_).folder for id_ in ids[2:]}
 
 
-def test_ids_are_long_and_never_the_same(tmp_path: Path, kept: Path) -> None:
+def test_ids_are_long_and_never_the_same(tmp_path: Path, kept: PrivateFolder) -> None:
     results = Results(kept, most=50, keep_s=60)
     ids = {keep(results, tmp_path, str(number)) for number in range(50)}
     assert len(ids) == 50

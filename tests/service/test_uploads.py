@@ -192,10 +192,10 @@ def test_other_fields_beside_the_scan_are_let_pass(running: Running, scan_file: 
 
 def test_an_upload_that_stalls_is_given_up(predictor: Any, scan_file: Path) -> None:
     with (
-        run_service(predictor, stalled_s=0.3) as running,
+        run_service(predictor, stalled_s=0.3, least_kib_s=8) as running,
         running.connect(multipart(scan_file)[:-100]) as connection,
     ):
         status, _, told = read_answer(connection)
         assert status == 408
-        assert told == {"detail": "nothing of the upload came for 0.3 s"}
+        assert told == {"detail": "the upload came too slowly: less than 2.4 KiB in 0.3 s"}
         wait_until(lambda: running.service.gate.taken == 0 and running.left_over() == set())

@@ -1,0 +1,269 @@
+"""Connections under watch: none is held by a client that sends no request, or takes no answer, for long.
+
+Uvicorn's own protocol speaks HTTP; around it stands one that sees bytes come and go, and in front of the
+application one that sees requests begin and end. Only their public interfaces are used.
+"""
+
+import asyncio
+import select
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_STATE = "lts.connection"
+_READ_BYTES = 2**14
+"""Read at once. A body in chunks of a byte takes long to parse; others have their turn in between."""
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_ASK_EVERY_S = 10
+_HUNG_UP = select.POLLHUP | select.POLLERR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long clients are waited for.
+
+    Attributes:
+        request_s: For a whole request head, from the start of a connection or the end of the last answer.
+        answer_bytes: So much of an answer must be taken
+        answer_s: in so many seconds.
+    """
+
+    request_s: float
+    answer_bytes: float
+    answer_s: float
+
+
+class Connections:
+    """All that are open.
+
+    Args:
+        most: So many at a time; beyond, the one that has longest been without a request is closed.
+        patience: How long clients are waited for.
+    """
+
+    def __init__(self, *, most: int, patience: Patience) -> None:
+        self.most, self.patience = most, patience
+        self.open: dict[Connection, None] = {}  # in the order of their coming
+
+    def protocol(self, **arguments: Any) -> "Connection":
+        """What speaks on a new connection; takes what Uvicorn hands to a protocol class."""
+        return Connection(self, arguments)
+
+    def check(self) -> None:
+        """Close those that were waited for long enough; to be called often."""
+        for connection in list(self.open):
+            connection.check()
+
+    def drop_all(self) -> None:
+        """Close all now."""
+        for connection in list(self.open):
+            connection.drop()
+
+    def make_room(self) -> bool:
+        """Close a connection without a request if there are too many; tells whether there is room now."""
+        if len(self.open) < self.most:
+            return True
+        idle = [connection for connection in self.open if not connection.in_hand]
+        if idle:
+            min(idle, key=lambda connection: connection.idle_since).drop()
+        return bool(idle)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One of them.
+
+    Args:
+        connections: All.
+        arguments: For the protocol that speaks HTTP.
+
+    Attributes:
+        in_hand: Requests that have begun and are not yet answered.
+        idle_since: When it last came to be without one, on the clock of the event loop.
+    """
+
+    def __init__(self, connections: Connections, arguments: dict[str, Any]) -> None:
+        self._all = connections
+        state = {**arguments.pop("app_state", {}), _STATE: self}
+        self._http = H11Protocol(**arguments, app_state=state)
+        self._buffer = bytearray(_READ_BYTES)
+        self._loop = asyncio.get_running_loop()
+        self.in_hand = 0
+        self.idle_since = self._loop.time()
+        self.ended = asyncio.Event()  # the client sends no more
+        self._came = self._answered = False
+        self._may_ask = False
+        self._written = self._taken = 0
+        self._taken_at = self.idle_since
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection, or turn it away."""
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._all.make_room():
+            self._transport.write(_plain(503, "Service Unavailable", "too many connections, try again later"))
+            self._transport.close()
+        self._all.open[self] = None
+        _keep_asking(self._transport.get_extra_info("socket"))
+        self._http.connection_made(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._all.open.pop(self, None)
+        self._http.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002
+        """Where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand on what came."""
+        self._came = True
+        self._http.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+
+    def eof_received(self) -> bool:
+        """The client sends no more: the requests in hand are answered nevertheless."""
+        self.ended.set()
+        return self.in_hand > 0
+
+    def pause_writing(self) -> None:
+        """Hand it on."""
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand it on."""
+        self._http.resume_writing()
+
+    def began(self, http_version: str) -> None:
+        """A request has come."""
+        self.in_hand += 1
+        self._may_ask = http_version != "1.0"  # which knows no answer before the answer
+
+    def writes(self, n_bytes: int) -> None:
+        """Some of an answer is about to be written."""
+        self._answered, self._may_ask = True, False
+        self._written += n_bytes
+
+    def answered(self) -> None:
+        """A request has its answer."""
+        self.in_hand -= 1
+        self.idle_since = self._loop.time()
+        # A request that came behind this one has been begun by then.
+        self._loop.call_soon(self._close_if_ended)
+
+    def drop(self) -> None:
+        """Close it now, whatever is on its way."""
+        self._all.open.pop(self, None)
+        self._transport.abort()
+
+    def check(self) -> None:
+        """Close it if its client was waited for long enough, or has gone."""
+        now = self._loop.time()
+        if self._is_stuck(now):
+            self.drop()
+        elif not self.in_hand and now - self.idle_since > self._all.patience.request_s:
+            if self._came and not self._answered and not self._transport.is_closing():
+                self._transport.write(_plain(408, "Request Timeout", "no whole request came in time"))
+            self._transport.close()
+        elif self.in_hand and self.ended.is_set():
+            self._look_for_client()
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether too little of what was written has been taken for too long."""
+        waiting = self._transport.get_write_buffer_size()
+        taken = self._written - waiting
+        patience = self._all.patience
+        if not waiting or taken - self._taken >= patience.answer_bytes:
+            self._taken, self._taken_at = taken, now
+        return now - self._taken_at > patience.answer_s
+
+    def _look_for_client(self) -> None:
+        """Find out whether a client that sends no more is still there: it may have closed its end, or all.
+
+        A word that every client must understand makes the system of one that is gone answer so.
+        """
+        if self._may_ask:
+            self._may_ask = False
+            self._transport.write(_CONTINUE)
+            return
+        own: socket.socket = self._transport.get_extra_info("socket")
+        poll = select.poll()
+        poll.register(own.fileno(), 0)
+        if any(event & _HUNG_UP for _, event in poll.poll(0)):
+            self.drop()
+
+    def _close_if_ended(self) -> None:
+        if self.ended.is_set() and not self.in_hand:
+            self._transport.close()
+
+
+class Watch:
+    """ASGI middleware that tells a connection of its requests, and a request of the end of its connection.
+
+    Args:
+        app: What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        connection: Connection | None = scope.get("state", {}).pop(_STATE, None)
+        if connection is None:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_counted(message: Message) -> None:
+            connection.writes(len(message.get("body", b"")))
+            await send(message)
+
+        connection.began(scope["http_version"])
+        try:
+            await self._app(scope, _until_end(receive, connection.ended), send_counted)
+        finally:
+            connection.answered()
+
+
+def _until_end(receive: Receive, ended: asyncio.Event) -> Receive:
+    """Receive as before, but a body that its sender has ended too early counts as a hang-up."""
+    whole = False
+
+    async def receive_until_end() -> Message:
+        nonlocal whole
+        message = await (receive() if whole else _unless_ended(receive, ended))
+        whole = whole or not message.get("more_body", False)
+        return message
+
+    return receive_until_end
+
+
+async def _unless_ended(receive: Callable[[], Awaitable[Message]], ended: asyncio.Event) -> Message:
+    coming = asyncio.ensure_future(receive())
+    end = asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait({coming, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not coming.done():
+            await asyncio.sleep(0)  # all that came before the end is there by now
+        return coming.result() if coming.done() else {"type": "http.disconnect"}
+    finally:
+        coming.cancel()
+        end.cancel()
+
+
+def _keep_asking(own: socket.socket) -> None:
+    """Have the system ask a silent client whether it is there, so that one that is gone is noticed."""
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+        if hasattr(socket, name):
+            own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _ASK_EVERY_S)
+
+
+def _plain(status: int, phrase: str, detail: str) -> bytes:
+    """An answer to what is no request yet."""
+    body = f'{{"detail":"{detail}"}}'
+    head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Connection: close\r\n\r\n{body}".encode()

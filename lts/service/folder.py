@@ -1,0 +1,228 @@
+"""The private folder of a service: uploads and results lie in it, and whatever is let go leaves it."""
+
+import fcntl
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from lts.base import StorageError
+
+_PREFIX = "lts-service-"
+_PROBE_BYTES = 2**16
+
+
+class PrivateFolder:
+    """A folder for its owner alone, with folders in it that are in use until they are removed.
+
+    What lies in it and is not in use is removed, again and again until that succeeds: a removal that
+    fails once leaves nothing behind. The folder is locked as long as its process lives, so that a service
+    that starts later removes what a killed one left, and cleaners of old temporary files pass it by. Should
+    it vanish nevertheless, it is made again.
+
+    Args:
+        log: Takes one line at a time.
+
+    Raises:
+        OSError: There is no place for it.
+    """
+
+    def __init__(self, *, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._in_use: set[Path] = set()
+        self._told: set[Path] = set()
+        self._path, self._descriptor = _make()
+        _remove_left_over(log)
+
+    @property
+    def path(self) -> Path:
+        """Where it is now."""
+        return self._path
+
+    def new(self, prefix: str) -> Path:
+        """Make a folder in it, which is in use from now on.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        with self._lock:
+            try:
+                made = Path(tempfile.mkdtemp(prefix=prefix, dir=self._path))
+            except FileNotFoundError:
+                self._make_again()
+                made = Path(tempfile.mkdtemp(prefix=prefix, dir=self._path))
+            self._in_use.add(made)
+            return made
+
+    def remove(self, folder: Path) -> None:
+        """Remove a folder made by `new`, now or at one of the next sweeps."""
+        try:
+            self._remove(folder)
+        finally:
+            with self._lock:
+                self._in_use.discard(folder)
+
+    def sweep(self) -> None:
+        """Remove whatever is not in use, and show cleaners of old files that the folder is."""
+        with suppress(OSError):
+            os.utime(self._path)
+        try:
+            found = list(self._path.iterdir())
+        except FileNotFoundError:
+            return  # made again with the next upload
+        except OSError as error:
+            self._tell(self._path, error)
+            return
+        for path in found:
+            with self._lock:
+                in_use = path in self._in_use
+            if not in_use:
+                self._remove(path)
+
+    def check(self) -> None:
+        """Try whether something can be kept in it.
+
+        Raises:
+            OSError: It cannot.
+        """
+        folder = self.new("probe-")
+        try:
+            (folder / "probe").write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            self.remove(folder)
+
+    def close(self) -> None:
+        """Remove all of it.
+
+        Raises:
+            StorageError: Something in it cannot be removed.
+        """
+        with self._lock:
+            self._in_use.clear()
+        try:
+            remove_tree(self._path)
+        except OSError as error:
+            told = f"{self._path}: cannot be removed, and may hold scans: {error.strerror or error}"
+            raise StorageError(told) from error
+        finally:
+            os.close(self._descriptor)
+
+    def _make_again(self) -> None:
+        path, descriptor = _make()
+        os.close(self._descriptor)
+        self._log(f"{self._path}: has vanished, with what was kept in it; {path} is in its place")
+        self._path, self._descriptor = path, descriptor
+        self._in_use.clear()
+
+    def _remove(self, folder: Path) -> None:
+        try:
+            remove_tree(folder)
+        except OSError as error:
+            self._tell(folder, error)
+
+    def _tell(self, folder: Path, error: OSError) -> None:
+        """Once for each, as it is tried again and again."""
+        if folder not in self._told:
+            self._told.add(folder)
+            self._log(f"{folder}: cannot be removed yet: {error.strerror or error}")
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it, however deep; what is not there counts as removed.
+
+    Folders in it are moved up into it one by one, so neither recursion nor the length of a path bounds
+    the depth. A file whose name cannot be removed is emptied. What can be removed is, whatever fails.
+
+    Raises:
+        OSError: Something could not be removed; the first error.
+    """
+    errors: list[OSError] = []
+    folders = [folder]
+    for here in folders:  # grows on the way
+        for path, is_folder in _entries(here, errors):
+            with _noted(errors):
+                if is_folder:
+                    path.chmod(0o700)
+                    folders.append(path.rename(folder / f".{uuid4().hex}"))
+                else:
+                    _remove_file(path)
+    for here in reversed(folders):
+        with _noted(errors):
+            here.rmdir()
+    if errors:
+        raise errors[0]
+
+
+def _entries(folder: Path, errors: list[OSError]) -> list[tuple[Path, bool]]:
+    """Paths in a folder, and whether they are folders."""
+    found: list[tuple[Path, bool]] = []
+    with _noted(errors), os.scandir(folder) as entries:
+        found += ((Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries)
+    return found
+
+
+def _remove_file(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with suppress(OSError):
+            os.truncate(path, 0)
+        raise
+
+
+@contextmanager
+def _noted(errors: list[OSError]) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        pass  # gone already
+    except OSError as error:
+        errors.append(error)
+
+
+def _make() -> tuple[Path, int]:
+    """A new folder, and the descriptor that locks it."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+        with suppress(BlockingIOError, FileNotFoundError):  # a service that starts took it for left over
+            descriptor, _ = _lock(path)
+            if path.is_dir():
+                return path, descriptor
+            os.close(descriptor)
+
+
+def _lock(path: Path) -> tuple[int, bool]:
+    """A descriptor of a folder, and whether the folder is locked by it: some file systems know no locks.
+
+    Raises:
+        BlockingIOError: Another process holds the lock.
+        OSError: There is no such folder, or it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        return descriptor, False
+    return descriptor, True
+
+
+def _remove_left_over(log: Callable[[str], None]) -> None:
+    """Remove the folders of services that were killed: their locks are free."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # in use, another user's, or no folder of a service
+            descriptor, locked = _lock(path)
+            try:
+                if locked and os.fstat(descriptor).st_uid == os.getuid():
+                    remove_tree(path)
+                    log(f"{path}: left by a service that was killed, removed")
+            finally:
+                os.close(descriptor)
