@@ -126,4 +126,4 @@ def test_a_series_cut_short_is_told_without_a_path(running: Running, tmp_path: P
         answer = upload(client, zipped(tmp_path / "gap.zip", files))
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("gap.zip")
-    assert "lts-serve" not in answer.json()["detail"]
+    assert "lts-service" not in answer.json()["detail"]

@@ -142,5 +142,5 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     from lts.app.serving import check_installed
     from lts.base import ConfigError
 
-    with pytest.raises(ConfigError, match=r'^serving needs no_such_library: pip install "lts\[serve\]"$'):
+    with pytest.raises(ConfigError, match=r'^serving needs no_such_library: pip install "\.\[serve\]"$'):
         check_installed(("json", "no_such_library"))

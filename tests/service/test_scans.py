@@ -52,7 +52,7 @@ def test_what_is_no_scan_is_told_in_one_line_without_a_path(
     assert expected in detail
     assert "\n" not in detail
     assert str(running.root.parent) not in detail.replace(name, "")
-    assert "lts-serve" not in detail
+    assert "lts-service" not in detail
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -77,7 +77,7 @@ def test_archives_are_held_to_their_limits(
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("scans.zip")
     assert expected in answer.json()["detail"]
-    assert "lts-serve" not in answer.json()["detail"]
+    assert "lts-service" not in answer.json()["detail"]
     assert not list(running.root.parent.glob("escaped*"))
 
 
