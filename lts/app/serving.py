@@ -1,6 +1,7 @@
 """One service: a checkpoint behind HTTP, with limits, until it is told to stop."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -39,7 +40,8 @@ def serve(config: DictConfig) -> None:
                 open_to_all = "there is no authentication, whoever reaches it can use it"
                 greeting.append(f"host={settings['host']}: {open_to_all}")
             Server(service, taken, allowed_hosts=settings["allowed_hosts"]).run(greeting=greeting)
-    say("stopped")
+    with suppress(OSError):  # as of a reader of its words that is gone
+        say("stopped")
 
 
 def check_installed(names: Sequence[str]) -> None:

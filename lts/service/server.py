@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 import resource
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from lts.service.connections import Connections, Patience
 from lts.service.guard import is_loopback
 from lts.service.service import Service
 
+_LOG = logging.getLogger(__name__)
 _BACKLOG = 128
 _KEEP_ALIVE_S = 15
 _LAST_ANSWERS_S = 5
@@ -124,7 +126,14 @@ class Server:
         asyncio.get_running_loop().set_default_executor(
             ThreadPoolExecutor(self._service.gate.places + _THREADS)
         )
-        helpers = [asyncio.create_task(work()) for work in (self._end, self._sweep, self._watch)]
+        limits = self._service.limits
+        sweep_s = min(_LONGEST_SWEEP_S, 60 * limits.keep_minutes / 4)
+        watch_s = min(_LONGEST_WATCH_S, limits.headers_s / 4, limits.stalled_s / 4)
+        helpers = [
+            asyncio.create_task(self._end()),
+            asyncio.create_task(_forever(self._tidy, every_s=sweep_s)),
+            asyncio.create_task(_forever(self._watch, every_s=watch_s)),
+        ]
         try:
             await self._uvicorn.serve(sockets=[self._socket])
         finally:
@@ -145,18 +154,21 @@ class Server:
         self._service.jobs.drop_all()
         self._uvicorn.should_exit = True
 
-    async def _sweep(self) -> None:
-        every_s = min(_LONGEST_SWEEP_S, 60 * self._service.limits.keep_minutes / 4)
-        while True:
-            await asyncio.sleep(every_s)
-            await asyncio.to_thread(self._service.tidy)
+    async def _tidy(self) -> None:
+        await asyncio.to_thread(self._service.tidy)
 
     async def _watch(self) -> None:
-        limits = self._service.limits
-        every_s = min(_LONGEST_WATCH_S, limits.headers_s / 4, limits.stalled_s / 4)
-        while True:
-            await asyncio.sleep(every_s)
-            self._connections.check()
+        self._connections.check()
+
+
+async def _forever(work: Callable[[], Awaitable[None]], *, every_s: float) -> None:
+    """Do something again and again; where it fails once, the log says so, and it is done the next time."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await work()
+        except Exception:
+            _LOG.exception("the service failed on its own work")
 
 
 def _open_files() -> int:

@@ -1,7 +1,7 @@
 """One service: its predictors, its private folder, and what it keeps."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,13 @@ class Service:
     def __init__(
         self, predictors: Sequence[Predictor], *, limits: Limits, log: Callable[[str], None]
     ) -> None:
-        self.limits, self.log = limits, log
+        self.limits, self._log = limits, log
         self.takes = {
             "modality": predictors[0].modality,
             "regions": list(predictors[0].regions),
             "max_upload_mib": limits.max_upload_mib,
         }
-        self.folder = PrivateFolder(log=log)
+        self.folder = PrivateFolder(log=self.log)
         self.results = Results(self.folder, most=limits.keep_results, keep_s=60 * limits.keep_minutes)
         self.jobs: JobQueue[Predictor] = JobQueue(predictors)
         self.gate = Gate(
@@ -69,6 +69,11 @@ class Service:
             if kind is None:
                 raise
             self.log(str(error))
+
+    def log(self, line: str) -> None:
+        """Log a line, or not where that fails: a full disk or a reader that is gone stops nothing."""
+        with suppress(OSError):
+            self._log(line)
 
     def new_folder(self) -> Path:
         """A folder for one upload, for its owner alone; `folder.remove` lets it go.

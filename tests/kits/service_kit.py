@@ -131,7 +131,8 @@ def run_service(predictor: Any, **changes: Any) -> Iterator[Running]:
     host = changes.pop("host", "127.0.0.1")
     with listen(host, 0) as taken:
         url = address_of(taken).replace("0.0.0.0", "127.0.0.1")
-        with Service([predictor], limits=Limits(**{**LIMITS, **changes}), log=lines.append) as service:
+        log = changes.pop("log", lines.append)
+        with Service([predictor], limits=Limits(**{**LIMITS, **changes}), log=log) as service:
             server = Server(service, taken, allowed_hosts=allowed_hosts)
             thread = threading.Thread(target=server.run)
             thread.start()

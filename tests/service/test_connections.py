@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from service_kit import HeldPredictor, Running, multipart, read_answer, run_service, upload, wait_until
 
+from lts.service.connections import Connections
+
 HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 TOKEN = "0123456789abcdef"
 
@@ -215,3 +217,19 @@ def test_who_sends_fast_enough_does_not_give_way(
         for connection in fast:
             connection.sendall(sent[-500:])
             assert read_answer(connection)[0] == 201
+
+
+def test_a_fault_of_the_watch_is_told_and_it_goes_on(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    check, faults = Connections.check, [ZeroDivisionError("a fault")]
+
+    def check_after_faults(self: Connections) -> None:
+        if faults:
+            raise faults.pop()
+        check(self)
+
+    monkeypatch.setattr(Connections, "check", check_after_faults)
+    with run_service(predictor, headers_s=0.4) as running, running.connect(b"GET") as connection:
+        assert all_that_comes(connection).startswith(b"HTTP/1.1 408 ")
+    assert "ZeroDivisionError: a fault" in caplog.text

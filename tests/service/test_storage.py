@@ -176,3 +176,13 @@ def test_a_thread_that_cannot_be_had_does_not_keep_an_upload(
     with running.client as client, monkeypatch.context() as change:
         change.setattr("asyncio.to_thread", none)
         assert upload(client, scan_file).status_code == 500
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(predictor: Any, scan_file: Path) -> None:
+    def full(_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with run_service(predictor, log=full) as running, running.client as client:
+        assert upload(client, scan_file).status_code == 201
+        assert upload(client, scan_file, name="a.txt").status_code == 422
+        # and it ends when it is told to, as the kit holds it to

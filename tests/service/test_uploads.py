@@ -174,6 +174,31 @@ def test_a_body_that_is_no_form_is_refused(running: Running, scan_file: Path) ->
             assert expected in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("length", [256, 257, 8000])
+def test_a_boundary_has_so_many_characters(running: Running, scan_file: Path, length: int) -> None:
+    body = multipart(scan_file).partition(b"\r\n\r\n")[2].replace(b"--edge", b"--" + b"e" * length)
+    headers = {"content-type": f"multipart/form-data; boundary={'e' * length}"}
+    with running.client as client:
+        answer = client.post("/predict", content=body, headers=headers)
+    if length == 256:
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 422
+        assert answer.json() == {"detail": f"the boundary must have at most 256 characters, got {length}"}
+
+
+@pytest.mark.parametrize("header", [b"X-" + b"y" * 2**20, b"X: " + b"y" * 2**20, b"X: y\r\n" * 2**18])
+def test_headers_of_a_field_are_bounded(running: Running, header: bytes) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=edge"}
+    with running.client as client:
+        answer = client.post("/predict", content=b"--edge\r\n" + header, headers=headers)
+    assert answer.status_code == 422
+    # Versions of the parser that have a bound of their own call it ill-formed.
+    assert answer.json()["detail"].endswith(
+        ("must have at most 16384 bytes", "well-formed multipart/form-data")
+    )
+
+
 def test_an_upload_without_its_closing_boundary_is_refused(running: Running, scan_file: Path) -> None:
     body = multipart(scan_file).partition(b"\r\n\r\n")[2].removesuffix(b"--edge--\r\n")
     with running.client as client:
