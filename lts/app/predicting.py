@@ -9,18 +9,25 @@ from typing import Any
 
 import numpy as np
 from nibabel.affines import voxel_sizes
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from lts.app.console import ShowProgress, print_table, say
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.provenance import library_versions, make_folder
+from lts.app.segmentation import Segmentation
 from lts.app.writing import write_json
-from lts.base import CohortError, ConfigError, LtsError, VolumeError
+from lts.base import CohortError, ConfigError, LtsError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, doubts, measure
-from lts.volume import PROBABILITY_STEPS, Volume, write_dicom_seg, write_mask, write_probabilities
+from lts.volume import (
+    PROBABILITY_STEPS,
+    SegLayout,
+    Volume,
+    check_dicom_seg,
+    write_mask,
+    write_probabilities,
+)
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -39,6 +46,8 @@ def predict(config: DictConfig) -> None:
     output, scans = (Path(config[key]).expanduser() for key in ("output", "input"))
     if output.resolve() == scans.resolve():
         raise ConfigError(f"output: must not be the folder of the scans, got {output}")
+    if config.dicom_seg:
+        check_dicom_seg(config.dicom_seg_layout)
     predictor = open_predictor(config, load_checkpoints(config))
     limits = ArchiveLimits(max_bytes=int(config.archive.max_gib * 2**30), max_files=config.archive.max_files)
     with tempfile.TemporaryDirectory(prefix="lts-") as unpacked:
@@ -51,7 +60,7 @@ def predict(config: DictConfig) -> None:
                 predictor=predictor,
                 output=output,
                 probabilities=config.probabilities,
-                dicom_seg=config.dicom_seg,
+                dicom_seg=config.dicom_seg_layout if config.dicom_seg else None,
             )
             for source in found.sources
         ]
@@ -103,14 +112,14 @@ class _Job:
         predictor: The model.
         output: Folder to write to.
         probabilities: Whether to write probabilities too.
-        dicom_seg: Whether to write the mask as DICOM SEG too.
+        dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
     """
 
     source: ScanSource
     predictor: Predictor
     output: Path
     probabilities: bool
-    dicom_seg: bool
+    dicom_seg: SegLayout | None
 
     @property
     def mask_path(self) -> Path:
@@ -123,10 +132,9 @@ class _Job:
         Raises:
             LtsError: The scan cannot be read, or a file cannot be written.
         """
-        if self.dicom_seg and self.source.series is None:
-            raise VolumeError(f"{self.source.path}: dicom_seg=true needs a DICOM series, got NIfTI")
         watch = _StopWatch()
         scan = self.source.read(modality=self.predictor.modality)
+        segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
         watch.lap("read")
         volumes = _ProbabilityVolumes(self.predictor.regions if self.probabilities else (), scan)
 
@@ -138,12 +146,13 @@ class _Job:
         watch.lap("predict")
         findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)
         watch.lap("measure")
+        # the mask comes first: whatever becomes of the others, it is there
+        write_mask(self.mask_path, mask, geometry=scan.geometry)
         files = {
-            **self._write_dicom_seg(mask, scan),
-            **volumes.write(self.output, self.source.case),
             "mask": self.mask_path.name,
+            **segmentation.write(self.output, mask, scan),
+            **volumes.write(self.output, self.source.case),
         }
-        write_mask(self.mask_path, mask, geometry=scan.geometry)  # the last one: where it is, all are
         watch.lap("write")
         return {
             "case": self.source.case,
@@ -155,29 +164,17 @@ class _Job:
             "axes": scan.geometry.axes,
             **findings.to_dict(),
             "seconds": watch.laps,
-            "warnings": doubts(
-                findings,
-                scan=scan,
-                path=self.source.path,
-                modality=self.predictor.modality,
-                checkpoints=self.predictor.checkpoints,
-            ),
+            "warnings": [
+                *doubts(
+                    findings,
+                    scan=scan,
+                    path=self.source.path,
+                    modality=self.predictor.modality,
+                    checkpoints=self.predictor.checkpoints,
+                ),
+                *segmentation.notes,
+            ],
         }
-
-    def _write_dicom_seg(self, mask: NDArray[np.uint8], scan: Volume) -> dict[str, str]:
-        series = self.source.series
-        if not self.dicom_seg or series is None:
-            return {}
-        name = f"{self.source.case}_mask.dcm"
-        write_dicom_seg(
-            self.output / name,
-            mask,
-            series=series,
-            geometry=scan.geometry,
-            regions=self.predictor.regions,
-            version=library_versions()["lts"],
-        )
-        return {"dicom_seg": name}
 
 
 class _ProbabilityVolumes:
@@ -233,10 +230,19 @@ def _tell(facts: dict[str, Any], output: Path) -> None:
     for row in rows:
         for warning in row["warnings"]:
             say(f"{row['case']}: {warning}")
+    unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
+    problems = []
     if failed:
-        reasons = "; ".join(failure["reason"] for failure in failed[:_TOLD])
-        more = f"; and {len(failed) - _TOLD} more, see {PREDICTIONS_FILE}" if len(failed) > _TOLD else ""
         total = len(rows) + len(failed)
-        if total > 1:
-            reasons = f"{len(failed)} of {total} scans could not be predicted: {reasons}{more}"
-        raise CohortError(reasons)
+        counted = f"{len(failed)} of {total} scans could not be predicted: " if total > 1 else ""
+        problems.append(counted + _some([failure["reason"] for failure in failed]))
+    if unwritten:
+        counted = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "
+        problems.append(counted + _some(unwritten))
+    if problems:
+        raise CohortError("; ".join(problems))
+
+
+def _some(reasons: Sequence[str]) -> str:
+    more = f"; and {len(reasons) - _TOLD} more, see {PREDICTIONS_FILE}" if len(reasons) > _TOLD else ""
+    return "; ".join(reasons[:_TOLD]) + more

@@ -2,7 +2,7 @@
 
 from lts.volume._dicom import read_dicom, read_dicom_ct, read_dicom_mr
 from lts.volume._dicom_files import DicomFolder, DicomSeries, find_dicom, find_dicom_series
-from lts.volume._dicom_seg import write_dicom_seg
+from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
 from lts.volume._geometry import Geometry
 from lts.volume._read import (
     Note,
@@ -19,10 +19,13 @@ from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities
 __all__ = [
     "PROBABILITY_STEPS",
     "DicomFolder",
+    "DicomSegWriter",
     "DicomSeries",
     "Geometry",
     "Note",
+    "SegLayout",
     "Volume",
+    "check_dicom_seg",
     "find_dicom",
     "find_dicom_series",
     "match_mask_grid",
@@ -34,7 +37,6 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_mr",
-    "write_dicom_seg",
     "write_mask",
     "write_probabilities",
     "write_volume",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from pydicom import Dataset, dcmread
 
@@ -174,6 +175,10 @@ def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succ
         (("ckpt=model.ckpt", "input=a.nii.gz", "output=a.nii.gz/x"), "output: "),
         (("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "flips=[up]"), "flips: must be among"),
         (("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "postproces.x=1"), "Did you mean postprocess"),
+        (
+            ("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "dicom_seg=true", "dicom_seg_layout=x"),
+            "dicom_seg_layout: must be one of nested, disjoint, labelmap, got 'x'",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line_and_nothing_is_written(
@@ -209,20 +214,28 @@ def test_odd_files_are_predicted_or_refused_each_for_its_own_reason(
 def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     make_checkpoint, phantoms, run, tmp_path: Path
 ) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        dataset.PatientSex = "f"  # for `F`
+
+    def without_study(dataset: Dataset, index: int) -> None:
+        del dataset.StudyInstanceUID
+
     (phantoms.folder / "in").mkdir()
     stored = np.full((16, 12, 5), 1000, np.int16)  # -24 HU
     stored[3:9, 2:8, 1:4], stored[4:6, 3:5, 2] = 1124, 1224  # liver of 100 HU, tumor of 200 HU
-    for name in ("in/a", "in/b", "in/c"):
-        phantoms.series(stored, name=name)
+    for name, changed in {"a": change, "b": change, "c": without_study}.items():
+        with pydicom.config.disable_value_validation():
+            phantoms.series(stored, name=f"in/{name}", change=changed)
     broken = phantoms.folder / "in" / "b" / "im0.dcm"
     broken.write_bytes(broken.read_bytes()[:300])
     ckpt = make_checkpoint(recipe={"image_size": 16, "pixel_mm": 0.5, "modality": "ct"})
-    done = run("predict", f"ckpt={ckpt}", "input=in", "output=masks", "dicom_seg=true", cwd=tmp_path)
+    arguments = ("output=masks", "dicom_seg=true", "dicom_seg_layout=disjoint")
+    done = run("predict", f"ckpt={ckpt}", "input=in", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "predict: 1 of 3 scans could not be predicted: in/b/im0.dcm: " in done.stderr
     told = predictions(tmp_path / "masks")
     assert [row["case"] for row in told["cases"]] == ["a", "c"]
-    first = told["cases"][0]
+    first, second = told["cases"]
     assert first["dicom_seg"] == "a_mask.dcm"
     segmentation, header = (
         dcmread(tmp_path / "masks" / "a_mask.dcm"),
@@ -230,11 +243,24 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     )
     assert first["series_uid"] == header.SeriesInstanceUID
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == header.SeriesInstanceUID
-    mask = nib.load(tmp_path / "masks" / "a_mask.nii.gz")
-    ras = mask.affine @ [4, 3, 2, 1]
-    expected = phantoms.lps(stored.shape)[4, 3, 2] * (-1, -1, 1)
-    np.testing.assert_allclose(ras[:3], expected, atol=1e-4)
-    assert mask.dataobj[4, 3, 2] == 2
+    assert (segmentation.PatientSex, segmentation.SegmentsOverlap) == ("F", "NO")
+    (note,) = (warning for warning in first["warnings"] if "SEG" in warning)
+    assert note == "DICOM SEG: mended, as the series breaks DICOM's rules: PatientSex."
+    assert f"a: {note}" in done.stdout
+    # a series that nothing can refer to has its mask, and was told before the network ran
+    reason = "a segmentation refers to its StudyInstanceUID, which is missing"
+    assert second["dicom_seg"] is None
+    assert second["dicom_seg_refused"].endswith(reason)
+    assert done.stdout.index("c: no DICOM SEG: in/c/im") < done.stdout.index("[3/3] c: 5/5")
+    assert "; 1 of 2 masks are written as NIfTI, but not as DICOM SEG: in/c/im" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "masks" / "c_mask.dcm").exists()
+    for case in ("a", "c"):
+        mask = nib.load(tmp_path / "masks" / f"{case}_mask.nii.gz")
+        ras = mask.affine @ [4, 3, 2, 1]
+        expected = phantoms.lps(stored.shape)[4, 3, 2] * (-1, -1, 1)
+        np.testing.assert_allclose(ras[:3], expected, atol=1e-4)
+        assert mask.dataobj[4, 3, 2] == 2
 
 
 def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_chosen(
@@ -296,12 +322,15 @@ def test_another_choice_of_series_is_refused_by_its_key(key: str, value: object)
 
 
 def test_a_nifti_scan_has_no_series_to_refer_to(make_checkpoint, run, tmp_path: Path) -> None:
-    write_scan(tmp_path / "a.nii.gz")
+    labels = write_scan(tmp_path / "a.nii.gz")
     arguments = (f"ckpt={make_checkpoint()}", "input=a.nii.gz", "output=masks", "dicom_seg=true")
     refused = run("predict", *arguments, cwd=tmp_path)
     assert refused.returncode == 2
-    assert refused.stderr == "predict: a.nii.gz: dicom_seg=true needs a DICOM series, got NIfTI\n"
-    assert not list((tmp_path / "masks").glob("*_mask*"))
+    assert refused.stderr == (
+        "predict: 1 of 1 masks are written as NIfTI, but not as DICOM SEG: "
+        "a.nii.gz: dicom_seg=true needs a DICOM series, got NIfTI\n"
+    )
+    np.testing.assert_array_equal(labels_in(tmp_path / "masks" / "a_mask.nii.gz"), labels)
 
 
 @pytest.mark.slow

@@ -13,12 +13,13 @@ from pydicom import Dataset, dcmread
 
 from lts.base import ConfigError, StorageError, VolumeError
 from lts.volume import (
+    DicomSegWriter,
     DicomSeries,
     Volume,
+    check_dicom_seg,
     find_dicom_series,
     read_dicom_ct,
     read_dicom_mr,
-    write_dicom_seg,
 )
 
 DIRECTIONS = {
@@ -48,7 +49,7 @@ def _write(
     path: Path, labels: npt.NDArray[np.uint8], series: DicomSeries, volume: Volume, **more: Any
 ) -> Dataset:
     settings = {"regions": ("liver", "tumor"), "version": "1.2.3"} | more
-    write_dicom_seg(path, labels, series=series, geometry=volume.geometry, **settings)
+    DicomSegWriter(series, **settings).write(path, labels, geometry=volume.geometry)
     return dcmread(path)
 
 
@@ -216,6 +217,49 @@ def test_only_the_regions_of_the_model_are_written(
             assert len(_places(seg, label)) == (mask >= smallest).sum()
 
 
+@pytest.mark.parametrize("layout", ["disjoint", "labelmap"])
+def test_no_voxel_is_in_two_segments_where_that_is_asked_for(layout: str, phantoms: Any) -> None:
+    series = _only(phantoms.series(phantoms.stored(SHAPE), directions=DIRECTIONS["oblique"]))
+    volume = read_dicom_ct(series)
+    labels = _labels(volume)
+    path = phantoms.folder / "seg.dcm"
+    written = _write(path, labels, series, volume, layout=layout)
+    assert written.SegmentationType == ("LABELMAP" if layout == "labelmap" else "BINARY")
+    assert written.SegmentsOverlap == "NO"
+    seg = highdicom.seg.segread(path)
+    assert [seg.get_segment_description(number).SegmentLabel for number in (1, 2)] == [
+        "Liver without tumor",
+        "Tumor",
+    ]
+    headers = [dcmread(file) for file in series.files]
+    frames = seg.get_pixels_by_source_instance(
+        [header.SOPInstanceUID for header in headers],
+        combine_segments=True,  # refused where segments overlap
+        assert_missing_frames_are_empty=True,
+    )
+    lps = phantoms.lps(SHAPE, directions=DIRECTIONS["oblique"])
+    on_truth = phantoms.at(lps, labels, volume.geometry.canonical_affine)
+    for header, frame in zip(headers, frames, strict=True):
+        position = np.array(header.ImagePositionPatient, float)
+        index = int(np.linalg.norm(lps[0, 0] - position, axis=1).argmin())
+        np.testing.assert_array_equal(frame, on_truth[..., index].T)
+
+
+@pytest.mark.parametrize("layout", ["nested", "disjoint", "labelmap"])
+def test_the_liver_of_a_model_without_tumors_is_whole(layout: str, phantoms: Any) -> None:
+    series = _only(phantoms.series(phantoms.stored(SHAPE)))
+    volume = read_dicom_ct(series)
+    labels = _labels(volume)
+    path = phantoms.folder / "seg.dcm"
+    _write(path, labels, series, volume, layout=layout, regions=["liver"])
+    seg = highdicom.seg.segread(path)
+    assert seg.get_segment_description(1).SegmentLabel == "Liver"
+    frames = seg.get_pixels_by_source_instance(
+        [dcmread(file).SOPInstanceUID for file in series.files], assert_missing_frames_are_empty=True
+    )
+    assert frames.sum() == (labels >= 1).sum()
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_frames_of_one_file_are_referred_to_by_their_numbers(shared: bool, phantoms: Any) -> None:
     def change(dataset: Dataset, index: int) -> None:
@@ -286,22 +330,23 @@ def test_rules_broken_in_the_source_give_no_warning(
     volume = read_dicom_ct(series)
     recwarn.clear()
     caplog.clear()
-    labels = _labels(volume)
-    write_dicom_seg(
-        phantoms.folder / "seg.dcm",
-        labels,
-        series=series,
-        geometry=volume.geometry,
-        regions=["liver"],
-        version="1",
-    )
+    writer = DicomSegWriter(series, regions=["liver"], version="1")
+    writer.write(phantoms.folder / "seg.dcm", _labels(volume), geometry=volume.geometry)
     assert not recwarn.list
     assert not caplog.records
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         seg = dcmread(phantoms.folder / "seg.dcm")
+        # others know the study by this
         assert seg.StudyInstanceUID == "1.02.003.x"
-        assert seg.PatientName == "Müller"
+        assert (seg.PatientName, seg.SpecificCharacterSet) == ("Müller", "ISO_IR 100")
+        assert seg.AccessionNumber == ""
+        assert "PatientAge" not in seg
+    assert writer.notes == (
+        "DICOM SEG: left empty, as the series breaks DICOM's rules: AccessionNumber.",
+        "DICOM SEG: left out, as the series breaks DICOM's rules: PatientAge.",
+        "DICOM SEG: kept, though the series breaks DICOM's rules for UIDs: StudyInstanceUID.",
+    )
 
 
 def test_a_file_is_replaced_whole_or_left_as_it_was(phantoms: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,10 +361,11 @@ def test_a_file_is_replaced_whole_or_left_as_it_was(phantoms: Any, monkeypatch: 
         stream.write(b"half")
         raise OSError(28, "No space left on device")
 
+    writer = DicomSegWriter(series, regions=["liver"], version="1")
     with monkeypatch.context() as patch:
         patch.setattr(highdicom.seg.Segmentation, "save_as", full)
         with pytest.raises(StorageError, match=r"seg\.dcm: cannot be written: No space left on device"):
-            _write(path, _labels(volume), series, volume)
+            writer.write(path, _labels(volume), geometry=volume.geometry)
     assert [p.name for p in folder.iterdir()] == ["seg.dcm"]
     assert path.read_bytes() == b"before"
     assert _write(path, _labels(volume), series, volume).Modality == "SEG"
@@ -338,6 +384,8 @@ def test_what_cannot_be_written_is_refused(phantoms: Any) -> None:
         _write(path, labels * 2, series, volume)
     with pytest.raises(ConfigError, match=r"data\.regions: must name one or more"):
         _write(path, labels, series, volume, regions=["spleen"])
+    with pytest.raises(ConfigError, match="dicom_seg_layout: must be one of nested, disjoint, labelmap, got"):
+        _write(path, labels, series, volume, layout="flat")
     other = read_dicom_ct(_only(phantoms.series(phantoms.stored(SHAPE), name="other", along=-1.0)))
     with pytest.raises(
         VolumeError, match=r"seg\.dcm: the mask's grid must be that of its series: mask 7x5x6"
@@ -365,14 +413,42 @@ def test_a_series_that_cannot_be_referred_to_is_refused(keyword: str, phantoms: 
         _write(phantoms.folder / "seg.dcm", _labels(volume), series, volume)
 
 
-def test_a_header_that_highdicom_cannot_take_over_is_refused(phantoms: Any) -> None:
+@pytest.mark.parametrize(
+    ("keyword", "values", "message"),
+    [
+        (
+            "StudyInstanceUID",
+            ["1.2", "1.3"],
+            r"scan: .* slices of one study, got two StudyInstanceUIDs in im",
+        ),
+        (
+            "SOPInstanceUID",
+            ["1.2", "1.2"],
+            r"scan: .* by their SOPInstanceUIDs, got the same in im\d.dcm and im",
+        ),
+        ("SOPClassUID", ["1.2.3", "1.2.3"], r"im\d.dcm: .* a SOPClassUID that DICOM knows, got '1\.2\.3'"),
+    ],
+)
+def test_uids_that_fit_no_segmentation_are_refused(
+    keyword: str, values: list[str], message: str, phantoms: Any
+) -> None:
     def change(dataset: Dataset, index: int) -> None:
-        dataset.add_new("StudyDate", "LO", "last week")
+        setattr(dataset, keyword, values[index % 2])
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
 
     series = _only(phantoms.series(phantoms.stored(SHAPE), change=change))
-    volume = read_dicom_ct(series)
-    with pytest.raises(VolumeError, match=r"seg\.dcm: the series cannot be referred to: .*last week"):
-        _write(phantoms.folder / "seg.dcm", _labels(volume), series, volume)
+    with pytest.raises(VolumeError, match=message):
+        DicomSegWriter(series, regions=["liver"], version="1")
+
+
+def test_what_highdicom_cannot_refer_to_is_found_before_there_is_a_mask(phantoms: Any) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.1"  # no image
+
+    series = _only(phantoms.series(phantoms.stored(SHAPE), change=change))
+    with pytest.raises(VolumeError, match=r"scan: a segmentation cannot refer to it: "):
+        DicomSegWriter(series, regions=["liver"], version="1")
 
 
 def test_many_files_of_many_frames_are_refused(phantoms: Any) -> None:
@@ -396,8 +472,11 @@ def test_without_highdicom_the_extra_is_named(phantoms: Any, monkeypatch: pytest
     series = _only(phantoms.series(phantoms.stored(SHAPE)))
     volume = read_dicom_ct(series)
     monkeypatch.setitem(sys.modules, "highdicom", None)
+    monkeypatch.setitem(sys.modules, "highdicom.seg", None)
     with pytest.raises(ConfigError, match=r'pip install "\.\[dicom\]"'):
         _write(phantoms.folder / "seg.dcm", _labels(volume), series, volume)
+    with pytest.raises(ConfigError, match="DICOM needs the extra"):
+        check_dicom_seg("nested")
 
 
 @pytest.mark.parametrize("name", ["dicom/small_ct", "odd"])

@@ -1,0 +1,257 @@
+"""What a segmentation takes over from the headers of its series, each value held to the rule of its kind.
+
+Scanners, archives and de-identification write values that break DICOM's rules. A value that keeps its rule is
+taken over as it is. One whose meaning is certain is mended: `2024.01.01` is a date of an older standard. Any
+other is left out, or empty where DICOM wants the attribute to be there: a guess, or a part of an identifier,
+would be worse than none. What has no rule in
+`RULES`, such as private attributes, stays behind.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lts.volume._dicom_files import needs
+from lts.volume._dicom_rules import RULES, Rule
+
+_UTF_8 = "ISO_IR 192"
+
+_KEPT_CHARSETS = (
+    *(f"ISO_IR {number}" for number in (100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192)),
+    *("GB18030", "GBK"),
+)
+"""Character sets of one encoding each. Of those that switch within a text, UTF-8 is made."""
+
+
+COPIED = ("SpecificCharacterSet", *RULES)
+"""What `take_over` looks at."""
+
+_ONE_TEXT = ("LT", "ST", "UT")
+"""Kinds whose values hold backslashes and line ends."""
+
+_TEXT = (*_ONE_TEXT, "LO", "PN", "SH", "UC")
+"""Kinds whose values are in the character set of the file; those of the others are ASCII."""
+
+_LINE_ENDS = "\t\n\f\r"
+_DELIMITERS = f"\\{_LINE_ENDS}"
+"""Where a text goes back to its first character set."""
+
+_NAME_PARTS = 5
+
+_DATE = re.compile(r"(\d{4})[./-](\d\d)[./-](\d\d)")
+_TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d(?:\.\d{1,6})?))?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+_MEND: Mapping[str, Callable[[str], str]] = {
+    "AS": lambda age: age.upper().zfill(4),
+    "CS": str.upper,
+    "DA": lambda date: "".join(found.groups()) if (found := _DATE.fullmatch(date)) else date,
+    "DS": lambda number: f"{float(number):.9g}" if _NUMBER.fullmatch(number) else number,
+    "TM": lambda time: "".join(found.groups("")) if (found := _TIME.fullmatch(time)) else time,
+}
+"""By kind, how a value is written whose meaning is certain though it breaks the rule."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was taken over from a header.
+
+    Attributes:
+        dataset: A pydicom dataset.
+        charset: The SpecificCharacterSet that all its text fits; "" for ASCII.
+        notes: What is not as it was in the header, by the names of the attributes, one sentence each. Values
+            are not told: they may name the patient.
+    """
+
+    dataset: Any
+    charset: str
+    notes: tuple[str, ...]
+
+
+def take_over(header: Any) -> Taken:
+    """Take over what describes patient, study and scanner; to be called while `parsing`.
+
+    Args:
+        header: A pydicom dataset as it was read.
+    """
+    declared = header.get("SpecificCharacterSet") or ""
+    terms = [declared] if isinstance(declared, str) else [str(term) for term in declared]
+    reader = _Reader(terms)
+    dataset = reader.read(header, RULES)
+    charset = _charset(terms, reader.texts)
+    notes = []
+    for names, what in (
+        (reader.mended, "mended"),
+        ([name for name in reader.broken if name in dataset], "left empty"),
+        ([name for name in reader.broken if name not in dataset], "left out"),
+    ):
+        if names:
+            notes.append(f"DICOM SEG: {what}, as the series breaks DICOM's rules: {', '.join(names)}.")
+    if charset == _UTF_8 and terms != [_UTF_8]:
+        was = "\\".join(terms) or "absent"
+        notes.append(
+            f"DICOM SEG: text is written as UTF-8, as SpecificCharacterSet of the series is {was[:64]!r}."
+        )
+    return Taken(dataset, charset, tuple(notes))
+
+
+class _Reader:
+    """Reads attributes by their rules, and keeps account of what breaks them.
+
+    Args:
+        terms: The values of SpecificCharacterSet.
+    """
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self.mended: list[str] = []
+        self.broken: list[str] = []
+        self.texts: list[str] = []
+        self._terms = list(terms)
+        self._encodings = _encodings(terms)
+
+    def read(self, source: Any, rules: Mapping[str, Rule]) -> Any:
+        """Read a dataset into a new one that keeps the rules."""
+        found: dict[str, Any] = {}
+        for keyword, rule in rules.items():
+            if keyword in source and (value := self._value(source, keyword, rule)):
+                found[keyword] = value
+        while lonely := [name for name in found if not _has_needs(rules[name], found, found[name])]:
+            for name in lonely:
+                del found[name]
+            self.broken += lonely
+        dataset = needs("pydicom").Dataset()
+        for keyword, rule in rules.items():
+            if keyword in found:
+                setattr(dataset, keyword, found[keyword])
+            elif not rule.may_lack and _has_needs(rule, found, ""):
+                setattr(dataset, keyword, "")
+        return dataset
+
+    def _value(self, source: Any, keyword: str, rule: Rule) -> Any:
+        """A sound value, a list of several, or what is false."""
+        try:
+            if rule.items is not None:
+                return self._items(source[keyword].value, keyword, rule.items)
+            vr = needs("pydicom.datadict").dictionary_VR(keyword)
+            text, certain = self._text(source.get_item(keyword).value, vr)
+        except Exception:  # pydicom names no complete set of errors
+            self.broken.append(keyword)
+            return None
+        written = [text] if vr in _ONE_TEXT else text.split("\\")
+        written = [part.rstrip(" \0") if vr in _ONE_TEXT else part.strip(" \0") for part in written]
+        if not any(written):
+            return None
+        values = [_sound(part, vr=vr, rule=rule) for part in written]
+        alone = needs("pydicom.datadict").dictionary_VM(keyword) == "1"
+        if (alone and len(values) > 1) or None in values:
+            self.broken.append(keyword)
+            return None
+        if not certain or values != written:
+            self.mended.append(keyword)
+        self.texts += [value for value in values if value]
+        return values if len(values) > 1 else values[0]
+
+    def _items(self, items: Any, keyword: str, rules: Mapping[str, Rule]) -> list[Any]:
+        """The items of a sequence that hold something by their rules."""
+        inner = _Reader(self._terms)
+        datasets = [dataset for item in items if len(dataset := inner.read(item, rules))]
+        if inner.broken:
+            lost = len(items) - len(datasets)
+            self.broken.append(f"{keyword} ({lost} of {len(items)} items)" if datasets else keyword)
+        elif inner.mended:
+            self.mended.append(keyword)
+        self.texts += inner.texts
+        return datasets
+
+    def _text(self, raw: Any, vr: str) -> tuple[str, bool]:
+        """A value as it stands in the file, and whether it is written as the file says.
+
+        Raises:
+            ValueError: It is in none of the character sets that the file names, and no UTF-8.
+        """
+        if not isinstance(raw, bytes):  # pydicom has looked at it already
+            several = isinstance(raw, Sequence) and not isinstance(raw, str)
+            return ("\\".join(map(str, raw)) if several else str(raw or "")), True
+        if vr not in _TEXT:
+            return raw.decode("ascii"), True
+        charset, config = needs("pydicom.charset"), needs("pydicom.config")
+        try:
+            with config.strict_reading():
+                text = charset.decode_bytes(raw, self._encodings, set(map(ord, _DELIMITERS)))
+            return _without_escapes(text), True
+        except (LookupError, ValueError):
+            # what is no UTF-8 fails as such; of the others that are named many forget to switch to them
+            for encoding in ("utf-8", *self._encodings[1:]):
+                try:
+                    return _without_escapes(raw.decode(encoding)), False
+                except UnicodeError:
+                    continue
+            raise
+
+
+def _without_escapes(text: str) -> str:
+    """The text without what switched between character sets: pydicom leaves it in where it is Chinese."""
+    for code in needs("pydicom.charset").CODES_TO_ENCODINGS:
+        text = text.replace(code.decode("ascii"), "")
+    return text
+
+
+def _has_needs(rule: Rule, found: Mapping[str, Any], value: Any) -> bool:
+    if rule.needs_if and value != rule.needs_if:
+        return True
+    return all(any(name in found for name in group) for group in rule.needs)
+
+
+def _sound(written: str, *, vr: str, rule: Rule) -> str | None:
+    """The value, mended where it breaks its rule and its meaning is certain; None where it is not."""
+    for value in (written, _MEND.get(vr, str)(written)):
+        if _keeps_rules(value, vr=vr) and (not rule.values or value in rule.values):
+            return value
+    return None
+
+
+def _keeps_rules(value: str, *, vr: str) -> bool:
+    """Whether a value has the form and length of its kind (PS3.5 6.2)."""
+    pydicom_rules, config = needs("pydicom.valuerep"), needs("pydicom.config")
+    try:
+        pydicom_rules.validate_value(vr, value, config.RAISE)
+        if vr == "DA" and value:
+            datetime.strptime(value, "%Y%m%d")
+    except ValueError:
+        return False
+    if vr == "TM" and "-" in value:  # a range, which is for queries
+        return False
+    if vr == "DS" and value and not math.isfinite(float(value)):
+        return False
+    if vr == "PN" and any(group.count("^") >= _NAME_PARTS for group in value.split("=")):
+        return False
+    allowed = _LINE_ENDS if vr in _ONE_TEXT else ""
+    return all(sign in allowed or unicodedata.category(sign) != "Cc" for sign in value)
+
+
+def _encodings(terms: Sequence[str]) -> list[str]:
+    """Python's names for character sets; ASCII where DICOM has it, which pydicom takes for Latin 1."""
+    charset, config = needs("pydicom.charset"), needs("pydicom.config")
+    try:
+        with config.strict_reading():
+            names = charset.convert_encodings(list(terms))
+    except LookupError:
+        return ["ascii"]
+    return ["ascii" if name == charset.default_encoding else name for name in names]
+
+
+def _charset(terms: Sequence[str], texts: Sequence[str]) -> str:
+    """The character set of the series if it is of one encoding and holds the texts, else ASCII or UTF-8."""
+    (first, *more) = terms
+    if first in _KEPT_CHARSETS and not more:
+        try:
+            for text in texts:
+                text.encode(needs("pydicom.charset").python_encoding[first])
+        except UnicodeError:
+            return _UTF_8
+        return first
+    return "" if all(text.isascii() for text in texts) else _UTF_8
