@@ -344,6 +344,23 @@ def test_leaderboard_ranks_the_best_first_and_failed_runs_last(tmp_path: Path) -
     assert lengths / lengths[-1] == pytest.approx([0.25, 0.5, 0.75, 1], abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("scores", "dark"),
+    [
+        ([0.5, 0.5, 0.4], [True, True, False]),
+        ([0.5, 0.5], [False, False]),
+        ([0.5], [True]),
+        ([0.5, 0.5, math.nan], [True, True]),
+    ],
+)
+def test_leaderboard_marks_all_that_are_the_best(
+    tmp_path: Path, scores: list[float], dark: list[bool]
+) -> None:
+    rows = [(f"seed={seed}", score) for seed, score in enumerate(scores)]
+    save_leaderboard(tmp_path / "a.png", rows, score="val/tumor/dice_per_case")
+    assert [marked for _, marked in bars(tmp_path / "a.png")] == dark
+
+
 def test_leaderboard_of_many_runs_shows_forty(tmp_path: Path) -> None:
     save_leaderboard(tmp_path / "a.png", [(f"seed={seed}", 1 + seed) for seed in range(50)], score="score")
     assert len(bars(tmp_path / "a.png")) == 40

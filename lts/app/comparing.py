@@ -12,7 +12,7 @@ from lts.app.results import CASES_FILE
 from lts.app.scoring import ScoringSettings
 from lts.app.writing import write_csv, write_json
 from lts.base import CohortError
-from lts.evaluation import PairedComparison, compare_cases
+from lts.evaluation import MIN_CASES, PairedComparison, compare_cases
 
 _SHOWN = ("dice", "iou", "hd95_mm", "assd_mm", "volume_abs_error_ml")
 
@@ -43,7 +43,12 @@ def compare_runs(
     record = begin()
     write_json(
         output_dir / "comparison.json",
-        {"a": str(first), "b": str(second), "comparisons": [_without_cases(one) for one in found]},
+        {
+            "a": str(first),
+            "b": str(second),
+            "intervals_min_cases": MIN_CASES,
+            "comparisons": [_without_cases(one) for one in found],
+        },
     )
     differences = [
         {"region": one.region, "score": one.score, "case": case, "b - a": difference}

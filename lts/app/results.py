@@ -8,7 +8,7 @@ from typing import Any
 from lts.app.console import print_table, say
 from lts.app.provenance import RunRecord
 from lts.app.writing import write_csv, write_json
-from lts.evaluation import LesionFinding, ReportData, ScoringRules, Summary, write_report
+from lts.evaluation import LesionFinding, ReportData, ScoringRules, Summary, rank_cases, write_report
 from lts.figures import save_roc
 
 METRICS_FILE, CASES_FILE = "metrics.json", "cases.csv"
@@ -47,6 +47,9 @@ def write_results(
     metrics = {"subset": subset, "n_cases": n_cases, **summary.metrics, **facts}
     lesions = [asdict(finding) for finding in summary.findings]
     title = f"{title}, cases: {n_cases}"
+    assert rules.overlay_dir is not None
+    overlay_dir = rules.overlay_dir
+    ranking = rank_cases(summary.rows, regions=rules.regions, most=_SHOWN_CASES)
     write_json(output_dir / METRICS_FILE, metrics)
     write_csv(output_dir / CASES_FILE, summary.rows)
     if "tumor" in rules.regions:
@@ -66,7 +69,8 @@ def write_results(
         panel_remarks=metrics["panel_remarks"],
         roc=_curves(summary),
         reliability=summary.reliability,
-        pictures=_pictures(summary.rows, rules),
+        pictures=[(one.case, one.caption, overlay_dir / f"{one.case}.png") for one in ranking.shown],
+        pictures_remark=ranking.remark,
         lits=metrics.get("lits"),
         provenance=record.origins(),
         notes=[],
@@ -92,17 +96,3 @@ def _curves(summary: Summary) -> dict[str, tuple[Sequence[float], Sequence[float
     if not summary.roc:
         return None
     return {region: (fpr.tolist(), tpr.tolist(), area) for region, (fpr, tpr, area) in summary.roc.items()}
-
-
-def _pictures(rows: Sequence[dict[str, Any]], rules: ScoringRules) -> list[tuple[str, str, Path]]:
-    """The worst and the best cases by Dice of the last region, with their overlays."""
-    assert rules.overlay_dir is not None
-    region = rules.regions[-1]
-    ranked = sorted((row for row in rows if row["region"] == region), key=lambda row: row["dice"])
-    worst = ranked[:_SHOWN_CASES]
-    best = [row for row in ranked[::-1][:_SHOWN_CASES] if row not in worst]
-    return [
-        (row["case"], f"{name}: {region} Dice {row['dice']:.3f}", rules.overlay_dir / f"{row['case']}.png")
-        for name, group in (("worst", worst), ("best", best))
-        for row in group
-    ]

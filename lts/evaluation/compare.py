@@ -37,7 +37,8 @@ class PairedComparison:
         mean_b: Mean of the second run.
         mean_difference: Mean of the differences.
         median_difference: Their median.
-        interval: Bootstrap interval of the mean difference; None with fewer than two pairs.
+        interval: Bootstrap interval of the mean difference; None with fewer than 10 pairs, or where all
+            differences are alike.
         p_value: Of Wilcoxon's signed-rank test, two-sided; cases without a difference do not count, 1
             where all are such.
         wins: Cases where b is better; None where the score is neither good nor bad, such as a volume.

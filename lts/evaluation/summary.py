@@ -15,7 +15,7 @@ from lts.evaluation.calibration import (
     reliability,
 )
 from lts.evaluation.case import CaseScores, ScoringRules
-from lts.evaluation.confidence import mean_interval, ratio_interval
+from lts.evaluation.confidence import MIN_CASES, mean_interval, ratio_interval
 from lts.evaluation.failures import LesionFinding, advice, failure_totals
 from lts.evaluation.lits import LITS_NOTES, lits_scores
 from lts.evaluation.panel import dice_panel, panel_remarks
@@ -46,8 +46,9 @@ class Summary:
     """What an evaluation found.
 
     Attributes:
-        metrics: Plain types: `regions`, `intervals`, `panel`, `panel_remarks`, with tumors `failures` and
-            `advice`, with probabilities `calibration`, and where it was asked for `lits`.
+        metrics: Plain types: `regions`, `intervals`, how many cases each rests on (`intervals_n`) and takes
+            (`intervals_min_cases`), `panel`, `panel_remarks`, with tumors `failures` and `advice`, with
+            probabilities `calibration`, and where it was asked for `lits`.
         rows: One row a case and region.
         findings: Every lesion found, missed or falsely seen.
         roc: Per region false-positive rates, true-positive rates and the area; None without probabilities.
@@ -85,7 +86,7 @@ def summarize(
     panel = dice_panel([case.counts for case in cases], regions=regions, batch_size=batch_size)
     metrics: dict[str, Any] = {
         "regions": cohort_scores(cases, rows, regions=regions, nsd_mm=rules.nsd_mm, auroc=auroc),
-        "intervals": _intervals(cases, rows, rules=rules, bootstrap=bootstrap),
+        **_intervals(cases, rows, rules=rules, bootstrap=bootstrap),
         "panel": panel,
         "panel_remarks": panel_remarks(panel),
     }
@@ -112,30 +113,36 @@ def _intervals(
     *,
     rules: ScoringRules,
     bootstrap: Bootstrap,
-) -> dict[str, dict[str, list[float] | None]]:
-    """Per region and score `[low, high]`, None where there are too few cases."""
+) -> dict[str, Any]:
+    """By region and score `[low, high]` or None under `intervals`, and the cases behind it."""
     settings: dict[str, Any] = asdict(bootstrap)
     columns = {**_PER_CASE, **{name: name for name in mean_names(rules.nsd_mm)}}
     intervals: dict[str, dict[str, list[float] | None]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for channel, region in enumerate(rules.regions):
         of_region = [row for row in rows if row["region"] == region]
-        found = {
-            score: mean_interval(np.array([row[column] for row in of_region], float), **settings)
-            for score, column in columns.items()
-        }
         tp, fp, fn = (
             np.array([int(getattr(case.counts, name)[:, channel].sum()) for case in cases])
             for name in ("tp", "fp", "fn")
         )
-        found["dice_global"] = ratio_interval(2 * tp, 2 * tp + fp + fn, **settings)
-        found["iou_global"] = ratio_interval(tp, tp + fp + fn, **settings)
-        found["precision"] = ratio_interval(tp, tp + fp, **settings)
-        found["recall"] = ratio_interval(tp, tp + fn, **settings)
+        means = {
+            score: np.array([row[column] for row in of_region], float) for score, column in columns.items()
+        }
+        ratios = {
+            "dice_global": (2 * tp, 2 * tp + fp + fn),
+            "iou_global": (tp, tp + fp + fn),
+            "precision": (tp, tp + fp),
+            "recall": (tp, tp + fn),
+        }
+        found = {score: mean_interval(values, **settings) for score, values in means.items()}
+        found |= {score: ratio_interval(*parts, **settings) for score, parts in ratios.items()}
         intervals[region] = {
             score: None if interval is None else [interval.low, interval.high]
             for score, interval in found.items()
         }
-    return intervals
+        counts[region] = {score: int((~np.isnan(values)).sum()) for score, values in means.items()}
+        counts[region] |= {score: int((below > 0).sum()) for score, (_, below) in ratios.items()}
+    return {"intervals": intervals, "intervals_n": counts, "intervals_min_cases": MIN_CASES}
 
 
 def _reliability(probabilities: ProbabilityScores, regions: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -102,7 +102,7 @@ def save_roc(path: Path, curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]
 def save_leaderboard(
     path: Path, rows: Sequence[tuple[str, float]], *, score: str, maximize: bool = True
 ) -> None:
-    """Draw the runs of a sweep as bars, the best at the top.
+    """Draw the runs of a sweep as bars, the best at the top and dark, unless all score alike.
 
     Args:
         path: The PNG file.
@@ -124,7 +124,9 @@ def save_leaderboard(
     figure = _new_chart(960, 110 + sum(heights))
     axes = figure.subplots()
     middles = np.cumsum(heights) - np.array(heights) / 2
-    colors = ["#0072B2"] + ["#8FBBD9"] * (len(ranked) - 1)
+    # runs that score alike are all the best; where all do, none is
+    alike = len(values) > 1 and values[0] == values[-1]
+    colors = ["#0072B2" if value == values[0] and not alike else "#8FBBD9" for value in values]
     axes.barh(middles, np.nan_to_num(values), height=16, color=colors)
     for middle, value in zip(middles, values, strict=True):
         axes.annotate(

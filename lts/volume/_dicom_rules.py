@@ -32,6 +32,10 @@ _YES_NO = ("YES", "NO")
 _METHODS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
 _SUBJECT = ("ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID")
 _TRIAL = (("ClinicalTrialSponsorName",), ("ClinicalTrialProtocolID",), _SUBJECT)
+_ETHICS = (
+    ("ClinicalTrialProtocolEthicsCommitteeName",),
+    ("ClinicalTrialProtocolEthicsCommitteeApprovalNumber",),
+)
 _CODE_PARTS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 _CODE = Rule(
     items=_all(Rule(needs=tuple((part,) for part in _CODE_PARTS)), *_CODE_PARTS, "CodingSchemeVersion")
@@ -60,7 +64,7 @@ RULES: Mapping[str, Rule] = {
     **_all(Rule(needs=_TRIAL), "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", *_SUBJECT),
     **_all(Rule(may_lack=False, needs=_TRIAL), "ClinicalTrialProtocolName"),
     **_all(Rule(may_lack=False, needs=_TRIAL), "ClinicalTrialSiteID", "ClinicalTrialSiteName"),
-    **_all(Rule(needs=_TRIAL), "ClinicalTrialProtocolEthicsCommitteeName"),
+    **_all(Rule(needs=(*_TRIAL, *_ETHICS)), *(name for (name,) in _ETHICS)),
     "ClinicalTrialTimePointID": _OPTIONAL,
     "ClinicalTrialTimePointDescription": Rule(needs=(("ClinicalTrialTimePointID",),)),
     # the scanner, and what became of its images: PS3.3 C.7.4.1, C.7.5.1, C.7.6.1

@@ -25,7 +25,7 @@ def finding() -> LesionFinding:
 
 
 def summary(dice: dict[str, float], *, roc: bool = False, **changes: object) -> Summary:
-    """Cases by their Dice of the tumor; that of the liver is the other way round."""
+    """Cases with both regions, by their Dice of the tumor; that of the liver is the other way round."""
     found = {
         "metrics": {
             "regions": {"liver": SCORES, "tumor": SCORES},
@@ -33,7 +33,13 @@ def summary(dice: dict[str, float], *, roc: bool = False, **changes: object) -> 
             "panel_remarks": ["few cases"],
         },
         "rows": [
-            {"case": case, "region": region, "dice": score if region == "tumor" else -score}
+            {
+                "case": case,
+                "region": region,
+                "dice": score if region == "tumor" else 1 - score,
+                "reference_ml": 2.0,
+                "predicted_ml": 1.0,
+            }
             for case, score in dice.items()
             for region in ("liver", "tumor")
         ],
@@ -97,13 +103,9 @@ def test_the_worst_and_the_best_by_the_last_region_are_shown_and_none_twice(writ
             ("g", "best", 0.6),
         )
     ]
-    _, report = write(summary({"a": 0.5, "b": 0.1, "c": 0.9, "d": 0.3}))
-    assert [(case, told.split(":")[0]) for case, told, _ in report.pictures] == [
-        ("b", "worst"),
-        ("d", "worst"),
-        ("a", "worst"),
-        ("c", "best"),
-    ]
+    assert report.pictures_remark == (
+        "Ranked by the Dice of tumor, of the 7 cases whose reference holds tumor."
+    )
 
 
 def test_lesions_are_listed_where_tumors_are_asked_for_even_if_there_are_none(write, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_the_interval_is_that_of_the_mean_difference() -> None:
     assert found.interval == mean_interval((b - a).round(10), **BOOTSTRAP)
     assert found.interval is not None
     assert found.interval.low < found.mean_difference < found.interval.high
+    assert compare(a[:9].tolist(), b[:9].tolist()).interval is None
 
 
 def signed_rank_p(differences: np.ndarray) -> float:
@@ -86,8 +87,7 @@ def test_sums_in_another_order_are_no_difference() -> None:
 def test_runs_without_any_difference_have_a_p_of_one() -> None:
     found = compare([0.5, 0.6, 0.7], [0.5, 0.6, 0.7])
     assert (found.p_value, found.wins, found.ties, found.losses) == (1, 0, 3, 0)
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == (0, 0)
+    assert found.interval is None  # how far others would differ, cases that are all alike do not tell
     assert found.remark is None
 
 

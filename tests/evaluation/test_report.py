@@ -222,8 +222,42 @@ def test_a_headline_has_its_interval_its_unit_and_its_number_of_cases(
     assert any(text.startswith("HD9512.35mm2 of 3 cases") for text in texts)
     assert any(text.startswith("Lesion recall0.333") for text in texts)
     assert "hold the 95 % confidence interval" in scores.text
+    assert "takes 10 cases or more" in scores.text
     unknown = page(tmp_path, replace(data, level=None)).one("section", id="scores")
     assert "hold the confidence interval" in unknown.text
+
+
+def test_a_score_without_an_interval_says_why(tmp_path: Path, data: ReportData) -> None:
+    counts = {"liver": {"dice_per_case": 12}, "tumor": {"dice_per_case": 3, "hd95_mm": 2, "dice_global": 1}}
+    metrics = {**data.metrics, "intervals": {}, "intervals_n": counts}
+    scores = page(tmp_path, replace(data, metrics=metrics)).one("section", id="scores")
+    liver, tumor = (scores.one("div", data_region=region) for region in data.regions)
+    assert liver.one("div", class_="tile leading").text.startswith(
+        "Dice per case0.950no interval: all cases are alike3 cases"
+    )
+    assert tumor.one("div", class_="tile leading").text.startswith(
+        "Dice per case0.5003 cases: no interval below 10Overlap"
+    )
+    texts = [tile.text for tile in tumor.all("div", class_="tile")]
+    assert any(text.startswith("HD9512.35mm2 cases: no interval below 1095 %") for text in texts)
+    assert not any("1 case: no interval" in text for text in texts)  # dice_global is not defined
+
+
+def test_one_case_and_one_slice_are_no_plural(tmp_path: Path, data: ReportData) -> None:
+    scores = {"dice_per_case": 0.5, "dice_per_case_n": 1, "dice_per_slice": 0.5, "dice_per_slice_n": 1}
+    one = replace(
+        data,
+        metrics={"regions": {"tumor": scores}},
+        cases=[case_row("a", "tumor", 0.5, None)],
+        regions=("tumor",),
+    )
+    document = page(tmp_path, one)
+    text = document.one("main").text
+    assert not re.search(r"\b1 (cases|slices|rows)\b", text)
+    assert "0.5001 case" in text
+    assert "0.5001 slice" in text
+    assert "not defined for 1 of 1 case, because" in text
+    assert any("tumor: 1 case" in (chart.attrs.get("aria-label") or "") for chart in document.all("svg"))
 
 
 def test_the_table_of_all_scores_has_a_column_a_region(tmp_path: Path, data: ReportData) -> None:
@@ -368,6 +402,8 @@ def test_a_picture_is_in_the_page_as_it_lies_in_its_file(tmp_path: Path, data: R
     assert kind == "data:image/png"
     assert base64.b64decode(content) == data.pictures[0][2].read_bytes()
     assert figure.one("figcaption").text == "a worst: tumor Dice 0.333"
+    remarked = page(tmp_path, replace(data, pictures_remark="Ranked by Dice.")).one("section", id="pictures")
+    assert remarked.all("p")[0].text == "Ranked by Dice."
 
 
 def test_a_jpeg_is_called_one(tmp_path: Path, data: ReportData) -> None:

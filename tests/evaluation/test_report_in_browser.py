@@ -153,7 +153,7 @@ def test_the_filter_leaves_one_region_and_gives_all_back(opened: Any) -> None:
         opened.find_element("xpath", f"//select[@id='region-filter']/option[.='{option}']").click()
         assert column(opened, "Region") == expected
         shown = opened.find_element("css selector", "output[for=region-filter]").text
-        assert shown == f"{len(expected)} of 20 rows"
+        assert shown == f"rows: {len(expected)} of 20"
 
 
 def test_every_picture_is_drawn_within_the_page(opened: Any) -> None:

@@ -8,7 +8,7 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.ticker import MaxNLocator
 
 from lts.evaluation.report.glossary import Meaning
-from lts.evaluation.report.markup import element, format_number
+from lts.evaluation.report.markup import counted, element, format_number
 
 _WIDTH = 520
 _BAR_ROW, _BAR_START, _BAR_END = 30, 165, _WIDTH - 55
@@ -117,7 +117,7 @@ def distribution_chart(
             group.append(_text("not defined in any case", _BAND_START + 8, 26, class_="tick"))
         drawn.append(group)
     drawn.append(_text(score.label, scale((scale.low + scale.high) / 2), height + 32, anchor="middle"))
-    counts = ", ".join(f"{region}: {len(found)} cases" for region, found in points.items())
+    counts = ", ".join(f"{region}: {counted(len(found), 'case')}" for region, found in points.items())
     return _chart(_WIDTH, height + 40, *drawn, label=f"{score.label} by region, a point a case; {counts}")
 
 

@@ -31,8 +31,9 @@ def spread(data: ReportData) -> ET.Element:
         "spread",
         "How cases differ",
         intro(
-            "A point is a case; hover to see its name. The box spans the middle half of the cases with the "
-            "median as a line, the whiskers reach the farthest case within one and a half box lengths."
+            "A point is a case; hover to see its name. The Dice of a case that is empty on both sides is 1, "
+            "on one side 0. Of five cases or more, the box spans the middle half with the median as a line, "
+            "and the whiskers reach the farthest case within one and a half box lengths."
         ),
         element("div", *charts, class_="charts"),
     )
@@ -54,7 +55,7 @@ def case_table(data: ReportData) -> ET.Element:
             element("select", element("option", "All", value=""), *options, id="region-filter"),
         ),
         " ",
-        element("output", f"{len(rows)} of {len(rows)} rows", for_="region-filter"),
+        element("output", f"rows: {len(rows)} of {len(rows)}", for_="region-filter"),
         class_="controls",
     )
     return section(
@@ -76,7 +77,7 @@ def case_table(data: ReportData) -> ET.Element:
 
 
 def pictures(data: ReportData) -> ET.Element | None:
-    """The overlays of the worst and best cases; None where none was drawn.
+    """The overlays of the cases to look at; None where none was drawn.
 
     Raises:
         ValueError: A file is neither a PNG nor a JPEG picture.
@@ -96,7 +97,8 @@ def pictures(data: ReportData) -> ET.Element | None:
     ]
     return section(
         "pictures",
-        "Worst and best cases",
+        "Cases in pictures",
+        intro(data.pictures_remark) if data.pictures_remark else None,
         intro(
             "Solid contours are the reference, dashed ones the prediction. R, L, A and P mark the patient's "
             "right, left, front and back."

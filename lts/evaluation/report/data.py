@@ -14,7 +14,8 @@ class ReportData:
         title: Such as `test subset, cases: 12`.
         regions: Regions in channel order.
         metrics: As in `metrics.json`: under `regions` the scores of each region, a mean with its `<score>_n`,
-            under `intervals` by region and score `[low, high]` or None, and `n_cases`. All may be absent.
+            under `intervals` by region and score `[low, high]` or None, under `intervals_n` how many cases
+            each rests on, and `n_cases`. All may be absent.
         cases: Rows of `cases.csv`, all with the same keys, `case` and `region` among them.
         lesions: Rows of `lesions.csv`, all with the same keys, `case` and `outcome` among them.
         failure_totals: Under `cause`, `size` and `contrast` rows with `group`, `found`, `missed`,
@@ -25,11 +26,12 @@ class ReportData:
         roc: By region false-positive rates, true-positive rates and the area; None without probabilities.
         reliability: By region `mean_probability`, `observed`, `count`, `ece`, `temperature`; None without
             probabilities.
-        pictures: Case, caption and a PNG or JPEG file, the worst case first.
+        pictures: Case, caption and a PNG or JPEG file, in the order they are shown in.
         lits: The challenge's scores, with sentences under `notes`; None where they were not asked for.
         provenance: Where the results come from; may be nested.
         notes: What was left out or is not defined.
         level: Confidence level of the intervals, in (0, 1); None where it is not known.
+        pictures_remark: How the cases of the pictures were chosen, in sentences.
     """
 
     title: str
@@ -48,6 +50,7 @@ class ReportData:
     provenance: dict[str, Any]
     notes: list[str]
     level: float | None = None
+    pictures_remark: str = ""
 
     @property
     def n_cases(self) -> int:

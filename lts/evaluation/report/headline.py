@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from lts.evaluation.confidence import MIN_CASES
 from lts.evaluation.report.charts import Bar, bar_chart
 from lts.evaluation.report.data import ReportData
 from lts.evaluation.report.glossary import CONVENTIONS, HONEST_CONVENTION, meaning
@@ -11,6 +12,7 @@ from lts.evaluation.report.markup import (
     Cell,
     Column,
     Row,
+    counted,
     element,
     intro,
     is_defined,
@@ -88,7 +90,7 @@ def left_out(data: ReportData) -> list[str]:
             verb = "is" if len(labels) == 1 else "are"
             sentences.append(
                 f"{_region_name(region)}: {', '.join(labels)} {verb} not defined for {len(cases)} of "
-                f"{len(rows)} cases, because {why}: {named}{more}."
+                f"{counted(len(rows), 'case')}, because {why}: {named}{more}."
             )
     return sentences
 
@@ -97,7 +99,8 @@ def _intervals_are(data: ReportData) -> str:
     level = "" if data.level is None else f"{100 * data.level:g} % "
     return (
         f"Computed on each scan's own grid. Brackets hold the {level}confidence interval by bootstrap over "
-        "cases; there is none with fewer than two cases."
+        f"cases. It takes {MIN_CASES} cases or more that have the score and are not all alike: others do not "
+        "tell how far new cases would lie from them."
     )
 
 
@@ -121,7 +124,9 @@ def _tile(data: ReportData, region: str, name: str) -> ET.Element:
     unit = about.unit if is_defined(value) else ""
     # The label need not repeat the unit that stands beside the number.
     label = about.label.removesuffix(f" ({about.unit})")
-    sure = (_interval_text(data, region, name), _count_text(data, region, name))
+    interval = _interval_text(data, region, name) or _no_interval_text(data, region, name)
+    # where few cases are why there is no interval, they are counted once
+    count = "" if "no interval below" in interval else _count_text(data, region, name)
     return element(
         "div",
         element("div", label, class_="tile-label"),
@@ -131,7 +136,7 @@ def _tile(data: ReportData, region: str, name: str) -> ET.Element:
             element("span", unit, class_="unit") if unit else None,
             class_="tile-value",
         ),
-        *(element("div", text, class_="tile-interval") for text in sure if text),
+        *(element("div", text, class_="tile-interval") for text in (interval, count) if text),
         element("div", about.text, class_="tile-text"),
         class_="tile leading" if name == _TILES[0] else "tile",
     )
@@ -145,14 +150,24 @@ def _interval_text(data: ReportData, region: str, name: str) -> str:
     return f"[{low}, {high}]"
 
 
+def _no_interval_text(data: ReportData, region: str, name: str) -> str:
+    """Why a score has no interval; nothing where that is not known, or the score is not defined."""
+    count: int | None = data.metrics.get("intervals_n", {}).get(region, {}).get(name)
+    if count is None or not is_defined(data.scores_of(region)[name]):
+        return ""
+    if count < MIN_CASES:
+        return f"{counted(count, 'case')}: no interval below {MIN_CASES}"
+    return "no interval: all cases are alike"
+
+
 def _count_text(data: ReportData, region: str, name: str) -> str:
     count = data.scores_of(region).get(f"{name}_n")
     if count is None:
         return ""
     if "slice" in name:
-        return f"{count} slices"
+        return counted(count, "slice")
     whole = data.n_cases
-    return f"{count} cases" if count == whole else f"{count} of {whole} cases"
+    return counted(count, "case") if count == whole else f"{count} of {counted(whole, 'case')}"
 
 
 def _all_scores(data: ReportData) -> ET.Element | None:

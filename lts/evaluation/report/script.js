@@ -30,7 +30,7 @@ function filterBy(select) {
     row.hidden = select.value !== "" && row.dataset.region !== select.value;
   }
   const shown = rows.filter((row) => !row.hidden).length;
-  document.querySelector("output[for=region-filter]").textContent = `${shown} of ${rows.length} rows`;
+  document.querySelector("output[for=region-filter]").textContent = `rows: ${shown} of ${rows.length}`;
 }
 
 for (const button of document.querySelectorAll("table.sortable thead button")) {
