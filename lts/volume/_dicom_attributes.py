@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lts.volume._dicom_files import needs
+from lts.volume._dicom_calls import needs
 from lts.volume._dicom_rules import RULES, Rule
 
 _UTF_8 = "ISO_IR 192"

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 
 from lts.volume import DicomSegWriter, find_dicom_series, read_dicom_ct
 from lts.volume._dicom_attributes import Taken, take_over
-from lts.volume._dicom_files import parsing
+from lts.volume._dicom_calls import parsing
 
 MENDED, EMPTY, LEFT_OUT = "mended", "left empty", "left out"
 
