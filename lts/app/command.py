@@ -1,29 +1,30 @@
 """What every command shares: a config, an exit code, and one clear line when the input was wrong."""
 
-import difflib
 import errno
 import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lts.app.arguments import CONF, check_arguments
 from lts.app.interruption import Interrupted
 from lts.app.memory import return_freed_memory, use_large_pages
 from lts.app.processors import use_the_share_of_processors
+from lts.app.settings import check_settings
+from lts.app.suggestions import advice_on
 from lts.base import LtsError
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
@@ -39,7 +40,6 @@ SWEEP_BEGAN_VARIABLE = "LTS_SWEEP_BEGAN"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 """What stands in the way of writing and is nobody's bug."""
 
-_CONF = Path(__file__).parents[2] / "conf"
 _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
 """How the lines of Hydra's errors begin that do not help a user."""
 
@@ -73,20 +73,25 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
             run(_job_followed())
         return
 
+    def checked(config: DictConfig) -> Any:
+        check_settings(name, config)
+        return run(config)
+
     @functools.wraps(run)
     def job(config: DictConfig) -> object:
         if "sweep" in config and HydraConfig.get().mode == RunMode.MULTIRUN:
             from lts.app.jobs import run_job
 
-            return run_job(config, run, name=name, explain=functools.partial(failure_of, name=name))
+            return run_job(config, checked, name=name, explain=functools.partial(failure_of, name=name))
         # Leaves before Hydra would print a line of its own about the failed job.
         with exit_code_of(name):
-            return run(config)
+            return checked(config)
 
     from lts.app.sweep import sweep_ends
 
     with exit_code_of(name), sweep_ends(name):
-        hydra.main(version_base="1.3", config_path=str(_CONF), config_name=name)(job)()
+        check_arguments(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
 
 
 def _share_structured_configs() -> None:
@@ -210,20 +215,7 @@ def _missing_extra(told: str) -> str:
 
 
 def _suggestion(error: BaseException, name: str) -> str:
-    """The key that was probably meant, for one that does not exist."""
+    """What was probably meant by a key that does not exist."""
     keys = (argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:] if "=" in argument)
     wrong = next((key for key in keys if f"override '{key}'" in str(error)), None)
-    if wrong is None:
-        return ""
-    begun = GlobalHydra.instance().is_initialized()
-    with nullcontext() if begun else hydra.initialize_config_dir(str(_CONF), version_base="1.3"):
-        config: Any = OmegaConf.to_container(hydra.compose(name), resolve=False)
-    close = difflib.get_close_matches(wrong, _keys(config), n=1)
-    return f". Did you mean {close[0]}?" if close else ""
-
-
-def _keys(config: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{key}.")
+    return "" if wrong is None else advice_on(wrong, name=name, arguments=sys.argv[1:])

@@ -73,7 +73,7 @@ def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], message:
         (
             "evaluate",
             ["ckpt=x.ckpt", "subset=tset"],
-            "subset: must be one of train, val, test, all, got 'tset'",
+            "subset: must be one of train, val, test, all or null, got 'tset'",
         ),
         (
             "evaluate",

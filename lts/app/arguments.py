@@ -1,0 +1,61 @@
+"""What Hydra would answer with a traceback on a command line, or with something else than was asked."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from lts.app.values import shown
+from lts.base import ConfigError
+
+CONF = Path(__file__).parents[2] / "conf"
+
+_SEVERAL = {"callbacks", "experiment", "logger"}
+"""Groups whose choices go together; of another group, the second choice would write over the first."""
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Check the choices of groups; what Hydra itself refuses in a line is left to it.
+
+    Args:
+        arguments: Of the command line, or of a sweep.
+
+    Raises:
+        ConfigError: A choice is no name, several are given where one is taken, or a number is too long.
+    """
+    parser = OverridesParser.create()
+    for argument in arguments:
+        if "=" not in argument or argument.startswith("-"):
+            continue
+        try:
+            (override,) = parser.parse_overrides([argument])
+        except HydraException:
+            continue
+        except ValueError as error:  # of a whole number of more digits than Python reads
+            key = argument.partition("=")[0]
+            raise ConfigError(f"{key}: must be a number of fewer digits, got one of thousands") from error
+        group = override.key_or_group
+        if "/" in group or (CONF / group).is_dir():
+            for choice in _choices(override):
+                _check_choice(group, choice)
+
+
+def _choices(override: Override) -> Iterator[Any]:
+    if override.is_discrete_sweep():
+        yield from override.sweep_iterator()
+    elif not override.is_sweep_override() and not override.is_delete():
+        yield override.value()
+
+
+def _check_choice(group: str, choice: Any) -> None:
+    names = choice if isinstance(choice, list) else [choice]
+    # Hydra's own groups have choices elsewhere, too.
+    found = sorted(path.stem for path in (CONF / group).glob("*.yaml")) if "/" not in group else []
+    rule = f"must be one of {', '.join(found)}" if found else "must be the name of a choice"
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ConfigError(f"{group}: {rule}, got {shown(choice)}")
+    if len(names) > 1 and group not in _SEVERAL:
+        raise ConfigError(f"{group}: {rule}, got {len(names)} of them")
