@@ -1,18 +1,45 @@
 """A run folder is one process's at a time."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
 
 from lts.app.leaderboard import LOCK_FILE
-from lts.app.provenance import make_folder
+from lts.app.provenance import make_folder, run_folder
 from lts.base import ConfigError
+
+_NAMED_BY_TIME = "${now:"
 
 
 @contextmanager
-def alone_in(folder: Path, *, before_waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def alone_in_folder_of(config: DictConfig) -> Iterator[Path]:
+    """Within, no other process has the folder of this run: `paths.output_dir`, made absolute.
+
+    Two runs that begin in the same second would have one folder, where its name is the time: the second gets
+    the first name with a number that is free. A folder that was named is not changed for another.
+
+    Raises:
+        ConfigError: As `alone_in`.
+    """
+    paths: Any = OmegaConf.to_container(config.paths, resolve=False)
+    folder = run_folder(config)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    if _NAMED_BY_TIME in str(paths["output_dir"]):
+        folder = _make_anew(folder)
+        made = [folder, *(path for path in made if path in folder.parents)]
+    with alone_in(folder, made=made):
+        yield folder
+
+
+@contextmanager
+def alone_in(
+    folder: Path, *, made: Sequence[Path] = (), before_waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Within, no other process has this folder; a process that has it may take it once more.
 
     The lock is the operating system's, so that one of a process that was killed stands in nobody's way. The
@@ -20,12 +47,13 @@ def alone_in(folder: Path, *, before_waiting: Callable[[], None] | None = None) 
 
     Args:
         folder: Of a run, or of a job of a sweep.
+        made: Folders that were made for this, innermost first; they are taken away as this one is.
         before_waiting: Called where another process has the folder, which is then waited for; None to refuse.
 
     Raises:
         ConfigError: Another process has it, or it cannot be written to or locked.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = made or [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder, key="paths.output_dir")
     lock = FileLock(folder / LOCK_FILE, is_singleton=True)
     try:
@@ -41,6 +69,18 @@ def alone_in(folder: Path, *, before_waiting: Callable[[], None] | None = None) 
         for path in made:
             with suppress(OSError):  # it holds something
                 path.rmdir()
+
+
+def _make_anew(folder: Path) -> Path:
+    make_folder(folder.parent, key="paths.output_dir")
+    for number in itertools.count(1):
+        wished = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            wished.mkdir(parents=True)  # another run may have taken an empty parent away
+        except FileExistsError:
+            continue
+        return wished
+    raise AssertionError
 
 
 def _take(lock: FileLock, folder: Path, before_waiting: Callable[[], None] | None) -> None:

@@ -1,18 +1,26 @@
 """The parts of a training run, made of its config: data, who is in it, network and trainer."""
 
-import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from lts.app.console import ShowProgress, say
 from lts.app.interruption import StopSignals
-from lts.app.model import build_network, describe_run, make
+from lts.app.making import make
+from lts.app.model import build_network, describe_run
 from lts.app.plan import plan_line
-from lts.app.ranks import ObeySignals, is_first_process, precision_of
+from lts.app.ranks import ObeySignals, is_first_process
+from lts.app.trainer import make_trainer
 from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
+from lts.intensity import Intensity
 from lts.slices import Recipe, content_hash
 from lts.task import (
     CompileNetwork,
@@ -20,7 +28,6 @@ from lts.task import (
     EpochHistory,
     SegmentationTask,
     TellTimeLeft,
-    WholeCheckpointIO,
     WholeLogs,
 )
 
@@ -45,8 +52,8 @@ def _data(config: DictConfig, cohort: Cohort, split: Split) -> SliceDataModule:
         cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
         recipe=Recipe(image_size=data.image_size, pixel_mm=data.pixel_mm, modality=data.modality),
         store_dir=Path(config.paths.store_dir),
-        intensity=make(config.intensity),
-        augment=make(config.augment),
+        intensity=make(config.intensity, key="intensity", kind=Intensity),
+        augment=make(config.augment, key="augment", kind=Callable),  # type: ignore[arg-type]
         regions=data.regions,
         context=data.context,
         batch_size=data.batch_size,
@@ -105,9 +112,9 @@ def make_task_and_trainer(
     network, spec = build_network(config, in_channels=data.channels, out_channels=len(regions))
     task = SegmentationTask(
         network=network,
-        loss=make(config.loss),
-        optimizer=make(config.optimizer),
-        scheduler=make(config.scheduler) if config.scheduler else None,
+        loss=make(config.loss, key="loss", kind=nn.Module),
+        optimizer=make(config.optimizer, key="optimizer", kind=Optimizer, partial=True),
+        scheduler=make_scheduler(config),
         regions=regions,
         val_cases=len(members["val"]),
         encoder_lr_scale=config.task.encoder_lr_scale,
@@ -124,13 +131,29 @@ def make_task_and_trainer(
     own = [history, describe, WholeLogs(), TellTimeLeft(say), compile_network]
     if signals:
         own.append(ObeySignals(signals))
-    trainer: pl.Trainer = make(
-        config.trainer,
-        precision=precision_of(config.trainer),
-        callbacks=[*(make(callback) for callback in config.callbacks.values()), *own],
-        plugins=[*make(config.trainer.plugins), WholeCheckpointIO()],
-        logger=make(config.logger),
-        default_root_dir=config.paths.output_dir,
-        enable_progress_bar=sys.stderr.isatty(),
-    )
+    loggers = make_loggers(config)
+    trainer = make_trainer(config, callbacks=[*make_callbacks(config, loggers), *own], loggers=loggers)
     return task, trainer
+
+
+def make_scheduler(config: DictConfig) -> Callable[[Optimizer], LRScheduler] | None:
+    """What makes the scheduler of an optimizer, None for a constant rate."""
+    if not config.scheduler:
+        return None
+    made: Callable[[Optimizer], LRScheduler] = make(
+        config.scheduler, key="scheduler", kind=LRScheduler, partial=True
+    )
+    return made
+
+
+def make_loggers(config: DictConfig) -> list[Logger]:
+    """What notes the scores of a run, none or several."""
+    return [
+        make(each, key=f"logger.{name}", kind=Logger) for name, each in (config.get("logger") or {}).items()
+    ]
+
+
+def make_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Callback]:
+    """What the config has watch the training; without a logger there is nothing to log the rate to."""
+    made = [make(each, key=f"callbacks.{name}", kind=pl.Callback) for name, each in config.callbacks.items()]
+    return [each for each in made if loggers or not isinstance(each, LearningRateMonitor)]

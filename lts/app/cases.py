@@ -39,6 +39,20 @@ def make_phantoms(data: DictConfig) -> None:
         make_phantom_cohort(data.root, progress=ShowProgress("making phantom scans"), **settings)
 
 
+def check_split(settings: DictConfig) -> None:
+    """Check the settings of `split` as far as that can be done without cases.
+
+    Raises:
+        ConfigError: Settings that exclude each other, or break their rule.
+    """
+    if settings.file is not None and (settings.fold is not None or settings.folds is not None):
+        raise ConfigError("split.file: excludes split.fold and split.folds")
+    if (settings.fold is None) != (settings.folds is None):
+        raise ConfigError(
+            f"split.fold and split.folds: go together, got {settings.fold} and {settings.folds}"
+        )
+
+
 def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
     """Divide a cohort as the settings of `split` say.
 
@@ -46,18 +60,13 @@ def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
         ConfigError: Settings that exclude each other, or break their rule.
         CohortError: Too few patients, or a split file that does not fit.
     """
+    check_split(settings)
     if settings.file is not None:
-        if settings.fold is not None or settings.folds is not None:
-            raise ConfigError("split.file: excludes split.fold and split.folds")
         split = read_split(Path(settings.file), cases=cohort.cases)
         for part in ("val", "test"):
             if not split.subset(part):
                 raise CohortError(f"{settings.file}: {part} must hold a case, got none")
         return split
-    if (settings.fold is None) != (settings.folds is None):
-        raise ConfigError(
-            f"split.fold and split.folds: go together, got {settings.fold} and {settings.folds}"
-        )
     if settings.folds is None:
         return split_by_patient(
             cohort.cases, val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed

@@ -6,10 +6,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from lts.app.alone import alone_in_folder_of
 from lts.app.cases import make_phantoms
 from lts.app.command import CONFIG_FILE
 from lts.app.console import ShowProgress, print_table, say
-from lts.app.provenance import RunRecord, run_folder
+from lts.app.provenance import RunRecord
 from lts.app.writing import write_config, write_json
 from lts.base import CohortError, ConfigError
 from lts.cohort import Cohort, Split
@@ -39,8 +40,12 @@ def check(config: DictConfig) -> None:
         raise ConfigError(
             "data: must name a data set that holds its own cases, such as lits, got no data.root"
         )
-    config.paths.output_dir = str(run_folder(config))
-    output_dir = Path(config.paths.output_dir)
+    with alone_in_folder_of(config) as output_dir:
+        config.paths.output_dir = str(output_dir)
+        _check(config, output_dir)
+
+
+def _check(config: DictConfig, output_dir: Path) -> None:
     make_phantoms(config.data)
     split_file = config.split.file
     survey = survey_cohort(

@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from lts.app.alone import alone_in_folder_of
 from lts.app.cases import open_cohort
 from lts.app.command import CONFIG_FILE
 from lts.app.comparing import compare_runs
@@ -14,7 +15,7 @@ from lts.app.folds import choose_models, load_folds
 from lts.app.masks import pair_masks
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins
-from lts.app.provenance import RunRecord, run_folder
+from lts.app.provenance import RunRecord
 from lts.app.scoring import ScoringSettings, score_masks, score_model, score_models
 from lts.app.writing import write_config
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
@@ -26,7 +27,7 @@ SUBSETS = ("train", "val", "test", "all")
 
 _OWN_KEYS = ("layout", "root", "phantom")
 _FIXED = ("intensity", "augment")
-_TASKS = ("ckpt", "folds", "predictions", "compare")
+TASKS = ("ckpt", "folds", "predictions", "compare")
 _OF_A_MODEL = ("batch_size", "flips", "temperature", "postprocess")
 
 
@@ -39,19 +40,20 @@ def evaluate(config: DictConfig) -> float | None:
     Raises:
         LtsError: The input or config was wrong.
     """
-    asked = [name for name in _TASKS if config[name] is not None]
+    asked = [name for name in TASKS if config[name] is not None]
     if len(asked) != 1:
         got = " and ".join(asked) or "none"
-        raise ConfigError(f"{', '.join(_TASKS)}: give one of them to say what is scored, got {got}")
-    config.paths.output_dir = str(run_folder(config))
+        raise ConfigError(f"{', '.join(TASKS)}: give one of them to say what is scored, got {got}")
     tasks = {
         "ckpt": _evaluate_model,
         "folds": _evaluate_folds,
         "predictions": _evaluate_masks,
         "compare": _compare,
     }
-    score: float | None = tasks[asked[0]](config)
-    say(f"all files are in {config.paths.output_dir}")
+    with alone_in_folder_of(config) as output_dir:
+        config.paths.output_dir = str(output_dir)
+        score: float | None = tasks[asked[0]](config)
+    say(f"all files are in {output_dir}")
     return score
 
 
@@ -67,6 +69,9 @@ def _evaluate_model(config: DictConfig) -> float:
     if not own_data and data.get("modality", "ct") != predictor.modality:
         raise ConfigError(f"data.modality: the checkpoint is for {predictor.modality}, got {data.modality}")
     subset = config.subset or ("test" if own_data else "all")
+    output_dir = Path(config.paths.output_dir)
+    settings = ScoringSettings(**plain(config.scoring))
+    rules = settings.rules(predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
     cases = choose_cases(
         open_cohort(data),
         checkpoints,
@@ -74,9 +79,6 @@ def _evaluate_model(config: DictConfig) -> float:
         own_data=own_data,
         allow_training_cases=config.allow_training_cases,
     )
-    output_dir = Path(config.paths.output_dir)
-    settings = ScoringSettings(**plain(config.scoring))
-    rules = settings.rules(predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
     record = _begin(config)
     record.add(checkpoints=origins(predictor))
     metrics = score_model(
@@ -98,15 +100,15 @@ def _evaluate_folds(config: DictConfig) -> float:
     """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
     _refuse(config, ("subset", "references", "allow_training_cases"), "folds")
     _refuse_fixed_settings()
+    settings = ScoringSettings(**plain(config.scoring))
     folds = load_folds(Path(config.folds).expanduser().resolve())
     predictors = {fold.number: open_predictor(config, (fold.checkpoint,)) for fold in folds}
     predictor = predictors[0]
     trained_on = OmegaConf.create(folds[0].checkpoint.config["data"])
     data = trained_on if config.data.root is None else config.data
-    chosen = choose_models(open_cohort(data), folds)
     output_dir = Path(config.paths.output_dir)
-    settings = ScoringSettings(**plain(config.scoring))
     rules = settings.rules(predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
+    chosen = choose_models(open_cohort(data), folds)
     record = _begin(config)
     record.add(checkpoints=[origin for each in predictors.values() for origin in origins(each)])
     told = [
@@ -135,11 +137,11 @@ def _evaluate_folds(config: DictConfig) -> float:
 
 def _evaluate_masks(config: DictConfig) -> None:
     _refuse(config, ("subset", *_OF_A_MODEL), "predictions")
-    pairs = pair_masks(config)
     regions = check_regions(config.data.get("regions") or list(REGION_MIN_LABEL))
     output_dir = Path(config.paths.output_dir)
     settings = ScoringSettings(**plain(config.scoring))
     rules = settings.rules(regions, output_dir=output_dir, window_hu=config.data.get("display_hu"))
+    pairs = pair_masks(config)
     record = _begin(config)
     record.add(predictions=str(Path(config.predictions).resolve()))
     score_masks(

@@ -3,18 +3,13 @@
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from lts.app.making import make
 from lts.app.provenance import library_versions
 from lts.base import CheckpointError, ConfigError
 from lts.inference import CHECKPOINT_FORMAT, check_buildable
-
-
-def make(config: DictConfig, **arguments: Any) -> Any:
-    """Instantiate a config with plain lists and dicts, so that no object of OmegaConf goes further down."""
-    return instantiate(config, _convert_="all", **arguments)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -34,7 +29,7 @@ def build_network(
     Raises:
         ConfigError: A setting of the model breaks its rule, or a checkpoint could not name its classes.
     """
-    sizes = {"in_channels": in_channels, "out_channels": out_channels}
+    sizes: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels}
     spec = {**plain(config.model), **sizes}
     if "weights" in spec:
         spec["weights"] = None  # the checkpoint brings them
@@ -43,7 +38,7 @@ def build_network(
             check_buildable(plain(config[section]))
         except CheckpointError as error:
             raise ConfigError(f"{section}.{error}") from error
-    network: nn.Module = make(config.model, **sizes)
+    network: nn.Module = make(config.model, key="model", kind=nn.Module, **sizes)
     return network.to(memory_format=torch.channels_last), spec
 
 

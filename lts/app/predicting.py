@@ -32,6 +32,7 @@ from lts.volume import (
 PREDICTIONS_FILE = "predictions.json"
 
 _TOLD = 3
+_MOST_GIB = 2**20
 _TABLE = ("case", "liver_ml", "tumor_ml", "tumor_burden", "lesion_count")
 _DECIMALS = {"liver_ml": 1, "tumor_ml": 1, "tumor_burden": 3}
 
@@ -49,7 +50,7 @@ def predict(config: DictConfig) -> None:
     if config.dicom_seg:
         check_dicom_seg(config.dicom_seg_layout)
     predictor = open_predictor(config, load_checkpoints(config))
-    limits = ArchiveLimits(max_bytes=int(config.archive.max_gib * 2**30), max_files=config.archive.max_files)
+    limits = _limits(config.archive)
     with tempfile.TemporaryDirectory(prefix="lts-") as unpacked:
         found = find_scans(
             scans, unpack_to=Path(unpacked), limits=limits, choice=series_choice(plain(config))
@@ -81,6 +82,14 @@ def predict(config: DictConfig) -> None:
                 say(f"{title}: failed: {error}")
             write_json(output / PREDICTIONS_FILE, facts)
     _tell(facts, output)
+
+
+def _limits(archive: DictConfig) -> ArchiveLimits:
+    if not 0 < archive.max_gib <= _MOST_GIB:
+        raise ConfigError(f"archive.max_gib: must be > 0 and at most {_MOST_GIB}, got {archive.max_gib}")
+    if archive.max_files < 1:
+        raise ConfigError(f"archive.max_files: must be at least 1, got {archive.max_files}")
+    return ArchiveLimits(max_bytes=int(archive.max_gib * 2**30), max_files=archive.max_files)
 
 
 def _facts(config: DictConfig, predictor: Predictor) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytorch_lightning as pl
 import torch
@@ -24,7 +24,13 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lts.app.command import RUN_FOLDER_VARIABLE, follows
 from lts.app.interruption import STOP_SIGNALS, StopSignals
-from lts.base import ConfigError
+from lts.app.values import shown
+from lts.base import ConfigError, usable_processors
+
+_OF_GPUS = {"16", "16-mixed", "16-true"}
+"""Precisions in place of which Lightning takes others on CPUs, or which they compute slowly or not at all."""
+_MOST_ON_ANY_MACHINE = 8
+"""Processes that training may have on a CPU of fewer cores, as tests do."""
 
 
 def is_first_process() -> bool:
@@ -37,24 +43,52 @@ def check_devices(trainer: DictConfig) -> None:
     """Check what the settings of `trainer` ask of the devices, before anything is written.
 
     Raises:
-        ConfigError: They ask CPUs for what GPUs alone can do.
+        ConfigError: They ask for a device that is not there, or CPUs for what GPUs alone can do.
     """
-    if trainer.sync_batchnorm and not _has_gpu(trainer):
+    accelerator = _accelerator(trainer)
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if (accelerator in there and not there[accelerator]) or (
+        accelerator == "gpu" and not any(there.values())
+    ):
+        raise ConfigError(
+            f"trainer.accelerator: {accelerator} is not on this machine; trainer=cpu trains on its processors"
+        )
+    if trainer.get("sync_batchnorm") and not _has_gpu(trainer):
         raise ConfigError(
             "trainer.sync_batchnorm: must be false on CPUs, got true; model.norm=group needs no such"
         )
+    most, devices = max(usable_processors(), _MOST_ON_ANY_MACHINE), trainer.get("devices")
+    if not _has_gpu(trainer) and isinstance(devices, int) and devices > most:
+        raise ConfigError(f"trainer.devices: must be at most {most} on these CPUs, got {devices}")
 
 
 def precision_of(trainer: DictConfig) -> str:
-    """The precision of training; `auto` is bf16-mixed on a GPU that computes in it, and float32 elsewhere."""
-    if trainer.precision != "auto":
-        return str(trainer.precision)
+    """The precision of training; `auto` is bf16-mixed on a GPU that computes in it, and float32 elsewhere.
+
+    Raises:
+        ConfigError: There is no such precision, or CPUs cannot train in it.
+    """
+    asked = trainer.get("precision", "auto")
+    if asked != "auto":
+        literals = get_args(get_type_hints(pl.Trainer.__init__)["precision"])
+        known = dict.fromkeys(str(choice) for literal in literals for choice in get_args(literal))
+        if isinstance(asked, float) or str(asked) not in known:
+            raise ConfigError(
+                f"trainer.precision: must be one of auto, {', '.join(known)}, got {shown(asked)}"
+            )
+        if str(asked) in _OF_GPUS and not _has_gpu(trainer):
+            raise ConfigError(f"trainer.precision: {asked} needs a GPU; use auto, bf16-mixed or 32-true")
+        return str(asked)
     in_bf16 = _has_gpu(trainer) and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16-mixed" if in_bf16 else "32-true"
 
 
 def _has_gpu(trainer: DictConfig) -> bool:
-    return trainer.accelerator != "cpu" and torch.cuda.is_available()
+    return _accelerator(trainer) != "cpu" and torch.cuda.is_available()
+
+
+def _accelerator(trainer: DictConfig) -> str:
+    return str(trainer.get("accelerator", "auto")).lower()
 
 
 @contextmanager

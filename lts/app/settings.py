@@ -4,7 +4,7 @@ Comments and defaults stand in `conf/`, rules about values at the classes that s
 that name their class by `_target_` are held against that class by `lts.app.making`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, get_type_hints
@@ -311,22 +311,18 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
             return _check_section(f"{key}.", value, section)
         if value is None and section is not hint:
             return None
+    if isinstance(value, dict) and dict[str, Part] in members(hint):
+        for name, part in value.items():
+            _check_value(f"{key}.{name}", part, Part)
+        return None
     if hint is not object and not fits(value, hint):
         raise ConfigError(f"{key}: must be {words(hint)}, got {shown(value)}{_advice(key, value, hint)}")
-    for part_key, part in _parts(key, value, hint):
-        if not isinstance(part.get("_target_"), str):
-            raise ConfigError(f"{part_key}._target_: must name a class, got {shown(part.get('_target_'))}")
+    # The choice `none` of a group is an empty one.
+    if value and Part in members(hint) and not isinstance(value.get("_target_"), str):
+        raise ConfigError(f"{key}._target_: must name a class, got {shown(value.get('_target_'))}")
+    if value == {} and not fits(None, hint):
+        raise ConfigError(f"{key}._target_: must be given{_choices(key)}")
     return None
-
-
-def _parts(key: str, value: Any, hint: Any) -> Iterator[tuple[str, Part]]:
-    """Each mapping of a value that is to name its class, with its key."""
-    if value is None or (value == {} and fits(None, hint)):
-        return  # the choice `none` of a group is an empty one
-    if Part in members(hint):
-        yield key, value
-    elif dict[str, Part] in members(hint):
-        yield from ((f"{key}.{name}", part) for name, part in value.items())
 
 
 def _advice(key: str, value: Any, hint: Any) -> str:

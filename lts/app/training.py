@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from lts.app.alone import alone_in
+from lts.app.alone import alone_in_folder_of
 from lts.app.building import SUBSETS, make_task_and_trainer, members_of, set_up_data, tell_of_store
 from lts.app.cases import open_cohort, split_cohort
 from lts.app.checking import check_before_training, check_members
@@ -22,7 +22,8 @@ from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import plain
 from lts.app.provenance import RunRecord, StopLine, run_folder
 from lts.app.pruning import pruned_at
-from lts.app.ranks import check_devices, follow_to_the_end, is_first_process, other_processes
+from lts.app.ranks import follow_to_the_end, is_first_process, other_processes
+from lts.app.rehearsal import rehearse
 from lts.app.resuming import clear_traces, goes_on, resume_from
 from lts.app.scoring import ScoringSettings, score_model
 from lts.app.writing import write_config, write_json
@@ -43,9 +44,13 @@ def train(config: DictConfig) -> float:
     _be_quiet()
     if not is_first_process():
         return _train_beside(config)
-    check_devices(config.trainer)
-    output_dir, stop = _settle(config), StopLine()
-    with alone_in(output_dir), stop_signals(stop) as signals, _failure_noted(signals, stop):
+    stop = StopLine()
+    with (
+        alone_in_folder_of(config) as output_dir,
+        stop_signals(stop) as signals,
+        _failure_noted(signals, stop),
+    ):
+        _settle(config, output_dir)
         return _train_and_score(config, output_dir, signals, stop)
 
 
@@ -64,6 +69,7 @@ def _failure_noted(signals: StopSignals, stop: StopLine) -> Iterator[None]:
 def _train_and_score(config: DictConfig, output_dir: Path, signals: StopSignals, stop: StopLine) -> float:
     scoring = ScoringSettings(**plain(config.scoring))
     rules = scoring.rules(config.data.regions, output_dir=output_dir, window_hu=config.data.display_hu)
+    rehearse(config)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
     check_before_training(cohort, split)
@@ -116,7 +122,8 @@ def _train_and_score(config: DictConfig, output_dir: Path, signals: StopSignals,
 def _train_beside(config: DictConfig) -> float:
     """Train as one of the processes that are not the first; writes nothing."""
     follow_to_the_end()
-    output_dir = _settle(config)
+    output_dir = run_folder(config)
+    _settle(config, output_dir)
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
     with stop_signals(lambda: None) if not follows() else nullcontext() as signals:
@@ -157,16 +164,15 @@ def _be_quiet() -> None:
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
 
 
-def _settle(config: DictConfig) -> Path:
+def _settle(config: DictConfig, output_dir: Path) -> None:
     """Fill in what depends on other settings, and make paths absolute for whoever reads the config later."""
     config.data.regions = list(check_regions(config.data.regions))
     with open_dict(config):
-        config.paths.output_dir = str(run_folder(config))
+        config.paths.output_dir = str(output_dir)
         for section, key in (("data", "root"), ("paths", "store_dir")):
             config[section][key] = str(Path(config[section][key]).expanduser().resolve())
         if OmegaConf.is_missing(config.callbacks.best, "monitor"):
             config.callbacks.best.monitor = f"val/{config.data.regions[-1]}/dice_per_case"
-    return Path(config.paths.output_dir)
 
 
 def _counts(cohort: Cohort, split: Split) -> str:

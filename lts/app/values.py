@@ -25,7 +25,7 @@ class Made:
     """Stands for an object that settings within settings make.
 
     Attributes:
-        kind: Its class, None where that is not known before it is made.
+        kind: Its class, None where a function makes it, and only the call would tell.
     """
 
     kind: type | None
@@ -40,8 +40,8 @@ def fits(value: Any, hint: Any) -> bool:
     kind, args = get_origin(hint) or hint, get_args(hint)
     if kind in _UNIONS:
         return any(fits(value, each) for each in args)
-    if isinstance(value, Made):
-        return value.kind is None or not isinstance(kind, type) or issubclass(value.kind, kind)
+    if isinstance(value, Made) and isinstance(kind, type):
+        return kind in (object, Any) or (value.kind is not None and issubclass(value.kind, kind))
     if kind in _JUDGES:
         return _JUDGES[kind](value, args)
     # What is left of classes can only be made.
@@ -118,7 +118,8 @@ def _is_mapping(value: Any, args: tuple[Any, ...]) -> bool:
 
 
 def _plural(hint: Any) -> str:
-    return "numbers" if float in members(hint) else _PLURALS.get(hint) or words(hint)
+    told = _PLURALS.get(hint) or words(hint)
+    return "numbers" if float in members(hint) else _OBJECTS if told == _OBJECT else told
 
 
 _UNIONS = (Union, types.UnionType)
@@ -139,7 +140,7 @@ _JUDGES: dict[Any, Callable[[Any, tuple[Any, ...]], bool]] = {
     **dict.fromkeys(_LISTS, _is_list),
     tuple: _is_tuple,
 }
-_OBJECT = "an object"
+_OBJECT, _OBJECTS = "an object (a section with _target_)", "objects (sections with _target_)"
 _WORDS = {
     bool: "true or false",
     int: "a whole number",

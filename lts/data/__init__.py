@@ -1,8 +1,17 @@
 """What a run learns from: slices, sampling, augmentation and loaders."""
 
 from lts.data.augment import Augmentation
-from lts.data.datamodule import Batch, SliceDataModule, Subset
+from lts.data.datamodule import Batch, SliceDataModule, Subset, check_loading
 from lts.data.dataset import SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
 
-__all__ = ["Augmentation", "Batch", "SliceDataModule", "SliceDataset", "SliceDraw", "SliceSampler", "Subset"]
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "SliceDataModule",
+    "SliceDataset",
+    "SliceDraw",
+    "SliceSampler",
+    "Subset",
+    "check_loading",
+]

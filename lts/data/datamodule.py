@@ -21,12 +21,39 @@ Subset = Literal["train", "val", "test", "predict"]
 Batch = dict[str, Tensor]
 TellProgress = Callable[[int, int], None]
 
+MOST_NEIGHBORS, MOST_WORKERS, MOST_SLICES = 64, 256, 10_000_000
+"""Beyond these, a run would end for want of memory, hours later or with the machine."""
+
 _SUBSETS_OF_STAGE: dict[str, tuple[Subset, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
     "test": ("test",),
     "predict": ("predict",),
 }
+
+
+def check_loading(
+    *, context: int, batch_size: int, num_workers: int, region_share: float, slices_per_epoch: int | None
+) -> None:
+    """Check how slices are drawn and loaded, as far as that can be told without the slices.
+
+    Args:
+        context: As `SliceDataModule`, as are the others.
+
+    Raises:
+        ConfigError: One breaks its rule.
+    """
+    for key, number, least, most in (
+        ("context", context, 0, MOST_NEIGHBORS),
+        ("num_workers", num_workers, 0, MOST_WORKERS),
+        ("slices_per_epoch", slices_per_epoch, 1, MOST_SLICES),
+    ):
+        if number is not None and not least <= number <= most:
+            raise ConfigError(f"data.{key}: must be from {least} to {most}, got {number}")
+    if batch_size < 1:
+        raise ConfigError(f"data.batch_size: must be at least 1, got {batch_size}")
+    if not 0 <= region_share <= 1:
+        raise ConfigError(f"data.region_share: must lie in [0, 1], got {region_share}")
 
 
 class SliceDataModule(LightningDataModule):
@@ -48,7 +75,7 @@ class SliceDataModule(LightningDataModule):
         progress: Told of the store's progress: a title, then cases done and all cases.
 
     Raises:
-        ConfigError: `batch_size` or `num_workers` breaks its rule.
+        ConfigError: As `check_loading`.
     """
 
     def __init__(
@@ -69,10 +96,13 @@ class SliceDataModule(LightningDataModule):
         progress: TellProgress = lambda _done, _total: None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ConfigError(f"data.batch_size: must be at least 1, got {batch_size}")
-        if num_workers < 0:
-            raise ConfigError(f"data.num_workers: must be 0 or more, got {num_workers}")
+        check_loading(
+            context=context,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            region_share=region_share,
+            slices_per_epoch=slices_per_epoch,
+        )
         self.intensity = intensity
         self._cases, self._recipe, self._store_dir = cases, recipe, store_dir
         self._augment, self._regions, self._context = augment, tuple(regions), context

@@ -1,6 +1,7 @@
 """From a scan to probabilities and a mask on its own grid."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
@@ -218,18 +219,18 @@ def find_device(name: str) -> torch.device:
     """The device of a name: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        ConfigError: There is no such device on this machine.
+        ConfigError: There is no such device, or not on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"device: {name} is not on this machine: {reason}") from error
-    if device.type not in ("cpu", "cuda"):
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
         raise ConfigError(f"device: must be auto, cpu, cuda or cuda:N, got {name!r}")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        there = f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda:0" if count else "no CUDA device"
+        if (device.index or 0) >= count:
+            raise ConfigError(f"device: {name} is not on this machine, which has {there}; use auto or cpu")
     return device
 
 

@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name is also turned into one of DNS
         raise ConfigError(f"host: must be a name or address of this machine, got {host!r}") from error
     taken = socket.socket(family, kind, protocol)
     try:

@@ -3,7 +3,7 @@
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE
 from lts.slices.build import build_store, lay_on_plane, store_case
 from lts.slices.histogram import count_hu
-from lts.slices.plane import PlaneFit, fit_plane
+from lts.slices.plane import PlaneFit, check_plane, fit_plane
 from lts.slices.recipe import Recipe
 from lts.slices.store import SourceFile, StoredCase, case_folder, content_hash, hu_counts_of
 
@@ -16,6 +16,7 @@ __all__ = [
     "StoredCase",
     "build_store",
     "case_folder",
+    "check_plane",
     "content_hash",
     "count_hu",
     "fit_plane",

@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from lts.base import LABELS, ConfigError
 
+SMALLEST_IMAGE, LARGEST_IMAGE = 16, 4096
+SMALLEST_MM, LARGEST_MM = 0.01, 100.0
+
 
 @dataclass(frozen=True)
 class PlaneFit:
@@ -73,6 +76,26 @@ class PlaneFit:
         return _resize(F.pad(slices, (-left, -right, -top, -bottom)), self.source_hw)
 
 
+def check_plane(*, image_size: int, pixel_mm: float | None) -> None:
+    """Check the square that slices are laid on.
+
+    Args:
+        image_size: Side of the square in pixels.
+        pixel_mm: Side of its pixels; None where it follows from the slice.
+
+    Raises:
+        ConfigError: `image_size` is outside 16 to 4096, or `pixel_mm` outside 0.01 to 100.
+    """
+    if not SMALLEST_IMAGE <= image_size <= LARGEST_IMAGE:
+        raise ConfigError(
+            f"data.image_size: must be from {SMALLEST_IMAGE} to {LARGEST_IMAGE} pixels, got {image_size}"
+        )
+    if pixel_mm is not None and not SMALLEST_MM <= pixel_mm <= LARGEST_MM:
+        raise ConfigError(
+            f"data.pixel_mm: must be from {SMALLEST_MM} to {LARGEST_MM} mm or null, got {pixel_mm}"
+        )
+
+
 def fit_plane(
     shape_hw: tuple[int, int],
     spacing_mm: tuple[float, float],
@@ -89,12 +112,9 @@ def fit_plane(
         pixel_mm: Side of the square's pixels; None fits the longer side of the slice to the square.
 
     Raises:
-        ConfigError: `image_size` is below 16 or `pixel_mm` is not positive.
+        ConfigError: As `check_plane`.
     """
-    if image_size < 16:
-        raise ConfigError(f"data.image_size: must be at least 16 pixels, got {image_size}")
-    if pixel_mm is not None and not pixel_mm > 0:
-        raise ConfigError(f"data.pixel_mm: must be > 0 mm or null, got {pixel_mm}")
+    check_plane(image_size=image_size, pixel_mm=pixel_mm)
     extent_mm = [n * step for n, step in zip(shape_hw, spacing_mm, strict=True)]
     side_mm = pixel_mm or max(extent_mm) / image_size
     height, width = (max(1, round(extent / side_mm)) for extent in extent_mm)

@@ -8,8 +8,11 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lts.app.model import build_network, make
-from lts.app.ranks import precision_of
+from lts.app.building import make_callbacks, make_loggers, make_scheduler
+from lts.app.making import make
+from lts.app.model import build_network
+from lts.app.trainer import make_trainer
+from lts.base import ConfigError
 from lts.data import Augmentation
 from lts.inference import check_buildable
 from lts.intensity import Intensity
@@ -28,18 +31,32 @@ def choices(group: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "choice",
-    [f"{group}={name}" for group in ("loss", "intensity", "augment", "logger") for name in choices(group)],
+    [f"{group}={name}" for group in ("loss", "intensity", "augment") for name in choices(group)],
 )
 def test_a_part_is_built_from_plain_types(choice: str) -> None:
     group = choice.split("=", maxsplit=1)[0]
-    built = make(compose(choice)[group])
-    kinds = {
-        "loss": torch.nn.Module,
-        "intensity": Intensity,
-        "augment": Augmentation,
-        "logger": pl.loggers.Logger,
-    }
-    assert isinstance(built, kinds[group])
+    kinds = {"loss": torch.nn.Module, "intensity": Intensity, "augment": Augmentation}
+    assert isinstance(make(compose(choice)[group], key=group, kind=object), kinds[group])
+
+
+@pytest.mark.parametrize(
+    ("choice", "kinds"),
+    [
+        ("tensorboard", [pl.loggers.TensorBoardLogger]),
+        ("csv", [pl.loggers.CSVLogger]),
+        ("[tensorboard,csv]", [pl.loggers.TensorBoardLogger, pl.loggers.CSVLogger]),
+        ("none", []),
+    ],
+)
+def test_loggers_go_together_or_not_at_all(choice: str, kinds: list[type]) -> None:
+    config = compose(f"logger={choice}", "callbacks.best.monitor=val/loss")
+    loggers = make_loggers(config)
+    assert [type(logger) for logger in loggers] == kinds
+    # The rate is logged where there is something to log it to.
+    rates = [
+        each for each in make_callbacks(config, loggers) if isinstance(each, pl.callbacks.LearningRateMonitor)
+    ]
+    assert len(rates) == bool(kinds)
 
 
 @pytest.mark.parametrize("model", choices("model"))
@@ -56,23 +73,20 @@ def test_a_network_maps_channels_to_regions_and_can_be_named_by_a_checkpoint(mod
 @pytest.mark.parametrize("scheduler", choices("scheduler"))
 def test_optimizers_and_schedulers_go_together(optimizer: str, scheduler: str) -> None:
     config = compose(f"optimizer={optimizer}", f"scheduler={scheduler}")
-    built = make(config.optimizer)([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    made = make(config.optimizer, key="optimizer", kind=torch.optim.Optimizer, partial=True)
+    built = made([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
     assert built.param_groups[0]["lr"] == 1e-4
-    if scheduler == "none":
-        assert not config.scheduler
-    else:
-        make(config.scheduler)(built)
+    of_scheduler = make_scheduler(config)
+    assert (of_scheduler is None) == (scheduler == "none")
+    if of_scheduler:
+        of_scheduler(built)
 
 
 @pytest.mark.parametrize("trainer", [name for name in choices("trainer") if name not in ("gpu", "slurm")])
 def test_a_trainer_is_built(trainer: str, tmp_path: Path) -> None:
-    config = compose(f"trainer={trainer}")
-    built = make(
-        config.trainer,
-        precision=precision_of(config.trainer),
-        default_root_dir=str(tmp_path),
-        logger=False,
-    )
+    on_cpus = ["trainer.accelerator=cpu", "trainer.devices=1", "trainer.sync_batchnorm=false"]
+    config = compose(f"trainer={trainer}", *on_cpus, f"paths.output_dir={tmp_path}")
+    built = make_trainer(config, callbacks=[], loggers=[])
     assert built.max_epochs == 50
     assert built.gradient_clip_val == 1.0
 
@@ -80,7 +94,10 @@ def test_a_trainer_is_built(trainer: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("callbacks", choices("callbacks"))
 def test_callbacks_are_built(callbacks: str) -> None:
     config = compose(f"callbacks={callbacks}", "callbacks.best.monitor=val/tumor/dice_per_case")
-    assert all(isinstance(make(callback), pl.Callback) for callback in config.callbacks.values())
+    loggers = make_loggers(config)
+    made = make_callbacks(config, loggers)
+    assert len(made) == len(config.callbacks)
+    assert all(isinstance(each, pl.Callback) for each in made)
 
 
 @pytest.mark.parametrize("data", [name for name in choices("data") if name not in ("base", "checkpoint")])
@@ -107,8 +124,6 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -
 
 
 def test_a_network_of_elsewhere_is_refused() -> None:
-    from lts.base import ConfigError
-
     config = compose("model._target_=torch.nn.Conv2d")
     with pytest.raises(ConfigError, match="model._target_: must be one of .*, got 'torch.nn.Conv2d'"):
         build_network(config, in_channels=3, out_channels=2)
@@ -121,5 +136,5 @@ def test_no_key_has_two_defaults() -> None:
         leaf = OmegaConf.to_container(compose(choice)[group])
         for key in [key for key in leaf if key != "_target_"]:
             less = {name: value for name, value in leaf.items() if name != key}
-            with pytest.raises(hydra.errors.InstantiationException, match=key):
-                make(OmegaConf.create(less))
+            with pytest.raises(ConfigError, match=f"{group}.{key}: must be given"):
+                make(OmegaConf.create(less), key=group, kind=object)

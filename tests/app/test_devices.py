@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
 from run_kit import ON_CPU, ON_TWO, ROOT, all_ended_in, read, same_weights, saved, start, wait_for
 
-from lts.app.model import make
+from lts.app.trainer import make_trainer
 from lts.networks import UNet
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -202,10 +202,12 @@ def test_ddp_and_slurm_build_a_trainer_of_one_process_a_device(monkeypatch, tmp_
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
     for choice in ("ddp", "slurm"):
-        config = compose(f"trainer={choice}", "trainer.accelerator=cpu", "trainer.devices=1")
-        built = make(config.trainer, precision="32-true", default_root_dir=str(tmp_path), logger=False)
-        assert isinstance(built.strategy, DDPStrategy)
+        on_cpu = ("trainer.accelerator=cpu", "trainer.devices=1", f"paths.output_dir={tmp_path}")
+        config = compose(f"trainer={choice}", *on_cpu)
         assert config.trainer.sync_batchnorm is True
+        config.trainer.sync_batchnorm = False  # which CPUs cannot
+        built = make_trainer(config, callbacks=[], loggers=[])
+        assert isinstance(built.strategy, DDPStrategy)
         assert built.max_epochs == 50
     assert built.strategy.cluster_environment.auto_requeue
 
