@@ -4,7 +4,6 @@ Each module takes `(B, 1, H, W)`, int16 or finite float, and returns `(B, channe
 module serves training, prediction and export: its forward can be traced, no branch in it depends on values.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from lts.base import AIR_HU, HU_BINS, CheckpointError, ConfigError
 
 _HIGHEST_HU = AIR_HU + HU_BINS - 1
+_FARTHEST_HU = 1_000_000
+"""Beyond it a window's float32 has no digits left for Hounsfield units."""
 _PERCENT_STEPS = 1_000_000
 
 
@@ -22,13 +23,13 @@ def window(hu: Tensor, *, level_hu: float, width_hu: float) -> Tensor:
     Args:
         hu: `(B, 1, H, W)`, Hounsfield units, any real dtype.
         level_hu: Center of the window.
-        width_hu: Width of the window, > 0.
+        width_hu: Width of the window, > 0 and up to 1,000,000.
 
     Returns:
         `(B, 1, H, W)` float32.
 
     Raises:
-        ConfigError: `width_hu` is not positive, or one of the two is not finite.
+        ConfigError: `width_hu` is not positive, or one of the two is beyond 1,000,000.
     """
     _check_window(level_hu, width_hu)
     low_hu = level_hu - width_hu / 2
@@ -53,10 +54,10 @@ class Window(Intensity):
 
     Args:
         level_hu: Center of the window.
-        width_hu: Width of the window, > 0.
+        width_hu: Width of the window, > 0 and up to 1,000,000.
 
     Raises:
-        ConfigError: `width_hu` is not positive, or one of the two is not finite.
+        ConfigError: `width_hu` is not positive, or one of the two is beyond 1,000,000.
     """
 
     channels = 1
@@ -249,9 +250,10 @@ def _mark_fitted(module: nn.Module, _incompatible_keys: object) -> None:
 
 
 def _check_window(level_hu: float, width_hu: float) -> None:
-    if not (width_hu > 0 and math.isfinite(width_hu) and math.isfinite(level_hu)):
+    if not (0 < width_hu <= _FARTHEST_HU and abs(level_hu) <= _FARTHEST_HU):
         raise ConfigError(
-            f"intensity: Window needs width_hu > 0 and a finite level_hu, got {width_hu=}, {level_hu=}"
+            f"intensity: Window needs 0 < width_hu and |level_hu| up to {_FARTHEST_HU}, "
+            f"got {width_hu=}, {level_hu=}"
         )
 
 

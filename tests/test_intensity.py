@@ -72,7 +72,9 @@ def test_the_window_maps_its_lower_end_center_and_upper_end():
 
 @pytest.mark.parametrize("width_hu", [0, -3, float("nan"), float("inf")])
 def test_a_window_without_positive_width_is_refused(width_hu):
-    with pytest.raises(ConfigError, match=r"intensity: Window needs width_hu > 0.*got width_hu="):
+    with pytest.raises(
+        ConfigError, match=r"intensity: Window needs 0 < width_hu and .level_hu. up to 1000000, got width_hu="
+    ):
         Window(level_hu=0, width_hu=width_hu)
     with pytest.raises(ConfigError, match="width_hu"):
         window(as_slice([0.0]), level_hu=0, width_hu=width_hu)

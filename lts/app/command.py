@@ -37,7 +37,15 @@ RUN_FOLDER_VARIABLE = "LTS_RUN_FOLDER"
 SWEEP_BEGAN_VARIABLE = "LTS_SWEEP_BEGAN"
 """Tells the processes of a sweep's jobs when it began: UTC, ISO 8601."""
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+}
 """What stands in the way of writing and is nobody's bug."""
 
 _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")

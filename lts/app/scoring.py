@@ -24,6 +24,8 @@ from lts.inference import Predictor
 from lts.volume import read_geometry, read_image, read_mask
 
 _SLICES_OF_A_BATCH = 16
+_MOST_RESAMPLES = 100_000
+"""More of them take memory, and add digits that nobody reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,12 @@ class ScoringSettings:
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise ConfigError(f"scoring.level: must lie between 0 and 1, got {self.level}")
-        for name in ("resamples", "workers"):
-            value = getattr(self, name)
-            if value is not None and not value >= 1:
-                raise ConfigError(f"scoring.{name}: must be >= 1, got {value}")
+        if self.workers is not None and not self.workers >= 1:
+            raise ConfigError(f"scoring.workers: must be >= 1, got {self.workers}")
+        if not 1 <= self.resamples <= _MOST_RESAMPLES:
+            raise ConfigError(f"scoring.resamples: must be from 1 to {_MOST_RESAMPLES}, got {self.resamples}")
+        if self.seed < 0:
+            raise ConfigError(f"scoring.seed: must be 0 or more, got {self.seed}")
 
     def bootstrap(self) -> Bootstrap:
         """How intervals are drawn."""

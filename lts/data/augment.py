@@ -23,6 +23,7 @@ cv2.setNumThreads(0)
 
 _INT16 = np.iinfo(np.int16)
 _SIGN = np.uint16(0x8000)
+_MAX_SCALE = 100
 _MAX_HU_SCALE = 1000  # what is farther off OpenCV does not cut to int16, but turns over
 
 
@@ -37,7 +38,7 @@ class Augmentation:
         flip_front_back: Probability of mirroring along H.
         affine_probability: Probability of rotating, scaling and shifting, about the center of the slice.
         rotate_deg: Rotation, counterclockwise as displayed with row 0 on top.
-        scale: Magnification, the same along both axes, > 0.
+        scale: Magnification, the same along both axes, in (0, 100].
         shift_percent: Shift along W and along H, drawn apart, in percent of each side, cut to whole pixels.
         intensity_probability: Probability of changing offset and contrast.
         hu_shift: Added to every voxel, in HU.
@@ -80,7 +81,7 @@ class Augmentation:
             A.VerticalFlip(p=_probability("flip_front_back", flip_front_back)),
             _Affine(
                 rotate=_checked_range("rotate_deg", rotate_deg, -180, 180),
-                scale=_checked_range("scale", scale, 0, math.inf, above=True),
+                scale=_checked_range("scale", scale, 0, _MAX_SCALE, above=True),
                 keep_ratio=True,
                 translate_percent=(shift[0] / 100, shift[1] / 100),
                 interpolation=cv2.INTER_LINEAR,

@@ -182,7 +182,7 @@ def test_a_wrong_choice_of_any_group_is_one_line(name: str) -> None:
     groups = [path.relative_to(CONF) for path in CONF.rglob("*") if path.is_dir()]
     must = [argument for argument in LINES[name][0] if argument.split("=")[0] in ("ckpt", "input", "output")]
     for group in groups:
-        for choice in WRONG_CHOICES:
+        for choice in WRONG_CHOICES if name == "train" else ("null", "nope"):
             argument = f"{group}={choice}"
             reason = refusal_of(name, argument, must)
             assert reason, argument
