@@ -13,6 +13,7 @@ from lts.app.leaderboard import JOB_FILE
 from lts.app.provenance import RUN_FILE
 from lts.app.writing import write_json
 from lts.base import ConfigError
+from lts.task import scores_of_epoch
 
 PROGRESS_FILE = "progress.json"
 
@@ -114,7 +115,8 @@ class PruneHopeless(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note the score, and decide; validation has run by now."""
-        self._scores.append(float(trainer.callback_metrics[self._monitor]))
+        # An epoch that was not validated is no better and no worse than those before.
+        self._scores.append(scores_of_epoch(trainer).get(self._monitor, math.nan))
         epoch = len(self._scores)
         # Siblings go on meanwhile, so that one process must decide for all.
         hopeless = trainer.strategy.broadcast(trainer.is_global_zero and self._decide(epoch))

@@ -2,6 +2,7 @@
 
 from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays
 from lts.task.compiling import CompileNetwork
+from lts.task.epochs import is_validated, scores_of_epoch
 from lts.task.logs import TellTimeLeft, WholeLogs
 from lts.task.module import SegmentationTask, parameter_groups
 from lts.task.storage import BestCheckpoint, WholeCheckpointIO
@@ -17,5 +18,7 @@ __all__ = [
     "TellTimeLeft",
     "WholeCheckpointIO",
     "WholeLogs",
+    "is_validated",
     "parameter_groups",
+    "scores_of_epoch",
 ]

@@ -13,6 +13,7 @@ from torch import nn
 
 from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.figures import gray_range, overlay, save_curves
+from lts.task.epochs import scores_of_epoch
 from lts.task.module import Batch, SegmentationTask
 
 
@@ -72,7 +73,7 @@ class EpochHistory(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note, print and draw; validation has run by now."""
-        scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        scores = scores_of_epoch(trainer)
         self.epochs[trainer.current_epoch + 1] = scores
         if trainer.is_global_zero:
             seconds = time.perf_counter() - self._started
@@ -122,11 +123,20 @@ class LogOverlays(Callback):
         cases: How many cases to show.
         every_n_epochs: How often.
         window_hu: Level and width of the gray window, None for percentiles of each slice.
+
+    Raises:
+        ConfigError: A setting breaks its rule.
     """
 
     def __init__(self, *, cases: int, every_n_epochs: int, window_hu: tuple[float, float] | None) -> None:
         if every_n_epochs < 1:
             raise ConfigError(f"callbacks.overlays.every_n_epochs: must be at least 1, got {every_n_epochs}")
+        if cases < 0:
+            raise ConfigError(f"callbacks.overlays.cases: must be 0 or more, got {cases}")
+        if window_hu is not None and not window_hu[1] > 0:
+            raise ConfigError(
+                f"callbacks.overlays.window_hu: must be a level and a width > 0, got {list(window_hu)}"
+            )
         self._cases, self._every_n_epochs = cases, every_n_epochs
         self._window_hu = window_hu
         self._best: dict[int, _Shown] = {}
@@ -179,7 +189,8 @@ class LogOverlays(Callback):
 
     def _due(self, trainer: Trainer) -> bool:
         return (
-            trainer.current_epoch % self._every_n_epochs == 0
+            # the first validation at or after each n-th epoch
+            trainer.current_epoch % self._every_n_epochs < (trainer.check_val_every_n_epoch or 1)
             or trainer.current_epoch + 1 == trainer.max_epochs
         )
 

@@ -7,6 +7,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from lts.task.epochs import scores_of_epoch
+
 _FIRST_BATCHES = 3
 """Left out of the pace: memory is first claimed, and kernels are chosen, in them."""
 _TIMED_BATCHES = 20
@@ -43,9 +45,8 @@ class WholeLogs(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note the scores of the epoch, under the step at which the trainer is about to log them."""
-        scores = {name: float(score) for name, score in trainer.callback_metrics.items()}
         self._scores_of_step[trainer.fit_loop.epoch_loop._batches_that_stepped - 1] = {
-            **scores,
+            **scores_of_epoch(trainer),
             "epoch": trainer.current_epoch,
         }
 

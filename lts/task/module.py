@@ -1,5 +1,6 @@
 """Training of any segmentation network: loss, optimizer groups and validation scores."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,15 +9,18 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.metrics import BinnedAUROC, CaseOverlap
+from lts.task.epochs import scores_of_epoch
 
 Batch = Mapping[str, Tensor]
 ParameterGroup = dict[str, Any]
 
 PLATEAU_MONITOR = "val/loss"
+_NEVER = sys.maxsize
+"""Epochs until Lightning would step a plateau itself."""
 
 
 class SegmentationTask(LightningModule):
@@ -115,16 +119,15 @@ class SegmentationTask(LightningModule):
                     f"ckpt: {name} must be of shape {shapes[0]} for this network, got {shapes[1]}"
                 )
 
-    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:
-        """Let a plateau wait for the end of the epoch, where checkpoints know of it."""
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            super().lr_scheduler_step(scheduler, metric)
-
     def on_train_epoch_end(self) -> None:
-        """Step a plateau before checkpoints are written; the trainer would do so after, unknown to them."""
+        """Step a plateau before checkpoints are written; the trainer would do so after, unknown to them.
+
+        An epoch without a validation is none that it counts.
+        """
         plateau = self.lr_schedulers()
-        if isinstance(plateau, ReduceLROnPlateau):
-            plateau.step(self.trainer.callback_metrics[PLATEAU_MONITOR])
+        scores = scores_of_epoch(self.trainer)
+        if isinstance(plateau, ReduceLROnPlateau) and PLATEAU_MONITOR in scores:
+            plateau.step(scores[PLATEAU_MONITOR])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer over groups of parameters, with its scheduler."""
@@ -135,9 +138,14 @@ class SegmentationTask(LightningModule):
                 group["lr"] *= self._encoder_lr_scale
         if self._scheduler is None:
             return optimizer
+        scheduler = self._scheduler(optimizer)
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._scheduler(optimizer), "monitor": PLATEAU_MONITOR},
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "monitor": PLATEAU_MONITOR,
+                "frequency": _NEVER if isinstance(scheduler, ReduceLROnPlateau) else 1,
+            },
         }
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.base import CheckpointError, written_whole
+from lts.task.epochs import scores_of_epoch
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -46,6 +48,11 @@ class BestCheckpoint(ModelCheckpoint):
     that the run no longer knows the score of. A file in another folder is another run's: a run that starts
     from its checkpoint looks for its own best.
     """
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge the epoch, unless it has no score of its own."""
+        if self.monitor is None or self.monitor in scores_of_epoch(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the best checkpoint so far.

@@ -179,12 +179,24 @@ def test_tensorboard_shows_the_slice_of_each_case_with_most_tumor(tmp_path: Path
 
 def test_overlays_keep_the_slice_with_most_of_the_last_region() -> None:
     callback = LogOverlays(cases=1, every_n_epochs=1, window_hu=None)
-    trainer = SimpleNamespace(sanity_checking=False, current_epoch=0, max_epochs=1)
+    trainer = SimpleNamespace(sanity_checking=False, current_epoch=0, max_epochs=1, check_val_every_n_epoch=1)
     batch = torch.utils.data.default_collate(samples())
     callback.on_validation_batch_end(trainer, None, torch.zeros(4, 2, 16, 16), batch, 0)
     (kept,) = callback._best.values()
     np.testing.assert_array_equal(kept.hu, samples()[1]["hu"])  # of slices 0 and 1 of case 0
     assert (kept.number, kept.pixel_mm) == (2, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "rule"),
+    [
+        ({"cases": -1}, "cases: must be 0 or more, got -1"),
+        ({"window_hu": (40, 0)}, "window_hu: must be a level"),
+    ],
+)
+def test_pictures_of_a_wrong_setting_are_refused(setting: dict, rule: str) -> None:
+    with pytest.raises(ConfigError, match=f"^callbacks.overlays.{rule}"):
+        LogOverlays(**{"cases": 1, "every_n_epochs": 1, "window_hu": None, **setting})
 
 
 def test_pictures_in_no_epoch_are_refused() -> None:

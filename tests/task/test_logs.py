@@ -117,6 +117,8 @@ def trainer_after(epoch: int, *loggers: Noted, first: bool = True) -> Any:
         fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=4 * (epoch + 1))),
         loggers=loggers,
         is_global_zero=first,
+        enable_validation=True,
+        check_val_every_n_epoch=1,
     )
 
 

@@ -1,0 +1,21 @@
+"""What is known of an epoch when it ends: not every one is validated."""
+
+from pytorch_lightning import Trainer
+
+_OF_VALIDATION = "val/"
+
+
+def is_validated(trainer: Trainer) -> bool:
+    """Whether the epoch that a training is in is one of those after which the validation cases are scored."""
+    every = trainer.check_val_every_n_epoch or 1
+    return bool(trainer.enable_validation) and (trainer.current_epoch + 1) % every == 0
+
+
+def scores_of_epoch(trainer: Trainer) -> dict[str, float]:
+    """The scores of the epoch that ends, without those of an earlier one that the trainer still holds."""
+    validated = is_validated(trainer)
+    return {
+        name: float(score)
+        for name, score in trainer.callback_metrics.items()
+        if validated or not name.startswith(_OF_VALIDATION)
+    }
