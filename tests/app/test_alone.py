@@ -2,13 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from run_kit import ON_CPU, read, start, wait_for
+from hydra.core.utils import setup_globals
+from omegaconf import OmegaConf
+from run_kit import ON_CPU, ROOT, read, start, wait_for
 
-from lts.app.alone import alone_in
+from lts.app.alone import alone_in, alone_in_folder_of
 from lts.app.leaderboard import LOCK_FILE
 from lts.base import ConfigError
 
@@ -79,3 +83,53 @@ def test_a_folder_that_cannot_be_locked_is_told(tmp_path: Path, monkeypatch: pyt
         alone_in(tmp_path),
     ):
         pass
+
+
+def config_of(folder: str):
+    setup_globals()  # what Hydra knows of the time
+    return OmegaConf.create({"paths": {"output_dir": folder}})
+
+
+def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = config_of("runs/${now:%Y}")  # a second that lasts
+    with alone_in_folder_of(config) as first, alone_in_folder_of(config) as second:
+        year = first.name
+        assert (first, second) == (tmp_path / "runs" / year, tmp_path / "runs" / f"{year}-2")
+        (first / "run.json").touch()
+    assert not second.exists()  # nothing was written into it
+    with alone_in_folder_of(config) as later:
+        assert later.name == f"{year}-2"
+
+
+def test_a_folder_that_was_named_is_not_changed_for_another(tmp_path: Path) -> None:
+    config = config_of(str(tmp_path / "a"))
+    for _ in range(2):
+        with alone_in_folder_of(config) as folder:
+            assert folder == tmp_path / "a"
+            (folder / "run.json").touch()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file/${now:%Y}", "file/a"):
+        config = config_of(f"{tmp_path}/{name}")
+        with pytest.raises(ConfigError, match="paths.output_dir: .* cannot be written to"):  # noqa: SIM117
+            with alone_in_folder_of(config):
+                pass
+
+
+def test_two_checks_that_begin_together_write_into_two_folders(tmp_path: Path) -> None:
+    line = [sys.executable, str(ROOT / "check.py"), "data.phantom.cases=1", "data.phantom.matrix=32"]
+    name = "paths.output_dir=checks/${now:%Y}"
+    started = [
+        subprocess.Popen(
+            [*line, name], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    ended = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], ended
+    folders = sorted((tmp_path / "checks").iterdir())
+    assert [folder.name.partition("-")[2] for folder in folders] == ["", "2"]
+    assert all((folder / "doctor.json").is_file() for folder in folders)

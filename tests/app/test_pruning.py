@@ -85,6 +85,9 @@ class Trainer(SimpleNamespace):
             is_global_zero=first,
             max_epochs=max_epochs,
             should_stop=False,
+            enable_validation=True,
+            check_val_every_n_epoch=1,
+            current_epoch=0,
             strategy=SimpleNamespace(broadcast=broadcast),
         )
 
