@@ -15,10 +15,12 @@ from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from lts.app.arguments import check_arguments
 from lts.app.command import SWEEP_BEGAN_VARIABLE, exit_code_of
 from lts.app.interruption import STOP_SIGNALS, Interrupted, StopSignals
 from lts.app.leaderboard import FINISHED, read_runs, write_leaderboard
-from lts.app.sweep_checks import check_data, check_settings, swept_arguments
+from lts.app.settings import check_settings
+from lts.app.sweep_checks import check_data, compose_jobs, swept_arguments
 from lts.base import ConfigError, LtsError
 
 _LOCK_FILE = ".sweep.lock"
@@ -60,7 +62,11 @@ class Sweep(Callback):
         # Hydra makes a warning of any error in a callback, so it must not get one.
         with exit_code_of(config_name):
             arguments = swept_arguments(config)
-            check_data(check_settings(config, arguments, config_name=config_name))
+            check_arguments(arguments)
+            jobs = compose_jobs(config, arguments, config_name=config_name)
+            for job in jobs:
+                check_settings(config_name, job)
+            check_data(jobs)
             begin_sweep(Path(config.hydra.sweep.dir).resolve())
             if "submitit" in config.hydra.launcher._target_:
                 from lts.app.lost_jobs import count_lost_jobs_as_failed

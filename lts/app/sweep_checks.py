@@ -18,7 +18,7 @@ def swept_arguments(config: DictConfig) -> list[str]:
     return [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
 
 
-def check_settings(config: DictConfig, arguments: list[str], *, config_name: str) -> list[DictConfig]:
+def compose_jobs(config: DictConfig, arguments: list[str], *, config_name: str) -> list[DictConfig]:
     """Compose jobs so that a misspelt key or choice is found before anything is made.
 
     Each choice of a group is tried once, as are the places of cases; of other keys the first value: its
@@ -41,7 +41,7 @@ def check_settings(config: DictConfig, arguments: list[str], *, config_name: str
     each = (groups | _PLACE_OF_CASES) & values.keys()
     tried = [{key: choices[0] for key, choices in values.items()}]
     tried += [{**tried[0], key: choice} for key in each for choice in values[key][1:]]
-    return [
+    composed = [
         hydra.compose_config(
             config_name=config_name,
             overrides=[*config.hydra.overrides.hydra, *(f"{key}={value}" for key, value in job.items())],
@@ -51,13 +51,14 @@ def check_settings(config: DictConfig, arguments: list[str], *, config_name: str
         )
         for job in tried
     ]
+    return [OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"]) for job in composed]
 
 
 def check_data(jobs: list[DictConfig]) -> None:
     """Look for the cases if all jobs look for them in one place, so that a wrong `data.root` is told once.
 
     Args:
-        jobs: What `check_settings` composed.
+        jobs: What `compose_jobs` composed.
 
     Raises:
         LtsError: There are none.

@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from lts.app.sweep import Sweep
-from lts.app.sweep_checks import check_data, check_settings, swept_arguments
+from lts.app.sweep_checks import check_data, compose_jobs, swept_arguments
 from lts.base import CohortError, ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -18,7 +18,7 @@ def check(*arguments: str, command: str = "train") -> None:
     """As before a sweep with these arguments."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose(command, return_hydra_config=True)
-        check_data(check_settings(config, list(arguments), config_name=command))
+        check_data(compose_jobs(config, list(arguments), config_name=command))
 
 
 def test_cases_that_all_jobs_look_for_in_vain_are_told_of_once(tmp_path: Path) -> None:
