@@ -37,16 +37,11 @@ RUN_FOLDER_VARIABLE = "LTS_RUN_FOLDER"
 SWEEP_BEGAN_VARIABLE = "LTS_SWEEP_BEGAN"
 """Tells the processes of a sweep's jobs when it began: UTC, ISO 8601."""
 
-_DISK_ERRORS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENAMETOOLONG,
-}
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 """What stands in the way of writing and is nobody's bug."""
+
+_NO_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")
+"""How torch says that memory is full."""
 
 _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
 """How the lines of Hydra's errors begin that do not help a user."""
@@ -190,7 +185,22 @@ def _user_message(error: BaseException, name: str) -> str | None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         told = [_one_line(cause).rstrip(".") for cause in _chain(error)]
         return ": ".join(told) + (_missing_extra(": ".join(told)) or _suggestion(error, name))
-    return _disk_message(error)
+    return _disk_message(error) or _message_of_a_library(error)
+
+
+def _message_of_a_library(error: BaseException) -> str | None:
+    """One line for settings that Lightning finds wrong as late as in a run, or that want too much memory.
+
+    Errors are known by their names: to import their classes takes seconds.
+    """
+    for cause in _chain(error):
+        if type(cause).__name__ == "MisconfigurationException":
+            return _one_line(cause)
+        if isinstance(cause, MemoryError) or any(
+            name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
+        ):
+            return f"memory: {_one_line(cause)}; a smaller batch_size, image_size or model takes less"
+    return None
 
 
 def _disk_message(error: BaseException | None) -> str | None:

@@ -15,8 +15,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from lts.app.building import make_callbacks, make_loggers, make_scheduler
 from lts.app.cases import check_split
 from lts.app.making import make, told_as
-from lts.app.model import build_network
+from lts.app.model import build_network, plain
 from lts.app.trainer import make_trainer
+from lts.app.values import shown
 from lts.base import ConfigError
 from lts.data import check_loading
 from lts.intensity import Intensity
@@ -56,6 +57,7 @@ def rehearse(config: DictConfig) -> None:
     make(config.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
     intensity: Intensity = make(config.intensity, key="intensity", kind=Intensity)
     channels = intensity.channels * (2 * data.context + 1)
+    _check_checkpoints(config)
     loggers = make_loggers(config)
     callbacks = make_callbacks(_with_some_monitor(config), loggers)
     trainer = make_trainer(config, callbacks=callbacks, loggers=loggers)
@@ -64,10 +66,31 @@ def rehearse(config: DictConfig) -> None:
     _try_optimizer(config, network, device=trainer.strategy.root_device)
 
 
+def _check_checkpoints(config: DictConfig) -> None:
+    """Check that checkpoints come to lie where a run that goes on looks for them."""
+    callbacks = plain(config.callbacks)
+    for name, target, free in (
+        ("best", "lts.task.BestCheckpoint", {"monitor", "mode"}),
+        ("last", "pytorch_lightning.callbacks.ModelCheckpoint", set()),
+    ):
+        expected = {
+            "_target_": target,
+            "dirpath": f"{config.paths.output_dir}/checkpoints",
+            "filename": name,
+            "save_on_train_epoch_end": True,
+            "enable_version_counter": False,
+        }
+        given = callbacks.get(name)
+        if not isinstance(given, dict):
+            raise ConfigError(f"callbacks.{name}: must be given, runs end with one and go on from the other")
+        for key in [key for key in {**expected, **given} if key not in free]:
+            value = shown(expected[key]) if key in expected else "left out"
+            if given.get(key) != expected.get(key) or type(given.get(key)) is not type(expected.get(key)):
+                raise ConfigError(f"callbacks.{name}.{key}: must be {value}, got {shown(given.get(key))}")
+
+
 def _with_some_monitor(config: DictConfig) -> DictConfig:
     """The config with any score in the place of one that only the cases will tell."""
-    if "best" not in config.callbacks:
-        raise ConfigError("callbacks.best: must be given, a run ends with the scores of its best checkpoint")
     settled = config.copy()
     for name, value in {"monitor": "val/loss", "mode": "min"}.items():
         if OmegaConf.is_missing(settled.callbacks.best, name):

@@ -159,3 +159,39 @@ def test_an_error_of_the_disk_itself_stays_a_bug(capsys) -> None:
         _end(lambda: _fail_in_a_library(errno.EIO))
     assert end.value.code == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def _want_memory() -> None:
+    import numpy as np
+
+    np.empty((1 << 60,), np.int64)
+
+
+def _want_memory_of_torch() -> None:
+    import torch
+
+    torch.empty(1 << 58)
+
+
+def _misconfigure() -> None:
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    raise MisconfigurationException("the monitor\nis not there")
+
+
+@pytest.mark.parametrize(
+    ("fail", "line"),
+    [
+        (_want_memory, "train: memory: Unable to allocate "),
+        (_want_memory_of_torch, "train: memory: "),
+        (_misconfigure, "train: the monitor is not there\n"),
+    ],
+)
+def test_what_libraries_find_wrong_in_a_run_is_told_in_one_line(
+    fail: Callable[[], object], line: str, capsys
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        _end(fail)
+    told = capsys.readouterr().err
+    assert (end.value.code, told.count("\n")) == (2, 1)
+    assert told.startswith(line)
