@@ -18,12 +18,14 @@ _TAGS = [
     *("SamplesPerPixel", "PhotometricInterpretation", "ModalityLUTSequence"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", *_GROUPS),
+    *("PatientID", "StudyInstanceUID", "SeriesNumber"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "ContrastBolusAgent"),
     *("KVP", "EchoTime", "DiffusionBValue", "NominalPercentageOfCardiacPhase"),
     *("AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
 ]
 
 _FACTS = {
+    "SeriesNumber": ("", "SeriesNumber"),
     "AcquisitionNumber": ("FrameContentSequence", "AcquisitionNumber", "FrameAcquisitionNumber"),
     "TemporalPosition": ("FrameContentSequence", "TemporalPositionIdentifier", "TemporalPositionIndex"),
     "CardiacPhase": ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
@@ -64,6 +66,8 @@ class Slice:
         rescale_type: The unit that these two lead to, as the header says, or "".
         frame_of_reference: Its UID or "".
         transfer_syntax: Its UID or "".
+        patient: PatientID or "".
+        study: StudyInstanceUID or "".
         facts: What slices of one acquisition share, by DICOM's names, as text; "" for what is not told.
         time: When it was taken, as DICOM writes it, or "".
     """
@@ -80,6 +84,8 @@ class Slice:
     rescale_type: str
     frame_of_reference: str
     transfer_syntax: str
+    patient: str
+    study: str
     facts: Mapping[str, str] = field(default_factory=dict)
     time: str = ""
 
@@ -145,6 +151,8 @@ def _slice(
         rescale_type=rescale_type,
         frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
         transfer_syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
+        patient=_text([header], "", ["PatientID"]),
+        study=_text([header], "", ["StudyInstanceUID"]),
         facts={name: _text(groups, macro, keywords) for name, (macro, *keywords) in _FACTS.items()},
         time=next((time for name in _TIMES if (time := _text([header], "", [name]))), ""),
     )

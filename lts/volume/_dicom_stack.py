@@ -149,6 +149,9 @@ def _check_alike(folder: Path, each: Slice, *, first: Slice) -> None:
             f"{folder}: slices must have one pixel spacing, got {list(first.spacing_mm)} and "
             f"{list(each.spacing_mm)} mm in {pair}"
         )
+    for name, one, other in (("patient", each.patient, first.patient), ("study", each.study, first.study)):
+        if one != other:  # who it is stays unsaid, as messages go into logs
+            raise VolumeError(f"{folder}: slices must be of one {name}, got two in {pair}")
     if each.frame_of_reference != first.frame_of_reference:
         raise VolumeError(
             f"{folder}: slices must share one frame of reference, got {first.frame_of_reference!r} and "

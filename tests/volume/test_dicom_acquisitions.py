@@ -36,6 +36,7 @@ def _in_turns(one: object, other: object) -> Callable[[int], object]:
 
 MIXED = {
     "AcquisitionNumber": ("AcquisitionNumber", _in_turns(3, 5), "3 (4 images: AcquisitionNumber 3), 5 (4"),
+    "SeriesNumber": ("SeriesNumber", _in_turns(2, 4), "SeriesNumber 2), 2 (4 images: SeriesNumber 4"),
     "one has no number": ("AcquisitionNumber", _in_turns(None, 5), "AcquisitionNumber not stated"),
     "ContrastBolusAgent": ("ContrastBolusAgent", _in_turns("", "X"), "ContrastBolusAgent not stated), 2 (4"),
     "ConvolutionKernel": ("ConvolutionKernel", _in_turns("B30", "B70"), "ConvolutionKernel B30), 2 (4"),

@@ -114,6 +114,9 @@ def test_a_position_that_is_no_number_is_refused(text: str, phantoms: Any) -> No
             {"PixelSpacing": [0.75, 0.501]},
             r"one pixel spacing, got \[0\.75, 0\.50?1?\] and \[0\.75, 0\.50?1?\] mm",
         ),
+        ({"PatientID": "P2"}, r"slices must be of one patient, got two in im\d\.dcm and im\d\.dcm$"),
+        ({"PatientID": None}, "slices must be of one patient"),
+        ({"StudyInstanceUID": "1.2.3"}, "slices must be of one study"),
         ({"FrameOfReferenceUID": "1.2.3"}, "share one frame of reference, got .*'1.2.3'"),
     ],
 )
