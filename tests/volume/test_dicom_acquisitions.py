@@ -54,6 +54,11 @@ MIXED = {
         lambda index: f"1010{10 + 30 * (index % 2)}.{index:06}",
         "AcquisitionTime 101010.000000), 2 (4 images: AcquisitionTime 101040.000001",
     ),
+    "a table that stops for each slice": (
+        "AcquisitionTime",
+        lambda index: f"10{10 + index % 2}{5 * (index // 2):02}",
+        "AcquisitionTime 101000), 2 (4 images: AcquisitionTime 101100",
+    ),
     "AcquisitionDateTime": (
         "AcquisitionDateTime",
         _in_turns("20240101101010", "20240101101110"),
@@ -86,7 +91,7 @@ SOUND = {
     "downward": ("AcquisitionTime", lambda index: f"1010{50 - 5 * index}"),
     "a time for each slice": ("AcquisitionTime", lambda index: f"101010.{40000 * index:06}"),
     "a pause between parts": ("AcquisitionTime", lambda index: f"1{index // 4}1010.{index}"),
-    "times that waver": ("AcquisitionTime", lambda index: f"101010.{(7 * index) % 10}"),
+    "times that waver": ("AcquisitionTime", _in_turns("101010.0", "101011.5")),
     "no time of day": ("AcquisitionTime", _in_turns("", "101010")),
     "agent in the second part": ("ContrastBolusAgent", lambda index: "X" if index >= 4 else None),
     "tube current": ("XRayTubeCurrent", _in_turns(100, 200)),
