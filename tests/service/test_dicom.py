@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from service_kit import DEPTH, SIDE, SPACING_MM, Running, make_hu, upload
+from service_kit import (
+    DEPTH,
+    SIDE,
+    SPACING_MM,
+    Running,
+    make_hu,
+    multipart,
+    read_answer,
+    run_service,
+    upload,
+    wait_until,
+)
 
 pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
@@ -92,31 +103,71 @@ def test_a_zip_of_a_study_with_one_volume_is_a_scan(running: Running, tmp_path: 
     ]
 
 
-def test_a_slice_that_takes_long_to_decode_silences_nobody(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, sleeps = (
-        threading.Event(),
-        "_dicom_decoder.stored_frames = lambda *_, **__: (time.sleep(600) for _ in [0])",
-    )
+class Slow:
+    """A decoder that does not end its first slice, and tells when it began and if it ended."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def ended(self) -> bool:
+        return all(process.returncode is not None for process in self.processes)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    told = Slow()
 
     class Told(subprocess.Popen):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            begun.set()
+            told.processes.append(self)
+            told.begun.set()
 
-    slow = f"import time; from lts.volume import _dicom_decoder; {sleeps}; main()"
-    monkeypatch.setattr(_dicom_decoding, "_RUN", _dicom_decoding._RUN.replace("main()", slow))
+    sleeps = "_dicom_decoder.stored_frames = lambda *_, **__: (time.sleep(600) for _ in [0])"
+    run = f"import time; from lts.volume import _dicom_decoder; {sleeps}; main()"
+    monkeypatch.setattr(_dicom_decoding, "_RUN", _dicom_decoding._RUN.replace("main()", run))
     monkeypatch.setattr(_dicom_decoding.subprocess, "Popen", Told)
+    return told
+
+
+def test_a_slice_that_takes_long_to_decode_silences_nobody(
+    running: Running, tmp_path: Path, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_dicom_decoding, "FRAME_LIMIT_S", 1)
     path = zipped(tmp_path / "slow.zip", series_files("CT", compressed=True))
     with running.client as client, ThreadPoolExecutor(1) as sender:
         answer = sender.submit(upload, client, path)
-        assert begun.wait(60)
-        assert client.get("/health").status_code == 200
+        assert slow.begun.wait(60)
+        assert [client.get(to).status_code for to in ("/health", "/ready")] == [200, 200]
         refused = answer.result(timeout=120)
     assert refused.status_code == 422
     assert "pixels must be decoded within 1 s" in refused.json()["detail"]
+    assert slow.ended()
+
+
+def test_who_hangs_up_while_a_slice_is_decoded_ends_its_decoder(
+    running: Running, tmp_path: Path, slow: Slow
+) -> None:
+    path = zipped(tmp_path / "slow.zip", series_files("CT", compressed=True))
+    with running.connect(multipart(path)):
+        assert slow.begun.wait(60)
+    wait_until(lambda: running.service.gate.taken == 0, seconds=30)
+    assert slow.ended()
+
+
+def test_a_service_that_gives_up_its_scans_ends_their_decoders(
+    predictor: Any, tmp_path: Path, slow: Slow
+) -> None:
+    path = zipped(tmp_path / "slow.zip", series_files("CT", compressed=True))
+    with run_service(predictor) as running, running.connect(multipart(path)) as connection:
+        assert slow.begun.wait(60)
+        running.server.stop()
+        running.server.stop()
+        connection.settimeout(30)
+        status, _, told = read_answer(connection)
+    assert (status, told) == (503, {"detail": "the service is shutting down and takes no more scans"})
+    assert slow.ended()
 
 
 def test_a_series_cut_short_is_told_without_a_path(running: Running, tmp_path: Path) -> None:
