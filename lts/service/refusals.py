@@ -7,6 +7,8 @@ from starlette.responses import JSONResponse
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _TOO_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+_NO_MEMORY = ("OutOfMemoryError(", "DefaultCPUAllocator: can't allocate memory")
+"""How torch says so, of a GPU and of the machine."""
 
 
 class RefusedError(Exception):
@@ -44,7 +46,7 @@ def not_the_senders(error: BaseException) -> RefusedError | None:
     An error of the disk or of memory may have been turned into one that names a file; its cause tells.
     """
     for cause in _causes(error):
-        if isinstance(cause, MemoryError):
+        if isinstance(cause, MemoryError) or any(words in repr(cause) for words in _NO_MEMORY):
             return RefusedError(507, "the service has not enough memory for this scan")
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             return RefusedError(507, "the service cannot store the scan: its disk is full or fails")

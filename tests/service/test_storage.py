@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from service_kit import SIDE, HeldPredictor, Running, as_bytes, run_service, upload, wait_until, write_scan
 
 from lts.base import VolumeError
@@ -99,6 +100,23 @@ def test_what_the_machine_lacks_is_told_by_its_error(number: int, status: int | 
         refusal = not_the_senders(error)
     assert (None if refusal is None else refusal.status) == status
     assert refusal is None or (expected in refusal.detail and "scan.nii" not in refusal.detail)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError(
+            "alloc_cpu.cpp:117: DefaultCPUAllocator: can't allocate memory: you tried to allocate 1"
+        ),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_of_any_device_is_told(error: Exception) -> None:
+    refusal = not_the_senders(error)
+    assert refusal is not None
+    assert (refusal.status, refusal.detail) == (507, "the service has not enough memory for this scan")
+    assert not_the_senders(RuntimeError("another fault")) is None
 
 
 def test_too_little_memory_is_not_the_senders_fault(
