@@ -120,6 +120,7 @@ def test_what_must_be_there_is_empty_where_it_breaks_its_rule(keyword: str, valu
         ("PatientWeight", b"72,5"),
         ("PatientWeight", b"heavy"),
         ("PatientWeight", b"nan"),
+        ("PatientWeight", b"1e400"),
         ("StudyDescription", b"\xff\xfe"),
         ("StudyDescription", b"d" * 65),
         ("PatientIdentityRemoved", b"YES"),  # by which method is not told
