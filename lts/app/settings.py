@@ -212,6 +212,9 @@ class PredictSettings(PredictionSettings):
     overwrite: bool
     probabilities: bool
     dicom_seg: bool
+    dicom_seg_layout: Literal["nested", "disjoint", "labelmap"]
+    series: str | int | list[str | int] | None
+    acquisition: str | int | None
     archive: ArchiveSection
 
 
@@ -253,6 +256,9 @@ class ServeSettings(PredictionSettings):
     keep_results: int
     keep_minutes: float
     stalled_s: float
+    least_kib_s: float
+    headers_s: float
+    max_connections: int
     drain_s: float
 
 
