@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -27,8 +27,10 @@ from lts.app.interruption import STOP_SIGNALS, StopSignals
 from lts.app.values import shown
 from lts.base import ConfigError, usable_processors
 
-_OF_GPUS = {"16", "16-mixed", "16-true"}
-"""Precisions in place of which Lightning takes others on CPUs, or which they compute slowly or not at all."""
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
+"""Those in which the network takes channels in float32, as the intensity makes them."""
+_OF_GPUS = {"16", "16-mixed"}
+"""In place of which Lightning takes another on CPUs."""
 _MOST_ON_ANY_MACHINE = 8
 """Processes that training may have on a CPU of fewer cores, as tests do."""
 
@@ -70,11 +72,9 @@ def precision_of(trainer: DictConfig) -> str:
     """
     asked = trainer.get("precision", "auto")
     if asked != "auto":
-        literals = get_args(get_type_hints(pl.Trainer.__init__)["precision"])
-        known = dict.fromkeys(str(choice) for literal in literals for choice in get_args(literal))
-        if isinstance(asked, float) or str(asked) not in known:
+        if isinstance(asked, float) or str(asked) not in _PRECISIONS:
             raise ConfigError(
-                f"trainer.precision: must be one of auto, {', '.join(known)}, got {shown(asked)}"
+                f"trainer.precision: must be one of auto, {', '.join(_PRECISIONS)}, got {shown(asked)}"
             )
         if str(asked) in _OF_GPUS and not _has_gpu(trainer):
             raise ConfigError(f"trainer.precision: {asked} needs a GPU; use auto, bf16-mixed or 32-true")

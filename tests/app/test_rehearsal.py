@@ -99,6 +99,11 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ("trainer.devices=1000", "trainer.devices: must be at most .* on these CPUs, got 1000"),
         ("trainer.devices=0", "trainer: .*devices=0"),
         ("trainer.precision=8", "trainer.precision: must be one of auto, .*32-true.*, got 8"),
+        ("trainer.precision=64-true", "trainer.precision: must be one of auto, 32-true, .*, got '64-true'"),
+        (
+            "trainer.precision=bf16-true",
+            "trainer.precision: must be one of auto, 32-true, bf16-mixed, 16-mixed",
+        ),
         ("trainer.precision=32.0", "trainer.precision: must be one of auto, .*, got 32.0"),
         ("trainer.precision=16-mixed", "trainer.precision: 16-mixed needs a GPU"),
         ("trainer.max_epochs=0", "trainer.max_epochs: must be at least 1, got 0"),
