@@ -125,7 +125,7 @@ def _evaluation(times: int, scratch: Path) -> Callable[[], object]:
         reference=reference,
         image=scan.voxels,
         is_ct=True,
-        spacing_mm=scan.geometry.spacing_mm,
+        voxel=scan.geometry.voxel,
     )
     rules = ScoringRules(regions=REGIONS, nsd_mm=(2.0,), lits=False, overlay_dir=None, window_hu=None)
     return lambda: [score_case(replace(masks, case=str(number)), rules) for number in range(times)]

@@ -28,14 +28,13 @@ def main(result: Path, scratch: Path) -> None:
     assert case.mask is not None
     geometry = read_geometry(case.image)
     reference = read_mask(case.mask, image=geometry).voxels
-    spacing_mm = geometry.spacing_mm
     masks = CaseMasks(
         case=case.id,
         prediction=_prediction(reference),
         reference=reference,
         image=None,
         is_ct=True,
-        spacing_mm=spacing_mm,
+        voxel=geometry.voxel,
     )
     found: dict[str, CaseScores] = {}
     expected: dict[str, list[dict[str, float]]] = {}
@@ -79,7 +78,7 @@ def _monai(masks: CaseMasks, min_label: int) -> dict[str, float]:
     prediction, reference = (
         torch.from_numpy(labels >= min_label)[None, None] for labels in (masks.prediction, masks.reference)
     )
-    settings = {"include_background": True, "spacing": list(masks.spacing_mm)}
+    settings = {"include_background": True, "spacing": list(masks.voxel.spacing_mm)}
     return {
         "assd_mm": float(compute_average_surface_distance(prediction, reference, symmetric=True, **settings)),
         "hd95_mm": float(compute_hausdorff_distance(prediction, reference, percentile=95, **settings)),

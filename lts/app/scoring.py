@@ -172,7 +172,7 @@ def _predicted(case: Case, predictor: Predictor, probabilities: ProbabilityScore
         reference=reference.voxels,
         image=scan.voxels,
         is_ct=predictor.modality == "ct",
-        spacing_mm=scan.geometry.spacing_mm,
+        voxel=scan.geometry.voxel,
     )
 
 
@@ -200,7 +200,7 @@ def score_masks(
                     reference=reference.voxels,
                     image=image.voxels if image else None,
                     is_ct=modality == "ct",
-                    spacing_mm=geometry.spacing_mm,
+                    voxel=geometry.voxel,
                 )
             )
         scored = scorer.result()

@@ -1,7 +1,7 @@
 """How a lesion looks in its scan, and what that makes a likely cause of a miss or a false alarm."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 
 from lts.components import Component, bounding_box
 from lts.evaluation.surfaces import surface_voxels
+from lts.volume import Voxel
 
 LOW_CONTRAST, SMALL, OUTSIDE, OTHER = "low contrast", "small", "outside liver", "other"
 VESSEL, BRIGHT = "vessel-like", "bright texture"
@@ -80,11 +81,10 @@ class Surroundings:
         scan: `(Z, H, W)` Hounsfield units, or None.
         liver: `(Z, H, W)` bool, the reference liver with its tumors, or None.
         tumor: `(Z, H, W)` bool, all voxels that are tumor in the reference or the prediction.
-        spacing_mm: Size of a voxel along Z, H, W.
+        voxel: The voxel of their grid.
 
     Raises:
-        ValueError: `scan` or `liver` is not as large as `tumor`, `liver` is not bool, or a spacing is not
-            > 0.
+        ValueError: `scan` or `liver` is not as large as `tumor`, or `liver` is not bool.
     """
 
     def __init__(
@@ -93,19 +93,17 @@ class Surroundings:
         scan: NDArray[np.generic] | None,
         liver: _Mask | None,
         tumor: _Mask,
-        spacing_mm: Sequence[float],
+        voxel: Voxel,
     ) -> None:
         for name, volume in (("scan", scan), ("liver", liver)):
             if volume is not None and volume.shape != tumor.shape:
                 raise ValueError(f"{name}: must be {tumor.shape} like the masks, got {volume.shape}")
         if liver is not None and liver.dtype != np.bool_:
             raise ValueError(f"liver: must be bool, got {liver.dtype}")
-        if len(spacing_mm) != 3 or not all(0 < size < math.inf for size in spacing_mm):
-            raise ValueError(f"spacing_mm: must be three sizes > 0 mm, got {tuple(spacing_mm)}")
         self._scan, self._liver = scan, liver
         self._healthy = None if liver is None else liver & ~tumor
         self._liver_box = None if liver is None else bounding_box(liver)
-        self._spacing_mm = np.array(spacing_mm, np.float64)
+        self._voxel = voxel
 
     def look_at(self, lesion: Component, labels: NDArray[np.integer]) -> Appearance:
         """Measure one lesion.
@@ -139,7 +137,7 @@ class Surroundings:
         if self._scan is None or self._healthy is None or self._liver_box is None:
             return None
         nearest_mm, farthest_mm = _RING_MM
-        margins = np.ceil(farthest_mm / self._spacing_mm).astype(int).tolist()
+        margins = [math.ceil(farthest_mm / gap_mm) for gap_mm in self._voxel.gaps_mm]
         # No voxel of the lesion outside these boxes comes near the liver.
         boxes = [
             [
@@ -155,10 +153,24 @@ class Surroundings:
         healthy, elsewhere = self._healthy[wide], labels[wide] != lesion.label
         if np.count_nonzero(healthy) < _MIN_RING_VOXELS or elsewhere.all():
             return None
-        distance_mm = ndimage.distance_transform_edt(elsewhere, sampling=self._spacing_mm)
-        ring = healthy & (distance_mm >= nearest_mm) & (distance_mm <= farthest_mm)
+        ring = self._far_from(~elsewhere, healthy, nearest_mm=nearest_mm, farthest_mm=farthest_mm)
         values = self._scan[wide][ring]
         return values.astype(np.float64) if len(values) >= _MIN_RING_VOXELS else None
+
+    def _far_from(self, lesion: _Mask, liver: _Mask, *, nearest_mm: float, farthest_mm: float) -> _Mask:
+        """Where liver lies so far from the nearest voxel of a lesion."""
+        if not self._voxel.sheared:
+            distance_mm = ndimage.distance_transform_edt(~lesion, sampling=self._voxel.spacing_mm)
+            near_enough: _Mask = (distance_mm >= nearest_mm) & (distance_mm <= farthest_mm)
+            return liver & near_enough
+        # a distance transform knows right angles alone
+        tree = KDTree(self._voxel.positions_mm(np.argwhere(lesion)))
+        places = self._voxel.positions_mm(np.argwhere(liver))
+        # beyond the bound the distance is infinite
+        distances_mm, _ = tree.query(places, distance_upper_bound=farthest_mm * (1 + 1e-9))
+        ring = liver.copy()
+        ring[liver] = (distances_mm >= nearest_mm) & (distances_mm <= farthest_mm)
+        return ring
 
     def _outside_share(self, box: tuple[slice, ...], mask: _Mask) -> float | None:
         if self._liver is None:
@@ -170,7 +182,9 @@ class Surroundings:
             return None
         if 0 < outside_share < 1:
             return 0.0
-        points = (surface_voxels(mask) + [side.start for side in box]) * self._spacing_mm
+        # where edges stand at right angles, what is nearest to a voxel outside lies on the surface
+        voxels = np.argwhere(mask) if self._voxel.sheared else surface_voxels(mask)
+        points = self._voxel.positions_mm(voxels + [side.start for side in box])
         # What some voxels find bounds the search of the others, most of which then end at once.
         some_mm, _ = self._edge.query(points[:: 1 + len(points) // 100])
         bound_mm = float(some_mm.min())
@@ -183,7 +197,7 @@ class Surroundings:
         """Surface voxels of the liver in mm, None where there is no liver."""
         if self._liver is None or self._liver_box is None:
             return None
-        return KDTree(surface_voxels(self._liver) * self._spacing_mm)
+        return KDTree(self._voxel.positions_mm(surface_voxels(self._liver)))
 
     def _elongation(self, mask: _Mask) -> float:
         covariance = np.empty((3, 3))
@@ -193,13 +207,16 @@ class Surroundings:
             counts = mask.sum(axis=3 - i - j)
             sides = []
             for axis, along in ((i, counts.sum(axis=1)), (j, counts.sum(axis=0))):
-                position_mm = np.arange(len(along)) * self._spacing_mm[axis]
+                position_mm = np.arange(len(along)) * self._voxel.spacing_mm[axis]
                 centered_mm = position_mm - along @ position_mm / voxels
                 covariance[axis, axis] = along @ centered_mm**2 / voxels
                 sides.append(centered_mm)
             covariance[i, j] = covariance[j, i] = sides[0] @ counts @ sides[1] / voxels
+        if self._voxel.sheared:  # a turn changes no variance, a shear does
+            directions = self._voxel.directions
+            covariance = directions @ covariance @ directions.T
         # The covariance of a body of cubes is that of their centers and that of one cube.
-        variances = np.linalg.eigvalsh(covariance) + self._spacing_mm.max() ** 2 / 12
+        variances = np.linalg.eigvalsh(covariance) + max(self._voxel.spacing_mm) ** 2 / 12
         return math.sqrt(variances[2] / variances[1])
 
 

@@ -15,6 +15,7 @@ from lts.evaluation.lesions import LesionCounts, count_lesions, match_lesions
 from lts.evaluation.lits import LitsCase, lits_case
 from lts.evaluation.pictures import CaseViews
 from lts.evaluation.surfaces import surface_distances
+from lts.volume import Voxel
 
 _SLAB = 32
 
@@ -59,7 +60,7 @@ class CaseMasks:
         reference: The same of the reference.
         image: The scan, `(Z, H, W)`, None where it is not at hand.
         is_ct: Whether the image is in Hounsfield units.
-        spacing_mm: Size of a voxel along Z, H, W.
+        voxel: The voxel of their grid.
     """
 
     case: str
@@ -67,7 +68,7 @@ class CaseMasks:
     reference: NDArray[np.uint8]
     image: NDArray[np.generic] | None
     is_ct: bool
-    spacing_mm: tuple[float, float, float]
+    voxel: Voxel
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +106,12 @@ def score_case(masks: CaseMasks, rules: ScoringRules) -> CaseScores:
             rules.overlay_dir / f"{masks.case}.png",
             case=masks.case,
             image=np.zeros_like(masks.reference) if masks.image is None else masks.image,
-            spacing_mm=masks.spacing_mm[1:],
+            spacing_mm=masks.voxel.spacing_mm[1:],
             window_hu=rules.window_hu if masks.is_ct else None,
         )
     lits = None
     if rules.lits:
-        lits = lits_case(masks.prediction, masks.reference, spacing_mm=masks.spacing_mm)
+        lits = lits_case(masks.prediction, masks.reference, voxel=masks.voxel)
     return CaseScores(counts, surfaces, lesions, findings, lits)
 
 
@@ -124,13 +125,12 @@ def _count(masks: CaseMasks, regions: Sequence[str]) -> tuple[CaseCounts, CaseVi
         )
         slabs.append(count_slab(prediction, reference))
         views.offer(start, prediction=prediction, reference=reference)
-    voxel_volume_ml = float(np.prod(masks.spacing_mm)) / 1000
-    return CaseCounts.join(masks.case, voxel_volume_ml, slabs), views
+    return CaseCounts.join(masks.case, masks.voxel.volume_ml, slabs), views
 
 
 def _surface_scores(masks: CaseMasks, *, min_label: int, nsd_mm: Sequence[float]) -> dict[str, float] | None:
     distances = surface_distances(
-        masks.prediction >= min_label, masks.reference >= min_label, spacing_mm=masks.spacing_mm
+        masks.prediction >= min_label, masks.reference >= min_label, voxel=masks.voxel
     )
     if distances is None:
         return None
@@ -149,12 +149,12 @@ def nsd_name(tolerance_mm: float) -> str:
 
 def _score_lesions(masks: CaseMasks, *, with_liver: bool) -> tuple[LesionCounts, tuple[LesionFinding, ...]]:
     prediction, reference = masks.prediction == TUMOR, masks.reference == TUMOR
-    match = match_lesions(prediction, reference, spacing_mm=masks.spacing_mm)
+    match = match_lesions(prediction, reference, voxel=masks.voxel)
     findings = find_failures(
         masks.case,
         match=match,
         scan=masks.image if masks.is_ct else None,
         liver=masks.reference >= LIVER if with_liver else None,
-        spacing_mm=masks.spacing_mm,
+        voxel=masks.voxel,
     )
     return count_lesions(match), tuple(findings)

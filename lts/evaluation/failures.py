@@ -24,6 +24,7 @@ from lts.evaluation.appearance import (
     cause_of_miss,
 )
 from lts.evaluation.lesions import SIZE_GROUPS, LesionMatch, size_group
+from lts.volume import Voxel
 
 FOUND, MISSED, FALSE_ALARM = "found", "missed", "false alarm"
 
@@ -107,7 +108,7 @@ def find_failures(
     match: LesionMatch,
     scan: NDArray[np.generic] | None,
     liver: NDArray[np.bool_] | None,
-    spacing_mm: Sequence[float],
+    voxel: Voxel,
 ) -> list[LesionFinding]:
     """Describe every lesion of a case.
 
@@ -116,14 +117,13 @@ def find_failures(
         match: Its lesions, matched.
         scan: `(Z, H, W)` Hounsfield units; None where there are none, as for MR.
         liver: `(Z, H, W)` bool, the reference liver with its tumors; None where it is not known.
-        spacing_mm: Size of a voxel along Z, H, W.
+        voxel: The voxel of their grid.
 
     Returns:
         Lesions of the reference, then false alarms, each in the order of their labels. Empty without lesions.
 
     Raises:
-        ValueError: `scan` or `liver` is not as large as the masks, `liver` is not bool, or a spacing is not
-            > 0.
+        ValueError: `scan` or `liver` is not as large as the masks, or `liver` is not bool.
     """
     tumor = np.zeros(match.reference_labels.shape, np.bool_)
     for labels, lesions in (
@@ -132,7 +132,7 @@ def find_failures(
     ):
         for lesion in lesions:
             tumor[lesion.box] |= labels[lesion.box] > 0
-    surroundings = Surroundings(scan=scan, liver=liver, tumor=tumor, spacing_mm=spacing_mm)
+    surroundings = Surroundings(scan=scan, liver=liver, tumor=tumor, voxel=voxel)
     findings = []
     for lesion in match.reference:
         look = surroundings.look_at(lesion, match.reference_labels)

@@ -1,6 +1,5 @@
 """Lesions: connected components of tumor, and how those of prediction and reference match."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,6 +11,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from lts.components import Box, Component, find_components
 from lts.evaluation.surfaces import check_masks
+from lts.volume import Voxel
 
 SIZE_GROUPS = ("lt10mm", "10to20mm", "gt20mm")
 """By diameter d: d < 10 mm, 10 <= d <= 20 mm, d > 20 mm."""
@@ -94,7 +94,7 @@ def size_group(diameter_mm: float) -> str:
     return SIZE_GROUPS[1] if diameter_mm <= 20 else SIZE_GROUPS[2]
 
 
-def match_lesions(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[float]) -> LesionMatch:
+def match_lesions(prediction: _Mask, reference: _Mask, *, voxel: Voxel) -> LesionMatch:
     """Find the lesions of two masks and match them one to one.
 
     At any overlap a prediction that covers two lesions is one hit and one miss, and a lesion that is
@@ -104,15 +104,14 @@ def match_lesions(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[f
     Args:
         prediction: `(Z, H, W)` bool; without a voxel it has no lesions.
         reference: `(Z, H, W)` bool; likewise.
-        spacing_mm: Size of a voxel along Z, H, W.
+        voxel: The voxel of their grid.
 
     Raises:
         ValueError: As `check_masks`.
     """
-    check_masks(prediction, reference, spacing_mm=spacing_mm)
-    voxel_ml = math.prod(spacing_mm) / 1000
-    predicted_labels, predicted = find_components(prediction, voxel_ml=voxel_ml)
-    reference_labels, lesions = find_components(reference, voxel_ml=voxel_ml)
+    check_masks(prediction, reference)
+    predicted_labels, predicted = find_components(prediction, voxel_ml=voxel.volume_ml)
+    reference_labels, lesions = find_components(reference, voxel_ml=voxel.volume_ml)
     iou = _overlapping(reference_labels, predicted_labels, lesions, predicted)
     return LesionMatch(
         reference=lesions,

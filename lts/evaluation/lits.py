@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from lts.base import BACKGROUND, LABELS, LIVER, TUMOR
 from lts.evaluation.surfaces import surface_distances
+from lts.volume import Voxel
 
 LITS_NOTES: tuple[str, ...] = (
     "Lesions are face-connected. Specks of the reference are joined where growing by one pixel within the "
@@ -127,9 +128,7 @@ class LitsCase:
         return self.tumor.predicted / self.liver.predicted - self.tumor.reference / self.liver.reference
 
 
-def lits_case(
-    prediction: NDArray[np.uint8], reference: NDArray[np.uint8], *, spacing_mm: Sequence[float]
-) -> LitsCase:
+def lits_case(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], *, voxel: Voxel) -> LitsCase:
     """Score one case.
 
     Lesions of the reference that overlap most with the same prediction are merged. Each prediction then goes
@@ -139,14 +138,13 @@ def lits_case(
     Args:
         prediction: `(Z, H, W)` integer labels, 0 background, 1 liver, 2 tumor; any of them may be absent.
         reference: The same of the reference.
-        spacing_mm: Size of a voxel along Z, H, W.
+        voxel: The voxel of their grid.
 
     Raises:
-        ValueError: The masks differ in shape, are not `(Z, H, W)` integers or hold other labels, or a spacing
-            is not > 0.
+        ValueError: The masks differ in shape, are not `(Z, H, W)` integers or hold other labels.
     """
-    _check(prediction, reference, spacing_mm)
-    liver = _measure(prediction >= LIVER, reference >= LIVER, spacing_mm)
+    _check(prediction, reference)
+    liver = _measure(prediction >= LIVER, reference >= LIVER, voxel)
     box = _box((prediction == TUMOR) | (reference == TUMOR))
     predicted, referred = prediction[box] == TUMOR, reference[box] == TUMOR
     components, n_predicted = ndimage.label(predicted)
@@ -161,7 +159,7 @@ def lits_case(
         n_predicted=n_predicted,
         half=match.count(half),
         any=match.count(match.both > 0),
-        pairs=tuple(_measure_pairs(*pairs, names=np.flatnonzero(half), spacing_mm=spacing_mm)),
+        pairs=tuple(_measure_pairs(*pairs, names=np.flatnonzero(half), voxel=voxel)),
     )
 
 
@@ -227,7 +225,7 @@ def _dice_global(pairs: Sequence[LitsPair]) -> float | None:
     return 2 * sum(pair.both for pair in pairs) / total if total else None
 
 
-def _check(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing_mm: Sequence[float]) -> None:
+def _check(prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> None:
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction: must be {reference.shape} like reference, got {prediction.shape}")
     for name, labels in (("prediction", prediction), ("reference", reference)):
@@ -235,8 +233,6 @@ def _check(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing_
             raise ValueError(f"{name}: must be (Z, H, W) integers, got {labels.dtype} {labels.shape}")
         if labels.min() < BACKGROUND or labels.max() > TUMOR:
             raise ValueError(f"{name}: labels must be {list(LABELS)}, got {labels.min()} to {labels.max()}")
-    if len(spacing_mm) != 3 or not all(0 < size < math.inf for size in spacing_mm):
-        raise ValueError(f"spacing_mm: must be three sizes > 0 mm, got {tuple(spacing_mm)}")
 
 
 def _box(mask: _Mask) -> tuple[slice, ...]:
@@ -260,14 +256,14 @@ def _voxels(prediction: _Mask, reference: _Mask) -> tuple[int, int, int]:
     return both, sides[0], sides[1]
 
 
-def _measure(prediction: _Mask, reference: _Mask, spacing_mm: Sequence[float]) -> LitsPair:
-    surfaces = surface_distances(prediction, reference, spacing_mm=spacing_mm)
+def _measure(prediction: _Mask, reference: _Mask, voxel: Voxel) -> LitsPair:
+    surfaces = surface_distances(prediction, reference, voxel=voxel)
     distances_mm = (None, None) if surfaces is None else (surfaces.assd_mm, surfaces.msd_mm)
     return LitsPair(*_voxels(prediction, reference), *distances_mm)
 
 
 def _measure_pairs(
-    prediction: _Labels, reference: _Labels, *, names: _Counts, spacing_mm: Sequence[float]
+    prediction: _Labels, reference: _Labels, *, names: _Counts, voxel: Voxel
 ) -> Iterable[LitsPair]:
     """Measure pairs that two volumes show by their names, each in its own box."""
     boxes = [ndimage.find_objects(labels) for labels in (prediction, reference)]
@@ -276,7 +272,7 @@ def _measure_pairs(
             slice(min(one.start, other.start), max(one.stop, other.stop))
             for one, other in zip(*(found[name - 1] for found in boxes), strict=True)
         )
-        yield _measure(prediction[box] == name, reference[box] == name, spacing_mm)
+        yield _measure(prediction[box] == name, reference[box] == name, voxel)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,6 @@
 """Distances between the surfaces of two masks."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from lts.components import bounding_box
+from lts.volume import Voxel
 
 # Share of a tolerance that rounding may add. Headers hold spacings as float32, where three voxels of 2/3 mm
 # come to 2.0000001 mm: they must be within 2 mm. Real differences are never so small.
@@ -64,18 +64,16 @@ class SurfaceDistances:
         return np.concatenate([self.from_prediction, self.from_reference])
 
 
-def surface_distances(
-    prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[float]
-) -> SurfaceDistances | None:
+def surface_distances(prediction: _Mask, reference: _Mask, *, voxel: Voxel) -> SurfaceDistances | None:
     """Measure the distances between the surfaces of two masks.
 
     A surface voxel is one that 6-connected erosion removes, the border of the image counting as outside.
-    Distances run between voxel centers and are exact.
+    Distances run between the centers of voxels in the world and are exact.
 
     Args:
         prediction: `(Z, H, W)` bool.
         reference: `(Z, H, W)` bool.
-        spacing_mm: Size of a voxel along Z, H, W.
+        voxel: The voxel of their grid.
 
     Returns:
         The distances, or None where a mask is empty, or both are.
@@ -83,12 +81,11 @@ def surface_distances(
     Raises:
         ValueError: As `check_masks`.
     """
-    check_masks(prediction, reference, spacing_mm=spacing_mm)
+    check_masks(prediction, reference)
     ours, theirs = surface_voxels(prediction), surface_voxels(reference)
     if not (len(ours) and len(theirs)):
         return None
-    size_mm = np.asarray(spacing_mm, np.float64)
-    return SurfaceDistances(_distances_mm(ours, theirs, size_mm), _distances_mm(theirs, ours, size_mm))
+    return SurfaceDistances(_distances_mm(ours, theirs, voxel), _distances_mm(theirs, ours, voxel))
 
 
 def surface_voxels(mask: _Mask) -> _Index:
@@ -117,11 +114,11 @@ def surface_voxels(mask: _Mask) -> _Index:
     return index
 
 
-def check_masks(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[float]) -> None:
+def check_masks(prediction: _Mask, reference: _Mask) -> None:
     """Check two masks of one scan.
 
     Raises:
-        ValueError: They are not bool, not three-dimensional or not of one shape, or a spacing is not > 0.
+        ValueError: They are not bool, not three-dimensional or not of one shape.
     """
     if prediction.shape != reference.shape or prediction.ndim != 3:
         raise ValueError(
@@ -129,30 +126,32 @@ def check_masks(prediction: _Mask, reference: _Mask, *, spacing_mm: Sequence[flo
         )
     if prediction.dtype != np.bool_ or reference.dtype != np.bool_:
         raise ValueError(f"masks: must be bool, got {prediction.dtype} and {reference.dtype}")
-    if len(spacing_mm) != 3 or not all(0 < size < math.inf for size in spacing_mm):
-        raise ValueError(f"spacing_mm: must be three sizes > 0 mm, got {tuple(spacing_mm)}")
 
 
-def _distances_mm(voxels: _Index, others: _Index, size_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distances_mm(voxels: _Index, others: _Index, voxel: Voxel) -> NDArray[np.float64]:
     """From each of `(N, 3)` voxels to the nearest of `(M, 3)` others."""
     first = np.minimum(voxels.min(axis=0), others.min(axis=0))
     shape = np.maximum(voxels.max(axis=0), others.max(axis=0)) - first + 1
-    if len(voxels) > _DENSE * math.prod(shape.tolist()):
-        nearest = _nearest_in_box(voxels - first, others - first, shape, size_mm) + first
+    dense = len(voxels) > _DENSE * math.prod(shape.tolist())
+    if dense and not voxel.sheared:  # a distance transform knows right angles alone
+        nearest = _nearest_in_box(voxels - first, others - first, shape, voxel.spacing_mm) + first
     else:
         # Balanced or compact trees take several times as long for surfaces that lie far apart.
-        tree = cKDTree(others * size_mm, leafsize=32, balanced_tree=False, compact_nodes=False)
-        nearest = others[tree.query(voxels * size_mm)[1]]
-    distances: NDArray[np.float64] = np.linalg.norm((voxels - nearest) * size_mm, axis=1)
+        places = voxel.positions_mm(others)
+        tree = cKDTree(places, leafsize=32, balanced_tree=False, compact_nodes=False)
+        nearest = others[tree.query(voxel.positions_mm(voxels))[1]]
+    distances: NDArray[np.float64] = np.linalg.norm(voxel.positions_mm(voxels - nearest), axis=1)
     return distances
 
 
-def _nearest_in_box(voxels: _Index, others: _Index, shape: _Index, size_mm: NDArray[np.float64]) -> _Index:
+def _nearest_in_box(
+    voxels: _Index, others: _Index, shape: _Index, spacing_mm: tuple[float, float, float]
+) -> _Index:
     elsewhere = np.ones(shape, np.bool_)
     elsewhere[tuple(others.T)] = False
     # Distances of the whole box would take five times the memory of the indices.
     nearest = ndimage.distance_transform_edt(
-        elsewhere, sampling=size_mm, return_distances=False, return_indices=True
+        elsewhere, sampling=spacing_mm, return_distances=False, return_indices=True
     )
     index: _Index = nearest[:, *voxels.T].T
     return index

@@ -14,6 +14,7 @@ from lts.volume._read import (
     read_mask,
     read_mr,
 )
+from lts.volume._voxel import Voxel
 from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities, write_volume
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Note",
     "SegLayout",
     "Volume",
+    "Voxel",
     "check_dicom_seg",
     "find_dicom",
     "find_dicom_series",

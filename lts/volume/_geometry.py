@@ -21,6 +21,7 @@ from nibabel.orientations import (
 from nibabel.spatialimages import HeaderDataError
 
 from lts.base import CANONICAL_AXES, VolumeError
+from lts.volume._voxel import Voxel
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -155,16 +156,20 @@ class Geometry:
         affine: FloatArray = self.affine @ inv_ornt_aff(self._to_canonical, self.shape)
         return affine
 
+    @cached_property
+    def voxel(self) -> Voxel:
+        """The voxel, from which volumes and distances follow."""
+        return Voxel.of_matrix(self.canonical_affine[:3, :3])
+
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Between the centers of neighboring voxels along `(Z, H, W)`."""
-        z, h, w = voxel_sizes(self.canonical_affine).tolist()
-        return z, h, w
+        return self.voxel.spacing_mm
 
     @property
     def voxel_volume_ml(self) -> float:
         """Of one voxel; right for sheared grids too, where the product of the spacing is not."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+        return self.voxel.volume_ml
 
     def to_canonical(self, array_on_disk: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A view of an `(X, Y, Z)` array as `(Z, H, W)`.

@@ -52,7 +52,7 @@ def masks(scan: Volume, mask: Volume, prediction: np.ndarray | None = None, case
         reference=mask.voxels,
         image=scan.voxels,
         is_ct=True,
-        spacing_mm=scan.geometry.spacing_mm,
+        voxel=scan.geometry.voxel,
     )
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
 
 from lts.evaluation.appearance import Appearance, cause_of_false_alarm, cause_of_miss
 from lts.evaluation.failures import LesionFinding, advice, failure_totals, find_failures
 from lts.evaluation.lesions import match_lesions
+from lts.volume import Voxel
 
 CONF = Path(__file__).parents[2] / "conf"
 SHAPE = (16, 44, 30)
@@ -57,9 +59,9 @@ def findings_of(
     match = match_lesions(
         nothing if prediction is None else prediction,
         nothing if reference is None else reference,
-        spacing_mm=spacing_mm,
+        voxel=Voxel.of_spacing(spacing_mm),
     )
-    return find_failures("a", match=match, scan=scan, liver=liver, spacing_mm=spacing_mm)
+    return find_failures("a", match=match, scan=scan, liver=liver, voxel=Voxel.of_spacing(spacing_mm))
 
 
 def test_a_missed_box_is_described_by_hand_computed_figures() -> None:
@@ -230,34 +232,39 @@ def surface_by_loops(filled: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_random_lesions_are_measured_as_by_brute_force(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "shear"), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0.5), (5, -1.2)])
+def test_random_lesions_are_measured_as_by_brute_force(seed: int, shear: float) -> None:
     rng = np.random.default_rng(seed)
     shape, spacing_mm = (12, 26, 22), tuple(rng.uniform(0.6, 3, 3))
+    edges_mm = np.diag(spacing_mm)
+    edges_mm[0, 1], edges_mm[2, 1] = shear * spacing_mm[0], shear * spacing_mm[2] / 3
+    edges_mm = edges_mm @ Rotation.random(random_state=seed).as_matrix()
     centered = [(np.arange(length) - length / 2) / length for length in shape]
     liver = sum(axis**2 for axis in np.meshgrid(*centered, indexing="ij")) < 0.13
     prediction, reference = rng.random((2, *shape)) < 0.012
     scan = rng.integers(-50, 200, shape, np.int16)
-    match = match_lesions(prediction, reference, spacing_mm=spacing_mm)
-    findings = find_failures("a", match=match, scan=scan, liver=liver, spacing_mm=spacing_mm)
+    voxel = Voxel.of_matrix(edges_mm.T)
+    match = match_lesions(prediction, reference, voxel=voxel)
+    findings = find_failures("a", match=match, scan=scan, liver=liver, voxel=voxel)
     alarms = [lesion for lesion in match.predicted if lesion.label not in match.any.values()]
     described = [(lesion, match.reference_labels) for lesion in match.reference]
     described += [(lesion, match.predicted_labels) for lesion in alarms]
-    surface_mm = surface_by_loops(liver) * np.array(spacing_mm)
+    surface_mm = surface_by_loops(liver) @ edges_mm
     healthy = np.argwhere(liver & ~prediction & ~reference)
     assert len(described) > 50
     for finding, (lesion, labels) in zip(findings, described, strict=True):
         voxels = np.argwhere(labels == lesion.label)
         values = scan[tuple(voxels.T)].astype(float)
         inside = liver[tuple(voxels.T)]
-        edge_mm = cdist(voxels * spacing_mm, surface_mm).min()
+        edge_mm = cdist(voxels @ edges_mm, surface_mm).min()
         if inside.any() and not inside.all():
             edge_mm = 0
-        distance_mm = cdist(healthy * spacing_mm, voxels * spacing_mm).min(1)
+        distance_mm = cdist(healthy @ edges_mm, voxels @ edges_mm).min(1)
         ring = scan[tuple(healthy[(distance_mm >= 2) & (distance_mm <= 10)].T)]
-        centered_mm = (voxels - voxels.mean(0)) * spacing_mm
+        centered_mm = (voxels - voxels.mean(0)) @ edges_mm
         spread = np.linalg.svd(centered_mm, compute_uv=False) ** 2 / len(voxels)
-        spread = np.append(spread, [0, 0])[:3] + max(spacing_mm) ** 2 / 12
+        spread = np.append(spread, [0, 0])[:3] + max(voxel.spacing_mm) ** 2 / 12
+        # the shear changes no volume
         assert finding.volume_ml == pytest.approx(len(voxels) * math.prod(spacing_mm) / 1000)
         assert finding.mean_hu == pytest.approx(values.mean())
         assert finding.texture_hu == pytest.approx(values.std())
@@ -270,6 +277,19 @@ def test_random_lesions_are_measured_as_by_brute_force(seed: int) -> None:
             assert finding.contrast_hu == pytest.approx(values.mean() - np.median(ring))
     assert {finding.contrast_hu is None for finding in findings} == {False, True}
     assert {np.sign(finding.edge_mm) for finding in findings} == {-1, 0, 1}
+
+
+def test_in_a_grid_that_is_sheared_much_the_inside_of_a_lesion_may_be_what_is_nearest_to_the_edge() -> None:
+    # one slice up and one row forward is 1 mm away, a row or a slice alone 10 mm: a star's middle is nearer
+    # to the hole beside it than its tips are
+    voxel = Voxel.of_matrix([[0, 0, 5], [10, 10, 0], [1, 0, 0]])
+    star, liver = np.zeros((2, 9, 9, 9), bool)
+    liver[1:-1, 1:-1, 1:-1] = True
+    star[4, 4, 3:6] = star[4, 3:6, 4] = star[3:6, 4, 4] = True
+    liver[5, 3, 5] = False
+    match = match_lesions(star, star, voxel=voxel)
+    (finding,) = find_failures("a", match=match, scan=None, liver=liver, voxel=voxel)
+    assert finding.edge_mm == pytest.approx(1)
 
 
 def test_contrast_leaves_out_what_shares_voxels_with_the_lesion_and_what_lies_far_away() -> None:
@@ -364,15 +384,6 @@ def test_a_volume_of_another_shape_is_refused(name: str, change: dict[str, np.nd
 def test_a_liver_of_numbers_is_refused() -> None:
     with pytest.raises(ValueError, match="liver: must be bool, got uint8"):
         findings_of(reference=mask(), liver=mask(LIVER).astype(np.uint8))
-
-
-@pytest.mark.parametrize(
-    "spacing_mm", [(0.0, 1.0, 1.0), (1.0, math.nan, 1.0), (math.inf, 1.0, 1.0), (1.0, 1.0)]
-)
-def test_a_spacing_that_is_no_size_is_refused(spacing_mm: tuple[float, ...]) -> None:
-    match = match_lesions(mask(), mask(), spacing_mm=SPACING_MM)
-    with pytest.raises(ValueError, match="spacing_mm: must be three sizes > 0 mm, got"):
-        find_failures("a", match=match, scan=None, liver=None, spacing_mm=spacing_mm)
 
 
 PLAIN = Appearance(

@@ -20,10 +20,10 @@ from lts.evaluation.lesions import (
     match_lesions,
     size_group,
 )
-from lts.volume import read_geometry, read_mask
+from lts.volume import Voxel, read_geometry, read_mask
 
 SPACING_MM = (2.5, 0.7, 1.1)
-UNIT_MM = (1.0, 1.0, 1.0)
+UNIT = Voxel.of_spacing((1.0, 1.0, 1.0))
 
 
 def strip(text: str) -> np.ndarray:
@@ -32,7 +32,7 @@ def strip(text: str) -> np.ndarray:
 
 
 def matched(prediction: str, reference: str) -> LesionMatch:
-    return match_lesions(strip(prediction), strip(reference), spacing_mm=UNIT_MM)
+    return match_lesions(strip(prediction), strip(reference), voxel=UNIT)
 
 
 def cube(side: int, *, at: int = 0, shape: tuple[int, int, int] = (24, 24, 60)) -> np.ndarray:
@@ -51,7 +51,7 @@ def hits(count: LesionCounts) -> tuple[tuple[int, int, int], tuple[int, int, int
 def test_voxels_that_touch_at_a_corner_are_one_lesion() -> None:
     mask = np.zeros((3, 3, 3), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = True
-    (lesion,) = match_lesions(mask, mask, spacing_mm=UNIT_MM).reference
+    (lesion,) = match_lesions(mask, mask, voxel=UNIT).reference
     assert lesion == Component(
         label=1,
         voxels=2,
@@ -67,13 +67,13 @@ def test_all_26_neighbors_touch_and_a_gap_parts(corner: tuple[int, int, int]) ->
     for distance, lesions in ((1, 1), (2, 2)):
         mask = np.zeros((5, 5, 5), bool)
         mask[2, 2, 2] = mask[tuple(2 + distance * np.array(corner))] = True
-        assert len(match_lesions(mask, mask, spacing_mm=UNIT_MM).predicted) == lesions
+        assert len(match_lesions(mask, mask, voxel=UNIT).predicted) == lesions
 
 
 def test_a_lesion_is_described_by_hand() -> None:
     mask = np.zeros((9, 10, 11), bool)
     mask[2:4, 3:6, 4:9] = True
-    match = match_lesions(np.zeros_like(mask), mask, spacing_mm=SPACING_MM)
+    match = match_lesions(np.zeros_like(mask), mask, voxel=Voxel.of_spacing(SPACING_MM))
     volume_mm3 = 2 * 3 * 5 * 2.5 * 0.7 * 1.1
     (lesion,) = match.reference
     assert lesion.voxels == 30
@@ -97,7 +97,7 @@ def test_lesions_are_those_of_simpleitk() -> None:
     theirs = SimpleITK.LabelShapeStatisticsImageFilter()
     components = SimpleITK.ConnectedComponent(image, True)
     theirs.Execute(components)
-    match = match_lesions(np.zeros_like(mask), mask, spacing_mm=SPACING_MM)
+    match = match_lesions(np.zeros_like(mask), mask, voxel=Voxel.of_spacing(SPACING_MM))
     assert len(match.reference) == theirs.GetNumberOfLabels() > 50
     numbers = SimpleITK.GetArrayFromImage(components)
     assert np.array_equal(match.reference_labels > 0, mask)
@@ -117,7 +117,7 @@ def test_lesions_are_those_of_simpleitk() -> None:
 def test_iou_is_the_jaccard_score_of_scikit_learn_and_of_overlapping_pairs_alone() -> None:
     rng = np.random.default_rng(1)
     prediction, reference = (rng.random((9, 10, 11)) < 0.08 for _ in range(2))
-    match = match_lesions(prediction, reference, spacing_mm=UNIT_MM)
+    match = match_lesions(prediction, reference, voxel=UNIT)
     assert len(match.iou) > 5
     for lesion in match.reference:
         for found in match.predicted:
@@ -192,7 +192,7 @@ def test_pairs_at_any_overlap_are_the_best_of_all_matchings(seed: int) -> None:
     rng = np.random.default_rng(seed)
     prediction, reference = (np.repeat(rng.random((1, 1, 12)) < 0.6, 3, axis=2) for _ in range(2))
     prediction = np.roll(prediction, rng.integers(-2, 3), axis=2) & (rng.random((1, 1, 36)) < 0.85)
-    match = match_lesions(prediction, reference, spacing_mm=UNIT_MM)
+    match = match_lesions(prediction, reference, voxel=UNIT)
     assert set(match.any.items()) <= set(match.iou)
     assert len(set(match.any.values())) == len(match.any)
     pairs, total = best_matching(match.iou)
@@ -204,7 +204,7 @@ def test_pairs_at_any_overlap_are_the_best_of_all_matchings(seed: int) -> None:
 def test_thousands_of_specks_are_matched_as_well_as_a_dense_assignment_does(coverage: float) -> None:
     rng = np.random.default_rng(2)
     prediction, reference = (rng.random((16, 80, 80)) < coverage for _ in range(2))
-    match = match_lesions(prediction, reference, spacing_mm=UNIT_MM)
+    match = match_lesions(prediction, reference, voxel=UNIT)
     assert len(match.reference) > 250
     worth = np.zeros((len(match.reference), len(match.predicted)))
     for (lesion, found), iou in match.iou.items():
@@ -253,7 +253,7 @@ def test_hits_misses_and_false_alarms_count_by_size(side: int, group: int) -> No
         (nothing, cube(side), RuleCounts(tp=none, fp=none, fn=one)),
         (cube(side), nothing, RuleCounts(tp=none, fp=one, fn=none)),
     ):
-        count = count_lesions(match_lesions(prediction, reference, spacing_mm=UNIT_MM))
+        count = count_lesions(match_lesions(prediction, reference, voxel=UNIT))
         assert count == LesionCounts(half=expected, any=expected)
         assert (count.tp, count.fp, count.fn) == (sum(expected.tp), sum(expected.fp), sum(expected.fn))
 
@@ -261,7 +261,7 @@ def test_hits_misses_and_false_alarms_count_by_size(side: int, group: int) -> No
 def test_the_size_of_a_lesion_follows_the_spacing() -> None:
     mask = cube(5)
     counts = [
-        count_lesions(match_lesions(mask, mask, spacing_mm=(size_mm, size_mm, size_mm)))
+        count_lesions(match_lesions(mask, mask, voxel=Voxel.of_spacing([size_mm] * 3)))
         for size_mm in (1.0, 2.4, 4.0)
     ]
     assert [count.half.tp for count in counts] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
@@ -269,7 +269,7 @@ def test_the_size_of_a_lesion_follows_the_spacing() -> None:
 
 def test_a_hit_has_the_size_of_the_reference() -> None:
     # 24.8 mm in the reference, 14.9 mm in the prediction, which covers 0.2 of it.
-    count = count_lesions(match_lesions(cube(12), cube(20), spacing_mm=UNIT_MM))
+    count = count_lesions(match_lesions(cube(12), cube(20), voxel=UNIT))
     assert count.any == RuleCounts(tp=(0, 0, 1), fp=(0, 0, 0), fn=(0, 0, 0))
     # Not matched, the one is a miss of its size, the other a false alarm of its own.
     assert count.half == RuleCounts(tp=(0, 0, 0), fp=(0, 1, 0), fn=(0, 0, 1))
@@ -362,8 +362,10 @@ def test_counts_travel_between_processes() -> None:
 def test_views_of_other_memory_layouts_are_matched_the_same() -> None:
     rng = np.random.default_rng(3)
     prediction, reference = (rng.random((6, 9, 8)) < 0.15 for _ in range(2))
-    match = match_lesions(prediction, reference, spacing_mm=SPACING_MM)
-    other = match_lesions(np.asfortranarray(prediction), np.asfortranarray(reference), spacing_mm=SPACING_MM)
+    match = match_lesions(prediction, reference, voxel=Voxel.of_spacing(SPACING_MM))
+    other = match_lesions(
+        np.asfortranarray(prediction), np.asfortranarray(reference), voxel=Voxel.of_spacing(SPACING_MM)
+    )
     assert (other.reference, other.predicted) == (match.reference, match.predicted)
     assert (other.iou, other.any) == (match.iou, match.any)
 
@@ -372,16 +374,15 @@ MASK = np.ones((2, 3, 4), bool)
 
 
 @pytest.mark.parametrize(
-    ("prediction", "reference", "spacing_mm", "rule"),
+    ("prediction", "reference", "rule"),
     [
-        (MASK, MASK[:1], UNIT_MM, r"one shape, got \(2, 3, 4\) and \(1, 3, 4\)"),
-        (MASK, MASK.astype(np.uint8), UNIT_MM, "must be bool, got bool and uint8"),
-        (MASK, MASK, (1.0, -1.0, 1.0), "three sizes > 0 mm"),
+        (MASK, MASK[:1], r"one shape, got \(2, 3, 4\) and \(1, 3, 4\)"),
+        (MASK, MASK.astype(np.uint8), "must be bool, got bool and uint8"),
     ],
 )
-def test_what_breaks_a_rule_is_named(prediction, reference, spacing_mm, rule: str) -> None:
+def test_what_breaks_a_rule_is_named(prediction, reference, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
-        match_lesions(prediction, reference, spacing_mm=spacing_mm)
+        match_lesions(prediction, reference, voxel=UNIT)
 
 
 @pytest.mark.slow
@@ -389,7 +390,7 @@ def test_the_lesions_of_a_real_scan_are_those_of_simpleitk_and_match_themselves(
     folder = real_data / "full_size"
     mask = read_mask(folder / "segmentation-1.nii.gz", image=read_geometry(folder / "volume-1.nii.gz"))
     tumor, spacing_mm = mask.voxels == 2, mask.geometry.spacing_mm
-    match = match_lesions(tumor, tumor, spacing_mm=spacing_mm)
+    match = match_lesions(tumor, tumor, voxel=mask.geometry.voxel)
     image = SimpleITK.GetImageFromArray(tumor.astype(np.uint8))
     image.SetSpacing(spacing_mm[::-1])
     theirs = SimpleITK.LabelShapeStatisticsImageFilter()

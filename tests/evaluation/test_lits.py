@@ -10,11 +10,11 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import f1_score, jaccard_score
 
 from lts.evaluation.lits import LITS_NOTES, LitsCase, LitsDetection, LitsPair, lits_case, lits_scores
-from lts.volume import read_geometry, read_mask
+from lts.volume import Voxel, read_geometry, read_mask
 
-UNIT_MM = (1.0, 1.0, 1.0)
+UNIT = Voxel.of_spacing((1.0, 1.0, 1.0))
 Labels = NDArray[np.uint8]
-Voxel = tuple[int, int, int]
+Index = tuple[int, int, int]
 
 
 def row(*lesions: tuple[int, int], length: int = 40) -> Labels:
@@ -25,7 +25,7 @@ def row(*lesions: tuple[int, int], length: int = 40) -> Labels:
     return labels
 
 
-def spots(*voxels: Voxel, shape: tuple[int, int, int] = (4, 9, 9)) -> Labels:
+def spots(*voxels: Index, shape: tuple[int, int, int] = (4, 9, 9)) -> Labels:
     labels = np.ones(shape, np.uint8)
     for voxel in voxels:
         labels[voxel] = 2
@@ -33,7 +33,7 @@ def spots(*voxels: Voxel, shape: tuple[int, int, int] = (4, 9, 9)) -> Labels:
 
 
 def score(prediction: Labels, reference: Labels) -> LitsCase:
-    return lits_case(prediction, reference, spacing_mm=UNIT_MM)
+    return lits_case(prediction, reference, voxel=UNIT)
 
 
 def voxels_of(case: LitsCase) -> list[tuple[int, int, int]]:
@@ -159,7 +159,7 @@ def test_a_cohort_without_cases_has_no_scores() -> None:
         pytest.param([(0, 4, 2), (2, 4, 2)], 2, id="a slice between"),
     ],
 )
-def test_specks_of_the_reference_are_joined_within_the_slice(voxels: list[Voxel], lesions: int) -> None:
+def test_specks_of_the_reference_are_joined_within_the_slice(voxels: list[Index], lesions: int) -> None:
     case = score(spots(), spots(*voxels))
     assert (case.n_lesions, case.tumor.reference) == (lesions, 2)
     # Those of the prediction are not joined, whatever lies between them.
@@ -172,7 +172,7 @@ def test_lesions_of_the_prediction_join_by_their_faces_alone() -> None:
 
 
 def test_detected_lesions_are_measured_in_mm_and_relative_to_the_reference() -> None:
-    case = lits_case(row((10, 13)), row((10, 12)), spacing_mm=(4.0, 2.0, 1.5))
+    case = lits_case(row((10, 13)), row((10, 12)), voxel=Voxel.of_spacing((4.0, 2.0, 1.5)))
     assert case.pairs == (LitsPair(both=2, predicted=3, reference=2, assd_mm=1.5 / 5, mssd_mm=1.5),)
     scores = lits_scores([case])
     assert scores["detected_lesion_dice"] == pytest.approx(4 / 5)
@@ -242,7 +242,7 @@ def random_case(seed: int) -> tuple[Labels, Labels]:
     return prediction, reference
 
 
-def components(voxels: set[Voxel], *, reach: dict[int, int]) -> list[set[Voxel]]:
+def components(voxels: set[Index], *, reach: dict[int, int]) -> list[set[Index]]:
     """Sets of voxels that hang together: `reach` is how many steps aside a neighbor lies, by slices away."""
     rest, found = sorted(voxels), []
     while rest:
@@ -256,7 +256,7 @@ def components(voxels: set[Voxel], *, reach: dict[int, int]) -> list[set[Voxel]]
     return found
 
 
-def near(one: Voxel, other: Voxel, reach: dict[int, int]) -> bool:
+def near(one: Index, other: Index, reach: dict[int, int]) -> bool:
     away = abs(one[0] - other[0])
     return abs(one[1] - other[1]) + abs(one[2] - other[2]) <= reach.get(away, -1)
 
@@ -309,7 +309,7 @@ def test_random_cases_follow_the_rules_written_with_sets_of_voxels() -> None:
     assert all(count > 5 for count in seen.values()), seen
 
 
-def surface_points_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+def surface_points_mm(mask: NDArray[np.bool_], edges_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centers of the voxels with a neighbor across a face that lies outside, in plain loops."""
     inside = set(map(tuple, np.argwhere(mask).tolist()))
     steps = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
@@ -318,18 +318,19 @@ def surface_points_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, f
         for voxel in sorted(inside)
         if any(tuple(np.add(voxel, step).tolist()) not in inside for step in steps)
     ]
-    return np.array(surface) * spacing_mm
+    return np.array(surface) @ edges_mm
 
 
-def test_livers_are_those_of_scikit_learn_and_of_all_pairs_of_surface_points() -> None:
-    spacing_mm = (3.0, 0.8, 0.7)
+@pytest.mark.parametrize("tilt_mm", [0, 2.5])
+def test_livers_are_those_of_scikit_learn_and_of_all_pairs_of_surface_points(tilt_mm: float) -> None:
+    edges_mm = np.array([[3.0, tilt_mm, 0], [0, 0.8, 0], [0, 0, 0.7]])
     cases, expected = [], []
     for seed in range(4):
         prediction, reference = random_case(seed)
-        cases.append(lits_case(prediction, reference, spacing_mm=spacing_mm))
+        cases.append(lits_case(prediction, reference, voxel=Voxel.of_matrix(edges_mm.T)))
         masks = prediction >= 1, reference >= 1
         flat = masks[1].ravel(), masks[0].ravel()
-        distances = cdist(*(surface_points_mm(mask, spacing_mm) for mask in masks))
+        distances = cdist(*(surface_points_mm(mask, edges_mm) for mask in masks))
         nearest = np.concatenate((distances.min(0), distances.min(1)))
         expected.append(
             {
@@ -378,14 +379,11 @@ def test_a_case_is_small_to_send_and_scores_are_plain_numbers() -> None:
         (dict.fromkeys(("prediction", "reference"), np.ones((0, 2, 4), int)), r"got int64 \(0, 2, 4\)"),
         ({"prediction": np.full((1, 1, 4), 3)}, r"prediction: labels must be \[0, 1, 2\], got 3 to 3"),
         ({"reference": np.full((1, 1, 4), -1)}, r"reference: labels must be \[0, 1, 2\], got -1 to -1"),
-        ({"spacing_mm": (1.0, 0.0, 1.0)}, r"spacing_mm: must be three sizes > 0 mm, got \(1.0, 0.0, 1.0\)"),
-        ({"spacing_mm": (1.0, 1.0)}, r"spacing_mm: must be three"),
-        ({"spacing_mm": (1.0, 1.0, float("nan"))}, r"spacing_mm: must be three"),
     ],
 )
 def test_what_breaks_a_rule_is_named(change: dict[str, object], rule: str) -> None:
     masks = np.ones((1, 1, 4), np.uint8)
-    arguments = {"prediction": masks, "reference": masks, "spacing_mm": UNIT_MM} | change
+    arguments = {"prediction": masks, "reference": masks, "voxel": UNIT} | change
     with pytest.raises(ValueError, match=rule):
         lits_case(**arguments)
 
@@ -394,7 +392,7 @@ def test_what_breaks_a_rule_is_named(change: dict[str, object], rule: str) -> No
 def test_a_scan_of_full_size_against_itself_is_perfect_and_has_the_lesions_of_simpleitk(real_data) -> None:
     folder = real_data / "full_size"
     mask = read_mask(folder / "segmentation-1.nii.gz", image=read_geometry(folder / "volume-1.nii.gz"))
-    case = lits_case(mask.voxels, mask.voxels, spacing_mm=mask.geometry.spacing_mm)
+    case = lits_case(mask.voxels, mask.voxels, voxel=mask.geometry.voxel)
     tumor = SimpleITK.GetImageFromArray((mask.voxels == 2).astype(np.uint8))
     grown = SimpleITK.BinaryDilate(tumor, [1, 1, 0], SimpleITK.sitkCross)
     lesions = SimpleITK.ConnectedComponentImageFilter()

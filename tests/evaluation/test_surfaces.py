@@ -12,9 +12,10 @@ from monai.metrics import (
 )
 from scipy import ndimage
 from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
 
 from lts.evaluation.surfaces import SurfaceDistances, surface_distances
-from lts.volume import read_geometry, read_mask
+from lts.volume import Voxel, read_geometry, read_mask
 
 SPACING_MM = (2.5, 0.7, 1.1)
 # MONAI warns of an argument that it passes to itself.
@@ -30,7 +31,7 @@ def points(*indices: tuple[int, int, int], shape: tuple[int, int, int] = (4, 5, 
 
 
 def measured(prediction: np.ndarray, reference: np.ndarray, spacing_mm=SPACING_MM) -> SurfaceDistances:
-    distances = surface_distances(prediction, reference, spacing_mm=spacing_mm)
+    distances = surface_distances(prediction, reference, voxel=Voxel.of_spacing(spacing_mm))
     assert distances is not None
     return distances
 
@@ -117,6 +118,33 @@ def test_a_liver_in_a_large_field_of_view_is_measured_to_all_pairs() -> None:
     found = measured(ball, other)
     assert found.from_prediction == pytest.approx(table.min(axis=1), abs=1e-12)
     assert found.from_reference == pytest.approx(table.min(axis=0), abs=1e-12)
+
+
+EDGES_MM = Rotation.from_euler("xyz", (20, 30, 40), degrees=True).as_matrix() @ [
+    [2.5, 0.0, 0.0],
+    [1.6, 0.7, 0.0],
+    [-0.9, 0.5, 1.1],
+]
+
+
+def test_on_a_sheared_grid_distances_are_those_of_all_pairs_in_the_world(pair: Pair) -> None:
+    # dense ones too: a distance transform would take the axes for straight
+    table = cdist(*(plain_surface(mask) @ EDGES_MM.T for mask in pair))
+    found = surface_distances(*pair, voxel=Voxel.of_matrix(EDGES_MM))
+    assert found.from_prediction == pytest.approx(table.min(axis=1), abs=1e-12)
+    assert found.from_reference == pytest.approx(table.min(axis=0), abs=1e-12)
+    straight = measured(*pair, Voxel.of_matrix(EDGES_MM).spacing_mm)
+    assert found.assd_mm != pytest.approx(straight.assd_mm, rel=1e-3)
+
+
+def test_a_plane_of_a_tilted_scan_lies_3_mm_above_the_one_below_it() -> None:
+    # 30 degrees: the edge from slice to slice is 3.46 mm long, and the next voxel above lies 0.27 mm aside
+    voxel = Voxel.of_matrix([[0, 0, 1], [-math.tan(math.radians(30)) * 3, 1, 0], [3, 0, 0]])
+    slab = np.zeros((4, 30, 30), bool)
+    slab[1, 5:25, 5:25] = True
+    found = surface_distances(slab, np.roll(slab, 1, axis=0), voxel=voxel)
+    assert found.from_reference.min() == pytest.approx(math.hypot(3, 3 * math.tan(math.radians(30)) - 2))
+    assert found.msd_mm == pytest.approx(math.hypot(3, 3 * math.tan(math.radians(30))))
 
 
 def of_monai(prediction: np.ndarray, reference: np.ndarray, spacing_mm, tolerance_mm: float) -> list[float]:
@@ -312,28 +340,24 @@ def test_more_than_rounding_is_not_within_the_tolerance() -> None:
 def test_an_empty_side_has_no_distances(predicted: bool, expected: bool) -> None:
     prediction, reference = np.zeros((3, 4, 5), bool), np.zeros((3, 4, 5), bool)
     prediction[1, 1, 1], reference[1, 1, 1] = predicted, expected
-    assert surface_distances(prediction, reference, spacing_mm=SPACING_MM) is None
+    assert surface_distances(prediction, reference, voxel=Voxel.of_spacing(SPACING_MM)) is None
 
 
 BOX = np.ones((2, 3, 4), bool)
 
 
 @pytest.mark.parametrize(
-    ("prediction", "reference", "spacing_mm", "rule"),
+    ("prediction", "reference", "rule"),
     [
-        (BOX, BOX[:1], SPACING_MM, r"one shape, got \(2, 3, 4\) and \(1, 3, 4\)"),
-        (BOX[0], BOX[0], SPACING_MM, r"must be \(Z, H, W\).*got \(3, 4\)"),
-        (BOX, BOX.astype(np.uint8), SPACING_MM, "must be bool, got bool and uint8"),
-        (BOX.astype(float), BOX, SPACING_MM, "must be bool, got float64 and bool"),
-        (BOX, BOX, (1.0, 1.0), r"three sizes > 0 mm, got \(1.0, 1.0\)"),
-        (BOX, BOX, (1.0, 0.0, 1.0), "three sizes > 0 mm"),
-        (BOX, BOX, (1.0, 1.0, math.nan), "three sizes > 0 mm"),
-        (BOX, BOX, (math.inf, 1.0, 1.0), "three sizes > 0 mm"),
+        (BOX, BOX[:1], r"one shape, got \(2, 3, 4\) and \(1, 3, 4\)"),
+        (BOX[0], BOX[0], r"must be \(Z, H, W\).*got \(3, 4\)"),
+        (BOX, BOX.astype(np.uint8), "must be bool, got bool and uint8"),
+        (BOX.astype(float), BOX, "must be bool, got float64 and bool"),
     ],
 )
-def test_what_breaks_a_rule_is_named(prediction, reference, spacing_mm, rule: str) -> None:
+def test_what_breaks_a_rule_is_named(prediction, reference, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
-        surface_distances(prediction, reference, spacing_mm=spacing_mm)
+        surface_distances(prediction, reference, voxel=Voxel.of_spacing(SPACING_MM))
 
 
 @pytest.mark.slow
