@@ -177,6 +177,7 @@ class _Job:
                 *doubts(
                     findings,
                     scan=scan,
+                    labels_zhw=mask,
                     path=self.source.path,
                     modality=self.predictor.modality,
                     checkpoints=self.predictor.checkpoints,

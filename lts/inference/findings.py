@@ -10,6 +10,7 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from lts.base import LIVER, TUMOR, Modality
+from lts.cohort.doctor import doubt_scan
 from lts.components import Component, find_components
 from lts.inference.checkpoint import Checkpoint
 from lts.slices import content_hash
@@ -84,18 +85,28 @@ def measure(labels_zhw: NDArray[np.uint8], *, geometry: Geometry, regions: Seque
 
 
 def doubts(
-    findings: Findings, *, scan: Volume, path: Path, modality: Modality, checkpoints: Iterable[Checkpoint]
+    findings: Findings,
+    *,
+    scan: Volume,
+    labels_zhw: NDArray[np.uint8],
+    path: Path,
+    modality: Modality,
+    checkpoints: Iterable[Checkpoint],
 ) -> list[str]:
     """What a reader of a mask should know of it, one sentence each.
 
     Args:
         findings: What the mask says.
         scan: The scan, with notes of its own.
+        labels_zhw: The mask.
         path: Its file; a folder is a DICOM series, which nothing is trained on.
         modality: What the models are for.
         checkpoints: The models.
     """
-    told = list(scan.notes)
+    told = [
+        *scan.notes,
+        *doubt_scan(scan, labels_zhw, modality=modality, liver_ml=findings.liver_ml),
+    ]
     if modality == "ct" and scan.voxels.min() > _HIGHEST_AIR_HU:
         told.append(f"No air (below {_HIGHEST_AIR_HU} HU) is in it: that its values are HU is doubtful.")
     if findings.liver_ml == 0:

@@ -138,6 +138,7 @@ def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) 
             *doubts(
                 findings,
                 scan=scan,
+                labels_zhw=labels,
                 path=pending.source.path,
                 modality=predictor.modality,
                 checkpoints=predictor.checkpoints,

@@ -4,8 +4,8 @@ from lts.volume._dicom import read_dicom, read_dicom_ct, read_dicom_mr
 from lts.volume._dicom_files import DicomFolder, DicomSeries, find_dicom, find_dicom_series
 from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
 from lts.volume._geometry import Geometry
+from lts.volume._notes import Note, grid_notes
 from lts.volume._read import (
-    Note,
     Volume,
     match_mask_grid,
     read_ct,
@@ -30,6 +30,7 @@ __all__ = [
     "check_dicom_seg",
     "find_dicom",
     "find_dicom_series",
+    "grid_notes",
     "match_mask_grid",
     "read_ct",
     "read_dicom",

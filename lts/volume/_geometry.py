@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from typing import Any, Self
 
 import numpy as np
@@ -32,9 +31,10 @@ _XFORM_CODES = range(6)
 
 _LONGEST_AXIS = 2**15 - 1
 
+_QFORM_FIELDS = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+
 _GRID_FIELDS = (
-    *("pixdim", "xyzt_units", "qform_code", "sform_code"),
-    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("pixdim", "xyzt_units", "qform_code", "sform_code", *_QFORM_FIELDS),
     *("srow_x", "srow_y", "srow_z"),
 )
 
@@ -55,10 +55,12 @@ class Geometry:
     Attributes:
         shape: Of the array on disk, `(X, Y, Z)`.
         header: A NIfTI header block of the file's version (348 or 540 bytes) with the grid's fields alone.
+        sform_was_empty: Whether the file claimed a sform and left it all zeros; `header` claims none.
     """
 
     shape: tuple[int, int, int]
     header: bytes = field(repr=False)
+    sform_was_empty: bool = field(default=False, repr=False, compare=False)
 
     @classmethod
     def from_affine(cls, affine: npt.ArrayLike, *, shape: tuple[int, int, int]) -> Self:
@@ -88,6 +90,9 @@ class Geometry:
     def from_header(cls, header: Nifti1Header, *, shape: tuple[int, int, int]) -> Self:
         """The grid that a NIfTI-1 or NIfTI-2 header of either byte order states.
 
+        A sform of zeros was never written, as some programs set its code alone: the code then counts for the
+        qform, where there is one.
+
         Raises:
             VolumeError: The header's codes, spacing or affine make no grid.
         """
@@ -100,14 +105,21 @@ class Geometry:
             block[name] = header[name]
         if block["pixdim"][0] not in (-1, 1):
             block["pixdim"][0] = 1  # the standard's reading of an unset sign
+        sform_was_empty = int(block["sform_code"]) > 0 and not any(
+            block[f"srow_{axis}"][:3].any() for axis in "xyz"
+        )
+        if sform_was_empty:
+            if int(block["qform_code"]) == 0 and any(block[name] for name in _QFORM_FIELDS):
+                block["qform_code"] = block["sform_code"]
+            block["sform_code"] = 0
         spacing = block["pixdim"][1:4].tolist()
         if int(block["sform_code"]) == 0 and not all(0 < edge < _FARTHEST_MM for edge in spacing):
             raise VolumeError(f"spacing must be > 0 mm and finite, got {spacing}")
-        geometry = cls(shape=shape, header=block.binaryblock)
+        geometry = cls(shape=shape, header=block.binaryblock, sform_was_empty=sform_was_empty)
         try:
             check_affine(geometry.affine)
         except (HeaderDataError, ValueError) as error:
-            raise VolumeError(str(error)) from error
+            raise VolumeError(f"{error}{_other_form(block)}") from error
         return geometry
 
     @cached_property
@@ -115,9 +127,26 @@ class Geometry:
         """`(4, 4)`, index `(x, y, z, 1)` on disk to world RAS mm, of the sform, else the qform or spacing."""
         header = self.nifti_header()
         affine: FloatArray = np.array(header.get_best_affine(), dtype=np.float64)
-        affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+        affine[:3] *= self.mm_per_unit
         affine.flags.writeable = False
         return affine
+
+    @property
+    def mm_per_unit(self) -> float:
+        """Of the header's unit of length; 1 where it states none."""
+        return _MM_PER_UNIT.get(int(self.nifti_header()["xyzt_units"]) & 7, 1.0)
+
+    @property
+    def qform(self) -> FloatArray:
+        """`(4, 4)`, index on disk to world RAS mm by quaternion and spacing, whatever the sform says.
+
+        Raises:
+            ValueError: The quaternion is no rotation.
+            HeaderDataError: The spacing is negative.
+        """
+        qform: FloatArray = np.array(self.nifti_header().get_qform(), dtype=np.float64)
+        qform[:3] *= self.mm_per_unit
+        return qform
 
     def nifti_header(self) -> Nifti1Header:
         """A new header, of the file's NIfTI version, that states this grid and nothing else."""
@@ -213,16 +242,12 @@ def check_affine(affine: FloatArray) -> None:
         raise VolumeError(f"affine must span three directions, got {affine[:3, :3].tolist()}")
 
 
-def farthest_corner(grid: Geometry, *, reference: Geometry) -> float:
-    """How far the corners of a volume lie from those of another of the same canonical shape.
-
-    Returns:
-        The largest distance along any axis, in voxels of `reference`.
-    """
-    assert grid.canonical_shape == reference.canonical_shape
-    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in grid.canonical_shape))]).T
-    seen = np.linalg.solve(reference.canonical_affine, grid.canonical_affine @ corners)
-    return float(np.abs(seen - corners).max())
+def _other_form(header: Nifti1Header) -> str:
+    """What may help where the sform makes no grid."""
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if not (sform and qform):
+        return ""
+    return f" by the sform (code {sform}); set sform_code to 0 where the qform (code {qform}) is right"
 
 
 def _check_shape(array: npt.NDArray[Any], *, shape: tuple[int, int, int]) -> None:

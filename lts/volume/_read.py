@@ -5,40 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lts.base import AIR_HU, LABELS, Modality, VolumeError
-from lts.volume._geometry import Geometry, farthest_corner
+from lts.volume._geometry import Geometry
 from lts.volume._nifti import Stored, read_header, read_stored
-
-CORNER_TOLERANCE = 0.1
-"""How far, in voxels, the corners of a mask may lie from its image's: header rounding stays far below."""
+from lts.volume._notes import CORNER_TOLERANCE, UNPROVEN, Note, farthest_corner, grid_notes
 
 LABEL_NOISE = 0.01
 """How far a stored label may lie from the integer it stands for."""
 
 _INT16 = np.iinfo(np.int16)
 _SHOWN = 5
-
-
-class Note(str):
-    """A sentence on what could not be proven or was corrected.
-
-    Args:
-        text: The sentence.
-        code: What kind of note it is, for who sorts notes.
-    """
-
-    code: str
-
-    def __new__(cls, text: str, code: str = "") -> Self:
-        """Make the text, and keep the kind beside it."""
-        note = super().__new__(cls, text)
-        note.code = code
-        return note
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +67,7 @@ def read_ct(path: str | os.PathLike[str]) -> Volume:
     """
     with _within_memory(path):
         stored = read_stored(Path(path))
-        notes = _unproven_notes(stored.header.geometry)
+        notes: tuple[str, ...] = grid_notes(stored.header.geometry)
         if _is_plain_int16(stored):
             hu = _native_int16(stored)
             np.maximum(hu, AIR_HU, out=hu)
@@ -115,7 +96,7 @@ def read_mr(path: str | os.PathLike[str]) -> Volume:
     """
     with _within_memory(path):
         stored = read_stored(Path(path))
-        notes = _unproven_notes(stored.header.geometry)
+        notes = grid_notes(stored.header.geometry)
         if _is_plain_int16(stored):
             return _volume(_native_int16(stored), stored.header.geometry, notes=notes)
         signal: npt.NDArray[Any] = np.empty(stored.voxels.shape, dtype=np.float32, order="F")
@@ -148,7 +129,8 @@ def match_mask_grid(
         image: The grid of the image.
 
     Returns:
-        The grid of the mask as `read_mask` takes it, and the note of what was corrected.
+        The grid of the mask as `read_mask` takes it, and notes on what was corrected or other programs read
+        otherwise.
 
     Raises:
         VolumeError: The grids differ.
@@ -160,14 +142,16 @@ def match_mask_grid(
     grids = f"mask {mask.describe()}; image {image.describe()}"
     if mask.canonical_shape != image.canonical_shape:
         raise VolumeError(f"{path}: the mask's shape must be its image's: {grids}", code="grids-differ")
-    distance = farthest_corner(mask, reference=image)
+    affines = mask.canonical_affine, image.canonical_affine
+    distance = farthest_corner(affines[0], reference=affines[1], shape=image.canonical_shape)
     if distance > CORNER_TOLERANCE:
         raise VolumeError(
             f"{path}: the mask's corners must lie within {CORNER_TOLERANCE} voxels of its image's, "
             f"got {distance:.3g}: {grids}",
             code="grids-differ",
         )
-    return mask, ()
+    # that nothing is proven is said of the image
+    return mask, tuple(note for note in grid_notes(mask) if note.code != UNPROVEN)
 
 
 def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
@@ -215,12 +199,6 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
             text = "Labels were rounded to the integers they lay next to."
             notes = (*notes, Note(text, code="labels-rounded"))
         return _volume(labels, geometry, notes=notes)
-
-
-def _unproven_notes(geometry: Geometry) -> tuple[str, ...]:
-    reason = geometry.unproven
-    text = f"Spacing and orientation are unproven: {reason}."
-    return (Note(text, code="orientation-unproven"),) if reason else ()
 
 
 def _is_plain_int16(stored: Stored) -> bool:

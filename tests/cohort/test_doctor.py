@@ -19,7 +19,8 @@ OF_THE_FOLDER = {"cohort-incomplete", "files-unused", "split-refused", "split-sh
 OF_TWO_CASES = {"duplicate", "split-shares-content"}
 BY_HEADERS = {
     *("unreadable", "not-nifti", "truncated", "wrong-dimensions", "refused"),
-    *("grids-differ", "spacing-implausible"),
+    *("grids-differ", "spacing-implausible", "unit-implausible", "field-of-view"),
+    *("transforms-disagree", "spacing-disagrees", "sheared"),
 }
 
 

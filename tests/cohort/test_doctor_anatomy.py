@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lts.cohort.doctor.anatomy import Anatomy, measure_anatomy
+from lts.volume import Voxel
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def body() -> tuple[np.ndarray, np.ndarray]:
 def measured(
     hu: np.ndarray, labels: np.ndarray, spacing_mm: tuple[float, float, float] = SPACING_MM
 ) -> Anatomy:
-    return measure_anatomy(hu, labels, spacing_mm=spacing_mm)
+    return measure_anatomy(hu, labels, voxel=Voxel.of_spacing(spacing_mm))
 
 
 def test_distances_are_in_mm() -> None:

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from lts.cohort import Case, Split
 from lts.cohort.doctor import Content, judge_contents
-from lts.cohort.doctor.headers import judge_spacing
+from lts.cohort.doctor.headers import judge_grid
 from lts.cohort.doctor.intensity import count_values, judge_intensity
 from lts.cohort.doctor.labels import judge_labels
 from lts.volume import Geometry
@@ -74,7 +75,51 @@ def test_scales_of_values(shares: list[tuple[int, int]], expected: list[str]) ->
 def test_spacing_has_limits_along_each_axis(spacing_mm: tuple[float, float, float], sound: bool) -> None:
     # what float32 makes of 0.2 mm is a little more
     grid = Geometry.from_affine(np.diag([*spacing_mm, 1]), shape=(4, 4, 4))
-    assert codes(judge_spacing("a", grid)) == ([] if sound else ["spacing-implausible"])
+    assert codes(judge_grid("a", grid)) == ([] if sound else ["spacing-implausible"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "sound"),
+    [
+        ((1000, 10, 10), True),
+        ((1001, 10, 10), False),
+        ((10, 1001, 10), False),
+        ((10, 10, 2500), True),
+        ((10, 10, 2501), False),
+    ],
+)
+def test_a_scan_is_no_larger_than_a_scanner(shape: tuple[int, int, int], sound: bool) -> None:
+    grid = Geometry.from_affine(np.eye(4), shape=shape)
+    assert codes(judge_grid("a", grid)) == ([] if sound else ["field-of-view"])
+
+
+def test_planes_of_a_sheared_grid_may_be_too_near_although_its_edges_are_long() -> None:
+    flat = np.diag([1.0, 1, 0.15, 1])
+    flat[1, 2] = 3
+    (finding,) = judge_grid("a", Geometry.from_affine(flat, shape=(4, 4, 4)))
+    assert finding.code == "spacing-implausible"
+
+
+@pytest.mark.parametrize(
+    ("unit", "spacing", "told"),
+    [
+        ("micron", 0.7, "unit-implausible"),
+        ("meter", 0.7, "unit-implausible"),
+        ("micron", 700, None),
+        ("micron", 0.1, "spacing-implausible"),
+        ("mm", 0.1, "spacing-implausible"),
+    ],
+)
+def test_a_unit_is_wrong_where_mm_would_be_right(unit: str, spacing: float, told: str | None) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_shape((4, 4, 4))
+    header.set_sform(np.diag([spacing, spacing, spacing, 1]), 1)
+    header["pixdim"][1:4] = spacing
+    header.set_xyzt_units(unit)
+    found = judge_grid("a", Geometry.from_header(header, shape=(4, 4, 4)))
+    assert codes(found) == ([told] if told else [])
+    if told == "unit-implausible":
+        assert f"counts in the {unit}; counted in mm it would be 0.7 x 0.7 x 0.7 mm" in found[0].message
 
 
 def liver(voxels: int) -> np.ndarray:

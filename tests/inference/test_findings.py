@@ -1,11 +1,15 @@
 """Volumes, burden and lesions of masks that are known by hand."""
 
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
+from scipy import ndimage
 
-from lts.inference import measure
-from lts.volume import Geometry
+from lts.inference import doubts, measure
+from lts.volume import Geometry, Volume
 
 REGIONS = ("liver", "tumor")
 # Axes on disk point left, back and to the feet; 2 x 3 x 5 mm.
@@ -72,6 +76,44 @@ def test_what_a_model_does_not_predict_is_not_told() -> None:
 def test_without_a_liver_there_is_no_burden() -> None:
     found = measure(np.zeros_like(mask()), geometry=LPI, regions=REGIONS)
     assert (found.liver_ml, found.tumor_ml, found.tumor_burden, found.lesions) == (0, 0, None, ())
+
+
+def scan(units: str = "mm", *, twice: bool = False, wide: int = 0) -> Volume:
+    """Blobs of fat and tissue, 2.5 x 12 x 12 mm by its numbers."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(80, 30, 30)), (6, 1, 1))
+    hu = np.where(noise > 0, 40, np.where(noise > -0.1, -100, -800)).astype(np.int16)
+    hu = np.concatenate([hu, hu]) if twice else np.pad(hu, ((0, 0), (0, 0), (0, wide)), constant_values=-1000)
+    header = nib.Nifti1Header()
+    header.set_data_shape(hu.shape[::-1])
+    header.set_sform(np.diag([-12, -12, 2.5, 1]), 1)
+    header["pixdim"][1:4] = 12, 12, 2.5
+    header.set_xyzt_units(units)
+    return Volume(hu, Geometry.from_header(header, shape=hu.shape[::-1]))
+
+
+@pytest.mark.parametrize(
+    ("odd", "liver", "told"),
+    [
+        (scan(), 4000, []),
+        (scan(), 1000, ["The liver has 360 ml, of adults 500 to 4000 ml are likely."]),
+        (
+            scan("micron"),
+            1000,
+            ["Spacing is 0.0025 x 0.012 x 0.012 mm (slices, rows, columns), as the header"],
+        ),
+        (scan(wide=60), 1000, ["The scan is 200 x 360 x 1080 mm large"]),
+        (scan(twice=True), 1000, ["Slices 200 mm apart are more alike than slices 20 mm apart"]),
+    ],
+)
+def test_a_scan_is_doubted_as_one_of_a_cohort_is(odd: Volume, liver: int, told: list[str]) -> None:
+    labels = np.zeros(odd.voxels.shape, np.uint8)
+    box = np.zeros((50, 10, 8), np.uint8)
+    box.ravel()[:liver] = 1
+    labels[10:60, 5:15, 5:13] = box
+    found = measure(labels, geometry=odd.geometry, regions=REGIONS)
+    doubted = doubts(found, scan=odd, labels_zhw=labels, path=Path("none"), modality="ct", checkpoints=[])
+    assert len(doubted) == len(told)
+    assert all(one.startswith(start) for one, start in zip(doubted, told, strict=True))
 
 
 def test_all_of_it_becomes_plain_types() -> None:

@@ -261,7 +261,14 @@ def seen_by_nibabel(raw: bytes) -> Seen:
     """What nibabel makes of an image, extensions left out; raises whatever nibabel does."""
     size = 540 if b"\x02\x1c" in (raw[:4][::-1][2:], raw[2:4]) else 348
     # A header's extensions are no business of a reader of voxels, but may be as wrong as the rest.
-    raw = raw[:size] + bytes(4) + raw[size + 4 :]
+    header = HEADERS[size](raw[:size], check=False)
+    # A sform that was never written leaves its code to the qform, where nibabel would take its zeros.
+    if header["sform_code"] > 0 and not any(header[f"srow_{axis}"][:3].any() for axis in "xyz"):
+        quaternion_and_offset = [header[f"{name}"] for name in header if name.startswith(("quatern", "qoff"))]
+        if header["qform_code"] == 0 and np.any(quaternion_and_offset):
+            header["qform_code"] = header["sform_code"]
+        header["sform_code"] = 0
+    raw = header.binaryblock + bytes(4) + raw[size + 4 :]
     with warnings.catch_warnings(), LoggingOutputSuppressor(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         image = IMAGES[size].from_bytes(raw)

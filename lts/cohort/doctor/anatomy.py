@@ -1,5 +1,6 @@
 """Whether a scan lies as its header says: organs tell right from left, head from foot, front from back."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lts.base import LIVER
+from lts.volume import Voxel
 
 LIVER_MARGIN_MM = 20.0
 """How far on the left the liver's center must lie to be on the wrong side: on the right side it lies 40 to
@@ -64,6 +66,12 @@ class Anatomy:
     bone_in_front: float | None
 
     @property
+    def wrong_axes(self) -> tuple[int, ...]:
+        """Of Z, H, W those whose direction is the other one."""
+        wrong = (self.upside_down, self.back_to_front, self.mirrored)
+        return tuple(axis for axis in range(3) if wrong[axis])
+
+    @property
     def mirrored(self) -> bool:
         """Whether the liver lies on the patient's left."""
         return self.liver_left_mm is not None and self.liver_left_mm > LIVER_MARGIN_MM
@@ -79,20 +87,18 @@ class Anatomy:
         return self.bone_in_front is not None and self.bone_in_front > MOST_BONE_IN_FRONT
 
 
-def measure_anatomy(
-    hu: _Voxels, labels: NDArray[np.uint8], *, spacing_mm: tuple[float, float, float]
-) -> Anatomy:
+def measure_anatomy(hu: _Voxels, labels: NDArray[np.uint8], *, voxel: Voxel) -> Anatomy:
     """Measure where organs lie.
 
     Args:
         hu: `(Z, H, W)` Hounsfield units.
         labels: `(Z, H, W)`; without a liver nothing can be told.
-        spacing_mm: `(Z, H, W)`.
+        voxel: The voxel of their grid.
     """
-    step = [max(1, round(_GRID_MM / edge)) for edge in spacing_mm]
+    step = [max(1, round(_GRID_MM / gap)) for gap in voxel.gaps_mm]
     thinned = tuple(slice(None, None, each) for each in step)
     hu, liver = hu[thinned], labels[thinned] >= LIVER
-    edges_mm = np.array(spacing_mm) * step
+    gaps_mm = np.array(voxel.gaps_mm) * step
     body = _largest_piece(hu > TISSUE_HU)
     if not liver.any() or body is None:
         return Anatomy(None, None, None)
@@ -102,13 +108,13 @@ def measure_anatomy(
     if not body.any():
         return Anatomy(None, None, None)
     middle_w = float(np.median(body.nonzero()[2]))
-    voxel_ml = float(edges_mm.prod()) / 1000
+    voxel_ml = voxel.volume_ml * math.prod(step)
     lungs_z = _lungs_z(hu, voxel_ml=voxel_ml)
     return Anatomy(
-        liver_left_mm=float((liver_w - middle_w) * edges_mm[2]),
-        lungs_above_mm=None if lungs_z is None else float((lungs_z - liver_z) * edges_mm[0]),
+        liver_left_mm=float((liver_w - middle_w) * gaps_mm[2]),
+        lungs_above_mm=None if lungs_z is None else float((lungs_z - liver_z) * gaps_mm[0]),
         bone_in_front=_bone_in_front(
-            hu_beside, body, middle_w=middle_w, reach=SPINE_HALF_WIDTH_MM / edges_mm[2], voxel_ml=voxel_ml
+            hu_beside, body, middle_w=middle_w, reach=SPINE_HALF_WIDTH_MM / gaps_mm[2], voxel_ml=voxel_ml
         ),
     )
 

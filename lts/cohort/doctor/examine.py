@@ -13,12 +13,14 @@ from lts.base import Modality, VolumeError
 from lts.cohort.case import Case
 from lts.cohort.doctor.anatomy import measure_anatomy
 from lts.cohort.doctor.findings import Finding, Severity, found
-from lts.cohort.doctor.headers import judge_spacing, refusal
+from lts.cohort.doctor.headers import judge_grid, refusal, told_of_grids
 from lts.cohort.doctor.intensity import count_values, judge_intensity
 from lts.cohort.doctor.labels import judge_labels
 from lts.cohort.doctor.overlap import Content
+from lts.cohort.doctor.placement import MOST_AIR, ODD_HU, measure_placement
+from lts.cohort.doctor.repeats import judge_repeats
 from lts.cohort.processes import Progress, in_processes
-from lts.volume import Geometry, Note, Volume, read_geometry, read_image, read_mask
+from lts.volume import Geometry, Volume, read_geometry, read_image, read_mask
 
 Result = TypeVar("Result")
 
@@ -63,9 +65,8 @@ def examine_case(case: Case, *, modality: Modality) -> CaseReport:
     # the header of an image tells of its mask, even where its voxels cannot be read
     grid = image.geometry if image else _kept([], case, lambda: read_geometry(case.image))
     mask = _read_mask(findings, case, grid) if case.mask else None
-    for volume in filter(None, (image, mask)):
-        findings += [found(note.code, case.id, note) for note in volume.notes if isinstance(note, Note)]
-    wrong_mm = judge_spacing(case.id, grid) if grid else []
+    findings += told_of_grids(case.id, image.notes if image else (), mask.notes if mask else ())
+    wrong_mm = judge_grid(case.id, grid) if grid else []
     counts = count_values(image.voxels) if image and image.voxels.dtype == np.int16 else None
     wrong_hu = judge_intensity(case.id, counts) if counts is not None and modality == "ct" else []
     findings += wrong_mm + wrong_hu
@@ -74,9 +75,10 @@ def examine_case(case: Case, *, modality: Modality) -> CaseReport:
         voxel_ml = None if wrong_mm or mask.geometry.unproven else mask.geometry.voxel_volume_ml
         wrong_labels = judge_labels(case.id, mask.voxels, voxel_ml=voxel_ml)
     findings += wrong_labels
-    without_liver = any(finding.code == "no-liver" for finding in wrong_labels)
-    if image and mask and modality == "ct" and not (wrong_mm or wrong_hu or without_liver):
-        findings += _judge_anatomy(case.id, image, mask)
+    if image and modality == "ct" and not (wrong_mm or wrong_hu):
+        findings += judge_repeats(case.id, image.voxels, voxel=image.geometry.voxel)
+        if mask and not any(finding.code in ("empty-mask", "no-liver") for finding in wrong_labels):
+            findings += _judge_place(case.id, image, mask)
     return CaseReport(case.id, tuple(findings), _content(image, counts) if image else None)
 
 
@@ -99,9 +101,28 @@ def _read_mask(findings: list[Finding], case: Case, grid: Geometry | None) -> Vo
     return None
 
 
+def _judge_place(case: str, image: Volume, mask: Volume) -> list[Finding]:
+    """Tell a mask that does not lie on its image, or where it does, a scan that does not lie as is said."""
+    hu, labels, voxel = image.voxels, mask.voxels, image.geometry.voxel
+    stays, better = measure_placement(hu, labels, voxel=voxel)
+    if better:
+        message = (
+            f"{stays.odd:.0%} of the liver's label lie over {ODD_HU} HU from its median, {stays.air:.1%} are "
+            f"air; where the mask is {better.move}, {better.odd:.1%} and {better.air:.1%}"
+        )
+        # where the mask that fits shows organs that lie the wrong way round, it is the image that is mirrored
+        moved = measure_anatomy(hu, better.move.turned(labels), voxel=voxel)
+        of_image = better.move.mirrored_alone in moved.wrong_axes
+        return [found("image-misplaced" if of_image else "mask-misplaced", case, message)]
+    if stays.air > MOST_AIR:
+        message = f"{stays.air:.0%} of the liver's label are air, and no other place is found for the mask"
+        return [found("mask-misplaced", case, message, severity="warning")]
+    return _judge_anatomy(case, image, mask)
+
+
 def _judge_anatomy(case: str, image: Volume, mask: Volume) -> list[Finding]:
     """Tell a scan that does not lie as its header says, or where the header says nothing, as is assumed."""
-    at = measure_anatomy(image.voxels, mask.voxels, spacing_mm=image.geometry.spacing_mm)
+    at = measure_anatomy(image.voxels, mask.voxels, voxel=image.geometry.voxel)
     severity: Severity | None = "warning" if image.geometry.unproven else None
     told = {
         "mirrored": f"the liver's center lies {at.liver_left_mm:.0f} mm left of the body's middle"

@@ -72,7 +72,14 @@ CHECKS: dict[str, Check] = {
     "grids-differ": Check("error", "resample the mask to the image's grid, or pair it with its own image"),
     "grid-corrected": Check("note", _NONE),
     "orientation-unproven": Check("note", f"write the true affine into both headers, or {_UNUSED}"),
+    "sform-empty": Check("note", _NONE),
+    "transforms-disagree": Check("warning", "see which is right, and write it into sform and qform"),
+    "spacing-disagrees": Check("warning", "see which is right, and write it into pixdim and sform"),
+    "sheared": Check("warning", "resample image and mask to straight axes for programs that need them"),
+    "unit-implausible": Check("error", "set the unit to mm (xyzt_units 2) in both headers"),
     "spacing-implausible": Check("error", "write the spacing in mm into both headers"),
+    "field-of-view": Check("warning", "see whether the spacing is right, and whether it is one scan"),
+    "content-repeats": Check("warning", "write each phase into a file of its own", ct_only=True),
     "labels-unknown": Check("error", "write labels 0 background, 1 liver, 2 tumor alone"),
     "labels-rounded": Check("note", _NONE),
     "empty-mask": Check("warning", f"pair the image with its mask, or {_UNUSED}"),
@@ -86,6 +93,12 @@ CHECKS: dict[str, Check] = {
     "hu-8-bit": Check("error", _HU, ct_only=True),
     "hu-offset": Check("error", "correct scl_inter in the header by the offset, mostly 1024", ct_only=True),
     "hu-no-air": Check("warning", f"{_HU}; if it is MR, use data=mri", ct_only=True),
+    "mask-misplaced": Check(
+        "error", f"mirror, turn or move the mask so, and leave the image as it is, or {_UNUSED}", ct_only=True
+    ),
+    "image-misplaced": Check(
+        "error", f"correct the affine of the image, and leave the mask as it is, or {_UNUSED}", ct_only=True
+    ),
     "mirrored": Check("error", f"{_AFFINE}; in situs inversus nothing is wrong", ct_only=True),
     "upside-down": Check("error", _AFFINE, ct_only=True),
     "back-to-front": Check("error", _AFFINE, ct_only=True),

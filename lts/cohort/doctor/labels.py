@@ -36,7 +36,7 @@ def judge_labels(case: str, labels: _Labels, *, voxel_ml: float | None) -> list[
         return [found("no-liver", case, f"the mask labels {tumor} voxels as tumor, none as liver")]
     findings = [] if tumor else [found("no-tumor", case, "the mask labels no tumor")]
     if voxel_ml is not None:
-        findings += _judge_volume(case, liver * voxel_ml, cut=_reaches_border(labels))
+        findings += judge_volume(case, labels, liver * voxel_ml)
     burden = tumor / liver
     if burden > MOST_BURDEN:
         message = f"{burden:.0%} of the liver is labeled as tumor, more than {MOST_BURDEN:.0%}"
@@ -44,10 +44,16 @@ def judge_labels(case: str, labels: _Labels, *, voxel_ml: float | None) -> list[
     return findings + _judge_place(case, labels)
 
 
-def _judge_volume(case: str, liver_ml: float, *, cut: bool) -> list[Finding]:
+def judge_volume(case: str | None, labels: _Labels, liver_ml: float) -> list[Finding]:
+    """Tell a liver of a rare volume.
+
+    Args:
+        case: Id of the case.
+        labels: `(Z, H, W)`; of a liver that the scan cuts off, any part may be seen.
+        liver_ml: Volume of the liver with its tumors.
+    """
     least_ml, most_ml = LIVER_ML
-    # of a liver that the scan cuts off, any part may be seen
-    if liver_ml > most_ml or (liver_ml < least_ml and not cut):
+    if liver_ml > most_ml or (liver_ml < least_ml and not _reaches_border(labels)):
         message = f"the liver has {liver_ml:.0f} ml, of adults {least_ml:.0f} to {most_ml:.0f} ml are likely"
         return [found("liver-volume", case, message)]
     return []

@@ -9,7 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from numpy.typing import NDArray
 
 from lts.base import BACKGROUND, LIVER, TUMOR
@@ -140,6 +140,79 @@ def _scaled(factor: float) -> Callable[[_Affine, tuple[int, ...]], _Affine]:
     return lambda affine, _shape: affine * [[factor], [factor], [factor], [1]]
 
 
+def _header(edit: Callable[[Nifti1Header], None], *, mask_too: bool = False) -> _Plant:
+    """A fault of the image's header, or of both."""
+
+    def plant(case: Case, _other: Case) -> None:
+        for path in (case.image, _mask(case)) if mask_too else (case.image,):
+            image = nib.load(path)
+            header = image.header
+            header.set_qform(image.affine, code=1)
+            header.set_sform(image.affine, code=1)
+            header.set_slope_inter(1, 0)
+            edit(header)
+            voxels = np.asarray(image.dataobj).astype(header.get_data_dtype())
+            header["vox_offset"] = header.single_vox_offset
+            block = header.binaryblock + bytes(header.single_vox_offset - header.sizeof_hdr)
+            path.write_bytes(gzip.compress(block + voxels.tobytes("F")))
+
+    return plant
+
+
+def _empty_sform(header: Nifti1Header) -> None:
+    for axis in "xyz":
+        header[f"srow_{axis}"] = 0
+
+
+def _mirror_qform(header: Nifti1Header) -> None:
+    header.set_qform(np.diag([-1, 1, 1, 1]) @ header.get_qform(), code=1)
+
+
+def _round_pixdim(header: Nifti1Header) -> None:
+    header["qform_code"] = 0
+    header["pixdim"][1:4] = header["pixdim"][1:4].round()
+
+
+def _tilt(affine: _Affine, _shape: tuple[int, ...]) -> _Affine:
+    """Move each slice by a fifth of its thickness to the front of the one below it."""
+    shear = np.eye(4)
+    shear[1, 2] = 0.2
+    tilted: _Affine = shear @ affine
+    return tilted
+
+
+def _widen(case: Case, _other: Case) -> None:
+    """Add air on the left until the scan is wider than any scanner."""
+    for path, value in ((case.image, -1024), (_mask(case), BACKGROUND)):
+        image = nib.as_closest_canonical(nib.load(path))
+        columns = int(1100 / image.header.get_zooms()[0])
+        wide = np.full((columns, *image.shape[1:]), value, image.get_data_dtype())
+        wide[-image.shape[0] :] = np.asarray(image.dataobj)
+        nib.save(Nifti1Image(wide, image.affine), path)
+
+
+def _join_phases(case: Case, _other: Case) -> None:
+    """Put the scan upon itself, with more contrast, and the mask upon nothing."""
+    for path in (case.image, _mask(case)):
+        image = nib.as_closest_canonical(nib.load(path))
+        voxels = np.asarray(image.dataobj)
+        later = voxels + 40 * ((voxels > 20) & (voxels < 300)) if path == case.image else 0 * voxels
+        joined = np.concatenate([voxels, later.astype(voxels.dtype)], axis=2)
+        nib.save(Nifti1Image(joined, image.affine), path)
+
+
+def _turned_round(direction: str, *, image: bool) -> _Plant:
+    """Image or mask mirrored in its file, under a header that is left as it was."""
+
+    def plant(case: Case, _other: Case) -> None:
+        path = case.image if image else _mask(case)
+        codes = nib.aff2axcodes(nib.load(path).affine)
+        axis = next(axis for axis, code in enumerate(codes) if code in direction)
+        _rewrite(path, lambda voxels, affine: (np.flip(voxels, axis), affine))
+
+    return plant
+
+
 def _stray(labels: _Voxels) -> _Voxels:
     """Label a tumor in the corner of the scan."""
     changed = labels.copy()
@@ -210,6 +283,13 @@ FAULTS: dict[str, _Plant] = {
     "grids-differ": _shift_mask,
     "grid-corrected": lambda case, _other: _forget_grid(_mask(case)),
     "orientation-unproven": _forget_grids,
+    "sform-empty": _header(_empty_sform),
+    "transforms-disagree": _header(_mirror_qform),
+    "spacing-disagrees": _header(_round_pixdim),
+    "sheared": _both_affines(_tilt),
+    "unit-implausible": _header(lambda header: header.set_xyzt_units("micron"), mask_too=True),
+    "field-of-view": _widen,
+    "content-repeats": _join_phases,
     "spacing-implausible": _both_affines(_scaled(0.001)),
     "labels-unknown": _labels(lambda labels: labels * 5),
     "labels-rounded": _labels(lambda labels: labels.astype(np.float32) + 0.004),
@@ -224,6 +304,8 @@ FAULTS: dict[str, _Plant] = {
     "hu-8-bit": _voxels(lambda hu: (np.clip(hu, -200, 300) + 200) // 2),
     "hu-offset": _voxels(lambda hu: np.maximum(hu, -1024) + np.int16(1024)),
     "hu-no-air": _voxels(lambda hu: np.clip(hu, -200, 300)),
+    "mask-misplaced": _turned_round("AP", image=False),
+    "image-misplaced": _turned_round("LR", image=True),
     "mirrored": _both_affines(_flipped("R")),
     "upside-down": _both_affines(_flipped("S")),
     "back-to-front": _both_affines(_flipped("A")),
