@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from lts.app.memory import return_freed_memory, use_large_pages
 from lts.app.processors import use_the_share_of_processors
 from lts.app.settings import check_settings
 from lts.app.suggestions import advice_on
-from lts.base import LtsError
+from lts.base import LtsError, one_line
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
 
@@ -37,11 +38,14 @@ RUN_FOLDER_VARIABLE = "LTS_RUN_FOLDER"
 SWEEP_BEGAN_VARIABLE = "LTS_SWEEP_BEGAN"
 """Tells the processes of a sweep's jobs when it began: UTC, ISO 8601."""
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """What stands in the way of writing and is nobody's bug."""
 
 _NO_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")
 """How torch says that memory is full."""
+
+_PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ}
+"""What keeps a path from being read or written, and is nobody's bug either."""
 
 _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
 """How the lines of Hydra's errors begin that do not help a user."""
@@ -71,6 +75,7 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     use_large_pages()
     return_freed_memory()
     use_the_share_of_processors()
+    _print_any_sign()
     if follows():
         with exit_code_of(name):
             run(_job_followed())
@@ -95,6 +100,17 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     with exit_code_of(name), sweep_ends(name):
         check_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+
+
+def _print_any_sign() -> None:
+    """Have signs that the terminal's encoding lacks written out, where printing them would be an error."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does by itself
+
+
+def complain(name: str, line: object) -> None:
+    """Print what a command has to say against its input: one line on stderr."""
+    print(f"{name}: {one_line(line)}", file=sys.stderr)
 
 
 def _share_structured_configs() -> None:
@@ -123,10 +139,10 @@ def failure_of(error: BaseException, name: str) -> Failure:
     """What an error is called that ended the command `name`."""
     message = _user_message(error, name)
     if message is not None:
-        return Failure(reason=message, exit_code=INPUT_WAS_WRONG)
+        return Failure(reason=one_line(message), exit_code=INPUT_WAS_WRONG)
     told = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": ")
-    return Failure(reason=reason, exit_code=BUG)
+    return Failure(reason=one_line(reason), exit_code=BUG)
 
 
 def follows() -> bool:
@@ -151,7 +167,7 @@ def exit_code_of(name: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except Interrupted as stopped:
         if stopped.advice is not None:
-            print(f"{name}: {stopped}", file=sys.stderr)
+            complain(name, stopped)
         _let_go(stopped)
         sys.exit(stopped.exit_code)
     except Exception as error:
@@ -159,7 +175,7 @@ def exit_code_of(name: str) -> Iterator[None]:
         if failure.is_bug:
             traceback.print_exc()
         else:
-            print(f"{name}: {failure.reason}", file=sys.stderr)
+            complain(name, failure.reason)
         _let_go(error)
         sys.exit(failure.exit_code)
 
@@ -204,10 +220,15 @@ def _message_of_a_library(error: BaseException) -> str | None:
 
 
 def _disk_message(error: BaseException | None) -> str | None:
-    """One line for a disk that is full or closed to us; libraries wrap its error in errors of their own."""
+    """One line for a disk that is full or closed to us, or a path that there cannot be.
+
+    Libraries wrap such an error in errors of their own.
+    """
     while error is not None:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             return f"{error.filename or 'a file of the run'}: cannot be written: {error.strerror}"
+        if isinstance(error, OSError) and error.errno in _PATH_ERRORS:
+            return f"{error.filename or 'a file of the run'}: cannot be used: {error.strerror}"
         error = error.__cause__ or error.__context__
     return None
 

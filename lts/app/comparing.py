@@ -1,6 +1,5 @@
 """Two evaluations of the same cases, held against each other case by case."""
 
-import csv
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from lts.app.provenance import RunRecord
 from lts.app.results import CASES_FILE
 from lts.app.scoring import ScoringSettings
 from lts.app.writing import write_csv, write_json
-from lts.base import CohortError
+from lts.base import CohortError, printable, read_csv_rows
 from lts.evaluation import MIN_CASES, PairedComparison, compare_cases
 
 _SHOWN = ("dice", "iou", "hd95_mm", "assd_mm", "volume_abs_error_ml")
@@ -72,7 +71,7 @@ def compare_runs(
         for one in found
         if one.score in _SHOWN and one.pairs
     ]
-    print_table(f"a: {first}\nb: {second}", table)
+    print_table(f"a: {printable(first)}\nb: {printable(second)}", table)
     record.finish(a=str(first), b=str(second))
 
 
@@ -80,11 +79,10 @@ def _without_cases(comparison: PairedComparison) -> dict[str, Any]:
     return {name: value for name, value in asdict(comparison).items() if name != "differences"}
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise CohortError(f"compare: {path.parent} holds no {path.name}: it is no finished evaluation")
-    with path.open(newline="") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    if not rows or not {"case", "region"} <= rows[0].keys():
-        raise CohortError(f"{path}: must have columns case and region and a row at least")
+    rows = [row for _, row in read_csv_rows(path, columns=("case", "region"))]
+    if not rows:
+        raise CohortError(f"{path}: must have a row for each case and region, has none")
     return rows

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+from lts.base import printable, shortened
 
 _SECONDS_BETWEEN_LINES = 10.0
 _WIDEST = 100_000
+_MOST_OF_A_CELL = 300
 
 
 def say(line: str) -> None:
-    """Print a plain line at once."""
-    print(line, flush=True)
+    """Print a plain line at once; whatever names are in it, it stays one line and commands no terminal."""
+    print(printable(line), flush=True)
 
 
 class ShowProgress:
@@ -40,14 +44,14 @@ class ShowProgress:
     def _show_bar(self, done: int, total: int) -> None:
         if self._bar is None:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=Console(stderr=True))
             self._bar.start()
-            self._bar.add_task(self._title, total=total)
+            self._bar.add_task(printable(self._title), total=total)
         self._bar.update(self._bar.task_ids[0], completed=done)
         if done == total:
             self._bar.stop()
@@ -59,18 +63,23 @@ def print_table(
 ) -> None:
     """Print rows that share their keys as a table; numbers at the right, None as a dash.
 
+    Names are printed as they are: nothing in them is a command for the terminal or the table. Very long cells
+    lose their middle.
+
     Args:
-        title: A line above the table.
+        title: A line or more above the table.
         rows: At least one.
         decimals: Digits after the point by column; 4 in the others.
     """
     digits = decimals or {}
-    table = Table(title=title, title_justify="left")
+    lines = [printable(line) for line in title.split("\n")]
+    table = Table(title=Text("\n".join(lines)), title_justify="left")
     for name in rows[0]:
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
+        table.add_column(Text(printable(name)), justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*(_shown(value, digits.get(name, 4)) for name, value in row.items()))
+        cells = (_shown(value, digits.get(name, 4)) for name, value in row.items())
+        table.add_row(*(Text(shortened(cell, most=_MOST_OF_A_CELL)) for cell in cells))
     # Without a terminal a table is as wide as it needs to be: wrapped cells cannot be read or searched.
     console = Console()
     width = console.width if console.is_terminal else Console(width=_WIDEST).measure(table).maximum
@@ -80,4 +89,4 @@ def print_table(
 def _shown(value: object, digits: int) -> str:
     if value is None:
         return "-"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}f}" if isinstance(value, float) else printable(value)

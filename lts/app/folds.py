@@ -1,12 +1,11 @@
 """A cross-validation as one cohort: the models of its folds, and which of them each case is scored by."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lts.app.provenance import RUN_FILE
+from lts.app.records import DONE, RUN_FILE, read_run
 from lts.base import CheckpointError, CohortError, ConfigError
 from lts.cohort import Case, Cohort
 from lts.inference import Checkpoint, load_checkpoint
@@ -43,7 +42,7 @@ def load_folds(folder: Path) -> list[Fold]:
     if not runs:
         raise ConfigError(f"folds: must be the folder of a sweep over split.fold, {folder} holds no runs")
     for run in runs:
-        if (state := json.loads(run.read_text())["state"]) != "done":
+        if (state := read_run(run.parent)["state"]) != DONE:
             raise ConfigError(f"folds: every fold must be done, {run.parent} is {state}")
     folds = [_open(run.parent) for run in runs]
     for fold in folds[1:]:

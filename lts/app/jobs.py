@@ -17,12 +17,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 
 from lts.app.alone import alone_in
-from lts.app.command import SWEEP_BEGAN_VARIABLE, Failure, failure_of
+from lts.app.command import INPUT_WAS_WRONG, SWEEP_BEGAN_VARIABLE, Failure, complain, failure_of
 from lts.app.console import say
-from lts.app.leaderboard import FINISHED, JOB_FILE, read_runs
-from lts.app.provenance import RUN_FILE
+from lts.app.leaderboard import read_runs
+from lts.app.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
 from lts.app.writing import write_json
-from lts.base import LtsError
+from lts.base import ConfigError, LtsError
 
 _CLAIMS_FILE = ".claims.lock"
 _OF_THE_RUN_ITSELF = ("paths.output_dir", "paths.store_dir", "data.num_workers", "scoring.workers", "sweep")
@@ -62,7 +62,10 @@ def run_job(
         say(f"job {job}: has the settings of {folder}, which is being run; waits for it")
 
     with alone_in(folder, before_waiting=tell_of_waiting):
-        earlier = _read(folder / RUN_FILE)
+        try:
+            earlier = read_run(folder)
+        except ConfigError as error:
+            return failed(folder, error)
         if earlier.get("state") in FINISHED:
             say(_skipped(job, folder, earlier))
             return earlier.get("best_score")
@@ -100,14 +103,14 @@ def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None
     hydra = HydraConfig.get()
     made = Path(hydra.runtime.output_dir)
     folder = claim_folder(Path(hydra.sweep.dir).resolve(), wished=made, settings=settings_hash(config))
-    record = _read(folder / RUN_FILE)
+    record = read_run(folder)
     if record.get("state") in FINISHED:
         return record.get("best_score")
     stop = config.sweep.stop_on_failure
     if not _failed_in_this_sweep(record):
         _note_failure(folder, LtsError(reason), name=name, explain=partial(failure_of, name=name), stop=stop)
     elif stop:
-        sys.exit(record["exit_code"])
+        sys.exit(record.get("exit_code", INPUT_WAS_WRONG))
     return None
 
 
@@ -139,7 +142,7 @@ def claim_folder(sweep_dir: Path, *, wished: Path, settings: str) -> Path:
     """
     with FileLock(sweep_dir / _CLAIMS_FILE):
         for file in sweep_dir.glob(f"*/{JOB_FILE}"):
-            if _read(file)["settings"] == settings:
+            if read_job(file)["settings"] == settings:
                 folder = file.parent
                 break
         else:
@@ -186,7 +189,7 @@ def _note_failure(
     if first is None and failure.is_bug:
         traceback.print_exception(error)
     line = failure.reason if first is None else f"failed as job {first['job']} did"
-    print(f"{name}: job {folder.name}: {line}", file=sys.stderr)
+    complain(name, f"job {folder.name}: {line}")
     _note(folder, state="failed", reason=failure.reason, exit_code=failure.exit_code)
     if stop:
         sys.exit(failure.exit_code)
@@ -194,15 +197,12 @@ def _note_failure(
 
 def _failed_in_this_sweep(record: dict[str, Any]) -> bool:
     began = os.environ.get(SWEEP_BEGAN_VARIABLE)
-    return began is not None and record.get("state") == "failed" and record["ended"] >= began
+    return began is not None and record.get("state") == FAILED and record.get("ended", "") >= began
 
 
 def _note(folder: Path, **facts: Any) -> None:
-    record = _read(folder / RUN_FILE) or {"overrides": list(HydraConfig.get().overrides.task)}
+    try:
+        record = read_run(folder) or {"overrides": list(HydraConfig.get().overrides.task)}
+    except ConfigError:
+        return  # what is damaged is not written over: a person may read more of it
     write_json(folder / RUN_FILE, {**record, **facts, "ended": datetime.now(UTC).isoformat()})
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object of a file, empty where there is none."""
-    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return content

@@ -1,21 +1,17 @@
 """What a sweep found: every job with its settings and scores, best first."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from lts.app.records import DAMAGED, METRICS_FILE, RUN_FILE, RUNNING, read_run, read_scores
 from lts.app.writing import write_csv
+from lts.base import ConfigError
 
 LEADERBOARD_FILE, PICTURE_FILE = "leaderboard.csv", "leaderboard.png"
-JOB_FILE = "job.json"
-"""In the folder of each job: its settings, by which it is known."""
 LOCK_FILE = ".lock"
 """In the folder of each job; held while it runs."""
-
-FINISHED = ("done", "pruned")
-"""States of a run that is not started again."""
 
 
 def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
@@ -44,15 +40,25 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
 def read_runs(folder: Path) -> list[dict[str, Any]]:
     """The records of a sweep's jobs in the order of their names, each with its `job`.
 
-    A record that says "running" of a job that no process runs says "killed" here.
+    A record that says "running" of a job that no process runs says "killed" here, and one that cannot be
+    read "damaged", with the reason.
     """
-    files = sorted(folder.glob("*/run.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    runs = [{"job": file.parent.name, **json.loads(file.read_text())} for file in files]
+    jobs = sorted(
+        (path.parent for path in folder.glob(f"*/{RUN_FILE}")), key=lambda job: (len(job.name), job.name)
+    )
+    runs = [{"job": job.name, **_read_or_damaged(job)} for job in jobs]
     return [{**run, "state": "killed"} if _was_killed(run, folder / run["job"]) else run for run in runs]
 
 
+def _read_or_damaged(job: Path) -> dict[str, Any]:
+    try:
+        return read_run(job)
+    except ConfigError as error:
+        return {"state": DAMAGED, "reason": str(error)}
+
+
 def _was_killed(run: dict[str, Any], job: Path) -> bool:
-    if run["state"] != "running":
+    if run["state"] != RUNNING:
         return False
     try:
         with FileLock(job / LOCK_FILE, blocking=False):
@@ -70,8 +76,10 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
         `<region>_dice_global` of the test cases, and `duration_s`; None where a job did not come so far.
     """
     runs = read_runs(folder)
-    test_scores = {run["job"]: _test_scores(folder / run["job"]) for run in runs}
-    settings = {run["job"]: dict(override.split("=", 1) for override in run["overrides"]) for run in runs}
+    test_scores = {run["job"]: read_scores(folder / run["job"] / METRICS_FILE) for run in runs}
+    settings = {
+        run["job"]: dict(override.split("=", 1) for override in run.get("overrides", [])) for run in runs
+    }
     keys = list(dict.fromkeys(key for own in settings.values() for key in own))
     swept = [key for key in keys if len({own.get(key) for own in settings.values()}) > 1]
     region_names = list(dict.fromkeys(region for regions in test_scores.values() for region in regions))
@@ -94,12 +102,6 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
         for run in runs
     ]
     return sorted(rows, key=_rank)
-
-
-def _test_scores(job: Path) -> dict[str, dict[str, Any]]:
-    file = job / "metrics.json"
-    regions: dict[str, dict[str, Any]] = json.loads(file.read_text())["regions"] if file.is_file() else {}
-    return regions
 
 
 def _rank(row: dict[str, Any]) -> tuple[bool, float]:

@@ -17,10 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lts import __version__
+from lts.app.records import RUN_FILE
 from lts.app.writing import write_json
 from lts.base import ConfigError, StorageError
-
-RUN_FILE = "run.json"
 
 _DISTRIBUTIONS = (
     "torch",

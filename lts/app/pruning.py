@@ -1,6 +1,5 @@
 """Ends hopeless jobs of a sweep early: a median rule over what its jobs have written of their epochs."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +8,10 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lts.app.leaderboard import JOB_FILE
-from lts.app.provenance import RUN_FILE
+from lts.app.records import FAILED, JOB_FILE, PROGRESS_FILE, read_progress, read_run
 from lts.app.writing import write_json
 from lts.base import ConfigError
 from lts.task import scores_of_epoch
-
-PROGRESS_FILE = "progress.json"
 
 
 def is_hopeless(
@@ -59,19 +55,15 @@ def sibling_scores(folder: Path, *, epoch: int, monitor: str, mode: str) -> list
     """
     found = []
     for file in sorted(folder.parent.glob(f"*/{PROGRESS_FILE}")):
-        progress = json.loads(file.read_text())
+        progress = read_progress(file)
         best: list[float | None] = progress["best_by_epoch"]
         if file.parent == folder or (progress["monitor"], progress["mode"]) != (monitor, mode):
             continue
-        if len(best) < epoch or _has_failed(file.with_name(RUN_FILE)):
+        if len(best) < epoch or read_run(file.parent).get("state") == FAILED:
             continue
         if (score := best[epoch - 1]) is not None:
             found.append(score)
     return found
-
-
-def _has_failed(run_file: Path) -> bool:
-    return run_file.is_file() and json.loads(run_file.read_text())["state"] == "failed"
 
 
 def pruned_at(trainer: Trainer) -> int | None:

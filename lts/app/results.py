@@ -7,11 +7,12 @@ from typing import Any
 
 from lts.app.console import print_table, say
 from lts.app.provenance import RunRecord
+from lts.app.records import METRICS_FILE
 from lts.app.writing import write_csv, write_json
 from lts.evaluation import LesionFinding, ReportData, ScoringRules, Summary, rank_cases, write_report
 from lts.figures import save_roc
 
-METRICS_FILE, CASES_FILE = "metrics.json", "cases.csv"
+CASES_FILE = "cases.csv"
 
 _TABLE = ("dice_per_case", "dice_global", "iou_per_case", "iou_global", "precision", "recall", "auroc")
 _SHOWN_CASES = 3

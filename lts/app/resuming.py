@@ -1,12 +1,11 @@
 """Where a run goes on: from which checkpoint, or anew."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lts.app.provenance import RUN_FILE
+from lts.app.records import RUN_FILE, read_run
 from lts.base import CheckpointError, ConfigError
 from lts.inference import read_checkpoint
 
@@ -52,7 +51,7 @@ def checkpoint_to_go_on_from(ckpt: str | None, output_dir: Path) -> Path | None:
             raise ConfigError(f"ckpt: no such file: {ckpt}")
         return Path(ckpt)
     begun = output_dir / RUN_FILE
-    if begun.is_file() and (command := json.loads(begun.read_text())["command"]) != "train":
+    if (command := read_run(output_dir).get("command", "train")) != "train":
         raise ConfigError(
             f"paths.output_dir: {output_dir} must hold a training to go on with, got one of {command}"
         )

@@ -16,9 +16,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from lts.app.arguments import check_arguments
-from lts.app.command import SWEEP_BEGAN_VARIABLE, exit_code_of
+from lts.app.command import INPUT_WAS_WRONG, SWEEP_BEGAN_VARIABLE, complain, exit_code_of
 from lts.app.interruption import STOP_SIGNALS, Interrupted, StopSignals
-from lts.app.leaderboard import FINISHED, read_runs, write_leaderboard
+from lts.app.leaderboard import read_runs, write_leaderboard
+from lts.app.records import DAMAGED, FAILED, FINISHED
 from lts.app.settings import check_settings
 from lts.app.sweep_checks import check_data, compose_jobs, swept_arguments
 from lts.base import ConfigError, LtsError
@@ -104,7 +105,7 @@ def begin_sweep(folder: Path) -> None:
         raise ConfigError(
             f"hydra.sweep.dir: {folder} cannot be written to: {error.strerror or error}"
         ) from error
-    failed = [run for run in read_runs(folder) if run["state"] == "failed"]
+    failed = [run for run in read_runs(folder) if run["state"] == FAILED]
     os.environ[SWEEP_BEGAN_VARIABLE] = datetime.now(UTC).isoformat()
     signals = StopSignals()
     signals.take()
@@ -154,15 +155,15 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
         raise Interrupted(stopped, f"go on {way_on}") from ended_by
     if any(run["state"] not in FINISHED for run in runs):
         say(f"what is not done goes on {way_on}")
-    failed = [run for run in runs if run["state"] == "failed" and run not in begun.failed_before]
+    failed = [run for run in runs if run["state"] in (FAILED, DAMAGED) and run not in begun.failed_before]
     if type(ended_by).__name__ == _A_PROCESS_WAS_KILLED:
         raise LtsError("a process of joblib was killed, as for want of memory, and all jobs that ran with it")
     found_nothing = str(ended_by).startswith(_OPTUNA_FOUND_NOTHING)
     if ended_by and not (failed and (found_nothing or isinstance(ended_by, SystemExit))):
         raise ended_by
     if failed:
-        print(f"{name}: {_told_of_failures(failed, n_jobs=len(runs))}", file=sys.stderr)
-        sys.exit(min(run["exit_code"] for run in failed))
+        complain(name, _told_of_failures(failed, n_jobs=len(runs)))
+        sys.exit(min(run.get("exit_code", INPUT_WAS_WRONG) for run in failed))
 
 
 def _signal_of(begun: _Begun, ended_by: BaseException | None) -> int | None:
@@ -178,7 +179,7 @@ def _told_of_failures(failed: list[dict[str, Any]], *, n_jobs: int) -> str:
     """Each reason once, with the jobs that failed for it."""
     jobs: dict[str, list[str]] = {}
     for run in failed:
-        jobs.setdefault(run["reason"], []).append(run["job"])
+        jobs.setdefault(run.get("reason", "no reason is told"), []).append(run["job"])
     if len(jobs) == 1 and len(failed) == n_jobs > 1:
-        return f"all {n_jobs} jobs failed: {failed[0]['reason']}"
+        return f"all {n_jobs} jobs failed: {next(iter(jobs))}"
     return "jobs that failed: " + "; ".join(f"{', '.join(names)} ({why})" for why, names in jobs.items())

@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lts.base import CohortError
+from lts.base import CohortError, shown
 
 _UNSAFE_CHARACTERS = set('/\\:*?"<>|')
 
+MOST_BYTES_OF_A_CASE_ID = 200
+"""A file name holds 255 bytes: what is written of a case adds to its id, and a temporary name to that."""
 
-def natural_key(text: str) -> tuple[list[str | int], str]:
+
+def natural_key(text: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key that puts `case-2` before `case-10`; equal only for equal texts."""
     # re.split with a group alternates text and digits, so two keys never compare a text with a number.
     parts = re.split(r"(\d+)", text)
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)], text
+    return [_size_of(part) if index % 2 else part for index, part in enumerate(parts)], text
+
+
+def _size_of(digits: str) -> tuple[int, str]:
+    """What numbers compare by, for any count of digits: Python makes no number of more than 4300."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def case_id_problem(case_id: str) -> str | None:
@@ -29,12 +38,24 @@ def case_id_problem(case_id: str) -> str | None:
         or case_id.startswith(".")
         or ".." in case_id
     )
-    if not unsafe:
-        return None
-    return (
-        "case id must be usable as a file name (not empty, no separators, none of :*?\"<>|, no '..', "
-        f"no leading '.', no spaces around it), got {case_id!r}"
-    )
+    if unsafe:
+        return (
+            "case id must be usable as a file name (not empty, no separators, none of :*?\"<>|, no '..', "
+            f"no leading '.', no spaces around it), got {shown(case_id)}"
+        )
+    if (n_bytes := len(case_id.encode())) > MOST_BYTES_OF_A_CASE_ID:
+        return (
+            f"case id must have at most {MOST_BYTES_OF_A_CASE_ID} bytes in UTF-8, as files are named by it, "
+            f"got {n_bytes}: {shown(case_id)}"
+        )
+    return None
+
+
+def patient_problem(patient: str) -> str | None:
+    """What keeps a text from naming a patient, or None."""
+    if not patient.strip():
+        return "patient must not be empty"
+    return None if patient.isprintable() else f"patient must be printable, got {shown(patient)}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +69,7 @@ class Case:
         mask: Its labels, or None for a scan that has none.
 
     Raises:
-        CohortError: The id is not safe as a file name, or the patient is empty.
+        CohortError: The id is not safe as a file name, or the patient is empty or not printable.
     """
 
     id: str
@@ -59,8 +80,8 @@ class Case:
     def __post_init__(self) -> None:
         if problem := case_id_problem(self.id):
             raise CohortError(f"{self.image}: {problem}")
-        if not self.patient.strip():
-            raise CohortError(f"case {self.id}: patient must not be empty")
+        if problem := patient_problem(self.patient):
+            raise CohortError(f"case {self.id}: {problem}")
 
 
 class IncompleteCohortError(CohortError):
@@ -116,5 +137,5 @@ class Cohort:
             CohortError: The cohort has no such case.
         """
         if case_id not in self._case_of_id:
-            raise CohortError(f"{self.root}: no case {case_id!r} among its {len(self.cases)} cases")
+            raise CohortError(f"{self.root}: no case {shown(case_id)} among its {len(self.cases)} cases")
         return self._case_of_id[case_id]

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lts.base import BACKGROUND, LIVER, TUMOR, CohortError
+from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, read_json_object, shown
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.files import (
     NIFTI_ENDINGS,
     grouped,
+    is_file,
     is_hidden,
     matched_cases,
     name_some,
     nifti_files,
     nifti_stem,
-    read_json_object,
     shared_file_problems,
     told_together,
 )
@@ -31,6 +31,7 @@ _NUMBERS_OF_LABEL = {
     "liver": ([LIVER], [LIVER, TUMOR]),
     **dict.fromkeys(_TUMOR_NAMES, ([TUMOR],)),
 }
+_MOST_DIGITS = 10
 _CHANNEL_SUFFIX = re.compile(r"(.+)_(\d{4})")
 
 
@@ -42,7 +43,7 @@ def _label_problems(meta: dict[str, Any]) -> list[str]:
     stated = meta.get("labels", {})
     if isinstance(stated, dict):
         numbers_of_name = [
-            (value, [int(key)] if key.isdecimal() else key)
+            (value, [int(key)] if key.isdecimal() and len(key) < _MOST_DIGITS else key)
             if isinstance(value, str)
             else (key, value if isinstance(value, list) else [value])
             for key, value in stated.items()
@@ -50,7 +51,7 @@ def _label_problems(meta: dict[str, Any]) -> list[str]:
         if all(numbers in _NUMBERS_OF_LABEL.get(name.lower(), ()) for name, numbers in numbers_of_name):
             return []
     rule = f"background {BACKGROUND}, liver {LIVER} and {' or '.join(_TUMOR_NAMES)} {TUMOR}"
-    return [f"labels in dataset.json must be {rule}, got {stated}"]
+    return [f"labels in dataset.json must be {rule}, got {shown(stated)}"]
 
 
 def _channel_problems(meta: dict[str, Any]) -> list[str]:
@@ -58,7 +59,19 @@ def _channel_problems(meta: dict[str, Any]) -> list[str]:
     stated = meta.get("channel_names", meta.get("modality", {}))
     if isinstance(stated, dict) and len(stated) <= 1:
         return []
-    return [f"dataset.json must state one channel, got {stated}"]
+    return [f"dataset.json must state one channel, got {shown(stated)}"]
+
+
+def _place_problems(meta: dict[str, Any]) -> list[str]:
+    """What keeps the images of an nnU-Net dataset from being NIfTI files of its folder."""
+    problems = []
+    ending = meta.get("file_ending", NIFTI_ENDINGS[0])
+    if ending not in NIFTI_ENDINGS:
+        rule = f"file_ending in dataset.json must be {' or '.join(NIFTI_ENDINGS)}"
+        problems.append(f"{rule}, got {shown(ending)}")
+    if "dataset" in meta:
+        problems.append('"dataset" in dataset.json (a list of paths) is not read: use data=pairs')
+    return problems
 
 
 def _read_meta(root: Path) -> dict[str, Any]:
@@ -80,8 +93,15 @@ def is_msd(root: Path) -> bool:
 
 
 def is_nnunet(root: Path) -> bool:
-    """Whether the folder looks like an nnU-Net dataset: a dataset.json, images with a channel suffix."""
-    return (root / "dataset.json").is_file() and _has_channel_suffix(root)
+    """Whether the folder looks like an nnU-Net dataset: a dataset.json, and images with a channel suffix.
+
+    One that says itself that its images are elsewhere, or no NIfTI files, does so too.
+    """
+    try:
+        meta = _read_meta(root)
+    except CohortError:
+        meta = {}
+    return bool(_place_problems(meta)) or ((root / "dataset.json").is_file() and _has_channel_suffix(root))
 
 
 def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]:
@@ -91,13 +111,13 @@ def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]
         image, mask = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (None, None)
         stem = nifti_stem(Path(image)) if isinstance(image, str) else None
         if not isinstance(image, str) or not stem:
-            broken.append(f"{number} ({entry})")
+            broken.append(f"{number} ({shown(entry)})")
         elif is_hidden(Path(image)):
             continue
         elif not isinstance(mask, str) or not mask:
             without_mask.append(stem)
         else:
-            missing += [path for path in (image, mask) if not (root / path).is_file()]
+            missing += [path for path in (image, mask) if not is_file(root / path)]
             cases.append(Case(id=stem, patient=stem, image=root / image, mask=root / mask))
     twice = [case_id for case_id, same in grouped((case.id, case) for case in cases).items() if same[1:]]
     problems = [
@@ -119,7 +139,7 @@ def _sound(cases: Sequence[Case]) -> list[Case]:
     return [
         case
         for case in cases
-        if not same_id[case.id][1:] and case.image.is_file() and case.mask and case.mask.is_file()
+        if not same_id[case.id][1:] and is_file(case.image) and case.mask and is_file(case.mask)
     ]
 
 
@@ -172,30 +192,28 @@ def _first_channel_images(root: Path) -> tuple[list[tuple[str, Path]], list[str]
 def find_nnunet_cases(root: Path) -> Cohort:
     """The cases of an nnU-Net dataset: `imagesTr/CASE_0000.nii.gz` and `labelsTr/CASE.nii.gz`.
 
-    Each case is a patient of its own. No case where `imagesTr` holds no NIfTI file with a channel suffix.
+    Each case is a patient of its own. No case where `imagesTr` holds no NIfTI file with a channel suffix,
+    and dataset.json does not say why.
 
     Raises:
         CohortError: There is no dataset.json; the labels are others than those of lts; there are several
             channels, or images without the suffix of a channel; the files are not NIfTI; their number is not
             "numTraining"; an image has no mask, a mask no image, or a case has several files.
     """
-    if not _has_channel_suffix(root):
-        return Cohort(layout="nnunet", root=root, cases=())
     where = f"{root} (data=nnunet)"
+    if not _has_channel_suffix(root):
+        if problems := _place_problems(_read_meta(root)):
+            raise told_together(where, problems)
+        return Cohort(layout="nnunet", root=root, cases=())
     if not (root / "dataset.json").is_file():
         raise told_together(where, ["dataset.json is missing"])
     meta = _read_meta(root)
-    problems = _label_problems(meta) + _channel_problems(meta)
-    ending = meta.get("file_ending", NIFTI_ENDINGS[0])
-    if ending not in NIFTI_ENDINGS:
-        problems.append(f"file_ending in dataset.json must be {' or '.join(NIFTI_ENDINGS)}, got {ending!r}")
-    if "dataset" in meta:
-        problems.append('"dataset" in dataset.json (a list of paths) is not read: use data=pairs')
+    problems = _label_problems(meta) + _channel_problems(meta) + _place_problems(meta)
     images, image_problems = _first_channel_images(root)
     cases, unmatched = matched_cases(grouped(images), grouped(nifti_files(root / "labelsTr")))
     stated = meta.get("numTraining", len(cases))
     if stated != len(cases) and not unmatched:
-        unmatched = [f"numTraining in dataset.json is {stated}, but there are {len(cases)} cases"]
+        unmatched = [f"numTraining in dataset.json is {shown(stated)}, but there are {len(cases)} cases"]
     problems += image_problems + unmatched
     if problems:
         raise IncompleteCohortError(where, problems, cases)

@@ -1,18 +1,21 @@
-"""What the layouts share: names of files, JSON, images and masks put together, problems told in one line."""
+"""What the layouts share: names of files, images and masks put together, problems told in one line."""
 
-import json
+import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from lts.base import CohortError
+from lts.base import CohortError, shortened
 from lts.cohort.case import Case, natural_key
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 
 MOST_NAMED = 10
 """How many names one problem lists before it counts the rest."""
+
+_MOST_OF_A_NAME = 250
 
 T = TypeVar("T")
 
@@ -21,7 +24,8 @@ def name_some(names: Iterable[str]) -> str:
     """`a, b, c` in natural order, cut after `MOST_NAMED`, with how many more there are."""
     in_order = sorted(names, key=natural_key)
     more = len(in_order) - MOST_NAMED
-    return ", ".join(in_order[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    named = (shortened(name, most=_MOST_OF_A_NAME) for name in in_order[:MOST_NAMED])
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 def told_together(where: str, problems: Sequence[str]) -> CohortError:
@@ -35,11 +39,30 @@ def is_hidden(path: Path) -> bool:
 
 
 def nifti_stem(path: Path) -> str | None:
-    """The name without `.nii` or `.nii.gz`, in whatever case these are; None for any other file."""
+    """The name without `.nii` or `.nii.gz`, in whatever case these are; None for any other file.
+
+    Composed (NFC), so that it names the same case wherever the file was copied from: macOS takes letters and
+    their accents apart.
+    """
     for ending in NIFTI_ENDINGS:
         if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
+            return composed(path.name[: -len(ending)])
     return None
+
+
+def composed(name: str) -> str:
+    """A name with letters and their accents in one sign each, as most systems write them."""
+    return unicodedata.normalize("NFC", name)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; there is none under a name that the system does not take."""
+    return os.path.exists(path)  # noqa: PTH110  # Path.exists raises where the name is too long
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, as `exists`."""
+    return os.path.isfile(path)  # noqa: PTH113  # as above
 
 
 def files_below(folder: Path, *, depth: int) -> Iterator[Path]:
@@ -60,23 +83,6 @@ def nifti_files(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in files_below(folder, depth=0):
         if stem := nifti_stem(path):
             yield stem, path
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        CohortError: The file cannot be read, is not JSON, or holds something else than an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CohortError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CohortError(f"{path}: must be JSON in UTF-8: {error}") from error
-    if not isinstance(content, dict):
-        raise CohortError(f"{path}: must hold a JSON object, got a {type(content).__name__}")
-    return content
 
 
 def grouped(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:

@@ -1,11 +1,10 @@
 """The layout of one's own: a CSV file that names the image, mask and patient of each case."""
 
-import csv
 from pathlib import Path
 
-from lts.base import CohortError
-from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem
-from lts.cohort.files import MOST_NAMED, name_some, shared_file_problems
+from lts.base import CohortError, read_csv_rows
+from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, patient_problem
+from lts.cohort.files import MOST_NAMED, composed, exists, is_file, name_some, shared_file_problems
 
 COLUMNS = ("case", "patient", "image", "mask")
 CSV_NAMES = ("cases.csv", "pairs.csv")
@@ -22,44 +21,20 @@ def is_pairs(root: Path) -> bool:
     return bool(_csv_files(root))
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The cells of each row by column, with the row's number in the file, where the header is row 1."""
-    try:
-        # Spreadsheets put a byte order mark in front.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CohortError(f"{path}: must be a CSV file in UTF-8: {error}") from error
-    header = lines[0][1] if lines else []
-    if any(header.count(column) != 1 for column in COLUMNS):
-        raise CohortError(
-            f"{path}: the first row must name the columns {', '.join(COLUMNS)}, each once, got {header}"
-        )
-    rows = []
-    for number, cells in lines[1:]:
-        if not any(cells):
-            continue
-        if len(cells) != len(header):
-            raise CohortError(f"{path}: row {number} must have {len(header)} cells, got {len(cells)}")
-        rows.append((number, dict(zip(header, cells, strict=True))))
-    return rows
-
-
 def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, int]) -> str | None:
     """What is wrong with a row besides a missing mask, given the rows of the cases before it."""
-    case_id = row["case"]
+    case_id = composed(row["case"])
     if empty := [column for column in COLUMNS if column != "mask" and not row[column]]:
         return f"{', '.join(empty)} must not be empty"
-    if problem := case_id_problem(case_id):
+    if problem := case_id_problem(case_id) or patient_problem(row["patient"]):
         return problem
     if case_id in row_of_case:
         return f"case {case_id} is already in row {row_of_case[case_id]}"
     # A scan may be a folder: a DICOM series.
-    missing = [] if (folder / row["image"]).exists() else [row["image"]]
-    if row["mask"] and not (folder / row["mask"]).is_file():
+    missing = [] if exists(folder / row["image"]) else [row["image"]]
+    if row["mask"] and not is_file(folder / row["mask"]):
         missing.append(row["mask"])
-    return f"no such file: {', '.join(missing)}" if missing else None
+    return f"no such file: {name_some(missing)}" if missing else None
 
 
 def find_pairs_cases(root: Path) -> Cohort:
@@ -79,7 +54,7 @@ def find_pairs_cases(root: Path) -> Cohort:
     if len(candidates) > 1:
         raise CohortError(f"{root} (data=pairs): must hold one of {', '.join(CSV_NAMES)}, got both")
     path = candidates[0]
-    rows = _read_rows(path)
+    rows = read_csv_rows(path, columns=COLUMNS)
     if not rows:
         raise CohortError(f"{path}: names no case")
     problems: list[str] = []
@@ -87,7 +62,7 @@ def find_pairs_cases(root: Path) -> Cohort:
     row_of_case: dict[str, int] = {}
     cases = []
     for number, row in rows:
-        case_id = row["case"]
+        case_id = composed(row["case"])
         if problem := _row_problem(row, folder=path.parent, row_of_case=row_of_case):
             problems.append(f"row {number}: {problem}")
         elif not row["mask"]:

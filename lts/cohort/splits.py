@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lts.base import CohortError, ConfigError
+from lts.base import CohortError, ConfigError, read_json_object, shown
 from lts.cohort.case import Case, natural_key
-from lts.cohort.files import grouped, name_some, read_json_object, told_together
+from lts.cohort.files import composed, grouped, name_some, told_together
 
 PARTS = ("train", "val", "test")
 
@@ -35,7 +35,7 @@ class Split:
 
     def __post_init__(self) -> None:
         for part in (*PARTS, "unused"):
-            object.__setattr__(self, part, tuple(sorted(getattr(self, part), key=natural_key)))
+            object.__setattr__(self, part, tuple(sorted(map(composed, getattr(self, part)), key=natural_key)))
         if problems := _repeated((part, case_id) for part, ids in self._parts().items() for case_id in ids):
             raise told_together("split", problems)
 
@@ -68,7 +68,7 @@ class Split:
         parts = {part: content.get(part, [] if part == "unused" else None) for part in (*PARTS, "unused")}
         for part, ids in parts.items():
             if not isinstance(ids, list) or not all(isinstance(case_id, str) for case_id in ids):
-                raise CohortError(f"split: {part!r} must be a list of case ids, got {ids!r}")
+                raise CohortError(f"split: {part!r} must be a list of case ids, got {shown(ids)}")
         return cls(**{part: tuple(ids) for part, ids in parts.items()})
 
 

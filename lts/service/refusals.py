@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from starlette.responses import JSONResponse
 
+from lts.base import one_line
+
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _TOO_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 _NO_MEMORY = ("OutOfMemoryError(", "DefaultCPUAllocator: can't allocate memory")
@@ -16,13 +18,13 @@ class RefusedError(Exception):
 
     Args:
         status: Of the answer.
-        detail: One line for the person who asked; names nothing of the server.
+        detail: One line for the person who asked, made printable and short here; names nothing of the server.
         retry_after_s: When to try again, None where that is not known.
     """
 
     def __init__(self, status: int, detail: str, *, retry_after_s: int | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.retry_after_s = status, detail, retry_after_s
+        super().__init__(one_line(detail))
+        self.status, self.detail, self.retry_after_s = status, one_line(detail), retry_after_s
 
     def answer(self) -> JSONResponse:
         """The refusal as JSON, `{"detail": ...}`."""

@@ -1,5 +1,6 @@
 """What a job does with a scan: checked before it waits, read and segmented when its turn comes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lts.base import REGION_MIN_LABEL, LtsError
+from lts.base import REGION_MIN_LABEL, LtsError, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, doubts, measure
 from lts.service.jobs import Job
@@ -25,6 +26,8 @@ _MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
 _SAMPLED = 2**20
 _LONGEST_LINE = 500
 _INT16 = np.iinfo(np.int16)
+_TELLTALE = 60
+"""Characters that the beginning of a path has at least in a message, however long it is."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,10 @@ def tell(error: LtsError, upload: Upload) -> str:
     folder = upload.path.parent
     told = str(error)
     for path, name in ((upload.path, upload.name), (folder / "series", upload.name), (folder, "")):
-        told = told.replace(str(path), name)
-    line = " ".join(told.split())
-    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+        told = told.replace(printable(path), name)
+    # a path that was too long to be told whole begins as our folder does
+    told = re.sub(re.escape(printable(folder)[:_TELLTALE]) + r"\S*", lambda _: upload.name, told)
+    return shortened(" ".join(told.split()), most=_LONGEST_LINE)
 
 
 def refusal_of(error: LtsError, upload: Upload) -> RefusedError:

@@ -5,11 +5,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lts.base import REGION_MIN_LABEL, written_whole
+from lts.base import HU_BINS, REGION_MIN_LABEL, LtsError, read_json_object, written_whole
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, is_sound, open_array
 
@@ -104,7 +103,7 @@ class StoredCase:
     def load(cls, folder: Path) -> "StoredCase | None":
         """The entry in a folder; None where there is none, or it or an array is damaged, to be built anew."""
         try:
-            facts: dict[str, Any] = json.loads((folder / ENTRY_FILE).read_text())
+            facts = read_json_object(folder / ENTRY_FILE)
             mask = facts.pop("mask")
             stored = cls(
                 folder=folder,
@@ -116,9 +115,19 @@ class StoredCase:
                 notes=tuple(facts.pop("notes")),
                 **facts,
             )
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-        return stored if stored._has_its_arrays() else None
+            whole = stored._is_whole() and stored._has_its_arrays()
+        except (LtsError, AttributeError, IndexError, KeyError, TypeError):
+            return None  # what is valid JSON may still be of other types
+        return stored if whole else None
+
+    def _is_whole(self) -> bool:
+        """Whether the counts are numbers, one for each slice or Hounsfield value."""
+        lists = [(HU_BINS, self.hu_counts)]
+        lists += [(self.shape[0], self.region_pixels.get(region, [])) for region in REGION_MIN_LABEL]
+        return all(
+            len(counts) == length and all(isinstance(count, int) for count in counts)
+            for length, counts in lists
+        )
 
     def _has_its_arrays(self) -> bool:
         files = [(IMAGE_FILE, IMAGE_TYPE)] + ([(LABELS_FILE, LABELS_TYPE)] if self.mask else [])

@@ -146,11 +146,17 @@ def _end(fail: Callable[[], object]) -> int:
     raise AssertionError("did not fail")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
-def test_a_disk_that_takes_no_more_is_told_in_one_line(number: int, capsys) -> None:
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        *((number, "cannot be written") for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT)),
+        *((number, "cannot be used") for number in (errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP)),
+    ],
+)
+def test_a_disk_or_path_that_stands_in_the_way_is_told_in_one_line(number: int, told: str, capsys) -> None:
     with pytest.raises(SystemExit) as end:
         _end(lambda: _fail_in_a_library(number))
-    line = f"train: metrics.json: cannot be written: {os.strerror(number)}\n"
+    line = f"train: metrics.json: {told}: {os.strerror(number)}\n"
     assert (end.value.code, capsys.readouterr().err) == (2, line)
 
 

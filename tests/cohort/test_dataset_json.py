@@ -96,7 +96,7 @@ def test_all_problems_of_an_msd_folder_are_told_together(tmp_path: Path) -> None
     assert message.startswith(f"{root} (data=msd): ")
     for problem in (
         'entries of "training" without a NIfTI "image": 5 (',
-        ", 6 (liver_4)",
+        ", 6 ('liver_4')",
         "images without mask: liver_2",
         "files that dataset.json names and that do not exist: ./labelsTr/liver_8.nii.gz",
         "cases named twice: liver_0",

@@ -10,8 +10,7 @@ import numpy as np
 from filelock import FileLock
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from lts.base import CANONICAL_AXES, CohortError, ConfigError, written_whole
-from lts.cohort.files import read_json_object
+from lts.base import CANONICAL_AXES, CohortError, ConfigError, read_json_object, shown, written_whole
 from lts.cohort.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
 from lts.cohort.processes import Progress, in_processes
 from lts.volume import Geometry, write_mask, write_volume
@@ -90,7 +89,7 @@ class _Build:
     def _check_settings(self, found: object) -> None:
         if found != self.settings:
             raise CohortError(
-                f"{self.root}: holds phantom scans made with {found}, asked for {self.settings}; "
+                f"{self.root}: holds phantom scans made with {shown(found)}, asked for {self.settings}; "
                 "name another folder in data.root, or delete this one"
             )
 

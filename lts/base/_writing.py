@@ -1,0 +1,102 @@
+"""Files that are there whole or not at all."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from lts.base._errors import LtsError, StorageError
+
+_UNFINISHED = ".lts-unfinished-"
+"""How the names of files begin that are being written."""
+
+_NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+"""What file systems answer that sync no folder."""
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name when all of it is on the disk; until then what was there stays.
+
+    It is written beside its place under a hidden name of its own, so that two who write one file at once do
+    not mix, and nobody who goes by the ending of files takes it for one. A process that is killed leaves it
+    behind; whoever next writes a file into the folder takes it away.
+
+    Args:
+        path: The file to write or replace, in a folder that exists.
+
+    Yields:
+        The file; its `name` is a path by which it can be read before it has its own.
+
+    Raises:
+        StorageError: It cannot be written; nothing is left of it.
+    """
+    try:
+        clear_left_over(path.parent)
+        with _new_file_in(path.parent) as file:
+            unfinished = Path(file.name)
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # the name must not reach the disk before the content
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+            sync_folder(path.parent)
+    except OSError as error:
+        if isinstance(error, LtsError):
+            raise
+        raise storage_error(path, error) from error
+
+
+def clear_left_over(folder: Path) -> None:
+    """Remove what killed processes left of the files that they were writing with `written_whole`."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        with suppress(OSError):  # held by a process that writes it, gone by now, or of another user
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder on the disk, where its file system can be asked for it.
+
+    Raises:
+        OSError: The disk fails.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written to but not listed
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_FOR_FOLDERS:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _new_file_in(folder: Path) -> BinaryIO:
+    """A new file that is locked as long as it is open, by which `clear_left_over` knows that it is in use."""
+    while True:
+        file = (folder / f"{_UNFINISHED}{uuid4().hex}").open("xb")
+        with suppress(OSError):  # without locks nothing is cleared away either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # taken for left over before it was locked
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The one line that says which file could not be written, and why; `errno` stays."""
+    told = StorageError(f"{path}: cannot be written: {error.strerror or error}")
+    told.errno = error.errno
+    return told

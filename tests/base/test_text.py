@@ -1,0 +1,92 @@
+"""What a message makes of text from outside: printable, one line, of bounded length, both ends kept."""
+
+import pickle
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lts.base import (
+    CheckpointError,
+    CohortError,
+    ConfigError,
+    LtsError,
+    StorageError,
+    VolumeError,
+    one_line,
+    printable,
+    shortened,
+    shown,
+)
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # halves of surrogate pairs too
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Größe 5 µm, 肝臓", "Größe 5 µm, 肝臓"),
+        ("a\nb\r\tc", r"a\nb\r\tc"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("\x9b31mred", r"\x9b31mred"),  # the one-byte beginning of a sequence
+        ("gpj.\u202eexe", r"gpj.\u202eexe"),
+        ("a\u2028b", r"a\u2028b"),
+        ("caf\udce9.nii", r"caf\udce9.nii"),  # a name of bytes that are not UTF-8
+        ("\0", r"\x00"),
+    ],
+)
+def test_what_is_not_printed_is_written_out(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_both_ends_of_a_long_text_are_kept() -> None:
+    told = shortened("/data/" + "x" * 5000 + "/scan.nii.gz", most=100)
+    assert len(told) <= 100
+    assert told.startswith("/data/xxx")
+    assert told.endswith("/scan.nii.gz")
+    left_out = int(told.partition("[... ")[2].partition(" ")[0])
+    assert left_out == 6 + 5000 + 12 - (len(told) - len(f"[... {left_out} characters ...]"))
+
+
+@pytest.mark.parametrize("length", [0, 99, 100])
+def test_what_is_short_enough_stays(length: int) -> None:
+    assert shortened("x" * length, most=100) == "x" * length
+
+
+def test_a_value_is_shown_as_python_writes_it() -> None:
+    assert shown("a") == "'a'"
+    assert shown([1, None]) == "[1, None]"
+    assert shown({"1": "\x1b"}) == r"{'1': '\x1b'}"
+    assert len(shown(["x" * 10] * 5000)) <= 200
+
+
+def test_a_message_keeps_its_file_its_rule_and_its_value() -> None:
+    error = ConfigError(f"/{'deep/' * 900}split.json: must be a list of names, got {shown('v' * 10**6)}")
+    told = str(error)
+    assert len(told) <= 1500
+    assert told.startswith("/deep/deep")
+    assert "split.json: must be a list of names, got 'vvv" in told
+    assert told.endswith("v'")
+
+
+@pytest.mark.parametrize(
+    "kind", [LtsError, ConfigError, VolumeError, CohortError, CheckpointError, StorageError]
+)
+def test_every_error_of_the_user_is_one_printable_line(kind: type[LtsError]) -> None:
+    error = kind("a\n\x1b[2Jb" + "c" * 10**5)
+    assert str(error).isprintable()
+    assert len(str(error)) <= 1500
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # between processes
+    assert str(kind("a.nii: must be read, got nothing")) == "a.nii: must be read, got nothing"
+
+
+@given(ANY_TEXT)
+def test_any_text_becomes_one_printable_line_and_stays_so(text: str) -> None:
+    told = one_line(text * 40)
+    assert told.isprintable()
+    assert len(told) <= 1500
+    told.encode()
+    assert one_line(told) == told
+    assert str(CohortError(f"{CohortError(told)}")) == told
+    assert sys.getsizeof(shown(text)) < 2000
