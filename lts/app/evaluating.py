@@ -19,7 +19,7 @@ from lts.app.provenance import RunRecord
 from lts.app.scoring import ScoringSettings, score_masks, score_model, score_models
 from lts.app.writing import write_config
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
-from lts.cohort import Case, Cohort
+from lts.cohort import Case, Cohort, name_some
 from lts.inference import Checkpoint
 from lts.slices import content_hash
 
@@ -220,7 +220,7 @@ def choose_cases(
     chosen = [case for case in candidates if subset == "all" or found_in[case.id] == subset]
     if own_data and (lost := sorted(expected - {case.id for case in chosen if found_in[case.id]})):
         raise CohortError(
-            f"{cohort.root}: cases are missing or have changed since training: {', '.join(lost)}"
+            f"{cohort.root}: cases are missing or have changed since training: {name_some(lost)}"
         )
     if not chosen:
         raise CohortError(f"{cohort.root}: no case is of the checkpoint's {subset} subset; use subset=all")
@@ -234,7 +234,7 @@ def _refuse_training_cases(content_of: Mapping[str, str], checkpoints: Sequence[
         trained_on = [case for case, content in content_of.items() if checkpoint.was_trained_on(content)]
         if trained_on:
             raise CheckpointError(
-                f"{checkpoint.path}: was trained on {', '.join(trained_on)}; "
+                f"{checkpoint.path}: was trained on {name_some(trained_on)}; "
                 "scores of these say little, allow_training_cases=true gives them all the same"
             )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lts.app.records import DONE, RUN_FILE, read_run
 from lts.base import CheckpointError, CohortError, ConfigError
-from lts.cohort import Case, Cohort
+from lts.cohort import Case, Cohort, name_some
 from lts.inference import Checkpoint, load_checkpoint
 from lts.slices import content_hash
 
@@ -68,7 +68,7 @@ def choose_models(cohort: Cohort, folds: Sequence[Fold]) -> list[tuple[Case, Fol
     found = {content for _, content in contents}
     if lost := sorted(name for content, (_, name) in tested_by.items() if content not in found):
         raise CohortError(
-            f"{cohort.root}: cases are missing or have changed since training: {', '.join(lost)}"
+            f"{cohort.root}: cases are missing or have changed since training: {name_some(lost)}"
         )
     return chosen
 
@@ -125,7 +125,7 @@ def _check_unknown_to_model(checkpoint: Checkpoint) -> None:
     for what in ("sha256", "patient"):
         seen = {member[what] for member in known}
         if leaked := [member["case"] for member in checkpoint.split["test"] if member[what] in seen]:
-            raise CheckpointError(f"folds: {checkpoint.path} knew cases that it tests: {', '.join(leaked)}")
+            raise CheckpointError(f"folds: {checkpoint.path} knew cases that it tests: {name_some(leaked)}")
 
 
 def _check_division(folds: Sequence[Fold]) -> None:
@@ -142,7 +142,7 @@ def _check_division(folds: Sequence[Fold]) -> None:
         split = fold.checkpoint.split
         own = {member["sha256"]: member["case"] for members in split.values() for member in members}
         if untested := sorted(case for content, case in own.items() if content not in tested):
-            raise CheckpointError(f"folds: no fold tests {', '.join(untested)} of {fold.checkpoint.path}")
+            raise CheckpointError(f"folds: no fold tests {name_some(untested)} of {fold.checkpoint.path}")
         if strange := [str(path) for content, path in tested.items() if content not in own]:
             raise CheckpointError(
                 f"folds: {strange[0]} tests cases that {fold.checkpoint.path} does not have"

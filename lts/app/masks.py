@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from lts.app.cases import open_cohort
 from lts.base import CohortError, ConfigError
-from lts.cohort import case_id_problem, natural_key
+from lts.cohort import case_id_problem, composed, natural_key
 
 _SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
@@ -99,7 +99,7 @@ def case_name(stem: str) -> str:
 
 
 def _stem(path: Path) -> str:
-    return _SUFFIX.sub("", path.name)
+    return composed(_SUFFIX.sub("", path.name))
 
 
 def _check_pairs(

@@ -157,7 +157,10 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
         say(f"what is not done goes on {way_on}")
     failed = [run for run in runs if run["state"] in (FAILED, DAMAGED) and run not in begun.failed_before]
     if type(ended_by).__name__ == _A_PROCESS_WAS_KILLED:
-        raise LtsError("a process of joblib was killed, as for want of memory, and all jobs that ran with it")
+        raise LtsError(
+            "a process of joblib was killed, as for want of memory, and all jobs that ran with it; "
+            "hydra.launcher.n_jobs must be fewer where memory is short"
+        )
     found_nothing = str(ended_by).startswith(_OPTUNA_FOUND_NOTHING)
     if ended_by and not (failed and (found_nothing or isinstance(ended_by, SystemExit))):
         raise ended_by

@@ -2,6 +2,7 @@
 
 from lts.cohort.archive import ArchiveLimits
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, natural_key
+from lts.cohort.files import composed, name_some
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
 from lts.cohort.scans import FoundScans, ScanSource, find_scans
@@ -19,9 +20,11 @@ __all__ = [
     "SeriesChoice",
     "Split",
     "case_id_problem",
+    "composed",
     "find_cases",
     "find_scans",
     "make_phantom_cohort",
+    "name_some",
     "natural_key",
     "read_split",
     "split_by_patient",

@@ -43,12 +43,16 @@ def case_id_problem(case_id: str) -> str | None:
             "case id must be usable as a file name (not empty, no separators, none of :*?\"<>|, no '..', "
             f"no leading '.', no spaces around it), got {shown(case_id)}"
         )
-    if (n_bytes := len(case_id.encode())) > MOST_BYTES_OF_A_CASE_ID:
-        return (
-            f"case id must have at most {MOST_BYTES_OF_A_CASE_ID} bytes in UTF-8, as files are named by it, "
-            f"got {n_bytes}: {shown(case_id)}"
-        )
-    return None
+    return length_problem(case_id)
+
+
+def length_problem(case_id: str) -> str | None:
+    """What keeps a name from being short enough for the files of its case, or None."""
+    n_bytes = len(case_id.encode())
+    if n_bytes <= MOST_BYTES_OF_A_CASE_ID:
+        return None
+    rule = f"case id must have at most {MOST_BYTES_OF_A_CASE_ID} bytes in UTF-8, as files are named by it"
+    return f"{rule}, got {n_bytes}: {shown(case_id)}"
 
 
 def patient_problem(patient: str) -> str | None:

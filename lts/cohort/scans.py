@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lts.base import CohortError, Modality
 from lts.cohort.archive import DEEPEST, ArchiveLimits, unpack_zip
-from lts.cohort.case import case_id_problem, natural_key
-from lts.cohort.files import grouped, is_hidden, name_some, nifti_stem
+from lts.cohort.case import case_id_problem, length_problem, natural_key
+from lts.cohort.files import composed, grouped, is_hidden, name_some, nifti_stem
 from lts.cohort.passed_over import CONVERT, counted, is_other_format, some, sort_out, told
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
 from lts.volume import DicomSeries, Volume, find_dicom, read_dicom, read_geometry, read_image
@@ -206,8 +206,15 @@ def _named(path: Path, found: FoundScans) -> list[ScanSource]:
 
 
 def _safe(name: str) -> str:
-    """A name that can stand in a file name."""
-    safe = _UNSAFE.sub("_", "".join(sign for sign in name if sign.isprintable())).strip("._ ")
+    """A name that can stand in a file name.
+
+    Raises:
+        CohortError: It is longer than one may be.
+    """
+    printed = "".join(sign for sign in composed(name) if sign.isprintable())
+    safe = _UNSAFE.sub("_", printed).strip("._ ")
+    if problem := length_problem(safe):
+        raise CohortError(f"{problem}; rename its file or folder")
     return safe if safe and case_id_problem(safe) is None else "scan"
 
 

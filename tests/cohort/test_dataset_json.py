@@ -261,3 +261,42 @@ def test_a_copy_of_nnunet_data_that_is_not_whole_is_told_by_its_count(tmp_path: 
 def test_a_case_whose_name_is_unsafe_is_refused_by_its_file(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match=r"a\.\.b_0000\.nii\.gz: case id must be usable"):
         find_cases(nnunet(tmp_path, "a..b"), layout="nnunet")
+
+
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        ({"file_ending": ".nrrd"}, r"file_ending in dataset.json must be .nii.gz or .nii, got '.nrrd'"),
+        (
+            {"file_ending": ["\x1b"] * 900},
+            r"file_ending in dataset.json must be .nii.gz or .nii, got \['\\x1b'",
+        ),
+        (
+            {"dataset": {"a": {}}},
+            r'"dataset" in dataset.json \(a list of paths\) is not read: use data=pairs',
+        ),
+    ],
+)
+def test_nnunet_data_that_says_its_images_are_elsewhere_or_of_another_kind_is_told_so(
+    tmp_path: Path, meta: dict, told: str
+) -> None:
+    root = nnunet(tmp_path, **meta)
+    touch(root, "imagesTr/a_0000.nrrd", "labelsTr/a.nrrd")
+    with pytest.raises(CohortError, match=told) as error:
+        find_cases(root, layout="nnunet")
+    assert len(one_line(error)) <= 1500
+    with pytest.raises(CohortError, match="this folder looks like data=nnunet"):
+        find_cases(root, layout="lits")
+
+
+def test_numbers_and_names_of_any_length_are_told_in_one_short_line(tmp_path: Path) -> None:
+    entry = {"image": "i" * 150 + ".nii", "label": "\x1b[2J\n" * 2000}
+    root = msd(tmp_path, training=[entry, {"y": "z" * 10**5}], labels={"1" * 5000: "liver"})
+    with pytest.raises(CohortError) as error:
+        find_cases(root, layout="msd")
+    message = one_line(error)
+    assert len(message) <= 1500
+    assert message.isprintable()
+    assert "labels in dataset.json must be background 0, liver 1 and" in message
+    assert "got {'1111" in message
+    assert 'without a NIfTI "image": 2 (' in message

@@ -1,11 +1,13 @@
 """Cases are found in a CSV file, and what is wrong with its rows is told by their numbers."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from lts.app.masks import masks_in
 from lts.base import CohortError
-from lts.cohort import Case, find_cases
+from lts.cohort import ArchiveLimits, Case, Split, find_cases, find_scans
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -146,3 +148,54 @@ def test_after_ten_rows_the_rest_is_counted(tmp_path: Path) -> None:
     path = pairs(tmp_path, *(f"a{number},,i.nii,m.nii" for number in range(13)))
     with pytest.raises(CohortError, match=r"row 11: patient must not be empty; and 3 more rows$"):
         find_cases(path, layout="pairs")
+
+
+def test_cells_that_no_file_can_be_named_by_are_told_by_their_rows(tmp_path: Path) -> None:
+    touch(tmp_path, "i.nii", "m.nii")
+    rows = [
+        f"a,p,{'i' * 300}.nii,m.nii",
+        "b,p,i\0.nii,m.nii",
+        f"{'c' * 201},p,i.nii,m.nii",
+        f"{'9' * 5000},p,i.nii,m.nii",
+        '"d\x1b[31m",p,i.nii,m.nii',
+        '"e","p\x07",i.nii,m.nii',
+    ]
+    with pytest.raises(CohortError) as error:
+        find_cases(pairs(tmp_path, *rows), layout="pairs")
+    message = one_line(error)
+    assert message.isprintable()
+    assert len(message) <= 1500
+    for told in (
+        "row 2: no such file: iii",
+        r"row 3: no such file: i\x00.nii",
+        "row 4: case id must have at most 200 bytes in UTF-8, as files are named by it, got 201: 'ccc",
+        "row 5: case id must have at most 200 bytes in UTF-8, as files are named by it, got 5000: '999",
+        "row 6: case id must be usable as a file name",
+        r"row 7: patient must be printable, got 'p\x07'",
+    ):
+        assert told in message
+
+
+def test_a_table_of_a_german_spreadsheet_is_told_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="each once, separated by commas, got"):
+        find_cases(pairs(tmp_path, "a;p;i.nii;m.nii", header="case;patient;image;mask"), layout="pairs")
+
+
+def test_a_case_has_one_name_however_its_accents_are_written(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "Pérez-Ångström") for form in ("NFC", "NFD"))
+    assert composed != apart
+    touch(
+        tmp_path, "i.nii", "m.nii", "j.nii", "n.nii", f"imagesTr/{apart}_0000.nii", f"labelsTr/{composed}.nii"
+    )
+    (case,) = find_cases(pairs(tmp_path, f"{apart},p,i.nii,m.nii"), layout="pairs").cases
+    assert case.id == composed
+    assert Split(train=(apart,), val=(), test=()).train == (composed,)
+    with pytest.raises(CohortError, match="row 3: case .* is already in row 2"):
+        find_cases(pairs(tmp_path, f"{apart},p,i.nii,m.nii", f"{composed},p,j.nii,n.nii"), layout="pairs")
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1}}')
+    (case,) = find_cases(tmp_path, layout="nnunet").cases
+    assert (case.id, case.image.name) == (composed, f"{apart}_0000.nii")
+    (scan,) = find_scans(case.image, unpack_to=tmp_path / "u", limits=ArchiveLimits(max_bytes=9, max_files=9))
+    assert scan.case == composed
+    touch(tmp_path / "masks", f"{apart}_mask.nii.gz")
+    assert list(masks_in(tmp_path / "masks")) == [composed]

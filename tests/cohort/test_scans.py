@@ -200,3 +200,11 @@ def test_a_zipped_series_is_named_by_the_archive_and_one_file_by_itself(
     assert alone.case == "im0"
     with pytest.raises(VolumeError, match="must hold 2 slices or more"):
         alone.read(modality="ct")
+
+
+def test_a_scan_whose_name_leaves_no_room_for_that_of_its_mask_is_refused(tmp_path: Path) -> None:
+    (source,) = find(touch(tmp_path, f"{'x' * 200}.nii.gz") / f"{'x' * 200}.nii.gz", tmp_path)
+    assert source.case == "x" * 200
+    folder = touch(tmp_path / "in", f"{'y' * 201}.nii.gz", "a.nii")
+    with pytest.raises(CohortError, match="case id must have at most 200 bytes .* rename its file or folder"):
+        find(folder, tmp_path)

@@ -300,3 +300,35 @@ def test_a_split_file_that_is_missing_or_holds_a_list_is_refused(tmp_path: Path)
         read_split(tmp_path / "absent.json", cases=make_cases([1]))
     with pytest.raises(CohortError, match=r"split\.json: must hold a JSON object, got a list"):
         read_split(write(tmp_path / "split.json", [{"train": []}]), cases=make_cases([1]))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[" * 10**5, "must be JSON nested at most 100 deep"),
+        (
+            b'{"train": [], "train": ["a"], "val": [], "test": []}',
+            "must have each name once, got 'train' twice",
+        ),
+        (b'{"train": "' + b"x" * 50_000 + b'", "val": [], "test": []}', "'train' must be a list of case ids"),
+        (
+            b'{"train": ["' + b"9" * 5000 + b'"], "val": [], "test": []}',
+            "cases the cohort does not have: 999",
+        ),
+        (
+            b'{"train": ["\\u001b[31m\\n"], "val": [], "test": []}',
+            r"cases the cohort does not have: \\x1b\[31m\\n;",
+        ),
+        (b'{"train": ["\\ud800"], "val": [], "test": []}', r"cases the cohort does not have: \\ud800"),
+    ],
+)
+def test_a_split_of_any_content_is_refused_in_one_short_line(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    path = tmp_path / "split.json"
+    path.write_bytes(content)
+    with pytest.raises(CohortError, match=told) as error:
+        read_split(path, cases=make_cases([1, 1, 1]))
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) <= 1500
+    assert str(path) in str(error.value)

@@ -193,3 +193,29 @@ def test_a_case_that_is_replaced_is_never_half_there(make_case, tmp_path: Path, 
     assert stored.folder == folder
     assert taken == [(f"{folder}.part{multiprocessing.current_process().pid}-old", True)]
     shutil.rmtree(taken[0][0])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: entry[: len(entry) // 2],
+        lambda entry: b"[" * 10**5,
+        lambda entry: b"[1]",
+        lambda entry: entry.replace(b'"shape": [', b'"shape": ["a", '),
+        lambda entry: entry.replace(b'"liver": [', b'"liver": ["a", '),
+        lambda entry: entry.replace(b'"hu_counts": [', b'"hu_counts": [' + b"9" * 5000 + b", "),
+        lambda entry: entry.replace(b'"hu_counts": [', b'"hu_counts": [0, '),
+        lambda entry: entry.replace(b'"region_pixels": {', b'"region_pixels": {"spleen": [], "liver": 7, '),
+        lambda entry: entry.replace(b'"region_pixels": {', b'"region_pixels": 7, "x": {'),
+        lambda entry: entry.replace(b'"case":', b'"case": "twice", "case":'),
+    ],
+)
+def test_a_damaged_entry_is_built_anew(make_case, tmp_path: Path, spoil) -> None:
+    cases = [make_case()]
+    stored = build(cases, tmp_path / "store")
+    entry = stored[0].folder / "entry.json"
+    sound = entry.read_bytes()
+    assert spoil(sound) != sound
+    entry.write_bytes(spoil(sound))
+    assert build(cases, tmp_path / "store") == stored
+    assert entry.read_bytes() == sound
