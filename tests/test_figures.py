@@ -384,3 +384,14 @@ def test_a_gray_range_spans_the_percentiles_of_all_images():
 
 def test_a_flat_image_has_a_gray_range_too():
     assert gray_range([np.full((3, 3), 7)]) == (7.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[31ma\nb\x07", "caf\udce9", "肝臓", "$x$ \\frac{", "x" * 5000, "\u202ea"]
+)
+def test_a_picture_is_drawn_whatever_its_names(tmp_path: Path, name: str) -> None:
+    save_leaderboard(tmp_path / "a.png", [(name, 0.5), ("b", 0.4)], score="score")
+    settings = {"regions": (), "spacing_mm": (1.0, 1.0), "level_hu": 0.0, "width_hu": 1.0}
+    drawn = overlay(np.zeros((32, 32)), reference=None, prediction=None, title=name, **settings)
+    assert drawn.shape[1] == overlay(np.zeros((32, 32)), reference=None, prediction=None, **settings).shape[1]
+    assert len(imread(tmp_path / "a.png")) < 500

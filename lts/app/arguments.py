@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from lts.app.parsable import check_parsable
 from lts.app.values import shown
 from lts.base import ConfigError
 
@@ -24,8 +25,10 @@ def check_arguments(arguments: Sequence[str]) -> None:
         arguments: Of the command line, or of a sweep.
 
     Raises:
-        ConfigError: A choice is no name, several are given where one is taken, or a number is too long.
+        ConfigError: A choice is no name, several are given where one is taken, or an argument cannot be
+            parsed at all.
     """
+    check_parsable(arguments)
     parser = OverridesParser.create()
     for argument in arguments:
         if "=" not in argument or argument.startswith("-"):
@@ -34,9 +37,6 @@ def check_arguments(arguments: Sequence[str]) -> None:
             (override,) = parser.parse_overrides([argument])
         except HydraException:
             continue
-        except ValueError as error:  # of a whole number of more digits than Python reads
-            key = argument.partition("=")[0]
-            raise ConfigError(f"{key}: must be a number of fewer digits, got one of thousands") from error
         group = override.key_or_group
         if "/" in group or (CONF / group).is_dir():
             for choice in _choices(override):

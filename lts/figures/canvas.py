@@ -1,5 +1,8 @@
 """A figure without pyplot's global state, and its way into a file."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,8 @@ def new_figure(width_px: int, height_px: int, *, color: str) -> Figure:
 def render(figure: Figure) -> Rgb:
     """The drawn figure, `(height, width, 3)` uint8."""
     canvas: Any = figure.canvas
-    canvas.draw()
+    with _any_alphabet():
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
@@ -35,9 +39,18 @@ def fit_text(text: Text, width_px: float) -> None:
     """Shorten `text` with an ellipsis until it is no wider than `width_px`."""
     whole = text.get_text()
     kept = len(whole)
-    while kept > 1 and text.get_window_extent().width > width_px:
-        kept = min(kept - 1, int(kept * width_px / text.get_window_extent().width) + 1)
-        text.set_text(whole[:kept].rstrip() + "\N{HORIZONTAL ELLIPSIS}")
+    with _any_alphabet():
+        while kept > 1 and text.get_window_extent().width > width_px:
+            kept = min(kept - 1, int(kept * width_px / text.get_window_extent().width) + 1)
+            text.set_text(whole[:kept].rstrip() + "\N{HORIZONTAL ELLIPSIS}")
+
+
+@contextmanager
+def _any_alphabet() -> Iterator[None]:
+    """Within, matplotlib draws a box for a sign that its font lacks, and says nothing of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font")
+        yield
 
 
 def save_png(path: Path, rgb: Rgb) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from lts.base import REGION_MIN_LABEL
+from lts.base import REGION_MIN_LABEL, printable, shortened
 from lts.figures.canvas import new_figure, render, save_png
 
 # Okabe and Ito's palette, told apart by color-blind readers too.
@@ -27,6 +27,7 @@ _PANELS = {
     "dice_global": "Dice, pooled voxels",
 }
 _MOST_BARS = 40
+_MOST_OF_A_LABEL = 300
 
 
 def save_curves(
@@ -118,7 +119,8 @@ def save_leaderboard(
         raise ValueError("rows: a leaderboard needs at least one run, got none")
     sign = -1 if maximize else 1
     ranked = sorted(rows, key=lambda row: (not math.isfinite(row[1]), sign * row[1]))[:_MOST_BARS]
-    labels = [textwrap.fill(label, 52, break_on_hyphens=False) or "(no overrides)" for label, _ in ranked]
+    told = [shortened(printable(label), most=_MOST_OF_A_LABEL) for label, _ in ranked]
+    labels = [textwrap.fill(label, 52, break_on_hyphens=False) or "(no overrides)" for label in told]
     values = [value if math.isfinite(value) else math.nan for _, value in ranked]
     heights = [26 + 16 * label.count("\n") for label in labels]
     figure = _new_chart(960, 110 + sum(heights))

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import NDArray
 
-from lts.base import ConfigError, VolumeError
+from lts.base import ConfigError, VolumeError, printable
 from lts.figures.canvas import Rgb, fit_text, new_figure, render
 
 Mask = NDArray[np.bool_]
@@ -203,7 +203,9 @@ def _legend_entries(views: Sequence[SliceView], regions: Sequence[str]) -> list[
 
 def _write_title(figure: Figure, title: str, *, center: tuple[float, float], room: float) -> None:
     width, height = figure.get_size_inches() * figure.dpi
-    text = figure.text(center[0] / width, center[1] / height, title, parse_math=False, color="white")
+    text = figure.text(
+        center[0] / width, center[1] / height, printable(title), parse_math=False, color="white"
+    )
     text.set(fontsize=10, ha="center", va="center")
     fit_text(text, room - 2 * _GAP_PX)
 

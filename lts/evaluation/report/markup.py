@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from lts.base import printable
+
 Child = ET.Element | str | None
 
 _DASH, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
@@ -22,7 +24,7 @@ def element(name: str, *children: Child, **attributes: str | float | None) -> ET
     made = ET.Element(
         name,
         {
-            key.rstrip("_").replace("_", "-"): str(value)
+            key.rstrip("_").replace("_", "-"): _printable_lines(str(value))
             for key, value in attributes.items()
             if value is not None
         },
@@ -30,14 +32,20 @@ def element(name: str, *children: Child, **attributes: str | float | None) -> ET
     last: ET.Element | None = None
     for child in children:
         if isinstance(child, str):
+            text = _printable_lines(child)
             if last is None:
-                made.text = (made.text or "") + child
+                made.text = (made.text or "") + text
             else:
-                last.tail = (last.tail or "") + child
+                last.tail = (last.tail or "") + text
         elif child is not None:
             made.append(child)
             last = child
     return made
+
+
+def _printable_lines(text: str) -> str:
+    """Text as it may stand in a page, which takes no control characters but line ends."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def is_defined(value: object) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from xml.etree import ElementTree as ET
 
-from lts.base import written_whole
+from lts.base import printable, written_whole
 from lts.evaluation.report.closing import definitions, lits, provenance
 from lts.evaluation.report.cohort import case_table, pictures, probabilities, spread
 from lts.evaluation.report.data import ReportData
@@ -49,7 +49,7 @@ def write_report(path: Path, data: ReportData) -> None:
     sections = [made for make in _SECTIONS if (made := make(data)) is not None]
     style, script, page = (_resource(name) for name in ("style.css", "script.js", "page.html"))
     content = Template(page).substitute(
-        title=html.escape(data.title),
+        title=html.escape(printable(data.title)),
         style=style,
         style_hash=_hash(style),
         script=script,
