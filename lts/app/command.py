@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lts.app.arguments import CONF, check_arguments
@@ -26,6 +26,7 @@ from lts.app.memory import return_freed_memory, use_large_pages
 from lts.app.processors import use_the_share_of_processors
 from lts.app.settings import check_settings
 from lts.app.suggestions import advice_on
+from lts.app.yaml_files import load_settings, name_spoilt_files
 from lts.base import LtsError, one_line
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
@@ -72,6 +73,7 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     # Without this, Hydra prints errors of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _share_structured_configs()
+    name_spoilt_files()
     use_large_pages()
     return_freed_memory()
     use_the_share_of_processors()
@@ -152,9 +154,7 @@ def follows() -> bool:
 
 def _job_followed() -> DictConfig:
     """The settings of the job that this process is part of; its command line may be that of a whole sweep."""
-    config = OmegaConf.load(Path(os.environ[RUN_FOLDER_VARIABLE]) / CONFIG_FILE)
-    assert isinstance(config, DictConfig)
-    return config
+    return load_settings(Path(os.environ[RUN_FOLDER_VARIABLE]) / CONFIG_FILE)
 
 
 @contextmanager
