@@ -38,7 +38,11 @@ def alone_in_folder_of(config: DictConfig) -> Iterator[Path]:
 
 @contextmanager
 def alone_in(
-    folder: Path, *, made: Sequence[Path] = (), before_waiting: Callable[[], None] | None = None
+    folder: Path,
+    *,
+    key: str = "paths.output_dir",
+    made: Sequence[Path] = (),
+    before_waiting: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Within, no other process has this folder; a process that has it may take it once more.
 
@@ -46,7 +50,8 @@ def alone_in(
     folder is made, and is taken away again where nothing was written into it.
 
     Args:
-        folder: Of a run, or of a job of a sweep.
+        folder: Of a run, of a job of a sweep, or of masks.
+        key: The setting that names it.
         made: Folders that were made for this, innermost first; they are taken away as this one is.
         before_waiting: Called where another process has the folder, which is then waited for; None to refuse.
 
@@ -54,10 +59,10 @@ def alone_in(
         ConfigError: Another process has it, or it cannot be written to or locked.
     """
     made = made or [path for path in (folder, *folder.parents) if not path.exists()]
-    make_folder(folder, key="paths.output_dir")
+    make_folder(folder, key=key)
     lock = FileLock(folder / LOCK_FILE, is_singleton=True)
     try:
-        _take(lock, folder, before_waiting)
+        _take(lock, folder, key, before_waiting)
         try:
             yield
         finally:
@@ -83,20 +88,18 @@ def _make_anew(folder: Path) -> Path:
     raise AssertionError
 
 
-def _take(lock: FileLock, folder: Path, before_waiting: Callable[[], None] | None) -> None:
+def _take(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None) -> None:
     try:
         try:
             lock.acquire(blocking=False)
         except Timeout as busy:
             if before_waiting is None:
                 raise ConfigError(
-                    f"paths.output_dir: {folder} must be of one run at a time, and one is using it; "
+                    f"{key}: {folder} must be of one run at a time, and one is using it; "
                     "wait for its end, or choose another folder"
                 ) from busy
             before_waiting()
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         told = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"paths.output_dir: {folder} must be on a file system that has locks: {told}"
-        ) from error
+        raise ConfigError(f"{key}: {folder} must be on a file system that has locks: {told}") from error

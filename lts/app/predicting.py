@@ -1,6 +1,5 @@
 """Masks of new scans, one after the other: a bad one does not stop the others."""
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +10,16 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from omegaconf import DictConfig
 
+from lts.app.alone import alone_in
 from lts.app.console import ShowProgress, print_table, say
+from lts.app.interruption import stop_signals
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins, series_choice
-from lts.app.provenance import library_versions, make_folder
+from lts.app.predictions import PREDICTIONS_FILE, Predictions, Wanted
+from lts.app.provenance import library_versions
 from lts.app.segmentation import Segmentation
-from lts.app.writing import write_json
-from lts.base import CohortError, ConfigError, LtsError
+from lts.app.unpacking import folder_to_unpack_to
+from lts.base import CohortError, ConfigError, LtsError, StorageError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, doubts, measure
 from lts.volume import (
@@ -29,7 +31,12 @@ from lts.volume import (
     write_probabilities,
 )
 
-PREDICTIONS_FILE = "predictions.json"
+_NOT_OF_THE_MASK = (
+    *("ckpt", "input", "output", "overwrite", "archive", "device", "batch_size"),
+    *("series", "acquisition"),  # a scan is known by its files and its acquisition
+    *("probabilities", "dicom_seg", "dicom_seg_layout"),
+)
+"""Settings of `conf/predict.yaml` that shape no mask; masks are made alike where all others are the same."""
 
 _TOLD = 3
 _MOST_GIB = 2**20
@@ -38,26 +45,28 @@ _DECIMALS = {"liver_ml": 1, "tumor_ml": 1, "tumor_burden": 3}
 
 
 def predict(config: DictConfig) -> None:
-    """Predict all scans of `input` and write masks and `predictions.json` into `output`.
+    """Predict the scans of `input` that `output` lacks, and write masks and `predictions.json` there.
 
     Raises:
         CohortError: There is no scan, or some could not be predicted; the others are written all the same.
-        LtsError: The input or config was wrong; then nothing is written.
+        LtsError: The input or config was wrong, then nothing is written; or the disk takes no more.
+        Interrupted: The command was told to stop.
     """
     output, scans = (Path(config[key]).expanduser() for key in ("output", "input"))
     if output.resolve() == scans.resolve():
         raise ConfigError(f"output: must not be the folder of the scans, got {output}")
     if config.dicom_seg:
         check_dicom_seg(config.dicom_seg_layout)
-    predictor = open_predictor(config, load_checkpoints(config))
-    limits = _limits(config.archive)
-    with tempfile.TemporaryDirectory(prefix="lts-") as unpacked:
+    stop = _StopLine()
+    with alone_in(output, key="output"), folder_to_unpack_to() as unpacked, stop_signals(stop):
+        predictor = open_predictor(config, load_checkpoints(config))
         found = find_scans(
-            scans, unpack_to=Path(unpacked), limits=limits, choice=series_choice(plain(config))
+            scans, unpack_to=unpacked, limits=_limits(config.archive), choice=series_choice(plain(config))
         )
         jobs = [
             _Job(
                 source=source,
+                input=str(source.path).replace(str(unpacked), str(scans)),
                 predictor=predictor,
                 output=output,
                 probabilities=config.probabilities,
@@ -65,23 +74,36 @@ def predict(config: DictConfig) -> None:
             )
             for source in found.sources
         ]
-        if not config.overwrite:
-            _refuse_to_replace([output / PREDICTIONS_FILE, *(job.mask_path for job in jobs)])
-        make_folder(output, key="output")
-        facts = _facts(config, predictor)
-        facts["passed_over"] = list(found.passed_over)
+        record = Predictions(output, _facts(config, predictor), latest={"passed_over": list(found.passed_over)})
         for line in found.passed_over:
             say(f"passed over: {line}")
-        for number, job in enumerate(jobs, start=1):
-            title = f"[{number}/{len(jobs)}] {job.source.case}"
-            try:
-                facts["cases"].append(job.run(ShowProgress(title)))
-            except LtsError as error:
-                failure = {"case": job.source.case, "input": str(job.source.path), "reason": str(error)}
-                facts["failed"].append(failure)
-                say(f"{title}: failed: {error}")
-            write_json(output / PREDICTIONS_FILE, facts)
-    _tell(facts, output)
+        _predict_all(jobs, record, overwrite=config.overwrite, stop=stop)
+    _tell(record, [job.source.case for job in jobs], output)
+
+
+def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopLine") -> None:
+    wanted = [job.wanted() for job in jobs]
+    todo = record.to_do(wanted, overwrite=overwrite)
+    names = {one.case for one in todo}
+    if kept := record.tell_kept([one for one in wanted if one.case not in names]):
+        say(kept)
+    stop.left = len(todo)
+    for number, (job, one) in enumerate(zip(jobs, wanted, strict=True), start=1):
+        if one.case not in names:
+            continue
+        title = f"[{number}/{len(jobs)}] {one.case}"
+        record.begin(one)
+        try:
+            _ = one.scan_sha256  # of the files that are read now
+            record.add(one, job.run(ShowProgress(title)))
+        except StorageError:  # the next case would meet the same disk
+            raise
+        except LtsError as error:
+            reason = str(error).replace(str(job.source.path), job.input)
+            record.fail(one, reason)
+            say(f"{title}: failed: {reason}")
+        stop.left -= 1
+    record.write()
 
 
 def _limits(archive: DictConfig) -> ArchiveLimits:
@@ -93,23 +115,32 @@ def _limits(archive: DictConfig) -> ArchiveLimits:
 
 
 def _facts(config: DictConfig, predictor: Predictor) -> dict[str, Any]:
-    """What `predictions.json` holds, without a case so far."""
-    settings = {name: plain(config)[name] for name in ("flips", "temperature", "postprocess")}
+    """What `predictions.json` says of a run."""
+    settings = {name: value for name, value in plain(config).items() if name not in _NOT_OF_THE_MASK}
     return {
-        "cases": [],
-        "failed": [],
         "regions": list(predictor.regions),
         "checkpoints": origins(predictor),
-        "settings": {"batch_size": predictor.batch_size, **settings},
+        "settings": {**settings, "batch_size": predictor.batch_size},
         "device": str(predictor.device),
         "versions": library_versions(),
     }
 
 
-def _refuse_to_replace(paths: Sequence[Path]) -> None:
-    there = [path for path in paths if path.exists()]
-    if there:
-        raise ConfigError(f"output: {there[0]} is there already; choose another folder, or overwrite=true")
+class _StopLine:
+    """What the command says that was told to stop.
+
+    Attributes:
+        left: Scans that are still to be predicted, None while that is not known.
+    """
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def __call__(self) -> str:
+        """How to go on."""
+        if self.left is None:
+            return "nothing was begun"
+        return f"{self.left} scan{'s'[: self.left != 1]} left, which the same command goes on with"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +149,7 @@ class _Job:
 
     Attributes:
         source: The scan.
+        input: Where it lies, as the user knows it.
         predictor: The model.
         output: Folder to write to.
         probabilities: Whether to write probabilities too.
@@ -125,6 +157,7 @@ class _Job:
     """
 
     source: ScanSource
+    input: str
     predictor: Predictor
     output: Path
     probabilities: bool
@@ -134,6 +167,19 @@ class _Job:
     def mask_path(self) -> Path:
         """Where the mask goes."""
         return self.output / f"{self.source.case}_mask.nii.gz"
+
+    def wanted(self) -> Wanted:
+        """The files to write, and what asks for them."""
+        case = self.source.case
+        volumes = _probability_files(case, self.predictor.regions if self.probabilities else ())
+        seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
+        asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
+        return Wanted(
+            source=self.source,
+            input=self.input,
+            files=(self.mask_path.name, *seg, *volumes.values()),
+            outputs={name: value for name, value in asked.items() if value},
+        )
 
     def run(self, progress: ShowProgress) -> dict[str, Any]:
         """Predict, write, and return what is to be said of the case.
@@ -166,7 +212,7 @@ class _Job:
         return {
             "case": self.source.case,
             **files,
-            "input": str(self.source.path),
+            "input": self.input,
             "series_uid": self.source.series.uid if self.source.series else None,
             "shape": list(scan.geometry.shape),
             "spacing_mm": voxel_sizes(scan.geometry.affine).tolist(),
@@ -206,12 +252,16 @@ class _ProbabilityVolumes:
 
     def write(self, folder: Path, case: str) -> dict[str, dict[str, str]]:
         """Write a file a region and return their names."""
-        # in a folder of their own: a folder of masks is all masks to whoever scores it
-        names = {region: f"probabilities/{case}_{region}.nii.gz" for region in self._steps}
+        names = _probability_files(case, tuple(self._steps))
         for region, steps in self._steps.items():
             (folder / names[region]).parent.mkdir(exist_ok=True)
             write_probabilities(folder / names[region], steps, geometry=self._geometry)
         return {"probabilities": names} if names else {}
+
+
+def _probability_files(case: str, regions: Sequence[str]) -> dict[str, str]:
+    # in a folder of their own: a folder of masks is all masks to whoever scores it
+    return {region: f"probabilities/{case}_{region}.nii.gz" for region in regions}
 
 
 class _StopWatch:
@@ -232,19 +282,18 @@ class _StopWatch:
         self._last = now
 
 
-def _tell(facts: dict[str, Any], output: Path) -> None:
-    rows, failed = facts["cases"], facts["failed"]
+def _tell(record: Predictions, asked: Sequence[str], output: Path) -> None:
+    rows, failed = ([rows[case] for case in asked if case in rows] for rows in (record.cases, record.failed))
     if rows:
-        shown = [{name: row[name] for name in _TABLE} for row in rows]
+        shown = [{name: row.get(name) for name in _TABLE} for row in rows]
         print_table(f"masks in {output}", shown, decimals=_DECIMALS)
     for row in rows:
-        for warning in row["warnings"]:
+        for warning in row.get("warnings", ()):
             say(f"{row['case']}: {warning}")
     unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
     problems = []
     if failed:
-        total = len(rows) + len(failed)
-        counted = f"{len(failed)} of {total} scans could not be predicted: " if total > 1 else ""
+        counted = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
         problems.append(counted + _some([failure["reason"] for failure in failed]))
     if unwritten:
         counted = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "

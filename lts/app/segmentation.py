@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lts.app.console import say
 from lts.app.provenance import library_versions
-from lts.base import LtsError, VolumeError
+from lts.base import LtsError, StorageError, VolumeError
 from lts.cohort import ScanSource
 from lts.volume import DicomSegWriter, SegLayout, Volume
 
@@ -54,6 +54,8 @@ class Segmentation:
         if self._writer is not None:
             try:
                 self._writer.write(folder / name, mask, geometry=scan.geometry)
+            except StorageError:  # no fault of the segmentation
+                raise
             except LtsError as error:
                 self._refuse(error)
         if self._refused:

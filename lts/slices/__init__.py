@@ -5,7 +5,14 @@ from lts.slices.build import build_store, lay_on_plane, store_case
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, check_plane, fit_plane
 from lts.slices.recipe import Recipe
-from lts.slices.store import SourceFile, StoredCase, case_folder, content_hash, hu_counts_of
+from lts.slices.store import (
+    SourceFile,
+    StoredCase,
+    case_folder,
+    content_hash,
+    content_hash_of_all,
+    hu_counts_of,
+)
 
 __all__ = [
     "IMAGE_TYPE",
@@ -18,6 +25,7 @@ __all__ = [
     "case_folder",
     "check_plane",
     "content_hash",
+    "content_hash_of_all",
     "count_hu",
     "fit_plane",
     "hu_counts_of",

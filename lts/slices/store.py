@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +144,12 @@ def content_hash(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash_of_all(paths: Iterable[Path]) -> str:
+    """SHA-256 of the content of several files, whatever their names and their order."""
+    hashes = sorted(content_hash(path) for path in paths)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def pixels_per_slice(labels: np.ndarray) -> dict[str, list[int]]:

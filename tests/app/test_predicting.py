@@ -101,9 +101,6 @@ def test_masks_that_are_there_are_kept_unless_told_otherwise(
     assert by_hand.read_bytes() == before
     succeed("predict", *arguments, "overwrite=true", cwd=tmp_path)
     np.testing.assert_array_equal(labels_in(by_hand), labels)
-    by_hand.unlink()
-    refused = run("predict", *arguments, cwd=tmp_path)
-    assert "predictions.json is there already" in refused.stderr
 
 
 def test_a_scan_in_an_archive_is_named_by_the_archive(make_checkpoint, succeed, tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""What earlier runs wrote into `predictions.json`: read, checked, and compared with a run."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lts.base import CohortError, ConfigError, read_json_object
+
+_CHANGES_NO_MASK = ("batch_size",)
+
+
+def read_predictions(path: Path) -> dict[str, Any]:
+    """What the file holds, nothing where there is none.
+
+    Raises:
+        ConfigError: It is not one that `Predictions` wrote.
+    """
+    if not path.exists():
+        return {}
+    try:
+        found = read_json_object(path)
+    except CohortError as error:
+        raise ConfigError(f"output: {error}; move it away, or choose another folder") from error
+    if not _is_ours(found):
+        raise ConfigError(
+            f"output: {path}: must be the record that predict.py keeps of its masks, and is none; "
+            "move it away, or choose another folder"
+        )
+    return found
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two runs that shapes a mask, as `KEY=OLD, now NEW`."""
+    hashes = [sorted(one["sha256"] for one in facts["checkpoints"]) for facts in (before, now)]
+    if hashes[0] != hashes[1]:
+        old, new = (_listed([one.get("path") for one in facts["checkpoints"]]) for facts in (before, now))
+        yield f"ckpt={old}, {'whose content has changed since' if old == new else f'now {new}'}"
+    was, wanted = (dict(_flat(facts["settings"])) for facts in (before, now))
+    for key in {**wanted, **was}:
+        if key not in _CHANGES_NO_MASK and was.get(key) != wanted.get(key):
+            yield f"{key}={shown(was.get(key))}, now {shown(wanted.get(key))}"
+
+
+def shown(value: object) -> str:
+    """A setting as it is told."""
+    return json.dumps(value)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _listed(paths: Sequence[object]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"[{','.join(map(str, paths))}]"
+
+
+def _is_ours(found: Mapping[str, Any]) -> bool:
+    return (
+        all(_are_rows(found.get(name), key="case") for name in ("cases", "failed"))
+        and _are_rows(found.get("checkpoints"), key="sha256")
+        and len({row["case"] for row in found["cases"]}) == len(found["cases"])
+        and all(_can_be_compared(row) for row in found["cases"] if "scan_sha256" in row)
+        and all(isinstance(found.get(name), dict) for name in ("settings", "versions"))
+        and all(name in found for name in ("regions", "device"))
+        and isinstance(found.get("in_progress", []), list)
+    )
+
+
+def _are_rows(rows: object, *, key: str) -> bool:
+    return isinstance(rows, list) and all(
+        isinstance(row, dict) and isinstance(row.get(key), str) for row in rows
+    )
+
+
+def _can_be_compared(row: Mapping[str, Any]) -> bool:
+    return all(isinstance(row.get(name), dict) for name in ("files_sha256", "outputs")) and isinstance(
+        row.get("versions", {}), dict
+    )
