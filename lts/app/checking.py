@@ -10,7 +10,8 @@ from lts.app.alone import alone_in_folder_of
 from lts.app.cases import make_phantoms
 from lts.app.command import CONFIG_FILE
 from lts.app.console import ShowProgress, print_table, say
-from lts.app.provenance import RunRecord
+from lts.app.provenance import RunRecord, StopLine
+from lts.app.recording import record_kept
 from lts.app.writing import write_config, write_json
 from lts.base import CohortError, ConfigError
 from lts.cohort import Cohort, Split
@@ -40,12 +41,14 @@ def check(config: DictConfig) -> None:
         raise ConfigError(
             "data: must name a data set that holds its own cases, such as lits, got no data.root"
         )
-    with alone_in_folder_of(config) as output_dir:
+    with alone_in_folder_of(config) as output_dir, record_kept("check") as stop:
         config.paths.output_dir = str(output_dir)
-        _check(config, output_dir)
+        findings, n_cases = _diagnose(config, output_dir, stop)
+    _tell(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
 
 
-def _check(config: DictConfig, output_dir: Path) -> None:
+def _diagnose(config: DictConfig, output_dir: Path, stop: StopLine) -> tuple[Sequence[Finding], int]:
+    """The findings, and how many cases were read."""
     make_phantoms(config.data)
     split_file = config.split.file
     survey = survey_cohort(
@@ -53,7 +56,7 @@ def _check(config: DictConfig, output_dir: Path) -> None:
         layout=config.data.layout,
         split_file=None if split_file is None else Path(split_file).expanduser(),
     )
-    record = RunRecord(output_dir, command="check")
+    record = stop.record = RunRecord(output_dir, command="check")
     write_config(output_dir / CONFIG_FILE, config)
     progress = ShowProgress("checking cases")
     diagnosis = diagnose(survey, modality=config.data.modality, progress=progress)
@@ -66,7 +69,7 @@ def _check(config: DictConfig, output_dir: Path) -> None:
     }
     write_json(output_dir / DOCTOR_FILE, facts)
     record.finish(n_cases=len(survey.cases), n_findings=len(diagnosis.findings))
-    _tell(diagnosis.findings, n_cases=len(survey.cases), where=output_dir / DOCTOR_FILE)
+    return diagnosis.findings, len(survey.cases)
 
 
 def check_before_training(cohort: Cohort, split: Split) -> None:

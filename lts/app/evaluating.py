@@ -15,7 +15,8 @@ from lts.app.folds import choose_models, load_folds
 from lts.app.masks import pair_masks
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins
-from lts.app.provenance import RunRecord
+from lts.app.provenance import RunRecord, StopLine
+from lts.app.recording import record_kept
 from lts.app.scoring import ScoringSettings, score_masks, score_model, score_models
 from lts.app.writing import write_config
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
@@ -50,14 +51,14 @@ def evaluate(config: DictConfig) -> float | None:
         "predictions": _evaluate_masks,
         "compare": _compare,
     }
-    with alone_in_folder_of(config) as output_dir:
+    with alone_in_folder_of(config) as output_dir, record_kept("evaluate") as stop:
         config.paths.output_dir = str(output_dir)
-        score: float | None = tasks[asked[0]](config)
+        score: float | None = tasks[asked[0]](config, stop)
     say(f"all files are in {output_dir}")
     return score
 
 
-def _evaluate_model(config: DictConfig) -> float:
+def _evaluate_model(config: DictConfig, stop: StopLine) -> float:
     if config.subset not in (None, *SUBSETS):
         raise ConfigError(f"subset: must be one of {', '.join(SUBSETS)}, got {config.subset!r}")
     _refuse_fixed_settings()
@@ -79,7 +80,7 @@ def _evaluate_model(config: DictConfig) -> float:
         own_data=own_data,
         allow_training_cases=config.allow_training_cases,
     )
-    record = _begin(config)
+    record = _begin(config, stop)
     record.add(checkpoints=origins(predictor))
     metrics = score_model(
         predictor,
@@ -96,7 +97,7 @@ def _evaluate_model(config: DictConfig) -> float:
     return score
 
 
-def _evaluate_folds(config: DictConfig) -> float:
+def _evaluate_folds(config: DictConfig, stop: StopLine) -> float:
     """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
     _refuse(config, ("subset", "references", "allow_training_cases"), "folds")
     _refuse_fixed_settings()
@@ -109,7 +110,7 @@ def _evaluate_folds(config: DictConfig) -> float:
     output_dir = Path(config.paths.output_dir)
     rules = settings.rules(predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
     chosen = choose_models(open_cohort(data), folds)
-    record = _begin(config)
+    record = _begin(config, stop)
     record.add(checkpoints=[origin for each in predictors.values() for origin in origins(each)])
     told = [
         {
@@ -135,14 +136,14 @@ def _evaluate_folds(config: DictConfig) -> float:
     return score
 
 
-def _evaluate_masks(config: DictConfig) -> None:
+def _evaluate_masks(config: DictConfig, stop: StopLine) -> None:
     _refuse(config, ("subset", *_OF_A_MODEL), "predictions")
     regions = check_regions(config.data.get("regions") or list(REGION_MIN_LABEL))
     output_dir = Path(config.paths.output_dir)
     settings = ScoringSettings(**plain(config.scoring))
     rules = settings.rules(regions, output_dir=output_dir, window_hu=config.data.get("display_hu"))
     pairs = pair_masks(config)
-    record = _begin(config)
+    record = _begin(config, stop)
     record.add(predictions=str(Path(config.predictions).resolve()))
     score_masks(
         pairs,
@@ -155,7 +156,7 @@ def _evaluate_masks(config: DictConfig) -> None:
     record.finish()
 
 
-def _compare(config: DictConfig) -> None:
+def _compare(config: DictConfig, stop: StopLine) -> None:
     _refuse(config, ("subset", "references", *_OF_A_MODEL), "compare")
     runs: Sequence[str] = list(config.compare)
     if len(runs) != 2:
@@ -167,13 +168,13 @@ def _compare(config: DictConfig) -> None:
         second,
         settings=settings,
         output_dir=Path(config.paths.output_dir),
-        begin=lambda: _begin(config),
+        begin=lambda: _begin(config, stop),
     )
 
 
-def _begin(config: DictConfig) -> RunRecord:
+def _begin(config: DictConfig, stop: StopLine) -> RunRecord:
     output_dir = Path(config.paths.output_dir)
-    record = RunRecord(output_dir, command="evaluate")
+    record = stop.record = RunRecord(output_dir, command="evaluate")
     write_config(output_dir / CONFIG_FILE, config)
     return record
 

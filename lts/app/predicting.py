@@ -74,7 +74,9 @@ def predict(config: DictConfig) -> None:
             )
             for source in found.sources
         ]
-        record = Predictions(output, _facts(config, predictor), latest={"passed_over": list(found.passed_over)})
+        record = Predictions(
+            output, _facts(config, predictor), latest={"passed_over": list(found.passed_over)}
+        )
         for line in found.passed_over:
             say(f"passed over: {line}")
         _predict_all(jobs, record, overwrite=config.overwrite, stop=stop)

@@ -104,6 +104,8 @@ class RunRecord:
         """
         with suppress(StorageError):
             self.add(state="interrupted")
+        if self._facts["command"] != "train":
+            return "the same command begins anew, in another folder where paths.output_dir is named"
         return f"go on by the same command with paths.output_dir={self._path.parent} ckpt=last"
 
     def fail(self, reason: str, *, exit_code: int) -> None:

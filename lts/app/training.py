@@ -3,8 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +15,14 @@ from lts.app.alone import alone_in_folder_of
 from lts.app.building import SUBSETS, make_task_and_trainer, members_of, set_up_data, tell_of_store
 from lts.app.cases import open_cohort, split_cohort
 from lts.app.checking import check_before_training, check_members
-from lts.app.command import CONFIG_FILE, failure_of, follows
+from lts.app.command import CONFIG_FILE, follows
 from lts.app.console import say
 from lts.app.interruption import StopSignals, stop_signals
 from lts.app.model import plain
 from lts.app.provenance import RunRecord, StopLine, run_folder
 from lts.app.pruning import pruned_at
 from lts.app.ranks import follow_to_the_end, is_first_process, other_processes
+from lts.app.recording import failure_noted
 from lts.app.rehearsal import rehearse
 from lts.app.resuming import clear_traces, goes_on, resume_from
 from lts.app.scoring import ScoringSettings, score_model
@@ -48,22 +48,10 @@ def train(config: DictConfig) -> float:
     with (
         alone_in_folder_of(config) as output_dir,
         stop_signals(stop) as signals,
-        _failure_noted(signals, stop),
+        failure_noted(signals, stop, command="train"),
     ):
         _settle(config, output_dir)
         return _train_and_score(config, output_dir, signals, stop)
-
-
-@contextmanager
-def _failure_noted(signals: StopSignals, stop: StopLine) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # What fails while a run is being stopped is no failure of its own.
-        if stop.record and signals.received is None:
-            failure = failure_of(error, "train")
-            stop.record.fail(failure.reason, exit_code=failure.exit_code)
-        raise
 
 
 def _train_and_score(config: DictConfig, output_dir: Path, signals: StopSignals, stop: StopLine) -> float:

@@ -1,15 +1,16 @@
 """Scores cases one after the other, on as many processes as asked for."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Protocol, Self
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from lts.base import region_min_labels
+from lts.cohort import WorkerPool
 from lts.evaluation.calibration import CalibrationCounts
 from lts.evaluation.case import CaseMasks, CaseScores, ScoringRules, score_case
 from lts.metrics import BinnedAUROC
@@ -63,18 +64,18 @@ class CaseScorer:
 
     def __init__(self, rules: ScoringRules, *, workers: int, on_scored: Callable[[int], None]) -> None:
         self._rules, self._workers, self._on_scored = rules, workers, on_scored
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: WorkerPool | None = None
         self._pending: deque[Future[CaseScores]] = deque()
         self._done: list[CaseScores] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """End the processes; cases that wait are dropped."""
+    def __exit__(self, *error: Any) -> None:
+        """End the processes; cases that wait are dropped, as are those in hand where the run is stopped."""
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+            pool, self._pool = self._pool, None
+            pool.__exit__(*error)
 
     def add(self, masks: CaseMasks) -> None:
         """Score a case, now or soon; waits while too many others wait."""
@@ -82,13 +83,7 @@ class CaseScorer:
             self._keep(score_case(masks, self._rules))
             return
         if self._pool is None:
-            # A fresh interpreter per worker: forking a process whose torch threads have run can hang.
-            self._pool = ProcessPoolExecutor(
-                self._workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=torch.set_num_threads,
-                initargs=(1,),
-            )
+            self._pool = WorkerPool(self._workers, start=partial(torch.set_num_threads, 1))
         self._pending.append(self._pool.submit(score_case, masks, self._rules))
         while len(self._pending) > self._workers or (self._pending and self._pending[0].done()):
             self._keep(self._pending.popleft().result())

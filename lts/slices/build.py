@@ -1,12 +1,11 @@
 """From scans on disk to a store of slices: once per recipe, in parallel, safely beside other runs."""
 
-import multiprocessing
 import os
 import shutil
-import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import as_completed, wait
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from lts.base import LtsError, StorageError, VolumeError, storage_error, sync_folder
-from lts.cohort import Case
+from lts.cohort import Case, WorkerPool
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, fit_plane
@@ -113,23 +112,19 @@ def _results(
     if workers <= 1 or len(missing) <= 1:
         yield from ((case, _store_or_error(case, recipe, store)) for case in missing)
         return
-    # Fresh interpreters: forking a process whose torch threads have run can hang. They are seconds behind, so
-    # this process builds beside them.
-    context = multiprocessing.get_context("spawn")
+    # Workers are seconds behind, so this process builds beside them.
     others = min(workers, len(missing)) - 1
-    with ProcessPoolExecutor(others, mp_context=context, initializer=_start_worker) as pool, _one_thread():
+    # A build that is stopped ends with the cases in hand, and leaves nothing of them half done.
+    with WorkerPool(others, start=partial(torch.set_num_threads, 1), wait=True) as pool, _one_thread():
         jobs = {pool.submit(_store_or_error, case, recipe, store): case for case in missing}
-        try:
-            waiting = set(jobs)
-            for job, case in reversed(jobs.items()):  # the pool takes them from the front
-                if job.cancel():
-                    waiting.remove(job)
-                    yield case, _store_or_error(case, recipe, store)
-                done, waiting = wait(waiting, timeout=0)
-                yield from ((jobs[job], job.result()) for job in done)
-            yield from ((jobs[job], job.result()) for job in as_completed(waiting))
-        finally:
-            pool.shutdown(cancel_futures=True)  # a build that is stopped ends with the cases in hand
+        waiting = set(jobs)
+        for job, case in reversed(jobs.items()):  # the pool takes them from the front
+            if job.cancel():
+                waiting.remove(job)
+                yield case, _store_or_error(case, recipe, store)
+            done, waiting = wait(waiting, timeout=0)
+            yield from ((jobs[job], job.result()) for job in done)
+        yield from ((jobs[job], job.result()) for job in as_completed(waiting))
 
 
 @contextmanager
@@ -140,11 +135,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the build
 
 
 def _store_or_error(case: Case, recipe: Recipe, store: Path) -> StoredCase | LtsError:

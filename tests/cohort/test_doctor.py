@@ -27,7 +27,7 @@ BY_HEADERS = {
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge cases in this process: to start others takes longer."""
-    monkeypatch.setattr(processes, "processors", lambda: 1)
+    monkeypatch.setattr(processes, "usable_processors", lambda: 1)
 
 
 @pytest.fixture(scope="module")
