@@ -147,7 +147,11 @@ class Predictions:
 
     def _changed(self, one: Wanted, row: Mapping[str, Any]) -> str:
         """What differs between a case as it was made and as it is asked for, "" where nothing does."""
-        if row.get("scan_sha256") != one.scan_sha256:
+        if "scan_sha256" not in row:
+            return (
+                f"{self._folder} holds {one.case} without the hash of its scan, by an earlier version of lts"
+            )
+        if row["scan_sha256"] != one.scan_sha256:
             return f"{self._folder} holds the mask of another scan as {one.case}, of {row.get('input')}"
         for name, value in one.outputs.items():
             made = row["outputs"].get(name, False)
@@ -171,7 +175,7 @@ class Predictions:
         makers = {self.cases[one.case].get("versions", self._made_by["versions"]).get("lts") for one in kept}
         others = ", ".join(sorted(str(version) for version in makers - {ours}))
         by = f"; made by lts {others}, this is {ours}" if others else ""
-        return f"kept {len(kept)} masks of unchanged scans, models and settings{by}"
+        return f"kept {len(kept)} mask{'s'[: len(kept) != 1]} of unchanged scans, models and settings{by}"
 
     def begin(self, one: Wanted) -> None:
         """Note that the files of a case are about to be written.

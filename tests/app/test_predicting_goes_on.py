@@ -258,7 +258,7 @@ def test_a_record_of_an_earlier_version_is_added_to_but_its_masks_prove_nothing(
     (row,) = told["cases"]
     old = {name: row[name] for name in ("case", "mask", "liver_ml", "tumor_ml", "input")}
     (masks / "predictions.json").write_text(json.dumps({**told, "cases": [old], "note": "mine"}))
-    refused(again, masks, "masks holds the mask of another scan as a")
+    refused(again, masks, "masks holds a without the hash of its scan, by an earlier version")
     told = again(input=str(scans / "b.nii.gz"))
     assert (told["cases"][0], told["cases"][1]["case"], told["note"]) == (old, "b", "mine")
 
@@ -272,7 +272,7 @@ def test_a_mask_says_itself_what_made_it_where_that_was_not_what_made_the_first(
     assert told["versions"] == versions
     assert [row.get("versions", {}).get("lts") for row in told["cases"]] == [None, "99.0", "99.0"]
     assert (
-        f"kept 1 masks of unchanged scans, models and settings; made by lts {versions['lts']}, this is 99.0"
+        f"kept 1 mask of unchanged scans, models and settings; made by lts {versions['lts']}, this is 99.0"
         in (capsys.readouterr().out)
     )
 
