@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from lts.app.interruption import Interrupted
 from lts.app.leaderboard import LOCK_FILE
 from lts.app.masks import masks_in
 from lts.app.predicting import _NOT_OF_THE_MASK, predict
+from lts.app.predictions import Wanted
 from lts.base import CohortError, ConfigError, StorageError
+from lts.cohort import ArchiveLimits, find_scans
 from lts.volume import write_volume
 
 Predict = Callable[..., dict[str, Any]]
@@ -93,8 +96,11 @@ def test_scans_may_be_added_one_by_one_and_earlier_rows_stay_in_their_order(agai
     for case in ("c", "a"):
         told = again(input=str(scans / f"{case}.nii.gz"))
     assert [row["case"] for row in told["cases"]] == ["c", "a"]
+    assert told["passed_over"] == []
     rows, before = told["cases"], (masks / "c_mask.nii.gz").stat().st_mtime_ns
+    (scans / "a.txt").touch()
     told = again()
+    assert "a.txt" in told["passed_over"][0]  # of the last run
     assert [row["case"] for row in told["cases"]] == ["c", "a", "b"]
     assert told["cases"][:2] == rows
     assert (masks / "c_mask.nii.gz").stat().st_mtime_ns == before
@@ -389,6 +395,10 @@ def test_a_series_is_known_by_all_its_files_in_any_order(again, masks, make_chec
     last = folder / "renamed0.dcm"
     last.write_bytes(last.read_bytes()[:-2] + b"\x01\x00")
     refused(again, masks, "holds the mask of another scan as a", **settings)
+    (whole,) = find_scans(folder, unpack_to=masks, limits=ArchiveLimits(max_bytes=1, max_files=1)).sources
+    chosen = replace(whole, series=replace(whole.series, acquisition="2"))
+    hashes = {Wanted(source=one, input="", files=()).scan_sha256 for one in (whole, chosen)}
+    assert len(hashes) == 2
 
 
 def test_files_that_are_being_written_are_no_masks_to_who_scores_the_folder(again, masks) -> None:
