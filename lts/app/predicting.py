@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from nibabel.affines import voxel_sizes
 from omegaconf import DictConfig
 
@@ -16,6 +15,7 @@ from lts.app.interruption import stop_signals
 from lts.app.model import plain
 from lts.app.prediction import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.predictions import PREDICTIONS_FILE, Predictions, Wanted
+from lts.app.probabilities import ProbabilityVolumes, probability_files
 from lts.app.provenance import library_versions
 from lts.app.segmentation import Segmentation
 from lts.app.unpacking import folder_to_unpack_to
@@ -23,12 +23,9 @@ from lts.base import CohortError, ConfigError, LtsError, StorageError
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, doubts, measure
 from lts.volume import (
-    PROBABILITY_STEPS,
     SegLayout,
-    Volume,
     check_dicom_seg,
     write_mask,
-    write_probabilities,
 )
 
 _NOT_OF_THE_MASK = (
@@ -101,7 +98,7 @@ def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool
         except StorageError:  # the next case would meet the same disk
             raise
         except LtsError as error:
-            reason = str(error).replace(str(job.source.path), job.input)
+            reason = job.told(error)
             record.fail(one, reason)
             say(f"{title}: failed: {reason}")
         stop.left -= 1
@@ -173,7 +170,7 @@ class _Job:
     def wanted(self) -> Wanted:
         """The files to write, and what asks for them."""
         case = self.source.case
-        volumes = _probability_files(case, self.predictor.regions if self.probabilities else ())
+        volumes = probability_files(case, self.predictor.regions if self.probabilities else ())
         seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
         asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
         return Wanted(
@@ -182,6 +179,10 @@ class _Job:
             files=(self.mask_path.name, *seg, *volumes.values()),
             outputs={name: value for name, value in asked.items() if value},
         )
+
+    def told(self, reason: object) -> str:
+        """A reason with the place of the scan as the user knows it."""
+        return str(reason).replace(str(self.source.path), self.input)
 
     def run(self, progress: ShowProgress) -> dict[str, Any]:
         """Predict, write, and return what is to be said of the case.
@@ -193,7 +194,7 @@ class _Job:
         scan = self.source.read(modality=self.predictor.modality)
         segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
         watch.lap("read")
-        volumes = _ProbabilityVolumes(self.predictor.regions if self.probabilities else (), scan)
+        volumes = ProbabilityVolumes(self.predictor.regions if self.probabilities else (), scan)
 
         def on_slab(slab: SlabProbs) -> None:
             volumes.add(slab)
@@ -207,7 +208,10 @@ class _Job:
         write_mask(self.mask_path, mask, geometry=scan.geometry)
         files = {
             "mask": self.mask_path.name,
-            **segmentation.write(self.output, mask, scan),
+            **{
+                name: told and self.told(told)
+                for name, told in segmentation.write(self.output, mask, scan).items()
+            },
             **volumes.write(self.output, self.source.case),
         }
         watch.lap("write")
@@ -233,37 +237,6 @@ class _Job:
                 *segmentation.notes,
             ],
         }
-
-
-class _ProbabilityVolumes:
-    """Probabilities of whole scans, 2 bytes a voxel and region; without regions, nothing.
-
-    Args:
-        regions: Regions in channel order.
-        scan: The scan.
-    """
-
-    def __init__(self, regions: Sequence[str], scan: Volume) -> None:
-        self._steps = {region: np.empty(scan.voxels.shape, np.uint16) for region in regions}
-        self._geometry = scan.geometry
-
-    def add(self, slab: SlabProbs) -> None:
-        """Keep those of some slices."""
-        for channel, steps in enumerate(self._steps.values()):
-            steps[slab.slices] = (slab.probs[:, channel] * PROBABILITY_STEPS).round().numpy()
-
-    def write(self, folder: Path, case: str) -> dict[str, dict[str, str]]:
-        """Write a file a region and return their names."""
-        names = _probability_files(case, tuple(self._steps))
-        for region, steps in self._steps.items():
-            (folder / names[region]).parent.mkdir(exist_ok=True)
-            write_probabilities(folder / names[region], steps, geometry=self._geometry)
-        return {"probabilities": names} if names else {}
-
-
-def _probability_files(case: str, regions: Sequence[str]) -> dict[str, str]:
-    # in a folder of their own: a folder of masks is all masks to whoever scores it
-    return {region: f"probabilities/{case}_{region}.nii.gz" for region in regions}
 
 
 class _StopWatch:

@@ -392,6 +392,8 @@ def test_a_series_is_known_by_all_its_files_in_any_order(again, masks, make_chec
         path.rename(folder / f"renamed{number}.dcm")
     again(**settings)
     assert content(masks) == before
+    other = {**settings, "dicom_seg_layout": "labelmap"}
+    refused(again, masks, 'masks holds a made with dicom_seg="nested", now "labelmap"', **other)
     last = folder / "renamed0.dcm"
     last.write_bytes(last.read_bytes()[:-2] + b"\x01\x00")
     refused(again, masks, "holds the mask of another scan as a", **settings)
@@ -399,6 +401,17 @@ def test_a_series_is_known_by_all_its_files_in_any_order(again, masks, make_chec
     chosen = replace(whole, series=replace(whole.series, acquisition="2"))
     hashes = {Wanted(source=one, input="", files=()).scan_sha256 for one in (whole, chosen)}
     assert len(hashes) == 2
+
+
+def test_a_segmentation_that_was_refused_costs_no_second_prediction(again, masks, capsys) -> None:
+    refusal = "3 of 3 masks are written as NIfTI, but not as DICOM SEG: "
+    with pytest.raises(CohortError, match=refusal):
+        again(dicom_seg=True)
+    before = content(masks)
+    with pytest.raises(CohortError, match=refusal):
+        again(dicom_seg=True)
+    assert content(masks) == before
+    assert "kept 3 masks" in capsys.readouterr().out
 
 
 def test_files_that_are_being_written_are_no_masks_to_who_scores_the_folder(again, masks) -> None:

@@ -1,0 +1,41 @@
+"""The probabilities of a scan as files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lts.inference import SlabProbs
+from lts.volume import PROBABILITY_STEPS, Volume, write_probabilities
+
+
+class ProbabilityVolumes:
+    """Probabilities of whole scans, 2 bytes a voxel and region; without regions, nothing.
+
+    Args:
+        regions: Regions in channel order.
+        scan: The scan.
+    """
+
+    def __init__(self, regions: Sequence[str], scan: Volume) -> None:
+        self._steps = {region: np.empty(scan.voxels.shape, np.uint16) for region in regions}
+        self._geometry = scan.geometry
+
+    def add(self, slab: SlabProbs) -> None:
+        """Keep those of some slices."""
+        for channel, steps in enumerate(self._steps.values()):
+            steps[slab.slices] = (slab.probs[:, channel] * PROBABILITY_STEPS).round().numpy()
+
+    def write(self, folder: Path, case: str) -> dict[str, dict[str, str]]:
+        """Write a file a region and return their names."""
+        names = probability_files(case, tuple(self._steps))
+        for region, steps in self._steps.items():
+            (folder / names[region]).parent.mkdir(exist_ok=True)
+            write_probabilities(folder / names[region], steps, geometry=self._geometry)
+        return {"probabilities": names} if names else {}
+
+
+def probability_files(case: str, regions: Sequence[str]) -> dict[str, str]:
+    """Names of the files of a case, by region."""
+    # in a folder of their own: a folder of masks is all masks to whoever scores it
+    return {region: f"probabilities/{case}_{region}.nii.gz" for region in regions}
