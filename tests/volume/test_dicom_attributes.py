@@ -195,6 +195,7 @@ CHINESE = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab"  # of PS3.5 
         ("ISO_IR 144", "Щюж".encode("iso8859_5"), "Щюж", "ISO_IR 144"),
         (["", "ISO 2022 IR 149"], b"Smith", "Smith", ""),
         (None, b"Smith", "Smith", ""),
+        (["ISO_IR 100", "ISO 2022 IR 87"], b"M\xfcller", "Müller", "ISO_IR 192"),
         ("ISO IR 100", b"M\xfcller", "Müller", "ISO_IR 192"),  # misspelt
     ],
 )
