@@ -199,6 +199,20 @@ def test_headers_of_a_field_are_bounded(running: Running, header: bytes) -> None
     )
 
 
+def test_an_upload_that_is_refused_on_the_way_holds_no_place_while_the_rest_is_let_run_out(
+    running: Running,
+) -> None:
+    part = b'--edge\r\nContent-Disposition: form-data; name="scan"; filename="a.exe"\r\n\r\n' + bytes(MIB)
+    head = (
+        f"POST /scans HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {3 * MIB}\r\n"
+        "Content-Type: multipart/form-data; boundary=edge\r\n\r\n"
+    )
+    with running.connect(head.encode() + part) as connection:
+        assert read_answer(connection)[0] == 422
+        assert running.service.gate.taken == 0
+        connection.sendall(bytes(MIB))  # it is read still, so that nobody loses an answer by a reset
+
+
 def test_an_upload_without_its_closing_boundary_is_refused(running: Running, scan_file: Path) -> None:
     body = multipart(scan_file).partition(b"\r\n\r\n")[2].removesuffix(b"--edge--\r\n")
     with running.client as client:
