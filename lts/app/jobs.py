@@ -110,7 +110,7 @@ def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None
     if not _failed_in_this_sweep(record):
         _note_failure(folder, LtsError(reason), name=name, explain=partial(failure_of, name=name), stop=stop)
     elif stop:
-        sys.exit(record.get("exit_code", INPUT_WAS_WRONG))
+        sys.exit(record.get("exit_code") or INPUT_WAS_WRONG)
     return None
 
 
@@ -197,7 +197,7 @@ def _note_failure(
 
 def _failed_in_this_sweep(record: dict[str, Any]) -> bool:
     began = os.environ.get(SWEEP_BEGAN_VARIABLE)
-    return began is not None and record.get("state") == FAILED and record.get("ended", "") >= began
+    return began is not None and record.get("state") == FAILED and (record.get("ended") or "") >= began
 
 
 def _note(folder: Path, **facts: Any) -> None:

@@ -78,7 +78,8 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
     runs = read_runs(folder)
     test_scores = {run["job"]: read_scores(folder / run["job"] / METRICS_FILE) for run in runs}
     settings = {
-        run["job"]: dict(override.split("=", 1) for override in run.get("overrides", [])) for run in runs
+        run["job"]: dict(override.partition("=")[::2] for override in run.get("overrides") or [])
+        for run in runs
     }
     keys = list(dict.fromkeys(key for own in settings.values() for key in own))
     swept = [key for key in keys if len({own.get(key) for own in settings.values()}) > 1]

@@ -51,7 +51,7 @@ def checkpoint_to_go_on_from(ckpt: str | None, output_dir: Path) -> Path | None:
             raise ConfigError(f"ckpt: no such file: {ckpt}")
         return Path(ckpt)
     begun = output_dir / RUN_FILE
-    if (command := read_run(output_dir).get("command", "train")) != "train":
+    if (command := read_run(output_dir).get("command") or "train") != "train":
         raise ConfigError(
             f"paths.output_dir: {output_dir} must hold a training to go on with, got one of {command}"
         )

@@ -166,7 +166,7 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
         raise ended_by
     if failed:
         complain(name, _told_of_failures(failed, n_jobs=len(runs)))
-        sys.exit(min(run.get("exit_code", INPUT_WAS_WRONG) for run in failed))
+        sys.exit(min(run.get("exit_code") or INPUT_WAS_WRONG for run in failed))
 
 
 def _signal_of(begun: _Begun, ended_by: BaseException | None) -> int | None:
@@ -182,7 +182,7 @@ def _told_of_failures(failed: list[dict[str, Any]], *, n_jobs: int) -> str:
     """Each reason once, with the jobs that failed for it."""
     jobs: dict[str, list[str]] = {}
     for run in failed:
-        jobs.setdefault(run.get("reason", "no reason is told"), []).append(run["job"])
+        jobs.setdefault(run.get("reason") or "no reason is told", []).append(run["job"])
     if len(jobs) == 1 and len(failed) == n_jobs > 1:
         return f"all {n_jobs} jobs failed: {next(iter(jobs))}"
     return "jobs that failed: " + "; ".join(f"{', '.join(names)} ({why})" for why, names in jobs.items())

@@ -39,6 +39,13 @@ def test_a_sound_record_is_read_whatever_else_it_holds(tmp_path: Path) -> None:
     assert read_run(tmp_path / "none") == {}
 
 
+@pytest.mark.parametrize("overrides", [None, [], ["~callbacks.overlays"], ["seed=1", ""]])
+def test_any_overrides_have_their_place_in_the_leaderboard(tmp_path: Path, overrides: object) -> None:
+    put(tmp_path / "0" / "run.json", {**RUN, "overrides": overrides})
+    put(tmp_path / "1" / "run.json", {**RUN, "best_score": 0.4})
+    assert [row["job"] for row in rank_jobs(tmp_path)] == ["1", "0"]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
