@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lts.app.console import ShowProgress
-from lts.base import CohortError, ConfigError
+from lts.base import ConfigError
 from lts.cohort import (
     Cohort,
     Split,
@@ -62,11 +62,7 @@ def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
     """
     check_split(settings)
     if settings.file is not None:
-        split = read_split(Path(settings.file), cases=cohort.cases)
-        for part in ("val", "test"):
-            if not split.subset(part):
-                raise CohortError(f"{settings.file}: {part} must hold a case, got none")
-        return split
+        return read_split(Path(settings.file), cases=cohort.cases)
     if settings.folds is None:
         return split_by_patient(
             cohort.cases, val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed

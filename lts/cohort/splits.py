@@ -79,16 +79,17 @@ def _repeated(named: Iterable[tuple[str, str]]) -> list[str]:
     return [f"cases named twice: {name_some(repeated)}"] if repeated else []
 
 
-def _shuffled_patients(cases: Sequence[Case], *, seed: int) -> list[tuple[str, ...]]:
+def _shuffled_patients(cases: Sequence[Case], *, least: int, seed: int) -> list[tuple[str, ...]]:
     """The case ids of each patient; the order of patients depends on their names and the seed alone."""
     if seed < 0:
         raise ConfigError(f"split.seed: must be 0 or more, got {seed}")
     ids_of_patient = grouped((case.patient, case.id) for case in cases)
     patients = sorted(ids_of_patient, key=natural_key)
-    if len(patients) < 3:
+    if len(patients) < least:
         raise CohortError(
-            f"a split by patient needs 3 patients or more, got {len(patients)}"
-            f" ({name_some(patients)}); to choose the parts yourself set split.file"
+            f"a split by patient into {least} parts needs {least} patients or more, got {len(patients)}"
+            f" ({name_some(patients)}); split.val_share=0 and split.test_share=0 leave a part empty,"
+            " split.file chooses the parts"
         )
     order = np.random.default_rng(seed).permutation(len(patients))
     return [tuple(ids_of_patient[patients[index]]) for index in order]
@@ -99,32 +100,32 @@ def _joined(patients: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _check_share(name: str, share: float) -> None:
-    if not 0 < share < 1:
-        raise ConfigError(f"split.{name}: must be more than 0 and less than 1, got {share}")
+    if not 0 <= share < 1:
+        raise ConfigError(f"split.{name}: must be 0 or more and less than 1, got {share}")
 
 
 def _rounded_count(share: float, *, of: int) -> int:
-    """`share` of that many patients, halves up, but 1 at least."""
-    return max(1, int(share * of + 0.5))
+    """`share` of that many patients, halves up, but 1 at least; none for a share of 0."""
+    return max(1, int(share * of + 0.5)) if share else 0
 
 
 def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: float, seed: int) -> Split:
     """Draw whole patients into validation and test, the rest into training.
 
-    Shares are of patients, rounded to the nearest count (halves up). Each part gets one patient at least:
-    where validation and test would leave none to train on, the larger of the two gives one up (the test
-    part if they are equal). The draw depends on the seed and the patients' names, not on the order of
-    `cases`.
+    Shares are of patients, rounded to the nearest count (halves up). A part of share 0 stays empty, any other
+    gets one patient at least: where validation and test would leave none to train on, the larger of the two
+    gives one up (the test part if they are equal). The draw depends on the seed and the patients' names, not
+    on the order of `cases`.
 
     Args:
-        cases: Cases of 3 patients or more.
-        val_share: Share of patients to validate on, in (0, 1).
-        test_share: Share of patients to test on, in (0, 1).
+        cases: Cases of as many patients as there are parts, or more.
+        val_share: Share of patients to validate on, in [0, 1).
+        test_share: Share of patients to test on, in [0, 1).
         seed: 0 or more.
 
     Raises:
-        ConfigError: A share is outside (0, 1), the two leave nothing to train on, or the seed is negative.
-        CohortError: There are fewer than 3 patients.
+        ConfigError: A share is outside [0, 1), the two leave nothing to train on, or the seed is negative.
+        CohortError: There are fewer patients than parts.
     """
     _check_share("val_share", val_share)
     _check_share("test_share", test_share)
@@ -133,7 +134,7 @@ def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: flo
             "split.val_share and split.test_share: must leave cases to train on (sum below 1), "
             f"got {val_share} and {test_share}"
         )
-    patients = _shuffled_patients(cases, seed=seed)
+    patients = _shuffled_patients(cases, least=1 + bool(val_share) + bool(test_share), seed=seed)
     val_count, test_count = (_rounded_count(share, of=len(patients)) for share in (val_share, test_share))
     while val_count + test_count >= len(patients):
         if val_count > test_count:
@@ -151,32 +152,33 @@ def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share:
     and others in each fold.
 
     Args:
-        cases: Cases of 3 patients or more.
+        cases: Cases of 3 patients or more, of 2 where none is validated on.
         folds: Number of folds, 2 or more.
         fold: Which of them is the test part, from 0 to `folds` - 1.
-        val_share: Share of the patients not tested to validate on, in (0, 1); rounded, one at least, and
-            one is left to train on.
+        val_share: Share of the patients not tested to validate on, in [0, 1); rounded, one at least unless it
+            is 0, and one is left to train on.
         seed: 0 or more; the same for all folds of a cross-validation.
 
     Raises:
         ConfigError: A number is outside its range; there are more folds than patients, or a fold leaves
-            less than 2 patients to train and validate on.
-        CohortError: There are fewer than 3 patients.
+            too few patients to train and validate on.
+        CohortError: There are too few patients.
     """
     _check_share("val_share", val_share)
     if folds < 2:
         raise ConfigError(f"split.folds: must be 2 or more, got {folds}")
     if not 0 <= fold < folds:
         raise ConfigError(f"split.fold: must be from 0 to {folds - 1} (split.folds is {folds}), got {fold}")
-    patients = _shuffled_patients(cases, seed=seed)
+    left = 1 + bool(val_share)
+    patients = _shuffled_patients(cases, least=left + 1, seed=seed)
     if folds > len(patients):
         raise ConfigError(
             f"split.folds: must be at most the number of patients ({len(patients)}), got {folds}"
         )
     largest_fold = -(-len(patients) // folds)
-    if len(patients) - largest_fold < 2:
+    if len(patients) - largest_fold < left:
         raise ConfigError(
-            "split.folds: each fold must leave 2 patients to train and validate on; "
+            f"split.folds: each fold must leave {left} patients to train and validate on; "
             f"{folds} folds of {len(patients)} patients do not"
         )
     start, stop = (len(patients) * number // folds for number in (fold, fold + 1))

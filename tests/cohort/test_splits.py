@@ -107,6 +107,43 @@ def test_shares_are_rounded_to_patients(
     assert counts(split_by_patient(cases, val_share=val_share, test_share=test_share, seed=7)) == expected
 
 
+@pytest.mark.parametrize(
+    ("number", "val_share", "test_share", "expected"),
+    [
+        (10, 0.0, 0.2, (8, 0, 2)),
+        (10, 0.3, 0.0, (7, 3, 0)),
+        (10, 0.0, 0.0, (10, 0, 0)),
+        (2, 0.0, 0.9, (1, 0, 1)),
+        (2, 0.9, 0.0, (1, 1, 0)),
+        (1, 0.0, 0.0, (1, 0, 0)),
+    ],
+)
+def test_a_part_without_a_share_is_empty_and_needs_no_patient(
+    number: int, val_share: float, test_share: float, expected: tuple[int, int, int]
+) -> None:
+    cases = make_cases([2] * number)
+    assert counts(split_by_patient(cases, val_share=val_share, test_share=test_share, seed=7)) == expected
+    if number == 1 or val_share + test_share == 0:
+        return
+    with pytest.raises(CohortError, match=f"into {1 + bool(val_share) + bool(test_share)} parts needs"):
+        split_by_patient(make_cases([2]), val_share=val_share, test_share=test_share, seed=7)
+
+
+def test_without_a_validation_share_the_test_cases_stay_the_same() -> None:
+    cases = make_cases([1] * 10)
+    whole = split_by_patient(cases, val_share=0.0, test_share=0.2, seed=3)
+    assert whole.test == split_by_patient(cases, val_share=0.2, test_share=0.2, seed=3).test
+
+
+def test_folds_may_go_without_validation() -> None:
+    cases = make_cases([1] * 2)
+    splits = [split_into_folds(cases, folds=2, fold=fold, val_share=0.0, seed=0) for fold in range(2)]
+    assert [counts(split) for split in splits] == [(1, 0, 1)] * 2
+    assert splits[0].train == splits[1].test
+    with pytest.raises(CohortError, match="needs 2 patients or more, got 1"):
+        split_into_folds(make_cases([3]), folds=2, fold=0, val_share=0.0, seed=0)
+
+
 def test_shares_are_of_patients_and_not_of_cases() -> None:
     cases = make_cases([50, 1, 1, 1, 1, 1, 1, 1, 1, 1])
     for seed in range(20):
@@ -135,12 +172,10 @@ def test_parts_are_in_natural_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["val_share", "test_share"])
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
 def test_a_share_outside_its_range_is_refused_by_its_key(name: str, share: float) -> None:
     shares = {"val_share": 0.2, "test_share": 0.2, name: share}
-    with pytest.raises(
-        ConfigError, match=rf"split\.{name}: must be more than 0 and less than 1, got {share}"
-    ):
+    with pytest.raises(ConfigError, match=rf"split\.{name}: must be 0 or more and less than 1, got {share}"):
         split_by_patient(make_cases([1] * 5), seed=0, **shares)
 
 
@@ -161,9 +196,9 @@ def test_fewer_than_three_patients_are_refused_with_their_number(
     cases_of_patient: list[int], told: str
 ) -> None:
     cases = make_cases(cases_of_patient)
-    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}.* set split\.file"):
+    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}.* split\.file chooses"):
         split_by_patient(cases, val_share=0.2, test_share=0.2, seed=0)
-    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}.* set split\.file"):
+    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}.* split\.file chooses"):
         split_into_folds(cases, folds=2, fold=0, val_share=0.2, seed=0)
 
 
@@ -205,7 +240,7 @@ def test_folds_validate_on_different_patients() -> None:
         (4, 0, 0.2, r"split\.folds: must be at most the number of patients \(3\), got 4"),
         (2, 0, 0.2, r"split\.folds: each fold must leave 2 patients .* 2 folds of 3 patients do not"),
         (2, 1, 0.2, r"split\.folds: each fold must leave 2 patients .* 2 folds of 3 patients do not"),
-        (3, 0, 1.0, r"split\.val_share: must be more than 0 and less than 1, got 1\.0"),
+        (3, 0, 1.0, r"split\.val_share: must be 0 or more and less than 1, got 1\.0"),
     ],
 )
 def test_bad_numbers_of_folds_are_refused_by_their_key(
