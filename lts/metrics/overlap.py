@@ -63,6 +63,7 @@ class CaseOverlap(Metric):
 
     - `dice_per_case`, `iou_per_case`: mean over the cases that had a slice; a case counts 1 where prediction
       and reference are both empty, 0 where only one is.
+    - `dice_where_present`: mean over the cases whose reference holds the region; NaN where none does.
     - `dice_global`, `iou_global`, `precision`, `recall`, `accuracy`: of the pooled voxels; NaN for 0 / 0.
 
     Args:
@@ -137,8 +138,10 @@ class CaseOverlap(Metric):
         counts = self._checked_counts()
         per_case = counts[counts.sum(dim=(1, 2)) > 0].unbind(-1)
         tp, fp, fn, tn = counts.sum(dim=0).unbind(-1)
+        holds = per_case[0] + per_case[2] > 0
         scores = {
             "dice_per_case": dice(*per_case[:3], empty=1.0).mean(dim=0),
+            "dice_where_present": dice(*per_case[:3], empty=_NAN).where(holds, _NAN).nanmean(dim=0),
             "iou_per_case": iou(*per_case[:3], empty=1.0).mean(dim=0),
             "dice_global": dice(tp, fp, fn, empty=_NAN),
             "iou_global": iou(tp, fp, fn, empty=_NAN),

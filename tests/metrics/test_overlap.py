@@ -61,6 +61,7 @@ def test_scores_of_hand_made_cases() -> None:
     assert scores == pytest.approx(
         {
             "tumor/dice_per_case": (0.5 + 1 + 0) / 3,
+            "tumor/dice_where_present": 0.5,
             "tumor/iou_per_case": (1 / 3 + 1 + 0) / 3,
             "tumor/dice_global": 2 / 5,
             "tumor/iou_global": 1 / 4,
@@ -86,7 +87,7 @@ def test_pooled_scores_of_nothing_are_nan_while_an_empty_case_counts_one() -> No
     scores = metric.compute()
     assert scores["tumor/dice_per_case"] == scores["tumor/iou_per_case"] == 1
     assert scores["tumor/accuracy"] == 1
-    for name in ("dice_global", "iou_global", "precision", "recall"):
+    for name in ("dice_where_present", "dice_global", "iou_global", "precision", "recall"):
         assert scores[f"tumor/{name}"].isnan()
 
 
@@ -98,6 +99,14 @@ def test_a_case_never_seen_is_left_out_of_the_mean() -> None:
     assert per_case["dice"][[7, 1], 0].tolist() == [1, 0]
     assert per_case["dice"].isnan().sum() == per_case["iou"].isnan().sum() == 7
     assert per_case["tn"].flatten().tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_dice_where_present_is_the_mean_over_cases_that_hold_the_region() -> None:
+    # Case 0 is missed, case 1 is right, case 2 has nothing and is seen, case 3 has nothing and is left alone.
+    prediction, target = slices("0000", "0110", "1111", "0000"), slices("1000", "0110", "0000", "0000")
+    metric = overlap(["tumor"], cases=5)
+    metric.update(prediction.float(), target, torch.arange(4))
+    assert metric.compute()["tumor/dice_where_present"] == 0.5
 
 
 def test_a_case_split_over_batches_in_odd_order_is_one_case() -> None:
@@ -120,6 +129,7 @@ def test_scores_equal_scikit_learn() -> None:
         by_case = [(truth[case == index].ravel(), guess[case == index].ravel()) for index in range(3)]
         expected = {
             "dice_per_case": np.mean([f1_score(*pair) for pair in by_case]),
+            "dice_where_present": np.mean([f1_score(*pair) for pair in by_case if pair[0].any()]),
             "iou_per_case": np.mean([jaccard_score(*pair) for pair in by_case]),
             "dice_global": f1_score(truth.ravel(), guess.ravel()),
             "iou_global": jaccard_score(truth.ravel(), guess.ravel()),
