@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from lts.app.command import run_command
 
 
-def train(config: DictConfig) -> float:
+def train(config: DictConfig) -> float | None:
     """Train, score the best checkpoint on the test subset, and return its best validation score."""
     from lts.app.training import train as run  # heavy, so not before the config is known to be right
 

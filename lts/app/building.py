@@ -16,7 +16,8 @@ from lts.app.interruption import StopSignals
 from lts.app.making import make
 from lts.app.model import build_network, describe_run
 from lts.app.plan import plan_line
-from lts.app.ranks import ObeySignals, is_first_process
+from lts.app.ranks import ObeySignals, is_first_process, precision_of
+from lts.app.resuming import Resume
 from lts.app.trainer import make_trainer
 from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
@@ -26,8 +27,12 @@ from lts.task import (
     CompileNetwork,
     DescribeCheckpoint,
     EpochHistory,
+    SeedEpochs,
     SegmentationTask,
+    TakeNewSettings,
+    TellEpochs,
     TellTimeLeft,
+    WatchLoss,
     WholeLogs,
 )
 
@@ -99,6 +104,7 @@ def make_task_and_trainer(
     *,
     members: dict[str, list[dict[str, str]]],
     signals: StopSignals | None,
+    resume: Resume | None = None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
     """The network in its task, and the trainer with all that watches it.
 
@@ -107,6 +113,7 @@ def make_task_and_trainer(
         data: Set up.
         members: As `members_of`; they go into the checkpoints.
         signals: What tells the run to stop, None where another process is told.
+        resume: From where the run goes on, None where it begins.
     """
     regions, best = list(config.data.regions), config.callbacks.best
     network, spec = build_network(config, in_channels=data.channels, out_channels=len(regions))
@@ -125,14 +132,35 @@ def make_task_and_trainer(
         highest_is_best=best.mode == "max",
     )
     describe = DescribeCheckpoint(
-        description=describe_run(config, network=spec, members=members), intensity=data.intensity
+        description=describe_run(
+            config, network=spec, members=members, changes=resume.history if resume else []
+        ),
+        intensity=data.intensity,
     )
     compile_network = CompileNetwork(when=config.compile, tell=say)
-    own = [history, describe, WholeLogs(), TellTimeLeft(say), compile_network]
+    tell_epochs = TellEpochs(history, tell=say)
+    watch_loss = WatchLoss(remedies=_remedies(config), tell=say)
+    own = [
+        SeedEpochs(seed=config.seed),
+        watch_loss,
+        history,
+        describe,
+        WholeLogs(),
+        TellTimeLeft(say),
+        compile_network,
+        tell_epochs,
+    ]
     if signals:
         own.append(ObeySignals(signals))
+    if resume and resume.learns_otherwise:
+        own.append(TakeNewSettings(rate_is_new=resume.rate_is_new))
     loggers = make_loggers(config)
-    trainer = make_trainer(config, callbacks=[*make_callbacks(config, loggers), *own], loggers=loggers)
+    trainer = make_trainer(
+        config,
+        callbacks=[*make_callbacks(config, loggers), *own],
+        loggers=loggers,
+        validates=bool(members["val"]),
+    )
     return task, trainer
 
 
@@ -157,3 +185,13 @@ def make_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Cal
     """What the config has watch the training; without a logger there is nothing to log the rate to."""
     made = [make(each, key=f"callbacks.{name}", kind=pl.Callback) for name, each in config.callbacks.items()]
     return [each for each in made if loggers or not isinstance(each, LearningRateMonitor)]
+
+
+def _remedies(config: DictConfig) -> str:
+    """What may help against a training that diverges, with its values."""
+    clip, precision = config.trainer.get("gradient_clip_val"), precision_of(config.trainer)
+    told = [f"a lower optimizer.lr than {config.optimizer.get('lr')}"]
+    told.append(f"a lower trainer.gradient_clip_val than {clip}" if clip else "trainer.gradient_clip_val=1")
+    if precision != "32-true":
+        told.append("trainer.precision=32-true")
+    return f"try {', '.join(told)}"

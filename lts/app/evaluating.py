@@ -223,6 +223,8 @@ def choose_cases(
         raise CohortError(
             f"{cohort.root}: cases are missing or have changed since training: {name_some(lost)}"
         )
+    if own_data and not expected:
+        raise CheckpointError(f"{checkpoint.path}: must have cases of the {subset} subset, its run had none")
     if not chosen:
         raise CohortError(f"{cohort.root}: no case is of the checkpoint's {subset} subset; use subset=all")
     if not allow_training_cases:

@@ -11,7 +11,17 @@ from lts.cohort import Case, Cohort, name_some
 from lts.inference import Checkpoint, load_checkpoint
 from lts.slices import content_hash
 
-_MAY_DIFFER = ("split.fold", "ckpt", "data.num_workers", "scoring.workers", "paths.", "sweep.")
+_MAY_DIFFER = (
+    "split.fold",
+    "ckpt",
+    "data.num_workers",
+    "scoring.workers",
+    "paths.",
+    "sweep.",
+    # Chosen by each run: not every fold need validate on a case that holds the last region.
+    "callbacks.best.mo",
+    "callbacks.prune.mo",
+)
 
 
 @dataclass(frozen=True, eq=False)

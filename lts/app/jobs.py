@@ -21,6 +21,7 @@ from lts.app.command import INPUT_WAS_WRONG, SWEEP_BEGAN_VARIABLE, Failure, comp
 from lts.app.console import say
 from lts.app.leaderboard import read_runs
 from lts.app.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
+from lts.app.study import as_handed
 from lts.app.writing import write_json
 from lts.base import ConfigError, LtsError
 
@@ -68,7 +69,7 @@ def run_job(
             return failed(folder, error)
         if earlier.get("state") in FINISHED:
             say(_skipped(job, folder, earlier))
-            return earlier.get("best_score")
+            return as_handed(earlier.get("best_score"), earlier.get("mode"))
         if _failed_in_this_sweep(earlier):
             say(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
             return None
@@ -83,7 +84,7 @@ def run_job(
         except BaseException:
             _note(folder, state="interrupted")
             raise
-        return score
+        return as_handed(score, read_run(folder).get("mode"))
 
 
 def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None:
@@ -105,7 +106,7 @@ def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None
     folder = claim_folder(Path(hydra.sweep.dir).resolve(), wished=made, settings=settings_hash(config))
     record = read_run(folder)
     if record.get("state") in FINISHED:
-        return record.get("best_score")
+        return as_handed(record.get("best_score"), record.get("mode"))
     stop = config.sweep.stop_on_failure
     if not _failed_in_this_sweep(record):
         _note_failure(folder, LtsError(reason), name=name, explain=partial(failure_of, name=name), stop=stop)

@@ -1,5 +1,9 @@
 """What a sweep found: every job with its settings and scores, best first."""
 
+import json
+from collections import Counter
+from collections.abc import Mapping
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +32,31 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
     if not rows:
         return runs
     write_csv(folder / LEADERBOARD_FILE, rows)
-    bars = [(_settings_of(row), float("nan") if row["score"] is None else row["score"]) for row in rows]
+    kinds = {run["job"]: kind_of_score(run) for run in runs}
+    apart = [row for row in rows if row["score"] is not None and kinds[row["job"]] != kinds[rows[0]["job"]]]
+    bars = [
+        (_settings_of(row), nan if row["score"] is None else row["score"]) for row in rows if row not in apart
+    ]
     score, highest_is_best = rows[0]["monitor"] or "score", rows[0]["mode"] != "min"
     save_leaderboard(folder / PICTURE_FILE, bars, score=score, maximize=highest_is_best)
+    if apart:
+        named = ", ".join(row["job"] for row in apart)
+        say(f"jobs {named}: their scores do not compare with that of job {rows[0]['job']}, ranked behind it")
     shown = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     print_table(f"leaderboard of {len(rows)} runs", [{name: row[name] for name in shown} for row in rows])
     say(f"{folder / LEADERBOARD_FILE}")
     return runs
+
+
+def kind_of_score(run: Mapping[str, Any]) -> str:
+    """What the score of a run is of: those of two runs compare where it is the same.
+
+    Losses compare where they are of one loss.
+    """
+    monitor = str(run.get("monitor"))
+    return (
+        f"{monitor} {json.dumps(run.get('loss'), sort_keys=True)}" if monitor.endswith("/loss") else monitor
+    )
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:
@@ -70,12 +92,14 @@ def _was_killed(run: dict[str, Any], job: Path) -> bool:
 def rank_jobs(folder: Path) -> list[dict[str, Any]]:
     """One row a job of a sweep, the best first, jobs without a score last.
 
+    Where scores do not compare, the kind that most jobs have comes first.
+
     Returns:
         Rows with `job`, a column per setting that differs between jobs, `state`, `reason` of a failure,
         `monitor`, `mode`, `score` (the best value of what is monitored), `<region>_dice_per_case` and
         `<region>_dice_global` of the test cases, and `duration_s`; None where a job did not come so far.
     """
-    runs = read_runs(folder)
+    runs = _ranked(read_runs(folder))
     test_scores = {run["job"]: read_scores(folder / run["job"] / METRICS_FILE) for run in runs}
     settings = {
         run["job"]: dict(override.partition("=")[::2] for override in run.get("overrides") or [])
@@ -84,7 +108,7 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
     keys = list(dict.fromkeys(key for own in settings.values() for key in own))
     swept = [key for key in keys if len({own.get(key) for own in settings.values()}) > 1]
     region_names = list(dict.fromkeys(region for regions in test_scores.values() for region in regions))
-    rows = [
+    return [
         {
             "job": run["job"],
             **{key: settings[run["job"]].get(key) for key in swept},
@@ -102,14 +126,19 @@ def rank_jobs(folder: Path) -> list[dict[str, Any]]:
         }
         for run in runs
     ]
-    return sorted(rows, key=_rank)
 
 
-def _rank(row: dict[str, Any]) -> tuple[bool, float]:
-    score = row["score"]
-    if score is None:
-        return True, 0.0
-    return False, score if row["mode"] == "min" else -score
+def _ranked(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kinds = Counter(kind_of_score(run) for run in runs if run.get("best_score") is not None)
+    most_first = [kind for kind, _ in kinds.most_common()]
+
+    def rank(run: dict[str, Any]) -> tuple[bool, int, float]:
+        score = run.get("best_score")
+        if score is None:
+            return True, 0, 0.0
+        return False, most_first.index(kind_of_score(run)), score if run["mode"] == "min" else -score
+
+    return sorted(runs, key=rank)
 
 
 def _settings_of(row: dict[str, Any]) -> str:

@@ -43,7 +43,11 @@ def build_network(
 
 
 def describe_run(
-    config: DictConfig, *, network: dict[str, Any], members: dict[str, list[dict[str, str]]]
+    config: DictConfig,
+    *,
+    network: dict[str, Any],
+    members: dict[str, list[dict[str, str]]],
+    changes: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """What every checkpoint of a run says of itself, as plain types.
 
@@ -51,6 +55,7 @@ def describe_run(
         config: The config of the run.
         network: What `build_network` returned.
         members: Per subset its cases: `case`, `patient` and `sha256` of the scan's file.
+        changes: The settings that were other ones in epochs before; `config` holds those of the last.
     """
     data = plain(config.data)
     return {
@@ -62,5 +67,6 @@ def describe_run(
         "recipe": {name: data[name] for name in ("image_size", "pixel_mm", "modality")},
         "split": members,
         "config": plain(config),
+        "changes": changes,
         "versions": library_versions(),
     }

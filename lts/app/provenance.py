@@ -53,6 +53,17 @@ def make_folder(folder: Path, *, key: str) -> None:
         raise ConfigError(f"{key}: {folder} cannot be written to: {error.strerror or error}") from error
 
 
+def check_folder_is_free(folder: Path, *, command: str) -> None:
+    """Refuse to write a run over another one.
+
+    Raises:
+        ConfigError: The folder holds a run.
+    """
+    if (folder / RUN_FILE).exists():
+        way_on = "go on with it by ckpt=last, or " if command == "train" else ""
+        raise ConfigError(f"paths.output_dir: {folder} holds a run already; {way_on}choose another folder")
+
+
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that shape a result."""
     found = {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
@@ -73,11 +84,8 @@ class RunRecord:
 
     def __init__(self, folder: Path, *, command: str, goes_on: bool = False) -> None:
         self._path = folder / RUN_FILE
-        if self._path.exists() and not goes_on:
-            way_on = "go on with it by ckpt=last, or " if command == "train" else ""
-            raise ConfigError(
-                f"paths.output_dir: {folder} holds a run already; {way_on}choose another folder"
-            )
+        if not goes_on:
+            check_folder_is_free(folder, command=command)
         make_folder(folder, key="paths.output_dir")
         self._started = time.perf_counter()
         self._facts: dict[str, Any] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lts.app.leaderboard import kind_of_score
 from lts.app.records import FAILED, JOB_FILE, PROGRESS_FILE, read_progress, read_run
 from lts.app.writing import write_json
 from lts.base import ConfigError
@@ -47,6 +48,8 @@ def best_by_epoch(scores: Sequence[float], *, highest_is_best: bool) -> list[flo
 def sibling_scores(folder: Path, *, epoch: int, monitor: str, mode: str) -> list[float]:
     """The best scores, up to an epoch, of the other jobs of a sweep that came so far and did not fail.
 
+    Of a loss, only those of jobs with the same loss.
+
     Args:
         folder: Of the job that asks, not counted.
         epoch: Counted from 1.
@@ -54,12 +57,16 @@ def sibling_scores(folder: Path, *, epoch: int, monitor: str, mode: str) -> list
         mode: `max` or `min`.
     """
     found = []
+    kind = kind_of_score({**read_run(folder), "monitor": monitor})
     for file in sorted(folder.parent.glob(f"*/{PROGRESS_FILE}")):
         progress = read_progress(file)
         best: list[float | None] = progress["best_by_epoch"]
         if file.parent == folder or (progress["monitor"], progress["mode"]) != (monitor, mode):
             continue
-        if len(best) < epoch or read_run(file.parent).get("state") == FAILED:
+        record = read_run(file.parent)
+        if len(best) < epoch or record.get("state") == FAILED:
+            continue
+        if kind_of_score({**record, "monitor": monitor}) != kind:
             continue
         if (score := best[epoch - 1]) is not None:
             found.append(score)
@@ -90,8 +97,12 @@ class PruneHopeless(Callback):
     """
 
     def __init__(
-        self, *, folder: str, monitor: str, mode: str, warmup_epochs: int, min_siblings: int
+        self, *, folder: str, monitor: str | None, mode: str, warmup_epochs: int, min_siblings: int
     ) -> None:
+        if monitor is None:
+            raise ConfigError(
+                "pruning: compares jobs by callbacks.best.monitor, which must be a score, got null"
+            )
         for name, value, least in (("warmup_epochs", warmup_epochs, 0), ("min_siblings", min_siblings, 1)):
             if value < least:
                 raise ConfigError(f"callbacks.prune.{name}: must be {least} or more, got {value}")

@@ -163,6 +163,20 @@ def _end_others(trainer: pl.Trainer, *, done: bool) -> None:
         process.wait()
 
 
+@contextmanager
+def left_to_first(*errors: type[Exception]) -> Iterator[None]:
+    """Have the first process tell of errors that all processes meet at once; it then ends this one.
+
+    A process that another one started, as torchrun does, ends by itself.
+    """
+    try:
+        yield
+    except errors:
+        while follows():
+            time.sleep(1)  # the end of the first ends this one too
+        raise
+
+
 def follow_to_the_end() -> None:
     """Leave it to the first process to stop this one, and end if that is gone."""
     if not follows():

@@ -6,7 +6,9 @@ import os
 import warnings
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lts.app.console import say
 from lts.base import ConfigError
@@ -22,6 +24,27 @@ def be_quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("hydra_plugins").setLevel(logging.ERROR)  # failed jobs have told it themselves
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def direction_of_study() -> str | None:
+    """Which end of the scale the study of this job looks for: `min`, `max`, or None for no study."""
+    if not HydraConfig.initialized():
+        return None
+    hydra: Any = HydraConfig.get()
+    direction = OmegaConf.select(hydra, "sweeper.direction") if hydra.mode == RunMode.MULTIRUN else None
+    return {"minimize": "min", "maximize": "max"}.get(str(getattr(direction, "name", direction)))
+
+
+def as_handed(score: float | None, mode: str | None) -> float | None:
+    """A score as a study wants it: its sign is turned where the study looks for the other end of the scale.
+
+    Args:
+        score: None where there is none.
+        mode: Which end of the scale is the best, `min` or `max`; None where there is no score.
+    """
+    if score is None or mode is None or direction_of_study() in (None, mode):
+        return score
+    return -score
 
 
 def go_on_with_study(config: DictConfig, arguments: list[str]) -> None:

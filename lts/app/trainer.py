@@ -66,7 +66,7 @@ _PROFILERS: dict[str, type[Profiler]] = {
 
 
 def make_trainer(
-    config: DictConfig, *, callbacks: Sequence[pl.Callback], loggers: Sequence[Logger]
+    config: DictConfig, *, callbacks: Sequence[pl.Callback], loggers: Sequence[Logger], validates: bool = True
 ) -> pl.Trainer:
     """The trainer of a run, which writes into its folder.
 
@@ -74,6 +74,7 @@ def make_trainer(
         config: The config of the run.
         callbacks: All that watches the training.
         loggers: What notes its scores.
+        validates: Whether there are cases to validate on; Lightning warns of a loader without slices.
 
     Raises:
         ConfigError: A setting of `trainer` breaks its rule, or cannot be had on this machine.
@@ -83,6 +84,8 @@ def make_trainer(
     check_devices(config.trainer)
     check_arguments_of("trainer", settings, given={"precision"})
     given: dict[str, Any] = {"precision": precision_of(config.trainer)}
+    if not validates:
+        given["limit_val_batches"] = 0
     plugins = settings.get("plugins")
     if isinstance(plugins, list | None):
         made = [_made(config, place) for place in range(len(plugins or ()))]

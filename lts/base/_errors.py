@@ -39,5 +39,9 @@ class CheckpointError(LtsError, ValueError):
     """A checkpoint cannot be used."""
 
 
+class DivergedError(LtsError, ArithmeticError):
+    """A training came to a loss or weights that are no numbers; its settings are to be changed."""
+
+
 class StorageError(LtsError, OSError):
     """A file cannot be written: the disk is full, or the folder may not be written to."""

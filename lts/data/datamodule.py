@@ -121,6 +121,10 @@ class SliceDataModule(LightningDataModule):
         """The stored cases of a subset that was set up."""
         return self._datasets[subset].cases
 
+    def holders(self, subset: Subset, region: str) -> int:
+        """How many stored cases of a subset hold a region, on slices as the network sees them."""
+        return sum(bool(case.holds(region).any()) for case in self.stored(subset))
+
     def setup(self, stage: str) -> None:
         """Build or open the slices of a stage; fit the intensity before training."""
         subsets = [subset for subset in _SUBSETS_OF_STAGE[stage] if subset not in self._datasets]
@@ -148,6 +152,7 @@ class SliceDataModule(LightningDataModule):
         rank, world_size = self._ranks()
         sampler = SliceSampler(
             dataset.holds(self._regions[-1]),
+            region=self._regions[-1],
             region_share=self._region_share,
             slices_per_epoch=self._slices_per_epoch,
             seed=self._seed,

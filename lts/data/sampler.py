@@ -8,6 +8,8 @@ from torch.utils.data import Sampler
 
 from lts.base import ConfigError
 
+_ADVICE = {"tumor": "; to train without tumors set data.regions=[liver]"}
+
 
 class SliceDraw(NamedTuple):
     """A slice to load, and the seed of its augmentation.
@@ -29,6 +31,7 @@ class SliceSampler(Sampler[SliceDraw]):
 
     Args:
         holds_region: Per slice of the dataset, whether it holds the region, `(N,)` bool.
+        region: Its name.
         region_share: Share of the epoch's slices that hold it, 0 to 1; 0 takes slices as found.
         slices_per_epoch: Length of an epoch over all ranks; None is one pass over the dataset.
         seed: Seed of the run.
@@ -43,6 +46,7 @@ class SliceSampler(Sampler[SliceDraw]):
         self,
         holds_region: np.ndarray,
         *,
+        region: str,
         region_share: float,
         slices_per_epoch: int | None,
         seed: int,
@@ -55,8 +59,8 @@ class SliceSampler(Sampler[SliceDraw]):
             raise ConfigError(f"data.slices_per_epoch: must be at least {world_size}, got {slices_per_epoch}")
         if region_share and not holds_region.any():
             raise ConfigError(
-                f"data.region_share: no training slice holds the region, so a share of {region_share} "
-                "cannot be had; use data.region_share=0"
+                f"data.region_share: must be 0 where no training slice holds {region}, got {region_share}"
+                f"{_ADVICE.get(region, '')}"
             )
         self._with_region = np.flatnonzero(holds_region)
         self._without = np.flatnonzero(~holds_region)

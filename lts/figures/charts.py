@@ -24,6 +24,7 @@ _PANELS = {
     "accuracy": "Accuracy",
     "dice": "Dice",
     "dice_per_case": "Dice per case",
+    "dice_where_present": "Dice where present",
     "dice_global": "Dice, pooled voxels",
 }
 _MOST_BARS = 40

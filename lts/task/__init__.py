@@ -1,8 +1,11 @@
 """Training around any network: the LightningModule and its callbacks."""
 
-from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays
+from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays, TellEpochs
+from lts.task.choosing import Mode, mode_of, needs_region, score_names, standstill
 from lts.task.compiling import CompileNetwork
+from lts.task.divergence import WatchLoss
 from lts.task.epochs import is_validated, scores_of_epoch
+from lts.task.going_on import SeedEpochs, TakeNewSettings
 from lts.task.logs import TellTimeLeft, WholeLogs
 from lts.task.module import SegmentationTask, parameter_groups
 from lts.task.storage import BestCheckpoint, WholeCheckpointIO
@@ -14,11 +17,20 @@ __all__ = [
     "EpochHistory",
     "FreezeEncoder",
     "LogOverlays",
+    "Mode",
+    "SeedEpochs",
     "SegmentationTask",
+    "TakeNewSettings",
+    "TellEpochs",
     "TellTimeLeft",
+    "WatchLoss",
     "WholeCheckpointIO",
     "WholeLogs",
     "is_validated",
+    "mode_of",
+    "needs_region",
     "parameter_groups",
+    "score_names",
     "scores_of_epoch",
+    "standstill",
 ]

@@ -1,18 +1,20 @@
 """What happens around training: frozen encoders, curves, pictures, self-describing checkpoints."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.figures import gray_range, overlay, save_curves
+from lts.task.choosing import TRAIN_LOSS, VAL_LOSS, best_epoch
 from lts.task.epochs import scores_of_epoch
 from lts.task.module import Batch, SegmentationTask
 
@@ -54,31 +56,25 @@ class FreezeEncoder(Callback):
 
 
 class EpochHistory(Callback):
-    """Keeps the scores of every epoch, counted from 1, prints a line for each and draws the curves anew.
+    """Keeps the scores of every epoch, counted from 1, and draws the curves anew after each.
 
     Args:
         path: The picture of the curves.
-        monitor: The score that picks the best checkpoint.
+        monitor: The score that picks the best checkpoint, None where the last epoch is the best.
         highest_is_best: Whether the best is the highest.
     """
 
-    def __init__(self, *, path: Path, monitor: str, highest_is_best: bool) -> None:
+    def __init__(self, *, path: Path, monitor: str | None, highest_is_best: bool) -> None:
         self.epochs: dict[int, dict[str, float]] = {}
-        self._path, self._monitor, self._highest_is_best = path, monitor, highest_is_best
-        self._started = 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start the clock of an epoch."""
-        self._started = time.perf_counter()
+        self.monitor = monitor
+        self._path, self._highest_is_best = path, highest_is_best
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Note, print and draw; validation has run by now."""
+        """Note and draw; validation has run by now, and the checkpoints come next."""
         scores = scores_of_epoch(trainer)
         self.epochs[trainer.current_epoch + 1] = scores
         if trainer.is_global_zero:
-            seconds = time.perf_counter() - self._started
-            print(self._line(trainer, scores, seconds), flush=True)
-            save_curves(self._path, self.epochs, best_epoch=self._best_epoch())
+            save_curves(self._path, self.epochs, best_epoch=self.best_epoch())
 
     def state_dict(self) -> dict[str, Any]:
         """The epochs so far, for a run that is resumed."""
@@ -88,17 +84,39 @@ class EpochHistory(Callback):
         """Go on after the epochs of an earlier run."""
         self.epochs = dict(state_dict["epochs"])
 
-    def _best_epoch(self) -> int | None:
-        scores = {
-            epoch: values[self._monitor] for epoch, values in self.epochs.items() if self._monitor in values
-        }
-        pick = max if self._highest_is_best else min
-        return pick(scores, key=scores.__getitem__) if scores else None
+    def best_epoch(self) -> int | None:
+        """The number of the best epoch so far."""
+        return best_epoch(self.epochs, monitor=self.monitor, highest_is_best=self._highest_is_best)
 
-    def _line(self, trainer: Trainer, scores: Mapping[str, float], seconds: float) -> str:
-        shown = ("train/loss", "val/loss", self._monitor)
+
+class TellEpochs(Checkpoint):
+    """Says a line for each epoch when its checkpoint is on the disk.
+
+    It counts as a checkpoint for Lightning, which calls these last and in their order.
+
+    Args:
+        history: Knows the scores.
+        tell: Called with the line, by the first process alone.
+    """
+
+    def __init__(self, history: EpochHistory, *, tell: Callable[[str], None]) -> None:
+        self._history, self._tell = history, tell
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock of an epoch."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Say the line."""
+        if not trainer.is_global_zero:
+            return
+        number = trainer.current_epoch + 1
+        scores = self._history.epochs[number]
+        shown = dict.fromkeys((TRAIN_LOSS, VAL_LOSS, self._history.monitor))
         parts = [f"{name} {scores[name]:.4f}" for name in shown if name in scores]
-        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s"
+        seconds = time.perf_counter() - self._started
+        self._tell(f"epoch {number}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -105,9 +105,9 @@ class TellTimeLeft(Callback):
         epochs = trainer.max_epochs - trainer.current_epoch
         left = int(epochs * trainer.num_training_batches) - (batch_idx + 1)
         if trainer.is_global_zero:
+            on_top = ", and validation some on top" if trainer.enable_validation else ""
             self._tell(
-                f"training takes about {as_duration(left * batch_s)} more at {batch_s:.2g} s a batch, "
-                "and validation some on top"
+                f"training takes about {as_duration(left * batch_s)} more at {batch_s:.2g} s a batch{on_top}"
             )
 
 

@@ -9,16 +9,16 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.metrics import BinnedAUROC, CaseOverlap
+from lts.task.choosing import TRAIN_LOSS, VAL_LOSS
 from lts.task.epochs import scores_of_epoch
 
 Batch = Mapping[str, Tensor]
 ParameterGroup = dict[str, Any]
 
-PLATEAU_MONITOR = "val/loss"
 _NEVER = sys.maxsize
 """Epochs until Lightning would step a plateau itself."""
 
@@ -27,15 +27,16 @@ class SegmentationTask(LightningModule):
     """Trains a network that maps `(B, C, H, W)` channels to `(B, R, H, W)` logits, one per region.
 
     Logs `train/loss` and `train/accuracy`; of the validation cases `val/loss`, `val/accuracy` and, for each
-    region, `val/<region>/{dice_per_case,iou_per_case,dice_global,iou_global,auroc,...}`.
+    region, `val/<region>/{dice_per_case,dice_where_present,iou_per_case,dice_global,iou_global,auroc,...}`.
 
     Args:
         network: The network; a part called `encoder` can learn at a rate of its own.
         loss: Called with logits and mask.
         optimizer: Called with parameter groups.
-        scheduler: Called with the optimizer, None for a constant rate; a plateau is that of `val/loss`.
+        scheduler: Called with the optimizer, None for a constant rate; a plateau is that of `val/loss`, or
+            of `train/loss` where validation has no case.
         regions: Regions in channel order.
-        val_cases: How many cases validation has.
+        val_cases: How many cases validation has; 0 for none.
         encoder_lr_scale: Rate of the encoder relative to that of the rest.
     """
 
@@ -57,7 +58,9 @@ class SegmentationTask(LightningModule):
         self.regions = tuple(regions)
         self._optimizer, self._scheduler = optimizer, scheduler
         self._encoder_lr_scale = encoder_lr_scale
-        self.overlap = CaseOverlap(regions=regions, cases=val_cases, threshold=MASK_THRESHOLD)
+        self.plateau_monitor = VAL_LOSS if val_cases else TRAIN_LOSS
+        # Without validation nothing is counted, but a count needs a place.
+        self.overlap = CaseOverlap(regions=regions, cases=max(val_cases, 1), threshold=MASK_THRESHOLD)
         self.auroc = BinnedAUROC(regions=regions)
         self._forward_in_training: Callable[[Tensor], Tensor] = self.forward
 
@@ -126,27 +129,38 @@ class SegmentationTask(LightningModule):
         """
         plateau = self.lr_schedulers()
         scores = scores_of_epoch(self.trainer)
-        if isinstance(plateau, ReduceLROnPlateau) and PLATEAU_MONITOR in scores:
-            plateau.step(scores[PLATEAU_MONITOR])
+        if isinstance(plateau, ReduceLROnPlateau) and self.plateau_monitor in scores:
+            plateau.step(scores[self.plateau_monitor])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer over groups of parameters, with its scheduler."""
+        optimizer = self.make_optimizer()
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self.make_scheduler(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "monitor": self.plateau_monitor,
+                "frequency": _NEVER if isinstance(scheduler, ReduceLROnPlateau) else 1,
+            },
+        }
+
+    def make_optimizer(self) -> Optimizer:
+        """An optimizer over groups of parameters, at its first rate."""
         groups = parameter_groups(self.network, split_encoder=self._encoder_lr_scale != 1)
         optimizer = self._optimizer(groups)
         for group in optimizer.param_groups:
             if group["name"].startswith("encoder/"):
                 group["lr"] *= self._encoder_lr_scale
-        if self._scheduler is None:
-            return optimizer
-        scheduler = self._scheduler(optimizer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {
-                "scheduler": scheduler,
-                "monitor": PLATEAU_MONITOR,
-                "frequency": _NEVER if isinstance(scheduler, ReduceLROnPlateau) else 1,
-            },
-        }
+        return optimizer
+
+    def make_scheduler(self, optimizer: Optimizer) -> LRScheduler:
+        """The scheduler of an optimizer, at its beginning; there must be one."""
+        assert self._scheduler is not None
+        scheduler: LRScheduler = self._scheduler(optimizer)
+        return scheduler
 
 
 def parameter_groups(network: nn.Module, *, split_encoder: bool) -> list[ParameterGroup]:

@@ -1,6 +1,7 @@
 """Checkpoints on the disk: written whole or not at all, and the best one never forgotten."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.base import CheckpointError, written_whole
+from lts.task.choosing import VAL_LOSS, is_better
 from lts.task.epochs import scores_of_epoch
 
 
@@ -43,16 +45,43 @@ class WholeCheckpointIO(TorchCheckpointIO):
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the best checkpoint, and takes the best score of a resumed run from that file itself.
 
+    Of epochs with the same score the one with the lower validation loss is the best: a score that stands
+    still would keep the first. Without a score to monitor the last epoch is kept.
+
     The file is written before that of the last epoch. A run killed between the two goes on from the epoch
     before; where it does that epoch over with another score, as it may on a GPU, the file would hold weights
     that the run no longer knows the score of. A file in another folder is another run's: a run that starts
     from its checkpoint looks for its own best.
     """
 
+    _best_loss = math.nan
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the epoch, unless it has no score of its own."""
         if self.monitor is None or self.monitor in scores_of_epoch(trainer):
             super().on_train_epoch_end(trainer, pl_module)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: torch.Tensor | None = None) -> bool:
+        """Whether this epoch is the best so far."""
+        better = super().check_monitor_top_k(trainer, current)
+        loss = scores_of_epoch(trainer).get(VAL_LOSS, math.nan)
+        if not better and current is not None and self.best_model_score is not None:
+            better = trainer.strategy.reduce_boolean_decision(
+                is_better(
+                    float(current),
+                    loss,
+                    best_score=float(self.best_model_score),
+                    best_loss=self._best_loss,
+                    highest_is_best=self.mode == "max",
+                )
+            )
+        if better:
+            self._best_loss = loss
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        """What Lightning keeps, and the validation loss of the best."""
+        return {**super().state_dict(), "best_loss": self._best_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the best checkpoint so far.
@@ -67,18 +96,22 @@ class BestCheckpoint(ModelCheckpoint):
                     f"{path}: is missing, and the run cannot end without its best checkpoint"
                 )
             return
-        score = self._score_in(path)
-        self.best_model_path = self.kth_best_model_path = str(path)
-        self.best_model_score = self.current_score = self.kth_value = score
-        self.best_k_models = {str(path): score}
+        score, self._best_loss = self._found_in(path)
+        self.best_model_path = str(path)
+        if score is not None:
+            self.kth_best_model_path = str(path)
+            self.best_model_score = self.current_score = self.kth_value = score
+            self.best_k_models = {str(path): score}
 
-    def _score_in(self, path: Path) -> torch.Tensor:
+    def _found_in(self, path: Path) -> tuple[torch.Tensor | None, float]:
+        """The score of the file, None where none is monitored, and its validation loss."""
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-            score = saved["callbacks"][self.state_key]["best_model_score"]
-            assert isinstance(score, torch.Tensor)
+            state = saved["callbacks"][self.state_key]
+            score, loss = state["best_model_score"], float(state.get("best_loss", math.nan))
+            assert isinstance(score, torch.Tensor) or self.monitor is score is None
         except Exception as error:  # what an unpickler raises on a damaged file has no bounds
             raise CheckpointError(
                 f"{path}: is damaged, and the run cannot end without its best checkpoint"
             ) from error
-        return score
+        return score, loss

@@ -20,7 +20,9 @@ from lts.task import (
     BestCheckpoint,
     DescribeCheckpoint,
     EpochHistory,
+    TellEpochs,
     TellTimeLeft,
+    WatchLoss,
     WholeCheckpointIO,
     WholeLogs,
 )
@@ -37,9 +39,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     home = tmp_path_factory.mktemp("home")
     folders = (f"paths.output_dir={home}/run", f"paths.data_dir={home}/data")
     changes = ("seed=3", "task.encoder_lr_scale=0.25", "data.num_workers=2")
-    monitor = f"callbacks.best.monitor={MONITOR}"
+    monitor = (f"callbacks.best.monitor={MONITOR}", "callbacks.best.mode=max")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("train", overrides=[*ON_CPU, *folders, *changes, monitor])
+        config = hydra.compose("train", overrides=[*ON_CPU, *folders, *changes, *monitor])
     cohort = open_cohort(config.data)
     split = split_cohort(cohort, config.split)
     return config, set_up_data(config, cohort, split), cohort, split
@@ -89,13 +91,16 @@ def test_a_trainer_has_all_that_keeps_a_run_whole(parts: Parts, signals: StopSig
     members = members_of(data, cohort, split)
     task, trainer = make_task_and_trainer(config, data, members=members, signals=signals)
     assert isinstance(trainer.strategy.checkpoint_io, WholeCheckpointIO)
-    for kind in (BestCheckpoint, WholeLogs, TellTimeLeft):
+    for kind in (BestCheckpoint, WholeLogs, TellTimeLeft, WatchLoss):
         callback(trainer, kind)
+    # Lightning calls them in this order: what is told of an epoch comes after its checkpoints.
+    assert isinstance(trainer.callbacks[-1], TellEpochs)
+    assert isinstance(trainer.callbacks[-3], BestCheckpoint)
     assert callback(trainer, DescribeCheckpoint)._description["split"] == members
     assert any(isinstance(one, ObeySignals) for one in trainer.callbacks) == (signals is not None)
     history = callback(trainer, EpochHistory)
     history.epochs = {1: {MONITOR: 0.25}, 2: {MONITOR: 0.75}, 3: {MONITOR: 0.5}}
-    assert history._best_epoch() == 2
+    assert history.best_epoch() == 2
     assert history._path == Path(config.paths.output_dir) / "curves.png"
     assert Path(trainer.default_root_dir) == Path(config.paths.output_dir)
     assert task.regions == ("liver", "tumor")

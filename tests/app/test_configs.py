@@ -93,7 +93,8 @@ def test_a_trainer_is_built(trainer: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("callbacks", choices("callbacks"))
 def test_callbacks_are_built(callbacks: str) -> None:
-    config = compose(f"callbacks={callbacks}", "callbacks.best.monitor=val/tumor/dice_per_case")
+    best = ("callbacks.best.monitor=val/tumor/dice_per_case", "callbacks.best.mode=max")
+    config = compose(f"callbacks={callbacks}", *best)
     loggers = make_loggers(config)
     made = make_callbacks(config, loggers)
     assert len(made) == len(config.callbacks)

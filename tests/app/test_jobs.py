@@ -215,6 +215,17 @@ def test_an_unfinished_job_without_a_checkpoint_starts_anew_and_keeps_its_record
     assert "left no checkpoint; starts anew" in capsys.readouterr().out
 
 
+def test_a_study_is_handed_scores_from_the_end_that_it_looks_for(do, lose, monkeypatch) -> None:
+    def by_loss(config: DictConfig) -> float:
+        record(Path(config.paths.output_dir), state="done", best_score=0.25, mode="min", overrides=[])
+        return 0.25
+
+    monkeypatch.setattr("lts.app.jobs.as_handed", lambda score, mode: (score, mode))
+    assert do(0, settings(), by_loss) == (0.25, "min")
+    assert do(1, settings(), never) == (0.25, "min")
+    assert lose(2, settings()) == (0.25, "min")
+
+
 def test_a_failure_of_the_users_is_written_down_in_one_line(do, tmp_path: Path, capsys) -> None:
     assert do(2, settings(), fail) is None
     told = capsys.readouterr().err

@@ -122,6 +122,31 @@ def test_where_the_lowest_is_best_the_lowest_comes_first(tmp_path: Path) -> None
     assert [row["job"] for row in rank_jobs(tmp_path)] == ["1", "2", "0", "3"]
 
 
+def test_scores_that_do_not_compare_are_ranked_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+) -> None:
+    drawn: list[tuple] = []
+    monkeypatch.setattr("lts.figures.save_leaderboard", lambda *given, **named: drawn.append(given))
+    kinds = {
+        0: ("val/loss", "a"),
+        1: ("val/loss", "b"),
+        2: ("dice", "a"),
+        3: ("dice", "b"),
+        4: ("val/loss", "a"),
+    }
+    for number, (monitor, loss) in kinds.items():
+        mode, score = ("min" if monitor == "val/loss" else "max"), 0.1 + number / 10
+        job(tmp_path, number, [f"seed={number}"], score=score, mode=mode)
+        file = tmp_path / str(number) / "run.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "monitor": monitor, "loss": {"a": loss}}))
+    job(tmp_path, 5, ["seed=5"], score=None)
+    # Two of one loss, lowest first; two of Dice whatever their loss, highest first; one of another loss.
+    assert [row["job"] for row in rank_jobs(tmp_path)] == ["0", "4", "3", "2", "1", "5"]
+    write_leaderboard(tmp_path)
+    assert [bar[0] for bar in drawn[0][1]] == ["seed=0", "seed=4", "seed=5"]
+    assert "jobs 3, 2, 1: their scores do not compare with that of job 0" in capsys.readouterr().out
+
+
 def test_a_folder_without_jobs_gets_no_leaderboard(tmp_path: Path) -> None:
     assert write_leaderboard(tmp_path) == []
     assert not list(tmp_path.iterdir())

@@ -75,6 +75,14 @@ def test_siblings_count_at_the_same_epoch_whether_they_run_or_are_done(tmp_path:
     assert sibling_scores(own, epoch=1, monitor=MONITOR, mode="max") == [0.1, 0.3, 0.5, 0.5, 0.7]
 
 
+def test_a_loss_is_compared_with_those_of_the_same_loss_alone(tmp_path: Path) -> None:
+    for number, loss in enumerate(("bce", "tversky", "bce")):
+        folder = sibling(tmp_path, str(number), [0.1 * number], monitor="val/loss", mode="min")
+        (folder / "run.json").write_text(json.dumps({"state": "done", "loss": {"_target_": loss}}))
+    assert sibling_scores(tmp_path / "0", epoch=1, monitor="val/loss", mode="min") == [0.2]
+    assert sibling_scores(tmp_path / "1", epoch=1, monitor="val/loss", mode="min") == []
+
+
 class Trainer(SimpleNamespace):
     """What the callback asks of a trainer."""
 
@@ -172,6 +180,11 @@ def test_one_process_decides_for_all(own: Path) -> None:
     epochs(callback, other, [0.9])
     assert other.should_stop
     assert json.loads((own / "progress.json").read_text())["best_by_epoch"] == []
+
+
+def test_jobs_without_a_score_cannot_be_pruned(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="pruning: compares jobs by callbacks.best.monitor, .* got null"):
+        prune(tmp_path, monitor=None)
 
 
 def test_a_run_without_siblings_cannot_be_pruned(tmp_path: Path) -> None:

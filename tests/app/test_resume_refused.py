@@ -61,24 +61,75 @@ def test_a_spoiled_checkpoint_is_refused(
     assert not (trained.parent / "new").exists()
 
 
-def test_weights_of_other_shapes_are_refused(run, trained: Path) -> None:
-    path = trained / "checkpoints" / "last.ckpt"
-    settings = (*ON_CPU, f"ckpt={path}", "model.width=8", "trainer.max_epochs=2", "paths.output_dir=wide")
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("setting", "rule"),
+    [
+        ("split.seed=7", "split.seed: must be 0 as in {ckpt}, got 7"),
+        ("model.width=8", "model.width: must be 4 as in {ckpt}, got 8"),
+        (
+            "callbacks.best.monitor=val/accuracy",
+            "callbacks.best.monitor: must be {chosen} as in {ckpt}, got val/acc",
+        ),
+    ],
+)
+def test_a_run_that_is_refused_to_go_on_is_left_as_it_was_to_the_last_byte(
+    run, trained: Path, setting: str, rule: str
+) -> None:
+    before = bytes_of(trained)
+    settings = (*ON_CPU, "ckpt=auto", setting, "trainer.max_epochs=2", "paths.output_dir=run")
     refused = run("train", *settings, cwd=trained.parent)
+    chosen = read(trained / "run.json")["monitor"]
     assert refused.returncode == 2
-    assert refused.stderr.startswith("train: ckpt: network.")
-    assert "must be of shape (8, 16, 3, 3) for this network, got (4, 8, 3, 3)" in refused.stderr
+    assert refused.stderr.startswith(
+        f"train: {rule.format(ckpt=trained / 'checkpoints/last.ckpt', chosen=chosen)}"
+    )
     assert refused.stderr.count("\n") == 1
-    record = read(trained.parent / "wide" / "run.json")
-    assert (record["state"], record["exit_code"]) == ("failed", 2)
-    assert refused.stderr == f"train: {record['reason']}\n"
+    assert bytes_of(trained) == before
 
 
 def test_a_lost_best_checkpoint_is_told(run, trained: Path) -> None:
     best = trained / "checkpoints" / "best.ckpt"
     aside = best.rename(best.with_suffix(".aside"))
+    before = bytes_of(trained)
     settings = (*ON_CPU, "ckpt=last", "trainer.max_epochs=2", "paths.output_dir=run")
     refused = run("train", *settings, cwd=trained.parent)
+    assert bytes_of(trained) == before
     aside.rename(best)
     line = f"train: {best}: is missing, and the run cannot end without its best checkpoint\n"
     assert (refused.returncode, refused.stderr) == (2, line)
+
+
+def test_another_rate_is_taken_and_remembered_and_one_that_diverges_costs_no_checkpoint(
+    run, succeed, trained: Path
+) -> None:
+    settings = (*ON_CPU, "ckpt=last", "paths.output_dir=run")
+    printed = succeed("train", *settings, "optimizer.lr=1e-6", "trainer.max_epochs=2", cwd=trained.parent)
+    assert "with optimizer.lr 1e-06 (was 0.01), trainer.max_epochs 2 (was 1)" in printed
+    last = saved(trained)
+    assert [group["lr"] for group in last["optimizer_states"][0]["param_groups"]] == [1e-6, 1e-6]
+    changes = [
+        {"after_epoch": 1, "key": "optimizer.lr", "from": 1e-2, "to": 1e-6},
+        {"after_epoch": 1, "key": "trainer.max_epochs", "from": 1, "to": 2},
+    ]
+    assert last["lts"]["changes"] == changes
+    assert read(trained / "run.json")["changes"] == changes
+
+    kept = bytes_of(trained / "checkpoints")
+    diverged = run("train", *settings, "optimizer.lr=1e35", "trainer.max_epochs=3", cwd=trained.parent)
+    assert diverged.returncode == 2
+    assert diverged.stderr.startswith(
+        "train: train/loss: must be finite, got NaN or infinity in step 2 of epoch 3: "
+    )
+    assert diverged.stderr.endswith(
+        "the checkpoints of epoch 2 are kept; try a lower optimizer.lr than 1e+35, "
+        "a lower trainer.gradient_clip_val than 1.0\n"
+    )
+    assert bytes_of(trained / "checkpoints") == kept
+    record = read(trained / "run.json")
+    assert (record["state"], record["exit_code"]) == ("failed", 2)
+    assert diverged.stderr == f"train: {record['reason']}\n"
+    assert [change["to"] for change in record["changes"]] == [1e-6, 2, 1e35, 3]

@@ -82,7 +82,7 @@ def test_its_files_agree_with_each_other(trained: tuple[Path, str]) -> None:
     assert float(rows[0]["dice"]) == metrics["regions"]["liver"]["dice_per_case"]
     assert {path.stem for path in (folder / "overlays").iterdir()} == set(split["test"])
     assert facts["state"] == "done"
-    assert facts["monitor"] == "val/tumor/dice_per_case"
+    assert facts["monitor"] == "val/tumor/dice_where_present"
     assert facts["duration_s"] > facts["fit_s"] > 0
     assert facts["peak_memory_mib"] > 100
     for name in ("curves.png", "roc.png"):
@@ -316,6 +316,31 @@ def test_a_run_that_is_resumed_ends_with_the_same_weights_bit_for_bit(
     assert any(not torch.equal(first[name], whole[name]) for name in whole)
     assert all(torch.equal(parts[name], whole[name]) for name in whole)
     assert read(home / "parts" / "metrics.json") == read(folder / "metrics.json")
+
+
+def test_a_final_model_is_trained_on_all_cases(
+    run, succeed, trained: tuple[Path, str], home: Path, tmp_path: Path
+) -> None:
+    settings = (*TINY, "split.val_share=0", "split.test_share=0", "paths.output_dir=all")
+    printed = succeed("train", *settings, "trainer.max_epochs=1", cwd=home)
+    assert "5 cases (5 train, 0 val, 0 test)" in printed
+    assert "best.ckpt is that of the last epoch: there is no validation case; the plateau" in printed
+    assert "there is no test case, so there are no test scores" in printed
+    printed = succeed("train", *settings, "trainer.max_epochs=2", "ckpt=last", cwd=home)
+    assert "epoch 2/2  train/loss" in printed
+    folder = home / "all"
+    best, last = (weights(folder / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
+    assert all(torch.equal(best[name], last[name]) for name in last)
+    facts = read(folder / "run.json")
+    assert (facts["state"], facts["monitor"], facts["best_score"]) == ("done", None, None)
+    assert not (folder / "metrics.json").exists()
+    refused = run("evaluate", f"ckpt={folder}/checkpoints/best.ckpt", cwd=tmp_path)
+    rule = "must have cases of the test subset, its run had none"
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        f"evaluate: {folder}/checkpoints/best.ckpt: {rule}\n",
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sweep_ends_with_one_leaderboard_and_one_store(

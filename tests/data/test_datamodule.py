@@ -152,6 +152,16 @@ def test_every_slice_of_a_subset_comes_once(cases, tmp_path: Path) -> None:
         assert seen == [(0, z) for z in range(depth)]
 
 
+def test_the_cases_that_hold_a_region_are_counted_and_a_subset_may_be_empty(
+    make_case, tmp_path: Path
+) -> None:
+    cases = [make_case(f"volume-{n}", tumor=n != 1) for n in range(3)]
+    data = data_module(cases, tmp_path, cases={"train": cases, "val": [], "test": []})
+    data.setup("fit")
+    assert [data.holders("train", region) for region in ("liver", "tumor")] == [3, 2]
+    assert (data.stored("val"), data.holders("val", "tumor")) == ((), 0)
+
+
 def test_cases_to_predict_need_no_mask(cases, tmp_path: Path) -> None:
     without = [replace(cases[0], mask=None)]
     data = data_module(

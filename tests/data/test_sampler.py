@@ -9,7 +9,7 @@ HOLDS = np.array([True] * 10 + [False] * 90)
 
 def sampler(holds: np.ndarray = HOLDS, **changes) -> SliceSampler:
     settings = {"region_share": 0.5, "slices_per_epoch": None, "seed": 0, "rank": 0, "world_size": 1}
-    return SliceSampler(holds, **{**settings, **changes})
+    return SliceSampler(holds, **{"region": "tumor", **settings, **changes})
 
 
 def test_the_share_of_slices_with_the_region_is_met() -> None:
@@ -78,7 +78,11 @@ def test_a_cohort_where_every_slice_holds_the_region_needs_no_others() -> None:
         ({"region_share": -0.1}, "data.region_share"),
         ({"slices_per_epoch": 0}, "data.slices_per_epoch: must be at least 1, got 0"),
         ({"slices_per_epoch": 1, "world_size": 2}, "data.slices_per_epoch: must be at least 2, got 1"),
-        ({"holds": np.zeros(5, bool)}, "no training slice holds the region"),
+        (
+            {"holds": np.zeros(5, bool)},
+            "must be 0 where no training slice holds tumor, got 0.5; .*set data.regions=.liver.$",
+        ),
+        ({"holds": np.zeros(5, bool), "region": "liver"}, "no training slice holds liver, got 0.5$"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict, message: str) -> None:

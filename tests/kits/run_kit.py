@@ -95,3 +95,9 @@ def logged(folder: Path, name: str) -> dict[int, float]:
     events = EventAccumulator(str(folder / "tensorboard"))
     events.Reload()
     return {event.step: event.value for event in events.Scalars(name)}
+
+
+def write_record(folder: Path, **facts: object) -> None:
+    """The `run.json` of a job that is done, with these facts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(json.dumps({"state": "done", "overrides": [], **facts}))

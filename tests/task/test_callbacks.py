@@ -1,3 +1,4 @@
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,14 @@ from torch.utils.data import DataLoader
 
 from lts.base import CheckpointError, ConfigError
 from lts.losses import BCEDiceLoss
-from lts.task import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays, SegmentationTask
+from lts.task import (
+    DescribeCheckpoint,
+    EpochHistory,
+    FreezeEncoder,
+    LogOverlays,
+    SegmentationTask,
+    TellEpochs,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
@@ -73,8 +81,8 @@ def fit(
         accelerator="cpu",
         max_epochs=epochs,
         callbacks=[
-            *callbacks,
             ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False),
+            *callbacks,
         ],
         logger=logger,
         default_root_dir=folder,
@@ -136,7 +144,7 @@ def test_a_negative_number_of_frozen_epochs_is_refused() -> None:
         FreezeEncoder(epochs=-1)
 
 
-def test_the_history_holds_every_epoch_also_after_a_resume(tmp_path: Path, capsys) -> None:
+def test_the_history_holds_every_epoch_also_after_a_resume(tmp_path: Path) -> None:
     def history() -> EpochHistory:
         return EpochHistory(
             path=tmp_path / "curves.png", monitor="val/tumor/dice_per_case", highest_is_best=True
@@ -152,7 +160,6 @@ def test_the_history_holds_every_epoch_also_after_a_resume(tmp_path: Path, capsy
         "val/accuracy",
         "val/liver/dice_global",
     } <= first.epochs[1].keys()
-    assert "epoch 2/2  train/loss " in capsys.readouterr().out
     assert (tmp_path / "curves.png").stat().st_size > 1000
     second = history()
     fit(tmp_path, [second], epochs=3, ckpt=tmp_path / "last.ckpt")
@@ -165,7 +172,24 @@ def test_the_best_epoch_is_the_highest_or_the_lowest(tmp_path: Path) -> None:
     for highest, expected in ((True, 2), (False, 1)):
         history = EpochHistory(path=tmp_path / "c.png", monitor="s", highest_is_best=highest)
         history.load_state_dict({"epochs": scores})
-        assert history._best_epoch() == expected
+        assert history.best_epoch() == expected
+
+
+def test_an_epoch_is_told_of_when_its_checkpoint_is_on_the_disk(tmp_path: Path) -> None:
+    told: list[tuple[int, str]] = []
+
+    def tell(line: str) -> None:
+        saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+        told.append((saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], line))
+
+    monitor = "val/tumor/dice_where_present"
+    history = EpochHistory(path=tmp_path / "curves.png", monitor=monitor, highest_is_best=True)
+    fit(tmp_path, [TellEpochs(history, tell=tell), history], epochs=2)
+    assert [epochs for epochs, _ in told] == [1, 2]
+    for number, (_, line) in enumerate(told, start=1):
+        assert re.fullmatch(rf"epoch {number}/2  train/loss \S+  val/loss \S+  {monitor} \S+  \S+ s", line), (
+            line
+        )
 
 
 def test_tensorboard_shows_the_slice_of_each_case_with_most_tumor(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def told_in(
     epochs: int = 10,
     batch_s: float = 0.5,
     first: bool = True,
+    validates: bool = True,
 ) -> list[tuple[int, str]]:
     """Run one epoch of batches that take `batch_s`, the first three of them ten times as long."""
     now, at = 0.0, 0
@@ -43,7 +44,11 @@ def told_in(
     monkeypatch.setattr(logs.time, "perf_counter", lambda: now)
     callback = TellTimeLeft(lambda line: told.append((at, line)))
     trainer: Any = SimpleNamespace(
-        num_training_batches=batches, max_epochs=epochs, current_epoch=epoch, is_global_zero=first
+        num_training_batches=batches,
+        max_epochs=epochs,
+        current_epoch=epoch,
+        is_global_zero=first,
+        enable_validation=validates,
     )
     for at in range(batches):
         now += batch_s * (10 if at < 3 else 1)
@@ -62,6 +67,8 @@ def test_a_short_epoch_is_told_of_at_its_end(monkeypatch: pytest.MonkeyPatch) ->
     ((at, line),) = told_in(monkeypatch, batches=6)
     assert at == 5
     assert line.startswith("training takes about 27 s more at 0.5 s a batch")
+    ((_, alone),) = told_in(monkeypatch, batches=6, validates=False)
+    assert alone == "training takes about 27 s more at 0.5 s a batch"
 
 
 def test_a_resumed_run_is_told_of_the_epochs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 from torch import nn
 
-from lts.base import ConfigError
+from lts.base import CheckpointError, ConfigError
 from lts.losses import BCEDiceLoss
 from lts.networks import ResNet50Segmenter, UNet
 from lts.task import SegmentationTask, parameter_groups
@@ -80,6 +80,22 @@ def test_a_plateau_follows_the_validation_loss() -> None:
     configured = task(unet(), scheduler=plateau).configure_optimizers()
     assert configured["lr_scheduler"]["monitor"] == "val/loss"
     assert isinstance(configured["lr_scheduler"]["scheduler"], torch.optim.lr_scheduler.ReduceLROnPlateau)
+
+
+def test_without_validation_a_plateau_follows_the_training_loss() -> None:
+    plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=1)
+    configured = task(unet(), scheduler=plateau, val_cases=0).configure_optimizers()
+    assert configured["lr_scheduler"]["monitor"] == "train/loss"
+
+
+def test_weights_of_other_shapes_are_refused() -> None:
+    wide = UNet(in_channels=1, out_channels=2, width=8, depth=2, norm="batch", dropout=0.0)
+    module, saved = task(unet()), {"state_dict": task(wide).state_dict()}
+    with pytest.raises(
+        CheckpointError, match=r"^ckpt: network\..* must be of shape \(.*4.*\) for this network, got"
+    ):
+        module.on_load_checkpoint(saved)
+    module.on_load_checkpoint({"state_dict": module.state_dict()})
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0])

@@ -1,6 +1,8 @@
 import errno
+import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +21,74 @@ def best_of(folder: Path) -> BestCheckpoint:
 def write_best(folder: Path, score: float) -> None:
     state = {"best_model_score": torch.tensor(score)}
     torch.save({"callbacks": {best_of(folder).state_key: state}}, folder / "best.ckpt")
+
+
+class Trainer(SimpleNamespace):
+    """What the callback asks of a trainer; a checkpoint that it saves holds the callback's state."""
+
+    def __init__(self, best: BestCheckpoint) -> None:
+        strategy = SimpleNamespace(reduce_boolean_decision=bool, remove_checkpoint=lambda _: None)
+        super().__init__(callback_metrics={}, strategy=strategy, global_step=0, loggers=[])
+        super().__init__(is_global_zero=True, current_epoch=0, default_root_dir="")
+        super().__init__(enable_validation=True, check_val_every_n_epoch=1)
+        self.best = best
+
+    def save_checkpoint(self, path: str, _weights_only: bool) -> None:
+        content = {"callbacks": {self.best.state_key: self.best.state_dict()}, "epoch": self.global_step}
+        torch.save(content, path)
+
+
+def epochs(best: BestCheckpoint, *scores: tuple[float, float]) -> int:
+    """Have the callback see epochs of score and validation loss; the number of the one it kept, from 1."""
+    trainer = Trainer(best)
+    for number, (score, loss) in enumerate(scores, start=1):
+        metrics = {MONITOR: torch.tensor(score), "val/loss": torch.tensor(loss)}
+        trainer.callback_metrics, trainer.global_step = metrics, number
+        best._save_topk_checkpoint(trainer, metrics)
+    return torch.load(best.best_model_path, weights_only=True)["epoch"]
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([(0.2, 0.9), (0.5, 0.8), (0.4, 0.1)], 2),  # the score decides
+        ([(0.0, 0.9), (0.0, 0.3), (0.0, 0.5)], 2),  # among equals the loss
+        ([(0.0, 0.3), (0.0, 0.3)], 1),  # among equals of equal loss the first
+        ([(NAN, 0.3), (0.0, 0.9), (NAN, 0.1)], 2),  # any score before none
+        ([(NAN, 0.9), (NAN, 0.3)], 2),
+        ([(0.0, NAN), (0.0, 0.1)], 1),  # an unknown loss breaks no tie
+    ],
+)
+def test_among_epochs_of_one_score_the_lowest_validation_loss_is_kept(
+    tmp_path: Path, scores: list[tuple[float, float]], kept: int
+) -> None:
+    assert epochs(best_of(tmp_path), *scores) == kept
+
+
+def test_a_resumed_run_knows_the_validation_loss_of_its_best(tmp_path: Path) -> None:
+    assert epochs(best_of(tmp_path), (0.0, 0.3)) == 1
+    resumed = best_of(tmp_path)
+    resumed.load_state_dict(state_of(tmp_path, 0.0))
+    trainer = Trainer(resumed)
+    for loss, is_best in ((0.4, False), (0.2, True)):
+        trainer.callback_metrics = {"val/loss": torch.tensor(loss)}
+        assert resumed.check_monitor_top_k(trainer, torch.tensor(0.0)) == is_best
+
+
+def test_without_a_score_the_last_epoch_is_kept_also_after_a_resume(tmp_path: Path) -> None:
+    def best() -> BestCheckpoint:
+        settings = {"filename": "best", "monitor": None, "mode": "min", "enable_version_counter": False}
+        return BestCheckpoint(dirpath=tmp_path, **settings)
+
+    assert epochs(best(), (0.5, 0.1), (0.2, 0.9)) == 2
+    resumed = best()
+    resumed.load_state_dict(state_of(tmp_path, 0.0))
+    assert (resumed.best_model_score, resumed.best_model_path) == (None, str(tmp_path / "best.ckpt"))
+    assert epochs(resumed, (0.1, 0.1)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["best.ckpt"]
 
 
 def state_of(folder: Path, score: float) -> dict:

@@ -1,0 +1,87 @@
+"""Which epoch of a training is the best: by one score, and among equals by the validation loss."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+Mode = Literal["min", "max"]
+
+VAL_LOSS, TRAIN_LOSS = "val/loss", "train/loss"
+
+_OF_ALL = ("loss", "accuracy")
+_OF_PRESENT = ("dice_where_present", "dice_global", "iou_global", "precision", "recall", "auroc")
+_OF_REGION = ("dice_per_case", "iou_per_case", *_OF_PRESENT)
+
+
+def score_names(regions: tuple[str, ...]) -> tuple[str, ...]:
+    """What a training logs after each epoch, and a checkpoint can be chosen by."""
+    of_all = [f"{stage}/{score}" for stage in ("train", "val") for score in _OF_ALL]
+    return (*of_all, *(f"val/{region}/{score}" for region in regions for score in _OF_REGION))
+
+
+def needs_region(score: str) -> str | None:
+    """The region without which a score is not defined, or is the same for nearly every model; else None."""
+    stage, *region, kind = score.split("/")
+    return region[0] if stage == "val" and region and kind in _OF_PRESENT else None
+
+
+def mode_of(score: str) -> Mode:
+    """Whether the lowest or the highest value of a score is the best."""
+    return "min" if score.endswith("/loss") else "max"
+
+
+def is_better(
+    score: float, loss: float, *, best_score: float, best_loss: float, highest_is_best: bool
+) -> bool:
+    """Whether one epoch is better than another: by the score, among equals by the lower loss.
+
+    A score that is not defined is worse than any; an unknown loss is NaN, and breaks no tie.
+    """
+    worst = -math.inf if highest_is_best else math.inf
+    ours, theirs = (worst if math.isnan(value) else value for value in (score, best_score))
+    if ours == theirs:
+        return loss < best_loss
+    return ours > theirs if highest_is_best else ours < theirs
+
+
+def best_epoch(
+    epochs: Mapping[int, Mapping[str, float]], *, monitor: str | None, highest_is_best: bool
+) -> int | None:
+    """The number of the best epoch, None where no epoch has the score.
+
+    Args:
+        epochs: Scores by the number of the epoch.
+        monitor: The score that decides; None for the last epoch.
+        highest_is_best: Whether the best is the highest.
+    """
+    if monitor is None:
+        return max(epochs, default=None)
+    best: int | None = None
+    for epoch in sorted(epochs):
+        scores = epochs[epoch]
+        if monitor in scores and (
+            best is None
+            or is_better(
+                scores[monitor],
+                scores.get(VAL_LOSS, math.nan),
+                best_score=epochs[best][monitor],
+                best_loss=epochs[best].get(VAL_LOSS, math.nan),
+                highest_is_best=highest_is_best,
+            )
+        ):
+            best = epoch
+    return best
+
+
+def standstill(epochs: Mapping[int, Mapping[str, float]], monitor: str | None) -> str | None:
+    """A line that says that a score was the same in all epochs, of which there are two or more; else None."""
+    values = [scores[monitor] for scores in epochs.values() if monitor in scores] if monitor else []
+    if len(values) < 2:
+        return None
+    if all(math.isnan(value) for value in values):
+        told = f"{monitor} was not defined in any of {len(values)} epochs"
+    elif len(set(values)) == 1:
+        told = f"{monitor} never moved from {values[0]:.4f} in {len(values)} epochs"
+    else:
+        return None
+    return f"{told}: it cannot tell them apart, so the lowest {VAL_LOSS} chose best.ckpt"

@@ -1,0 +1,82 @@
+"""What makes a resumed training go on as if it had not stopped, or with other settings if it is to."""
+
+import warnings
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from lts.task.module import SegmentationTask
+
+_COUNTS_OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
+
+
+class TakeNewSettings(Callback):
+    """Has optimizer and scheduler go on with the settings of the task; a checkpoint brings its own back.
+
+    Moments stay. A schedule by epochs goes on where its new curve is by now. A plateau keeps what it has
+    counted, and the rate that it has come down to unless the rate itself was set anew.
+
+    Args:
+        rate_is_new: Whether the learning rate of the settings is another one than that of the checkpoint.
+    """
+
+    def __init__(self, *, rate_is_new: bool) -> None:
+        self._rate_is_new = rate_is_new
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Change what was restored, before the first step."""
+        assert isinstance(pl_module, SegmentationTask)
+        (optimizer,) = trainer.optimizers
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        fresh = pl_module.make_optimizer()
+        if not schedulers:
+            _take_groups(optimizer, fresh, keep_rate=False)
+            return
+        (scheduler,) = schedulers
+        new = pl_module.make_scheduler(fresh)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            counts = {
+                name: getattr(scheduler, name) for name in _COUNTS_OF_PLATEAU if hasattr(scheduler, name)
+            }
+            _take_groups(optimizer, fresh, keep_rate=not self._rate_is_new)
+            scheduler.load_state_dict({**new.state_dict(), **counts})
+        else:
+            _move_on(new, epochs=scheduler.last_epoch)
+            _take_groups(optimizer, fresh, keep_rate=False)
+            scheduler.load_state_dict(new.state_dict())
+
+
+def _move_on(scheduler: LRScheduler, *, epochs: int) -> None:
+    with warnings.catch_warnings():
+        # It is the steps of another optimizer that it follows.
+        warnings.filterwarnings("ignore", ".*lr_scheduler.step.*before.*optimizer.step.*")
+        for _ in range(epochs):
+            scheduler.step()
+
+
+def _take_groups(optimizer: Optimizer, fresh: Optimizer, *, keep_rate: bool) -> None:
+    """Give the groups of an optimizer the settings of those of another one, which has the same parameters."""
+    for group, new in zip(optimizer.param_groups, fresh.param_groups, strict=True):
+        kept = {"lr": group["lr"]} if keep_rate else {}
+        group.update({name: value for name, value in new.items() if name != "params"} | kept)
+
+
+class SeedEpochs(Callback):
+    """Begins each epoch with random numbers that follow from seed, epoch and process alone.
+
+    Of dropout, a resumed run draws what the one before would have drawn.
+
+    Args:
+        seed: Of the run.
+    """
+
+    def __init__(self, *, seed: int) -> None:
+        self._seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Seed torch on all devices."""
+        entropy = np.random.SeedSequence((self._seed, trainer.current_epoch, trainer.global_rank))
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
