@@ -157,7 +157,7 @@ def make_task_and_trainer(
     loggers = make_loggers(config)
     trainer = make_trainer(
         config,
-        callbacks=[*make_callbacks(config, loggers), *own],
+        callbacks=[*make_callbacks(config, loggers).values(), *own],
         loggers=loggers,
         validates=bool(members["val"]),
     )
@@ -181,10 +181,12 @@ def make_loggers(config: DictConfig) -> list[Logger]:
     ]
 
 
-def make_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Callback]:
-    """What the config has watch the training; without a logger there is nothing to log the rate to."""
-    made = [make(each, key=f"callbacks.{name}", kind=pl.Callback) for name, each in config.callbacks.items()]
-    return [each for each in made if loggers or not isinstance(each, LearningRateMonitor)]
+def make_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> dict[str, pl.Callback]:
+    """What the config has watch the training, by name; without a logger no rate is logged."""
+    made = {
+        name: make(each, key=f"callbacks.{name}", kind=pl.Callback) for name, each in config.callbacks.items()
+    }
+    return {name: each for name, each in made.items() if loggers or not isinstance(each, LearningRateMonitor)}
 
 
 def _remedies(config: DictConfig) -> str:

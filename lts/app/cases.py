@@ -10,6 +10,7 @@ from lts.base import ConfigError
 from lts.cohort import (
     Cohort,
     Split,
+    check_draw,
     find_cases,
     make_phantom_cohort,
     read_split,
@@ -51,6 +52,12 @@ def check_split(settings: DictConfig) -> None:
         raise ConfigError(
             f"split.fold and split.folds: go together, got {settings.fold} and {settings.folds}"
         )
+    if settings.file is None:
+        drawn = {"val_share": settings.val_share, "seed": settings.seed}
+        if settings.folds is None:
+            check_draw(test_share=settings.test_share, **drawn)
+        else:
+            check_draw(folds=settings.folds, fold=settings.fold, **drawn)
 
 
 def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ def settle_monitor(config: DictConfig, data: SliceDataModule) -> str:
     best, region = config.callbacks.best, config.data.regions[-1]
     n_val, n_holders = len(data.stored("val")), data.holders("val", region)
     if not OmegaConf.is_missing(best, "monitor"):
-        _check_monitor(config, data)
         why = "as was set"
     elif not n_val:
         best.monitor, why = None, "there is no validation case"
@@ -46,6 +46,7 @@ def settle_monitor(config: DictConfig, data: SliceDataModule) -> str:
     else:
         best.monitor = f"val/{region}/dice_where_present"
         why = f"{n_holders} of {n_val} validation cases hold {region}"
+    _check_callbacks(config, data)
     _settle_mode(config)
     if best.monitor is None:
         follows = "; the plateau scheduler follows train/loss" if not n_val and _is_plateau(config) else ""
@@ -100,21 +101,50 @@ def finite_or_none(score: float) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def _check_monitor(config: DictConfig, data: SliceDataModule) -> None:
-    monitor = config.callbacks.best.monitor
-    if monitor is None:
-        return
-    names = score_names(tuple(config.data.regions))
+def check_monitors(callbacks: Mapping[str, pl.Callback], regions: Sequence[str]) -> None:
+    """Check that what callbacks watch is a score of each epoch, and that they know which way is better.
+
+    Args:
+        callbacks: By their names in the config.
+        regions: Of the run.
+
+    Raises:
+        ConfigError: A monitor is no score, or a mode is not that of its score.
+    """
+    for name, callback in callbacks.items():
+        if (monitor := getattr(callback, "monitor", None)) is None:
+            continue
+        _check_name(f"callbacks.{name}.monitor", monitor, regions)
+        _check_mode(f"callbacks.{name}.mode", getattr(callback, "mode", None), monitor)
+
+
+def _check_callbacks(config: DictConfig, data: SliceDataModule) -> None:
+    for name, callback in config.callbacks.items():
+        if (monitor := callback.get("monitor")) is not None:
+            _check_name(f"callbacks.{name}.monitor", monitor, config.data.regions)
+            _check_can_be_had(f"callbacks.{name}.monitor", monitor, data)
+
+
+def _check_name(key: str, monitor: object, regions: Sequence[str]) -> None:
+    names = score_names(tuple(regions))
     if monitor not in names:
         close = difflib.get_close_matches(str(monitor), names, n=1) or [f"one of {', '.join(names)}"]
-        raise ConfigError(f"{_KEY}: must be a score of each epoch, got {monitor!r}; did you mean {close[0]}?")
+        raise ConfigError(f"{key}: must be a score of each epoch, got {monitor!r}; did you mean {close[0]}?")
+
+
+def _check_mode(key: str, mode: object, monitor: str) -> None:
+    if mode is not None and mode != (right := mode_of(monitor)):
+        raise ConfigError(f"{key}: must be {right} for {monitor}, got {mode}")
+
+
+def _check_can_be_had(key: str, monitor: str, data: SliceDataModule) -> None:
     if monitor.startswith("val/") and not data.stored("val"):
-        raise ConfigError(f"{_KEY}: must be null where there is no validation case, got {monitor}")
+        raise ConfigError(
+            f"{key}: must be no score of validation where there is no validation case, got {monitor}"
+        )
     region = needs_region(monitor)
     if region and not data.holders("val", region):
-        raise ConfigError(
-            f"{_KEY}: must be val/loss or left open where no validation case holds {region}, got {monitor}"
-        )
+        raise ConfigError(f"{key}: must be val/loss where no validation case holds {region}, got {monitor}")
 
 
 def _is_plateau(config: DictConfig) -> bool:
@@ -127,7 +157,5 @@ def _settle_mode(config: DictConfig) -> None:
     if OmegaConf.is_missing(best, "mode") or best.monitor is None:
         with open_dict(config):
             best.mode = right
-    elif best.mode != right:
-        raise ConfigError(
-            f"callbacks.best.mode: must be {right} for {best.monitor}, got {best.mode}; it may be left out"
-        )
+    else:
+        _check_mode("callbacks.best.mode", best.mode, best.monitor)

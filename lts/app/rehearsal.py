@@ -16,6 +16,7 @@ from lts.app.building import make_callbacks, make_loggers, make_scheduler
 from lts.app.cases import check_split
 from lts.app.making import make, told_as
 from lts.app.model import build_network, plain
+from lts.app.monitoring import check_monitors
 from lts.app.trainer import make_trainer
 from lts.app.values import shown
 from lts.base import ConfigError
@@ -60,7 +61,8 @@ def rehearse(config: DictConfig) -> None:
     _check_checkpoints(config)
     loggers = make_loggers(config)
     callbacks = make_callbacks(_with_some_monitor(config), loggers)
-    trainer = make_trainer(config, callbacks=callbacks, loggers=loggers)
+    check_monitors(callbacks, tuple(data.regions))
+    trainer = make_trainer(config, callbacks=list(callbacks.values()), loggers=loggers)
     network = _network_without_memory(config, channels=channels)
     _try_loss(config, regions=len(data.regions))
     _try_optimizer(config, network, device=trainer.strategy.root_device)

@@ -158,10 +158,10 @@ def _facts_of(
     config: DictConfig, task: SegmentationTask, trainer: pl.Trainer, *, fit_s: float, steps_before: int
 ) -> dict[str, Any]:
     """What the record says of a training at its end."""
-    steps = trainer.global_step - steps_before
+    batches = (trainer.global_step - steps_before) * trainer.accumulate_grad_batches
     return {
         "fit_s": round(fit_s, 2),
-        "train_slices_per_s": round(steps * config.data.batch_size * trainer.world_size / fit_s, 2),
+        "train_slices_per_s": round(batches * config.data.batch_size * trainer.world_size / fit_s, 2),
         "precision": trainer.precision,
         "best_score": _best_score(trainer),
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),

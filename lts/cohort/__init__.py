@@ -8,7 +8,7 @@ from lts.cohort.phantom import make_phantom_cohort
 from lts.cohort.processes import WorkerPool
 from lts.cohort.scans import FoundScans, ScanSource, find_scans
 from lts.cohort.series import SeriesChoice
-from lts.cohort.splits import Split, read_split, split_by_patient, split_into_folds
+from lts.cohort.splits import Split, check_draw, read_split, split_by_patient, split_into_folds
 
 __all__ = [
     "LAYOUTS",
@@ -22,6 +22,7 @@ __all__ = [
     "Split",
     "WorkerPool",
     "case_id_problem",
+    "check_draw",
     "composed",
     "find_cases",
     "find_scans",

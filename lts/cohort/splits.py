@@ -81,8 +81,6 @@ def _repeated(named: Iterable[tuple[str, str]]) -> list[str]:
 
 def _shuffled_patients(cases: Sequence[Case], *, least: int, seed: int) -> list[tuple[str, ...]]:
     """The case ids of each patient; the order of patients depends on their names and the seed alone."""
-    if seed < 0:
-        raise ConfigError(f"split.seed: must be 0 or more, got {seed}")
     ids_of_patient = grouped((case.patient, case.id) for case in cases)
     patients = sorted(ids_of_patient, key=natural_key)
     if len(patients) < least:
@@ -99,9 +97,33 @@ def _joined(patients: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(case_id for ids in patients for case_id in ids)
 
 
-def _check_share(name: str, share: float) -> None:
-    if not 0 <= share < 1:
-        raise ConfigError(f"split.{name}: must be 0 or more and less than 1, got {share}")
+def check_draw(*, val_share: float, test_share: float = 0, folds: int = 2, fold: int = 0, seed: int) -> None:
+    """Check how a split is to be drawn, as far as that can be done without cases.
+
+    Args:
+        val_share: As for `split_by_patient`.
+        test_share: As for `split_by_patient`.
+        folds: As for `split_into_folds`.
+        fold: As for `split_into_folds`.
+        seed: 0 or more.
+
+    Raises:
+        ConfigError: A number is outside its range, or the shares leave nothing to train on.
+    """
+    for name, share in (("val_share", val_share), ("test_share", test_share)):
+        if not 0 <= share < 1:
+            raise ConfigError(f"split.{name}: must be 0 or more and less than 1, got {share}")
+    if val_share + test_share >= 1:
+        raise ConfigError(
+            "split.val_share and split.test_share: must leave cases to train on (sum below 1), "
+            f"got {val_share} and {test_share}"
+        )
+    if folds < 2:
+        raise ConfigError(f"split.folds: must be 2 or more, got {folds}")
+    if not 0 <= fold < folds:
+        raise ConfigError(f"split.fold: must be from 0 to {folds - 1} (split.folds is {folds}), got {fold}")
+    if seed < 0:
+        raise ConfigError(f"split.seed: must be 0 or more, got {seed}")
 
 
 def _rounded_count(share: float, *, of: int) -> int:
@@ -127,13 +149,7 @@ def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: flo
         ConfigError: A share is outside [0, 1), the two leave nothing to train on, or the seed is negative.
         CohortError: There are fewer patients than parts.
     """
-    _check_share("val_share", val_share)
-    _check_share("test_share", test_share)
-    if val_share + test_share >= 1:
-        raise ConfigError(
-            "split.val_share and split.test_share: must leave cases to train on (sum below 1), "
-            f"got {val_share} and {test_share}"
-        )
+    check_draw(val_share=val_share, test_share=test_share, seed=seed)
     patients = _shuffled_patients(cases, least=1 + bool(val_share) + bool(test_share), seed=seed)
     val_count, test_count = (_rounded_count(share, of=len(patients)) for share in (val_share, test_share))
     while val_count + test_count >= len(patients):
@@ -164,11 +180,7 @@ def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share:
             too few patients to train and validate on.
         CohortError: There are too few patients.
     """
-    _check_share("val_share", val_share)
-    if folds < 2:
-        raise ConfigError(f"split.folds: must be 2 or more, got {folds}")
-    if not 0 <= fold < folds:
-        raise ConfigError(f"split.fold: must be from 0 to {folds - 1} (split.folds is {folds}), got {fold}")
+    check_draw(val_share=val_share, folds=folds, fold=fold, seed=seed)
     left = 1 + bool(val_share)
     patients = _shuffled_patients(cases, least=left + 1, seed=seed)
     if folds > len(patients):

@@ -92,18 +92,23 @@ def test_a_score_that_was_set_brings_its_mode(monitor: str, mode: str, with_tumo
         (
             ("callbacks.best.monitor=val/loss",),
             0,
-            "must be null where there is no validation case, got",
+            "must be no score of validation where there is no validation case, got",
         ),
         (
             (f"callbacks.best.monitor={PRESENT}",),
             2,
-            f"must be val/loss or left open where no validation case holds tumor, got {PRESENT}",
+            f"must be val/loss where no validation case holds tumor, got {PRESENT}",
         ),
         (("callbacks.best.monitor=val/tumor/recall",), 2, "where no validation case holds tumor"),
         (
             ("callbacks.best.monitor=val/loss", "callbacks.best.mode=max"),
             2,
-            "callbacks.best.mode: must be min for val/loss, got max; it may be left out",
+            "callbacks.best.mode: must be min for val/loss, got max",
+        ),
+        (
+            ("+callbacks.stop._target_=EarlyStopping", f"+callbacks.stop.monitor={PRESENT}"),
+            2,
+            f"callbacks.stop.monitor: must be val/loss where no validation case holds tumor, got {PRESENT}",
         ),
         (("callbacks.best.mode=max",), 2, "callbacks.best.mode: must be min for val/loss, got max"),
     ],

@@ -52,6 +52,9 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
     [
         ("seed=-1", "seed: must be from 0 to 4294967295, got -1"),
         ("seed=4294967296", "seed: must be from 0 to 4294967295"),
+        ("split.val_share=2", "split.val_share: must be 0 or more and less than 1, got 2"),
+        ("split.test_share=0.8", "split.val_share and split.test_share: must leave cases to train on"),
+        ("split.seed=-1", "split.seed: must be 0 or more, got -1"),
         ("data.image_size=8", "data.image_size: must be from 16 to 4096 pixels, got 8"),
         ("data.pixel_mm=0", "data.pixel_mm: must be from 0.01 to 100.0 mm or null, got 0"),
         ("data.context=65", "data.context: must be from 0 to 64, got 65"),
@@ -211,3 +214,27 @@ def test_the_rehearsal_leaves_warnings_as_they_were() -> None:
         before = list(warnings.filters)
         rehearse(compose())
         assert warnings.filters == before
+
+
+STOP = "+callbacks.stop._target_=pytorch_lightning.callbacks.EarlyStopping"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ("+callbacks.stop.monitor=val_loss",),
+            "callbacks.stop.monitor: must be a score of each epoch, got 'val_loss'; did you mean val/loss?",
+        ),
+        (
+            ("+callbacks.stop.monitor=val/liver/dice_global",),
+            "callbacks.stop.mode: must be max for val/liver/dice_global, got min",
+        ),
+        (("split.folds=3", "split.fold=3"), "split.fold: must be from 0 to 2 (split.folds is 3), got 3"),
+        (("split.folds=1", "split.fold=0"), "split.folds: must be 2 or more, got 1"),
+    ],
+)
+def test_what_hangs_together_is_held_against_each_other(overrides: tuple[str, ...], line: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        rehearse(compose(*([STOP] if "stop" in overrides[0] else []), *overrides))
+    assert str(refused.value) == line
