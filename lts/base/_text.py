@@ -1,5 +1,7 @@
 """Text that comes from outside, made fit for a line of a terminal, a log or a file."""
 
+import unicodedata
+
 MOST_OF_A_MESSAGE = 1500
 """Characters of one line that a user is told."""
 
@@ -14,12 +16,18 @@ def printable(text: object) -> str:
     r"""`text` on one line that changes nothing but what it prints.
 
     Line ends, escape sequences of terminals, marks that turn the direction of writing and halves of
-    surrogate pairs stand as Python writes them in a string: `\n`, `\x1b`, `\u202e`, `\udc80`.
+    surrogate pairs stand as Python writes them in a string: `\n`, `\x1b`, `\u202e`, `\udc80`. Spaces of all
+    widths stay.
     """
     told = str(text)
     if told.isprintable():
         return told
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in told)
+    return "".join(sign if _is_printed(sign) else repr(sign)[1:-1] for sign in told)
+
+
+def _is_printed(sign: str) -> bool:
+    # Python counts all spaces but one among what is not printed.
+    return sign.isprintable() or unicodedata.category(sign) == "Zs"
 
 
 def shortened(text: str, *, most: int) -> str:

@@ -100,11 +100,6 @@ def _check_uids(series: DicomSeries, paths: Sequence[Path], headers: Sequence[An
                 f"{path}: a segmentation refers to images of a SOPClassUID that DICOM knows, "
                 f"got {str(header.SOPClassUID)[:_LONGEST_UID]!r}"
             )
-        if header.StudyInstanceUID != headers[0].StudyInstanceUID:
-            raise VolumeError(
-                f"{series.folder}: a segmentation refers to slices of one study, "
-                f"got two StudyInstanceUIDs in {paths[0].name} and {path.name}"
-            )
         if other := seen.get(header.SOPInstanceUID):
             raise VolumeError(
                 f"{series.folder}: a segmentation refers to slices by their SOPInstanceUIDs, "

@@ -82,7 +82,7 @@ def test_an_unchanged_run_changes_nothing_wherever_its_folder_is() -> None:
         ("augment.flip_left_right=0", "augment.flip_left_right", "taken"),
         ("callbacks=freeze_encoder", "callbacks.freeze_encoder", "taken"),
         ("data.num_workers=7", "data.num_workers", "free"),
-        ("logger=csv", "logger._target_", "free"),
+        ("logger=csv", "logger.csv", "free"),
         ("scoring.lits=true", "scoring.lits", "free"),
         ("compile=false", "compile", "free"),
         ("ckpt=last", "ckpt", "free"),

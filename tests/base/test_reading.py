@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lts.base import CohortError, ConfigError, LtsError, _reading, read_csv_rows, read_json_object
+from lts.base import CohortError, ConfigError, LtsError, _reading, printable, read_csv_rows, read_json_object
 
 COLUMNS = ("case", "image")
 
@@ -161,5 +161,5 @@ def test_whatever_a_file_holds_there_is_an_object_or_one_line(
                 json.dumps(read(path), allow_nan=False)
             except LtsError as error:
                 told = str(error)
-            assert told == "" or told.isprintable()
+            assert printable(told) == told
             assert len(told) <= 1500

@@ -415,7 +415,7 @@ def test_a_missing_package_is_named_with_its_remedy(
     make_checkpoint, tmp_path: Path, monkeypatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf'format: onnx needs the package {package}, .*; pip install "lts\[export\]"'
+    message = rf'format: onnx needs the package {package}, .*; pip install "\.\[export\]"'
     refuse(make_checkpoint("unet"), tmp_path / "m", message, format_name="onnx")
     assert find_format("torchscript").runtime == "TorchScript"
     assert not list(tmp_path.iterdir())

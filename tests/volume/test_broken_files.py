@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from lts.base import VolumeError
+from lts.base import VolumeError, one_line
 from lts.volume import Geometry, read_ct, read_geometry, read_mask, read_mr
 
 AFFINE = np.diag([-0.5, -0.75, 2.5, 1.0])
@@ -42,7 +42,7 @@ def _refused(path: Path, message: str) -> None:
     for read in READERS:
         with pytest.raises(VolumeError, match=message) as caught:
             read(path)
-        assert str(caught.value).startswith(f"{path}: ")
+        assert str(caught.value).startswith(one_line(f"{path}: "))
         assert "\n" not in str(caught.value)
 
 
