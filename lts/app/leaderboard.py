@@ -136,7 +136,7 @@ def _ranked(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         score = run.get("best_score")
         if score is None:
             return True, 0, 0.0
-        return False, most_first.index(kind_of_score(run)), score if run["mode"] == "min" else -score
+        return False, most_first.index(kind_of_score(run)), score if run.get("mode") == "min" else -score
 
     return sorted(runs, key=rank)
 

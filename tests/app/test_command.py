@@ -77,7 +77,7 @@ def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], message:
         ),
         (
             "evaluate",
-            ["ckpt=x.ckpt", "data=lits", "data.image_size=64"],
+            ["ckpt=x.ckpt", "data=lits", "data.root=nowhere", "data.image_size=64"],
             "data.image_size: is fixed by the checkpoint",
         ),
         ("evaluate", ["ckpt=x.ckpt", "intensity=ct_plain"], "intensity: is fixed by the checkpoint"),
@@ -170,7 +170,7 @@ def test_an_error_of_the_disk_itself_stays_a_bug(capsys) -> None:
 def _want_memory() -> None:
     import numpy as np
 
-    np.empty((1 << 60,), np.int64)
+    np.empty((1 << 50,), np.int64)
 
 
 def _want_memory_of_torch() -> None:

@@ -171,7 +171,10 @@ def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succ
         (("ckpt=model.ckpt", "input=no.nii.gz", "output=masks"), "no.nii.gz: no such file or folder"),
         (("ckpt=model.ckpt", "input=.", "output=."), "output: must not be the folder of the scans"),
         (("ckpt=model.ckpt", "input=a.nii.gz", "output=a.nii.gz/x"), "output: "),
-        (("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "flips=[up]"), "flips: must be among"),
+        (
+            ("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "flips=[up]"),
+            "flips: must be a list of left_right or front_back, got ['up']",
+        ),
         (("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "postproces.x=1"), "Did you mean postprocess"),
         (
             ("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "dicom_seg=true", "dicom_seg_layout=x"),
