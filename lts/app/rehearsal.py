@@ -58,9 +58,10 @@ def rehearse(config: DictConfig) -> None:
     make(config.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
     intensity: Intensity = make(config.intensity, key="intensity", kind=Intensity)
     channels = intensity.channels * (2 * data.context + 1)
-    _check_checkpoints(config)
+    settled = _with_some_monitor(config)
+    _check_checkpoints(settled)
     loggers = make_loggers(config)
-    callbacks = make_callbacks(_with_some_monitor(config), loggers)
+    callbacks = make_callbacks(settled, loggers)
     check_monitors(callbacks, tuple(data.regions))
     trainer = make_trainer(config, callbacks=list(callbacks.values()), loggers=loggers)
     network = _network_without_memory(config, channels=channels)
@@ -94,9 +95,10 @@ def _check_checkpoints(config: DictConfig) -> None:
 def _with_some_monitor(config: DictConfig) -> DictConfig:
     """The config with any score in the place of one that only the cases will tell."""
     settled = config.copy()
+    best = settled.callbacks.get("best")
     for name, value in {"monitor": "val/loss", "mode": "min"}.items():
-        if OmegaConf.is_missing(settled.callbacks.best, name):
-            settled.callbacks.best[name] = value
+        if isinstance(best, DictConfig) and OmegaConf.is_missing(best, name):
+            best[name] = value
     return settled
 
 

@@ -9,8 +9,8 @@ from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, get_type_hints
 
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from lts.app.arguments import CONF
 from lts.app.suggestions import closest
@@ -285,16 +285,25 @@ def check_settings(name: str, config: DictConfig) -> None:
         ConfigError: A setting is missing, unknown, of another type, or refers to one that does not exist.
     """
     # As they stand first: what a wrong setting spoils of others would be told in place of it.
-    for resolve in (False, True):
+    _check_section("", OmegaConf.to_container(config), SETTINGS[name])
+    _check_section("", _resolved(config, name), SETTINGS[name])
+
+
+def _resolved(config: DictConfig, name: str) -> Any:
+    """The settings with what they refer to; what refers to an open setting is open too."""
+    settings = config.copy()
+    while True:
         try:
-            given: Any = OmegaConf.to_container(config, resolve=resolve)
+            return OmegaConf.to_container(settings, resolve=True)
+        except InterpolationToMissingValueError as error:
+            with open_dict(settings):
+                OmegaConf.update(settings, str(error.full_key), MISSING)
         except OmegaConfBaseException as error:
             reason = str(error).partition("\n")[0].replace("raised while resolving interpolation: ", "")
             raise ConfigError(f"{error.full_key or name}: cannot be worked out: {reason}") from error
-        _check_section("", given, SETTINGS[name])
 
 
-def _check_section(prefix: str, given: Mapping[Any, Any], section: type) -> None:
+def _check_section(prefix: str, given: Any, section: type) -> None:
     hints, known = get_type_hints(section), {field.name: field for field in fields(section)}
     for key in given:
         if key not in known:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from lts.app.building import make_callbacks, make_loggers, make_scheduler
 from lts.app.making import make
 from lts.app.model import build_network
+from lts.app.settings import check_settings
 from lts.app.trainer import make_trainer
 from lts.base import ConfigError
 from lts.data import Augmentation
@@ -136,3 +137,9 @@ def test_no_key_has_two_defaults() -> None:
             less = {name: value for name, value in leaf.items() if name != key}
             with pytest.raises(ConfigError, match=f"{group}.{key}: must be given"):
                 make(OmegaConf.create(less), key=group, kind=object)
+
+
+def test_what_refers_to_an_open_setting_is_open_and_to_none_is_refused() -> None:
+    check_settings("train", compose("pruning=median"))
+    with pytest.raises(ConfigError, match=r"^seed: cannot be worked out: .*nothing\.here"):
+        check_settings("train", compose("pruning=median", "seed=${nothing.here}"))
