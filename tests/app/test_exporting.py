@@ -96,7 +96,7 @@ def test_a_model_of_mr_with_context_is_checked_on_its_own_scale(make_content, tm
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"output": ""}, "Missing mandatory value: output"),
+        ({"output": ""}, "output: must be given"),
         ({"ckpt": "broken.ckpt"}, "broken.ckpt: is damaged"),
         ({"output": "old.pt"}, "output: old.pt exists; overwrite=true replaces it"),
     ],

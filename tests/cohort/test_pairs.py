@@ -195,7 +195,8 @@ def test_a_case_has_one_name_however_its_accents_are_written(tmp_path: Path) -> 
     (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1}}')
     (case,) = find_cases(tmp_path, layout="nnunet").cases
     assert (case.id, case.image.name) == (composed, f"{apart}_0000.nii")
-    (scan,) = find_scans(case.image, unpack_to=tmp_path / "u", limits=ArchiveLimits(max_bytes=9, max_files=9))
+    limits = ArchiveLimits(max_bytes=9, max_files=9)
+    (scan,) = find_scans(case.image, unpack_to=tmp_path / "u", limits=limits).sources
     assert scan.case == composed
     touch(tmp_path / "masks", f"{apart}_mask.nii.gz")
     assert list(masks_in(tmp_path / "masks")) == [composed]

@@ -185,7 +185,7 @@ def test_one_region_is_a_binary_task(cases, tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"batch_size": 0}, "data.batch_size: must be at least 1, got 0"),
-        ({"num_workers": -1}, "data.num_workers: must be 0 or more, got -1"),
+        ({"num_workers": -1}, "data.num_workers: must be from 0 to 256, got -1"),
     ],
 )
 def test_impossible_settings_are_refused(cases, tmp_path: Path, changes: dict, message: str) -> None:
