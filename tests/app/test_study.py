@@ -121,5 +121,5 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path, storage: str) -> Non
 def test_a_sqlalchemy_that_optuna_cannot_use_is_named(monkeypatch, storage: str) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.1.9")
     go_on_with_study(config(None), ARGUMENTS)  # in memory it needs none
-    with pytest.raises(ConfigError, match=r'needs sqlalchemy 1.4 .*, got 2.1.9: pip install "lts\[sweep\]"'):
+    with pytest.raises(ConfigError, match=r'needs sqlalchemy 1.4 .*, got 2.1.9: pip install "\.\[sweep\]"'):
         go_on_with_study(config(storage), ARGUMENTS)
