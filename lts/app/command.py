@@ -27,7 +27,7 @@ from lts.app.processors import use_the_share_of_processors
 from lts.app.settings import check_settings
 from lts.app.suggestions import advice_on
 from lts.app.yaml_files import load_settings, name_spoilt_files
-from lts.base import LtsError, one_line
+from lts.base import LtsError, causes_of, one_line
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
 
@@ -182,14 +182,13 @@ def exit_code_of(name: str) -> Iterator[None]:
 
 def _let_go(error: BaseException | None) -> None:
     """Drop what an error keeps alive, as loader workers, which are to end before the process does."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    for each in causes_of(error):
+        traceback.clear_frames(each.__traceback__)
 
 
 def _user_message(error: BaseException, name: str) -> str | None:
     """One line for an error of the user's, None for a bug of ours."""
-    for cause in _chain(error):
+    for cause in causes_of(error, in_passing=False):
         if isinstance(cause, LtsError):
             return _one_line(cause)
     # A constructor failed for a reason that it does not blame on its arguments.
@@ -199,7 +198,7 @@ def _user_message(error: BaseException, name: str) -> str | None:
         rule = "must be KEY=VALUE, a value that holds = in quotes"
         return f"{error.override}: {rule}: {_one_line(error)}"
     if isinstance(error, HydraException | OmegaConfBaseException):
-        told = [_one_line(cause).rstrip(".") for cause in _chain(error)]
+        told = [_one_line(cause).rstrip(".") for cause in causes_of(error, in_passing=False)]
         return ": ".join(told) + (_missing_extra(": ".join(told)) or _suggestion(error, name))
     return _disk_message(error) or _message_of_a_library(error)
 
@@ -209,7 +208,7 @@ def _message_of_a_library(error: BaseException) -> str | None:
 
     Errors are known by their names: to import their classes takes seconds.
     """
-    for cause in _chain(error):
+    for cause in causes_of(error, in_passing=False):
         if type(cause).__name__ == "MisconfigurationException":
             return _one_line(cause)
         if isinstance(cause, MemoryError) or any(
@@ -224,19 +223,12 @@ def _disk_message(error: BaseException | None) -> str | None:
 
     Libraries wrap such an error in errors of their own.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            return f"{error.filename or 'a file of the run'}: cannot be written: {error.strerror}"
-        if isinstance(error, OSError) and error.errno in _PATH_ERRORS:
-            return f"{error.filename or 'a file of the run'}: cannot be used: {error.strerror}"
-        error = error.__cause__ or error.__context__
+    for each in causes_of(error):
+        if isinstance(each, OSError) and each.errno in _DISK_ERRORS:
+            return f"{each.filename or 'a file of the run'}: cannot be written: {each.strerror}"
+        if isinstance(each, OSError) and each.errno in _PATH_ERRORS:
+            return f"{each.filename or 'a file of the run'}: cannot be used: {each.strerror}"
     return None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from lts.base._errors import (
     LtsError,
     StorageError,
     VolumeError,
+    causes_of,
 )
 from lts.base._labels import (
     AIR_HU,
@@ -48,6 +49,7 @@ __all__ = [
     "Modality",
     "StorageError",
     "VolumeError",
+    "causes_of",
     "check_regions",
     "clear_left_over",
     "one_line",

@@ -1,5 +1,7 @@
 """Errors of the user: one line each."""
 
+from collections.abc import Iterator
+
 from lts.base._text import one_line
 
 
@@ -45,3 +47,23 @@ class DivergedError(LtsError, ArithmeticError):
 
 class StorageError(LtsError, OSError):
     """A file cannot be written: the disk is full, or the folder may not be written to."""
+
+
+def causes_of(error: BaseException | None, *, in_passing: bool = True) -> Iterator[BaseException]:
+    """An error and what led to it, each once.
+
+    A cause that is raised anew out of an error that it caused leads to itself.
+
+    Args:
+        error: The last one; None for none at all.
+        in_passing: Whether an error counts that was being handled when the next was raised, although that was
+            not raised from it.
+
+    Yields:
+        The last error first.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (error.__context__ if in_passing else None)

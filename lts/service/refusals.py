@@ -1,11 +1,10 @@
 """Why a request is turned down: a status and one line, the same shape everywhere."""
 
 import errno
-from collections.abc import Iterator
 
 from starlette.responses import JSONResponse
 
-from lts.base import one_line
+from lts.base import causes_of, one_line
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _TOO_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
@@ -47,7 +46,7 @@ def not_the_senders(error: BaseException) -> RefusedError | None:
 
     An error of the disk or of memory may have been turned into one that names a file; its cause tells.
     """
-    for cause in _causes(error):
+    for cause in causes_of(error):
         if isinstance(cause, MemoryError) or any(words in repr(cause) for words in _NO_MEMORY):
             return RefusedError(507, "the service has not enough memory for this scan")
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
@@ -62,10 +61,3 @@ def not_the_senders(error: BaseException) -> RefusedError | None:
 def lost() -> RefusedError:
     """An upload whose file has vanished from the private folder."""
     return RefusedError(503, "the service lost the upload, send it again", retry_after_s=1)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lts.app.command import exit_code_of
+from lts.base import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,3 +202,19 @@ def test_what_libraries_find_wrong_in_a_run_is_told_in_one_line(
     told = capsys.readouterr().err
     assert (end.value.code, told.count("\n")) == (2, 1)
     assert told.startswith(line)
+
+
+def _raise_a_cause_anew() -> None:
+    try:
+        try:
+            raise ConfigError("loss.smooth: must be > 0, got 0")
+        except ConfigError as cause:
+            raise RuntimeError("wrapped") from cause
+    except RuntimeError as error:
+        raise error.__cause__ or error from None
+
+
+def test_an_error_that_leads_to_itself_ends_the_command(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        _end(_raise_a_cause_anew)
+    assert (end.value.code, capsys.readouterr().err) == (2, "train: loss.smooth: must be > 0, got 0\n")
