@@ -23,7 +23,7 @@ from lts.base import ConfigError
 from lts.data import check_loading
 from lts.intensity import Intensity
 from lts.slices import check_plane
-from lts.task import CompileNetwork, parameter_groups
+from lts.task import CompileNetwork, mode_of, parameter_groups
 
 _LARGEST_SEED = 2**32 - 1
 _BYTES_OF_A_PARAMETER = 16
@@ -96,9 +96,11 @@ def _with_some_monitor(config: DictConfig) -> DictConfig:
     """The config with any score in the place of one that only the cases will tell."""
     settled = config.copy()
     best = settled.callbacks.get("best")
-    for name, value in {"monitor": "val/loss", "mode": "min"}.items():
-        if isinstance(best, DictConfig) and OmegaConf.is_missing(best, name):
-            best[name] = value
+    if isinstance(best, DictConfig):
+        if OmegaConf.is_missing(best, "monitor"):
+            best.monitor = "val/loss"
+        if OmegaConf.is_missing(best, "mode"):
+            best.mode = mode_of(str(best.get("monitor")))
     return settled
 
 

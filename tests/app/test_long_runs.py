@@ -161,7 +161,7 @@ def test_memory_and_open_files_stay_flat_over_two_hundred_epochs(home: Path, who
         "trainer.max_epochs=201",
         "data.slices_per_epoch=8",
         "data.num_workers=1",
-        "paths.output_dir=2026",
+        "paths.output_dir='2026'",
         cwd=home,
     )
     seen = {}

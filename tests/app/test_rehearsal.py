@@ -28,6 +28,7 @@ def compose(*overrides: str) -> DictConfig:
         ("logger=[tensorboard,csv]", "optimizer=adamw", "scheduler=cosine"),
         ("logger=none", "scheduler=none", "+trainer.max_time=00:01:00:00"),
         ("optimizer._target_=torch.optim.SGD", "+optimizer.momentum=0.9"),
+        ("callbacks.best.monitor=val/accuracy",),  # brings its mode
         ("pruning=median",),  # which refers to a monitor that only the cases will tell
         ("loss=tversky", "augment=none", "data.context=1", "data.batch_size=1"),
         ("+trainer.check_val_every_n_epoch=2", "+trainer.limit_train_batches=0.5"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lts.app.segmentation import Segmentation
-from lts.base import StorageError
+from lts.base import StorageError, VolumeError
 from lts.cohort import ScanSource
 from lts.volume import DicomSegWriter, find_dicom_series, read_dicom_ct
 
@@ -23,12 +23,20 @@ def test_a_segmentation_that_cannot_be_written_is_told_with_its_reason(
     assert capsys.readouterr().out == ""
 
     def fail(*_: object, **__: object) -> None:
-        raise StorageError("a_mask.dcm: cannot be written: No space left on device")
+        raise VolumeError(reason)
 
     monkeypatch.setattr(DicomSegWriter, "write", fail)
-    reason = "a_mask.dcm: cannot be written: No space left on device"
+    reason = "im0.dcm: a segmentation cannot be made"
     assert segmentation.write(phantoms.folder, mask, scan) == {"dicom_seg": None, "dicom_seg_refused": reason}
     assert capsys.readouterr().out == f"a: no DICOM SEG: {reason}\n"
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("a_mask.dcm: cannot be written: No space left on device")
+
+    # The next scan would meet the same disk.
+    monkeypatch.setattr(DicomSegWriter, "write", full)
+    with pytest.raises(StorageError):
+        segmentation.write(phantoms.folder, mask, scan)
 
 
 def test_nothing_is_said_where_no_segmentation_is_asked_for(phantoms, tmp_path: Path) -> None:
