@@ -1,16 +1,26 @@
 """How a run is told to stop, and what it says then."""
 
+import logging
+import multiprocessing.synchronize
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HEARD = (*STOP_SIGNALS, signal.SIGUSR1, signal.SIGALRM)
 _SHELL_ADDS = 128
 """A shell reports a process that ended by signal N as 128 + N."""
+_LOCKING = {str(module.__file__) for module in (threading, queue, logging, multiprocessing.synchronize)}
+"""Where Python code takes locks: an exception after the taking and before the noting leaves one taken, and
+the run would wait for it for ever on its way out."""
+_MOMENT_S, _MOMENTS = 0.01, 20
+"""How long until the next try, and after how many tries at the same place the run stands there and waits."""
 
 
 class Interrupted(BaseException):
@@ -41,11 +51,14 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: int | None = None
         self._process = os.getpid()
+        self._place: object = None
+        self._moments = 0
 
     def take(self) -> None:
         """Have the signals come here from now on; whoever was there before hears no more of them."""
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
+        signal.signal(signal.SIGALRM, self._raise_between_locks)
         sys.unraisablehook = _tell_unless_stop
 
     def requeue_on(self, signum: int) -> None:
@@ -55,15 +68,32 @@ class StopSignals:
     def check(self) -> None:
         """Raise `Interrupted` if a signal came whose exception was lost, as in the middle of a destructor."""
         if self.received is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._place = None
             raise Interrupted(self.received)
 
-    def _stop(self, signum: int, _frame: FrameType | None) -> None:
+    def raise_if_due(self) -> None:
+        """Raise `Interrupted` if a signal came a moment ago and waits for a lock to be taken."""
+        seconds, _ = signal.getitimer(signal.ITIMER_REAL)
+        if seconds:
+            self.check()
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() == self._process:  # loader workers are forks of it, and end with it
             self.received = signum
             # Who stops a group of processes, as torchrun does, ends the loader workers too, and torch would
             # raise an error for each from its handler, wherever this process is by then.
             signal.signal(signal.SIGCHLD, _hear_nothing)
-            raise Interrupted(signum)
+            self._raise_between_locks(signum, frame)
+
+    def _raise_between_locks(self, _signum: int, frame: FrameType | None) -> None:
+        place = frame, frame and frame.f_lasti
+        self._moments = self._moments + 1 if place == self._place else 0
+        self._place = place
+        if self._moments < _MOMENTS and _takes_a_lock(frame):
+            signal.setitimer(signal.ITIMER_REAL, _MOMENT_S)
+        else:
+            self.check()
 
     def _requeue(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() == self._process and self.received is None:
@@ -73,29 +103,50 @@ class StopSignals:
 
 
 @contextmanager
+def handlers_put_back() -> Iterator[None]:
+    """Have signals, and what destructors lose, go afterwards where they went before."""
+    before = {signum: signal.getsignal(signum) for signum in _HEARD}
+    hook = sys.unraisablehook
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        sys.unraisablehook = hook
+
+
+def stay_deaf() -> None:
+    """Let no signal stop what is done from now on, as the telling of a stop."""
+    for signum in _HEARD:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+@contextmanager
 def stop_signals(on_stop: Callable[[], str | None]) -> Iterator[StopSignals]:
     """Within, SIGINT and SIGTERM end the run with `Interrupted`.
 
     Args:
         on_stop: Called once when the run stops; returns what the user is told, None for nothing.
     """
-    before = {signum: signal.getsignal(signum) for signum in (*STOP_SIGNALS, signal.SIGUSR1)}
-    hook = sys.unraisablehook
     signals = StopSignals()
-    signals.take()
-    try:
-        yield signals
-    except BaseException as error:
-        # What fails while a run is being stopped, as a worker that is gone, is no failure of its own.
-        if signals.received is None:
-            raise
-        for signum in before:
-            signal.signal(signum, signal.SIG_IGN)
-        raise Interrupted(signals.received, on_stop()) from error
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-        sys.unraisablehook = hook
+    with handlers_put_back():
+        signals.take()
+        try:
+            yield signals
+            signals.raise_if_due()
+        except BaseException as error:
+            # What fails while a run is being stopped, as a worker that is gone, is no failure of its own.
+            if signals.received is None:
+                raise
+            stay_deaf()
+            raise Interrupted(signals.received, on_stop()) from error
+
+
+def _takes_a_lock(frame: FrameType | None) -> bool:
+    while frame and frame.f_code.co_filename not in _LOCKING:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _hear_nothing(_signum: int, _frame: FrameType | None) -> None:

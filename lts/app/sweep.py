@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from lts.app.arguments import check_arguments
 from lts.app.command import INPUT_WAS_WRONG, SWEEP_BEGAN_VARIABLE, complain, exit_code_of
-from lts.app.interruption import STOP_SIGNALS, Interrupted, StopSignals
+from lts.app.interruption import Interrupted, StopSignals, handlers_put_back, stay_deaf
 from lts.app.leaderboard import read_runs, write_leaderboard
 from lts.app.records import DAMAGED, FAILED, FINISHED
 from lts.app.settings import check_settings
@@ -123,27 +123,22 @@ def sweep_ends(name: str) -> Iterator[None]:
         Interrupted: The sweep was told to stop.
         SystemExit: Jobs failed; with code 1 where one met a bug, else with 2.
     """
-    handlers = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
-    hook = sys.unraisablehook
-    ended_by: BaseException | None = None
-    try:
-        yield
-    except BaseException as error:
-        ended_by = error
-    if not _begun:
-        if ended_by:
-            raise ended_by
-        return
-    begun = _begun.pop()
-    for signum in STOP_SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)  # what has been found is still written
-    try:
-        _end(begun, ended_by, name=name)
-    finally:
-        begun.lock.release()
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
-        sys.unraisablehook = hook
+    with handlers_put_back():
+        ended_by: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            ended_by = error
+        if not _begun:
+            if ended_by:
+                raise ended_by
+            return
+        begun = _begun.pop()
+        stay_deaf()  # what has been found is still written
+        try:
+            _end(begun, ended_by, name=name)
+        finally:
+            begun.lock.release()
 
 
 def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:

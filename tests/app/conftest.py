@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from run_kit import ROOT, end_all_started
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +31,10 @@ def succeed(run) -> Callable[..., str]:
         return done.stdout
 
     return succeed
+
+
+@pytest.fixture(autouse=True)
+def no_training_outlives_its_test() -> Iterator[None]:
+    """Whatever a failed test left running would disturb the next."""
+    yield
+    end_all_started()

@@ -5,6 +5,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,11 +17,11 @@ from lts.app.interruption import Interrupted, StopSignals, stop_signals
 
 @pytest.fixture(autouse=True)
 def handlers_are_put_back() -> Iterator[None]:
-    signums = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
+    signums = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM, signal.SIGCHLD)
     before = {signum: signal.getsignal(signum) for signum in signums}
     hook = sys.unraisablehook
     yield
-    changed = [signum for signum in signums[:3] if signal.getsignal(signum) != before[signum]]
+    changed = [signum for signum in signums[:4] if signal.getsignal(signum) != before[signum]]
     for signum, handler in before.items():
         signal.signal(signum, handler)
     sys.unraisablehook = hook
@@ -111,6 +113,49 @@ def test_a_stop_whose_exception_was_lost_is_raised_by_the_next_check() -> None:
     with pytest.raises(Interrupted) as stopped:
         signals.check()
     assert stopped.value.exit_code == 143
+
+
+class LockThatIsTakenAsAStopComes:
+    """As a lock of `threading`, whose taking and whose noting are two steps of Python code."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.release, self.__exit__ = self.lock.release, self.lock.__exit__
+
+    def acquire(self) -> bool:
+        return self.lock.acquire()
+
+    def __enter__(self) -> bool:
+        self.lock.acquire()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+
+def take_and_go_on(lock: LockThatIsTakenAsAStopComes) -> None:
+    condition = threading.Condition(lock)  # type: ignore[arg-type]
+    with condition:
+        pass
+    time.sleep(20)
+
+
+def test_a_stop_leaves_no_lock_taken_for_ever() -> None:
+    lock = LockThatIsTakenAsAStopComes()
+    with pytest.raises(Interrupted), stop_signals(lambda: ""):
+        take_and_go_on(lock)
+    assert lock.lock.acquire(blocking=False)
+
+
+def test_a_stop_that_waits_for_a_lock_to_be_taken_is_not_lost_at_the_end() -> None:
+    condition = threading.Condition(LockThatIsTakenAsAStopComes())  # type: ignore[arg-type]
+    with pytest.raises(Interrupted), stop_signals(lambda: ""), condition:
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_run_that_waits_for_a_lock_is_stopped_there() -> None:
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(Interrupted), stop_signals(lambda: ""):
+        threading.Event().wait(20)
 
 
 def test_the_time_limit_puts_the_job_back_and_ends_the_run(requeued: list[list[str]]) -> None:

@@ -35,9 +35,12 @@ ON_TWO = (
 )
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
 def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a training and return at once."""
-    return subprocess.Popen(
+    """Start a training and return at once; it ends with the test at the latest."""
+    process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *arguments],
         cwd=cwd,
         env={**os.environ, **(env or {})},
@@ -45,6 +48,16 @@ def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> s
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(process)
+    return process
+
+
+def end_all_started() -> None:
+    """End what `start` began and what still runs, so that no other test meets it."""
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.communicate()
 
 
 def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
