@@ -1,19 +1,20 @@
 """The parts of a training run, made of its config: data, who is in it, network and trainer."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import LearningRateMonitor
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lts.app.console import ShowProgress, say
 from lts.app.interruption import StopSignals
-from lts.app.making import make
+from lts.app.making import make, told_as
 from lts.app.model import build_network, describe_run
 from lts.app.plan import plan_line
 from lts.app.ranks import ObeySignals, is_first_process, precision_of
@@ -176,9 +177,13 @@ def make_scheduler(config: DictConfig) -> Callable[[Optimizer], LRScheduler] | N
 
 def make_loggers(config: DictConfig) -> list[Logger]:
     """What notes the scores of a run, none or several."""
-    return [
-        make(each, key=f"logger.{name}", kind=Logger) for name, each in (config.get("logger") or {}).items()
-    ]
+    loggers = []
+    for name, each in (config.get("logger") or {}).items():
+        loggers.append(make(each, key=f"logger.{name}", kind=Logger))
+        if isinstance(loggers[-1], TensorBoardLogger):
+            with told_as(f"logger.{name}"):
+                import_module("torch.utils.tensorboard")  # by itself it would be when the training begins
+    return loggers
 
 
 def make_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> dict[str, pl.Callback]:

@@ -1,5 +1,6 @@
 """A training rehearsed before anything is read: what is refused, and what of Lightning a run can have."""
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,15 @@ def test_a_wrong_setting_is_refused_in_a_line(overrides: str, line: str) -> None
     with pytest.raises(ConfigError, match=f"^{line}") as refused:
         rehearse(compose(overrides))
     assert "\n" not in str(refused.value)
+
+
+def test_a_logger_whose_package_is_broken_is_told_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match=r"^logger\.tensorboard: .*torch\.utils\.tensorboard"):
+        rehearse(compose())
+    rehearse(compose("logger=csv"))
 
 
 def test_weights_that_are_not_there_are_missed_before_anything_is_read() -> None:
