@@ -1,23 +1,18 @@
 """The commands as a user runs them, each in a process of its own."""
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import command_kit
 import pytest
-from run_kit import ROOT, end_all_started
+from run_kit import end_all_started
 
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run("predict", "ckpt=a.ckpt", ..., cwd=folder)`, whatever its exit code."""
-
-    def run(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, str(ROOT / f"{command}.py"), *arguments]
-        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
-
-    return run
+    return command_kit.run
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_kit import ROOT
 from filelock import FileLock
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
-from run_kit import ON_CPU, ROOT, read, start, wait_for
+from run_kit import ON_CPU, read, start, wait_for
 
 from lts.app.alone import alone_in, alone_in_folder_of
 from lts.app.leaderboard import LOCK_FILE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_kit import ROOT
+from command_kit import ROOT
 
 # Starting a process takes longer than all that it is asked here, so one process runs a command several times.
 RUNS = """

@@ -2,24 +2,14 @@
 
 import errno
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_kit import ROOT, run, run_anew
 
 from lts.app.command import exit_code_of
 from lts.base import ConfigError
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(
-    command: str, *arguments: str, cwd: Path, python: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, *python, str(ROOT / f"{command}.py"), *arguments]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
@@ -31,7 +21,7 @@ def test_help_tells_of_the_groups(command: str, tmp_path: Path) -> None:
 
 
 def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) -> None:
-    done = run("train", "optimizer.lrr=1", cwd=tmp_path, python=("-X", "importtime"))
+    done = run_anew("-X", "importtime", str(ROOT / "train.py"), "optimizer.lrr=1", cwd=tmp_path)
     assert done.returncode == 2
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "hydra" in imported
@@ -119,9 +109,7 @@ def test_a_bug_ends_with_a_traceback_and_code_1(tmp_path: Path) -> None:
         "def fail(config):\n    raise RuntimeError('ours')\n"
         "run_command('train', fail)\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run_anew(str(script), cwd=tmp_path)
     assert done.returncode == 1
     assert "RuntimeError: ours" in done.stderr
     assert "Traceback" in done.stderr

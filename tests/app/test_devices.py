@@ -11,9 +11,10 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
+from command_kit import ROOT
 from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
-from run_kit import ON_CPU, ON_TWO, ROOT, all_ended_in, read, same_weights, saved, start, wait_for
+from run_kit import ON_CPU, ON_TWO, all_ended_in, read, same_weights, saved, start, wait_for
 
 from lts.app.trainer import make_trainer
 from lts.networks import UNet

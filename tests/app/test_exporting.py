@@ -2,20 +2,20 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import command_kit
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from command_kit import ROOT, run_anew
 from omegaconf import OmegaConf
 
 from lts.app.exporting import _phantom_slices, export
 from lts.base import LtsError
 from lts.slices import Recipe
 
-ROOT = Path(__file__).parents[2]
 MR = {"_target_": "lts.intensity.MRPercentiles", "lower_percent": 1, "upper_percent": 99}
 ONE_CHANNEL = {
     "_target_": "lts.networks.UNet",
@@ -28,11 +28,8 @@ ONE_CHANNEL = {
 }
 
 
-def run(
-    *arguments: str, cwd: Path, python: tuple[str, ...] = (str(ROOT / "export.py"),)
-) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, *python, *arguments]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return command_kit.run("export", *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +157,7 @@ def test_a_missing_package_is_told_with_its_remedy(
     without = tmp_path_factory.mktemp("without")
     (without / "sitecustomize.py").write_text("import sys\nsys.modules['onnxruntime'] = None\n")
     monkeypatch.setenv("PYTHONPATH", str(without))
-    done = run(f"ckpt={ckpt}", "format=onnx", "output=m.onnx", cwd=tmp_path)
+    done = run_anew(str(ROOT / "export.py"), f"ckpt={ckpt}", "format=onnx", "output=m.onnx", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         "export: format: onnx needs the package onnxruntime, which is not installed; "
@@ -178,7 +175,7 @@ def test_help_shows_the_settings(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) -> None:
-    done = run("ouput=x", cwd=tmp_path, python=("-X", "importtime", str(ROOT / "export.py")))
+    done = run_anew("-X", "importtime", str(ROOT / "export.py"), "ouput=x", cwd=tmp_path)
     assert done.returncode == 2
     assert "Did you mean output?" in done.stderr
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}

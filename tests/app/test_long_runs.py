@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from run_kit import ON_CPU, ROOT, logged, read, same_weights, saved, start, wait_for
+from command_kit import ROOT
+from run_kit import ON_CPU, logged, read, same_weights, saved, start, wait_for
 
 SIX_EPOCHS = (*ON_CPU, "trainer.max_epochs=6")
 ENDLESS = (*ON_CPU, "trainer.max_epochs=100000")

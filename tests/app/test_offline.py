@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_kit import ON_CPU, ROOT
+from command_kit import ROOT
+from run_kit import ON_CPU
 
 # Python imports a module of this name before anything else, in the processes of a process too.
 BLOCKS_SOCKETS = """

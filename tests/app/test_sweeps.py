@@ -12,9 +12,10 @@ from pathlib import Path
 import hydra
 import pytest
 import yaml
+from command_kit import ROOT, run_anew
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from run_kit import ON_CPU, ROOT, all_ended_in, read, same_weights, saved
+from run_kit import ON_CPU, all_ended_in, read, same_weights, saved
 
 from lts.base import LtsError
 
@@ -89,13 +90,13 @@ def test_a_root_without_cases_ends_a_sweep_before_anything_is_made(run, tmp_path
     ],
 )
 def test_without_the_extra_one_line_says_what_to_install(
-    run, monkeypatch, arguments: tuple[str, ...], what: str, tmp_path: Path
+    monkeypatch, arguments: tuple[str, ...], what: str, tmp_path: Path
 ) -> None:
     # A package of this name hides the plugins, which share a namespace.
     (tmp_path / "hidden" / "hydra_plugins").mkdir(parents=True)
     (tmp_path / "hidden" / "hydra_plugins" / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"), prepend=os.pathsep)
-    done = run("train", "-m", *arguments, "optimizer.lr=1,2", cwd=tmp_path)
+    done = run_anew(str(ROOT / "train.py"), "-m", *arguments, "optimizer.lr=1,2", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.endswith(f'{what} needs pip install ".[sweep]"\n')
     assert done.stderr.count("\n") == 1

@@ -1,17 +1,13 @@
 """Training runs on phantom scans of a few kilobytes, as processes that a test can watch, stop and compare."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from command_kit import Started
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-ROOT = Path(__file__).parents[2]
 
 TINY = (
     "compile=false",
@@ -35,38 +31,26 @@ ON_TWO = (
 )
 
 
-_started: list[subprocess.Popen[str]] = []
+_started: list[Started] = []
 
 
-def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Started:
     """Start a training and return at once; it ends with the test at the latest."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *arguments],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    _started.append(process)
-    return process
+    _started.append(Started("train", *arguments, cwd=cwd, env=env))
+    return _started[-1]
 
 
 def end_all_started() -> None:
     """End what `start` began and what still runs, so that no other test meets it."""
     while _started:
-        process = _started.pop()
-        process.kill()
-        process.communicate()
+        _started.pop().close()
 
 
-def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
+def wait_for(process: Started, beginning: str) -> None:
     """Wait for a line that begins so."""
-    assert process.stdout
     for line in process.stdout:
         if line.startswith(beginning):
             return
-    assert process.stderr
     raise AssertionError(f"ended before it said {beginning!r}: {process.stderr.read()}")
 
 

@@ -1,10 +1,7 @@
 """The command as it is started and stopped: ports, signals, exit codes, and what lies on disk afterwards."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,31 +10,23 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from command_kit import Started
 from service_kit import multipart, wait_until, write_scan
-
-ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def start(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def start(folder: Path, *arguments: str) -> Iterator[tuple[Started, Path]]:
     """`python serve.py ...` with temporary files in `folder`; gives the process and its output."""
     output = folder / "output.txt"
-    line = [sys.executable, str(ROOT / "serve.py"), *arguments]
     (folder / "tmp").mkdir(exist_ok=True)
-    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
-    with (
-        output.open("w") as file,
-        subprocess.Popen(
-            line, cwd=folder, env=environment, text=True, stdout=file, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        try:
-            yield process, output
-        finally:
-            process.kill()
+    process = Started("serve", *arguments, cwd=folder, env={"TMPDIR": str(folder / "tmp")}, output=output)
+    try:
+        yield process, output
+    finally:
+        process.close()
 
 
-def wait_for_url(process: subprocess.Popen[str], output: Path) -> str:
+def wait_for_url(process: Started, output: Path) -> str:
     wait_until(lambda: "Ctrl+C" in output.read_text() or process.poll() is not None, seconds=90)
     assert process.poll() is None, output.read_text()
     line = next(line for line in output.read_text().splitlines() if "http://" in line)
@@ -97,7 +86,7 @@ def test_beyond_loopback_it_says_that_it_has_no_authentication(checkpoint: Path,
     with start(tmp_path, f"ckpt={checkpoint}", "port=0", "host=0.0.0.0") as (process, output):
         wait_for_url(process, output)
         wait_until(lambda: "there is no authentication" in output.read_text())
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
 
 
