@@ -219,7 +219,7 @@ def _safe(name: str) -> str:
 
 
 def _leads_nowhere(path: Path) -> bool:
-    """Whether it is a link without a file, as where a data set was not fetched: a scan that cannot be read."""
+    """Whether it is a link without a file, as in a data set not fetched: a scan that cannot be read."""
     return path.is_symlink() and not exists(path)
 
 
