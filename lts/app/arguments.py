@@ -64,7 +64,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 def _check_options(arguments: Sequence[str]) -> None:
-    """Hydra takes settings in one block; to more of them, and to what is no option, it answers by its usage."""
+    """Hydra takes settings in one block; to more of them and to no options it answers by its usage."""
     among: str | None = None  # an option behind settings
     previous, found_settings = "", False
     for argument in arguments:

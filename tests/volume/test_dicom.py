@@ -308,3 +308,13 @@ def test_a_real_file_of_many_frames_is_read(real_data: Path) -> None:
     assert volume.geometry.spacing_mm == pytest.approx((2.4, 3.375, 3.375))
     np.testing.assert_array_equal(volume.voxels, SimpleITK.GetArrayFromImage(image))
     np.testing.assert_allclose(volume.geometry.affine, _affine_ras(image), atol=1e-3)
+
+
+def test_projections_through_slices_are_doubted(phantoms: Any) -> None:
+    for image_type in (["DERIVED", "SECONDARY", "MIP"], ["DERIVED", "PRIMARY", "PROJECTION IMAGE"]):
+
+        def change(dataset: Dataset, index: int, image_type: list[str] = image_type) -> None:
+            dataset.ImageType = image_type
+
+        (note,) = read_dicom_ct(_only(phantoms.series(phantoms.stored(), change=change))).notes
+        assert note.startswith(f"ImageType is {'/'.join(image_type)}: projections through several slices")
