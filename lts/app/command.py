@@ -45,7 +45,11 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _NO_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")
 """How torch says that memory is full."""
 
-_PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ}
+_PATH_ERRORS = {
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),  # a file where a folder is wanted, or the other way round
+    *(errno.EMFILE, errno.ENFILE),
+}
 """What keeps a path from being read or written, and is nobody's bug either."""
 
 _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")

@@ -152,6 +152,7 @@ def _end(fail: Callable[[], object]) -> int:
     [
         *((number, "cannot be written") for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT)),
         *((number, "cannot be used") for number in (errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP)),
+        *((number, "cannot be used") for number in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EMFILE)),
     ],
 )
 def test_a_disk_or_path_that_stands_in_the_way_is_told_in_one_line(number: int, told: str, capsys) -> None:

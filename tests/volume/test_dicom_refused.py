@@ -408,7 +408,5 @@ def test_copies_of_images_are_told_from_other_images_at_their_place(phantoms: An
     (folder / "copy.dcm").unlink()
     shutil.copytree(folder, phantoms.folder / "both" / "a")
     shutil.move(folder, phantoms.folder / "both" / "b")
-    _refused(
-        phantoms.folder / "both",
-        r"must hold each image once, got 2 copies, as [ab]/im(\d).dcm and [ab]/im\1.dcm; name one folder of them$",
-    )
+    told = r"must hold each image once, got 2 copies, as [ab]/im(\d).dcm and [ab]/im\1.dcm; name one folder"
+    _refused(phantoms.folder / "both", told)
