@@ -209,7 +209,7 @@ class Predictions:
         self.failed.pop(one.case, None)
 
     def fail(self, one: Wanted, reason: str) -> str:
-        """Take a case that could not be predicted; returns the reason, with what is left of an earlier mask."""
+        """Take a case that could not be predicted; returns why, with what is left of an earlier mask."""
         mask, difference = self._folder / one.files[0], self._replaced.get(one.case)
         if difference and mask.exists():
             reason = f"{reason}; {mask} is still the one made with {difference}"
