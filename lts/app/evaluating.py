@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lts.app.alone import alone_in_folder_of
 from lts.app.cases import open_cohort
+from lts.app.checking import tell_of_twins
 from lts.app.command import CONFIG_FILE
 from lts.app.comparing import compare_runs
 from lts.app.console import say
@@ -242,8 +243,10 @@ def choose_cases(
         raise CheckpointError(f"{checkpoint.path}: must have cases of the {subset} subset, its run had none")
     if not chosen:
         raise CohortError(f"{cohort.root}: no case is of the checkpoint's {subset} subset; use subset=all")
+    contents = {case.id: content_of[case.id] for case in chosen}
     if not allow_training_cases:
-        _refuse_training_cases({case.id: content_of[case.id] for case in chosen}, checkpoints)
+        _refuse_training_cases(contents, checkpoints)
+    tell_of_twins(contents, chosen)
     return chosen
 
 

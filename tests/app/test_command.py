@@ -4,12 +4,14 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lts.app.command import exit_code_of
+from lts.app import command
+from lts.app.command import exit_code_of, hear_threads
 from lts.base import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -219,3 +221,32 @@ def test_an_error_that_leads_to_itself_ends_the_command(capsys) -> None:
     with pytest.raises(SystemExit) as end:
         _end(_raise_a_cause_anew)
     assert (end.value.code, capsys.readouterr().err) == (2, "train: loss.smooth: must be > 0, got 0\n")
+
+
+def test_a_full_disk_that_ends_a_thread_is_no_traceback(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(command, "_failed_in_threads", heard := [])
+    hear_threads()
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyError("bug")):
+        thread = threading.Thread(target=fail, args=(error,))
+        thread.start()
+        thread.join()
+    assert heard == ["a file of the run: cannot be written: No space left on device"]
+    told = capsys.readouterr().err
+    assert "KeyError: 'bug'" in told
+    assert "OSError" not in told
+
+
+def test_too_little_memory_says_so_without_words_of_a_library(capsys) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    with pytest.raises(SystemExit):
+        _end(fail)
+    assert capsys.readouterr().err.startswith(
+        "train: memory: there is too little for what was asked; a smaller"
+    )

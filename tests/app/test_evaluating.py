@@ -82,6 +82,16 @@ def test_new_cases_are_all_scored(checkpoint, tmp_path: Path) -> None:
         choose(other, checkpoint, subset="test", own=False)
 
 
+def test_a_scan_that_is_scored_twice_is_told(checkpoint, tmp_path: Path, capsys) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    for name, content in (("x", "new"), ("y", "other"), ("z", "new")):
+        (new / f"{name}.nii").write_text(content)
+    cases = tuple(Case(name, name, new / f"{name}.nii", new / f"{name}.nii") for name in "xyz")
+    assert choose(Cohort("lits", new, cases), checkpoint, subset="all", own=False) == ["x", "y", "z"]
+    assert capsys.readouterr().out == "z: holds the voxels of x: scores count both\n"
+
+
 def test_a_test_case_that_changed_since_training_is_named(cohort, checkpoint) -> None:
     cohort.case("d").image.write_text("edited")
     with pytest.raises(CohortError, match="missing or have changed since training: d"):
