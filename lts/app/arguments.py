@@ -1,5 +1,6 @@
 """What Hydra would answer with a traceback on a command line, or with something else than was asked."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,33 @@ _OPTIONS = {
     *("--shell-completion", "-sc"),
 }
 """Options of Hydra; those with a value may be followed by it."""
+
+
+_HOME = re.compile(r"""(?<=[=\[,'"])~(?=$|[/,\]'"])""")
+"""Where a path begins in an argument, as the only one or in a list."""
+
+
+def with_home(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which paths that begin with `~` name the home folder, which a shell leaves to them."""
+    return [
+        _HOME.sub(lambda _: str(Path.home()), argument) if "=" in argument else argument
+        for argument in arguments
+    ]
+
+
+def unparsable(argument: str, reason: str) -> str:
+    """What is said of an argument that cannot be parsed.
+
+    Args:
+        argument: It.
+        reason: What its parser says.
+    """
+    key, _, value = argument.partition("=")
+    quoted = value.replace("'", r"\'")
+    is_text = value and value[0] not in "[{'\"" and not value[-1].isspace()
+    way = f": \"{key}='{quoted}'\"" if is_text else f": {reason}"
+    rule = "must be KEY=VALUE, a value that holds other signs than those of plain paths in quotes"
+    return f"{argument}: {rule}{way}"
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from lts.app.arguments import CONF, check_arguments
+from lts.app.arguments import CONF, check_arguments, unparsable, with_home
 from lts.app.interruption import Interrupted
 from lts.app.memory import return_freed_memory, use_large_pages
 from lts.app.processors import use_the_share_of_processors
@@ -109,6 +109,7 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     from lts.app.sweep import sweep_ends
 
     with exit_code_of(name), sweep_ends(name):
+        sys.argv[1:] = with_home(sys.argv[1:])
         check_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
         if _failed_in_threads:
@@ -218,8 +219,7 @@ def _user_message(error: BaseException, name: str) -> str | None:
     if isinstance(error, InstantiationException):
         return None
     if isinstance(error, OverrideParseException):
-        rule = "must be KEY=VALUE, a value that holds = in quotes"
-        return f"{error.override}: {rule}: {_one_line(error)}"
+        return unparsable(str(error.override), _one_line(error))
     if isinstance(error, HydraException | OmegaConfBaseException):
         told = [_one_line(cause).rstrip(".") for cause in causes_of(error, in_passing=False)]
         return ": ".join(told) + (_missing_extra(": ".join(told)) or _suggestion(error, name))

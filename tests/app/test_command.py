@@ -54,7 +54,7 @@ def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) 
             "Could not find 'model/unt' Available options in 'model': attention_unet resnet50 unet",
         ),
         (["data.regions=[liver"], "train: data.regions=[liver: must be KEY=VALUE"),
-        (["paths.output_dir=a=b"], "a value that holds = in quotes"),
+        (["paths.output_dir=a=b"], "of plain paths in quotes: \"paths.output_dir='a=b'\""),
     ],
 )
 def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
