@@ -18,7 +18,7 @@ _TAGS = [
     *("SamplesPerPixel", "PhotometricInterpretation", "ModalityLUTSequence", "BitsStored", "HighBit"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", *_GROUPS),
-    *("PatientID", "StudyInstanceUID", "SeriesNumber", "SOPInstanceUID"),
+    *("PatientID", "StudyInstanceUID", "SeriesNumber", "SOPInstanceUID", "ImagesInAcquisition"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "ContrastBolusAgent"),
     *("KVP", "EchoTime", "DiffusionBValue", "NominalPercentageOfCardiacPhase"),
     *("AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
@@ -71,6 +71,7 @@ class Slice:
         facts: What slices of one acquisition share, by DICOM's names, as text; "" for what is not told.
         time: When it was taken, as DICOM writes it, or "".
         instance: SOPInstanceUID of its file or "".
+        n_taken: How many images its acquisition has, as the header says; 0 where it does not.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class Slice:
     facts: Mapping[str, str] = field(default_factory=dict)
     time: str = ""
     instance: str = ""
+    n_taken: int = 0
 
 
 def read_slices(series: DicomSeries, *, modality: str) -> list[Slice]:
@@ -158,6 +160,7 @@ def _slice(
         facts={name: _text(groups, macro, keywords) for name, (macro, *keywords) in _FACTS.items()},
         time=next((time for name in _TIMES if (time := _text([header], "", [name]))), ""),
         instance=_text([header], "", ["SOPInstanceUID"]),
+        n_taken=_count(header, "ImagesInAcquisition"),
     )
 
 
@@ -225,6 +228,11 @@ def _text(groups: Sequence[Any], macro: str, keywords: Sequence[str]) -> str:
             parts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
             return "/".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
     return ""
+
+
+def _count(header: Any, keyword: str) -> int:
+    told = _text([header], "", [keyword])
+    return int(told) if told.isdecimal() else 0
 
 
 def _numbers(where: str, groups: Sequence[Any], macro: str, keyword: str, *, count: int) -> tuple[float, ...]:

@@ -92,6 +92,11 @@ def _stack(series: DicomSeries, slices: list[Slice], *, modality: str) -> Stack:
     _check_distinct(folder, slices, gaps=np.diff(along))
     _check_straight(folder, slices, along=along, across=positions - np.outer(along, normal))
     notes = check_even(folder, slices, along=along, normal=normal)
+    if (n_taken := _taken_together(slices)) > len(slices):
+        notes = (
+            *notes,
+            f"ImagesInAcquisition is {n_taken}, and {len(slices)} are here: the scan may be cut short.",
+        )
     if projection := next((each for each in slices if _is_projection(each)), None):
         notes = (
             *notes,
@@ -107,6 +112,13 @@ def _stack(series: DicomSeries, slices: list[Slice], *, modality: str) -> Stack:
         gap_mm=float(np.linalg.norm(step)),
         notes=notes,
     )
+
+
+def _taken_together(slices: Sequence[Slice]) -> int:
+    """How many images the one acquisition has that all slices say they are of; 0 where they do not."""
+    told = {(each.n_taken, each.facts.get("AcquisitionNumber"), each.frame) for each in slices}
+    ((n_taken, _, frame),) = told if len(told) == 1 else [(0, "", None)]
+    return n_taken if frame is None else 0
 
 
 def _is_projection(each: Slice) -> bool:
