@@ -65,7 +65,8 @@ def test_a_folder_of_scans_becomes_a_folder_of_masks(make_checkpoint, succeed, t
     assert "[1/2] a: 6/6" in printed
     assert "lesion_count" in printed
     # The masks are found again under the names of their cases.
-    arguments = ("predictions=masks", "references=masks", "paths.output_dir=scores")
+    shutil.copytree(tmp_path / "masks", tmp_path / "references")
+    arguments = ("predictions=masks", "references=references", "paths.output_dir=scores")
     succeed("evaluate", *arguments, cwd=tmp_path)
 
 
