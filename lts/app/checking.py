@@ -14,7 +14,7 @@ from lts.app.provenance import RunRecord, StopLine
 from lts.app.recording import record_kept
 from lts.app.writing import write_config, write_json
 from lts.base import CohortError, ConfigError
-from lts.cohort import Cohort, Split
+from lts.cohort import Case, Cohort, Split
 from lts.cohort.doctor import (
     Content,
     Finding,
@@ -95,6 +95,19 @@ def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Co
     """
     contents = {one["case"]: Content(one["sha256"]) for part in members.values() for one in part}
     _say_and_stop(judge_contents(contents, cases=cohort.cases, split=split))
+
+
+def tell_of_twins(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
+    """Tell which cases that are scored together have the same file of a scan, and so count more than once.
+
+    Args:
+        content_of: By id of the case the SHA-256 of its scan's file.
+        cases: The cases.
+    """
+    contents = {case_id: Content(sha256) for case_id, sha256 in content_of.items()}
+    together = Split(train=(), val=(), test=tuple(content_of))
+    for finding in judge_contents(contents, cases=cases, split=together):
+        say(f"{finding.case}: {finding.message}: scores count both")
 
 
 def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:

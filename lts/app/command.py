@@ -4,6 +4,7 @@ import errno
 import functools
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +21,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from lts.app.arguments import CONF, check_arguments
+from lts.app.arguments import CONF, check_arguments, unparsable, with_home
 from lts.app.interruption import Interrupted
 from lts.app.memory import return_freed_memory, use_large_pages
 from lts.app.processors import use_the_share_of_processors
 from lts.app.settings import check_settings
 from lts.app.suggestions import advice_on
 from lts.app.yaml_files import load_settings, name_spoilt_files
-from lts.base import LtsError, causes_of, one_line
+from lts.base import LtsError, StorageError, causes_of, one_line
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
 
@@ -45,8 +46,15 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _NO_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")
 """How torch says that memory is full."""
 
-_PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ}
+_PATH_ERRORS = {
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),  # a file where a folder is wanted, or the other way round
+    *(errno.EMFILE, errno.ENFILE),
+}
 """What keeps a path from being read or written, and is nobody's bug either."""
+
+_failed_in_threads: list[str] = []
+"""What a thread of a library could not write, as TensorBoard's; the command ends with the first of these."""
 
 _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
 """How the lines of Hydra's errors begin that do not help a user."""
@@ -78,6 +86,7 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     return_freed_memory()
     use_the_share_of_processors()
     _print_any_sign()
+    hear_threads()
     if follows():
         with exit_code_of(name):
             run(_job_followed())
@@ -100,8 +109,23 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     from lts.app.sweep import sweep_ends
 
     with exit_code_of(name), sweep_ends(name):
+        sys.argv[1:] = with_home(sys.argv[1:])
         check_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+        if _failed_in_threads:
+            raise StorageError(_failed_in_threads[0])
+
+
+def hear_threads() -> None:
+    """Have a full disk that ends a thread of a library told in one line, where Python prints a traceback."""
+
+    def note(failure: threading.ExceptHookArgs) -> None:
+        if (message := _disk_message(failure.exc_value)) is None:
+            threading.__excepthook__(failure)
+        else:
+            _failed_in_threads.append(message)
+
+    threading.excepthook = note
 
 
 def _print_any_sign() -> None:
@@ -195,8 +219,7 @@ def _user_message(error: BaseException, name: str) -> str | None:
     if isinstance(error, InstantiationException):
         return None
     if isinstance(error, OverrideParseException):
-        rule = "must be KEY=VALUE, a value that holds = in quotes"
-        return f"{error.override}: {rule}: {_one_line(error)}"
+        return unparsable(str(error.override), _one_line(error))
     if isinstance(error, HydraException | OmegaConfBaseException):
         told = [_one_line(cause).rstrip(".") for cause in causes_of(error, in_passing=False)]
         return ": ".join(told) + (_missing_extra(": ".join(told)) or _suggestion(error, name))
@@ -214,7 +237,8 @@ def _message_of_a_library(error: BaseException) -> str | None:
         if isinstance(cause, MemoryError) or any(
             name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
         ):
-            return f"memory: {_one_line(cause)}; a smaller batch_size, image_size or model takes less"
+            why = _one_line(cause) or "there is too little for what was asked"
+            return f"memory: {why}; a smaller batch_size, image_size or model takes less"
     return None
 
 

@@ -65,9 +65,11 @@ def _is_ours(found: Mapping[str, Any]) -> bool:
         and _are_rows(found.get("checkpoints"), key="sha256")
         and len({row["case"] for row in found["cases"]}) == len(found["cases"])
         and all(_can_be_compared(row) for row in found["cases"] if "scan_sha256" in row)
-        and all(isinstance(found.get(name), dict) for name in ("settings", "versions"))
+        and all(_can_be_told(row) for row in found["cases"])
+        and isinstance(found.get("settings"), dict)
+        and _are_texts(found.get("versions"))
         and all(name in found for name in ("regions", "device"))
-        and isinstance(found.get("in_progress", []), list)
+        and _is_list_of_texts(found.get("in_progress", []))
     )
 
 
@@ -78,6 +80,16 @@ def _are_rows(rows: object, *, key: str) -> bool:
 
 
 def _can_be_compared(row: Mapping[str, Any]) -> bool:
-    return all(isinstance(row.get(name), dict) for name in ("files_sha256", "outputs")) and isinstance(
-        row.get("versions", {}), dict
-    )
+    return _are_texts(row.get("files_sha256")) and isinstance(row.get("outputs"), dict)
+
+
+def _can_be_told(row: Mapping[str, Any]) -> bool:
+    return _is_list_of_texts(row.get("warnings", [])) and _are_texts(row.get("versions", {}))
+
+
+def _are_texts(found: object) -> bool:
+    return isinstance(found, dict) and _is_list_of_texts(list(found.values()))
+
+
+def _is_list_of_texts(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(one, str) for one in found)

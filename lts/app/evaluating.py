@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lts.app.alone import alone_in_folder_of
 from lts.app.cases import open_cohort
+from lts.app.checking import tell_of_twins
 from lts.app.command import CONFIG_FILE
 from lts.app.comparing import compare_runs
 from lts.app.console import say
@@ -30,6 +31,12 @@ _OWN_KEYS = ("layout", "root", "phantom")
 _FIXED = ("intensity", "augment")
 TASKS = ("ckpt", "folds", "predictions", "compare")
 _OF_A_MODEL = ("batch_size", "flips", "temperature", "postprocess")
+_WITHOUT_MEANING = {
+    "ckpt": ("references", "allow_unpaired"),
+    "folds": ("subset", "references", "allow_unpaired", "allow_training_cases"),
+    "predictions": ("subset", "allow_training_cases", *_OF_A_MODEL),
+    "compare": ("subset", "references", "allow_unpaired", "allow_training_cases", "data", *_OF_A_MODEL),
+}
 
 
 def evaluate(config: DictConfig) -> float | None:
@@ -41,10 +48,7 @@ def evaluate(config: DictConfig) -> float | None:
     Raises:
         LtsError: The input or config was wrong.
     """
-    asked = [name for name in TASKS if config[name] is not None]
-    if len(asked) != 1:
-        got = " and ".join(asked) or "none"
-        raise ConfigError(f"{', '.join(TASKS)}: give one of them to say what is scored, got {got}")
+    task = task_of(config)
     tasks = {
         "ckpt": _evaluate_model,
         "folds": _evaluate_folds,
@@ -53,9 +57,24 @@ def evaluate(config: DictConfig) -> float | None:
     }
     with alone_in_folder_of(config) as output_dir, record_kept("evaluate") as stop:
         config.paths.output_dir = str(output_dir)
-        score: float | None = tasks[asked[0]](config, stop)
+        score: float | None = tasks[task](config, stop)
     say(f"all files are in {output_dir}")
     return score
+
+
+def task_of(config: DictConfig) -> str:
+    """What is scored: the one of `TASKS` that is set.
+
+    Raises:
+        ConfigError: None is, or several are; or a setting that has no meaning for it.
+    """
+    asked = [name for name in TASKS if config[name] is not None]
+    if len(asked) != 1:
+        got = " and ".join(asked) or "none"
+        raise ConfigError(f"{', '.join(TASKS)}: give one of them to say what is scored, got {got}")
+    (task,) = asked
+    _refuse(config, _WITHOUT_MEANING[task], task)
+    return task
 
 
 def _evaluate_model(config: DictConfig, stop: StopLine) -> float:
@@ -99,7 +118,6 @@ def _evaluate_model(config: DictConfig, stop: StopLine) -> float:
 
 def _evaluate_folds(config: DictConfig, stop: StopLine) -> float:
     """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
-    _refuse(config, ("subset", "references", "allow_training_cases"), "folds")
     _refuse_fixed_settings()
     settings = ScoringSettings(**plain(config.scoring))
     folds = load_folds(Path(config.folds).expanduser().resolve())
@@ -137,7 +155,6 @@ def _evaluate_folds(config: DictConfig, stop: StopLine) -> float:
 
 
 def _evaluate_masks(config: DictConfig, stop: StopLine) -> None:
-    _refuse(config, ("subset", *_OF_A_MODEL), "predictions")
     regions = check_regions(config.data.get("regions") or list(REGION_MIN_LABEL))
     output_dir = Path(config.paths.output_dir)
     settings = ScoringSettings(**plain(config.scoring))
@@ -157,7 +174,6 @@ def _evaluate_masks(config: DictConfig, stop: StopLine) -> None:
 
 
 def _compare(config: DictConfig, stop: StopLine) -> None:
-    _refuse(config, ("subset", "references", *_OF_A_MODEL), "compare")
     runs: Sequence[str] = list(config.compare)
     if len(runs) != 2:
         raise ConfigError(f"compare: must be two folders, [RUN_A,RUN_B], got {len(runs)}")
@@ -181,12 +197,12 @@ def _begin(config: DictConfig, stop: StopLine) -> RunRecord:
 
 def _refuse(config: DictConfig, keys: Sequence[str], task: str) -> None:
     """A setting without effect is a misunderstanding."""
+    settings = plain(config)
     for key in keys:
-        value = plain(config)[key]
-        given = (
-            any(value.values()) if isinstance(value, dict) else value is not False and value not in (None, [])
-        )
-        if given:
+        value = settings[key]
+        if isinstance(value, dict):
+            value = {name: item for name, item in value.items() if item}
+        if value is not False and value not in (None, [], {}):
             raise ConfigError(f"{key}: has no meaning for {task}=..., got {value!r}")
 
 
@@ -227,8 +243,10 @@ def choose_cases(
         raise CheckpointError(f"{checkpoint.path}: must have cases of the {subset} subset, its run had none")
     if not chosen:
         raise CohortError(f"{cohort.root}: no case is of the checkpoint's {subset} subset; use subset=all")
+    contents = {case.id: content_of[case.id] for case in chosen}
     if not allow_training_cases:
-        _refuse_training_cases({case.id: content_of[case.id] for case in chosen}, checkpoints)
+        _refuse_training_cases(contents, checkpoints)
+    tell_of_twins(contents, chosen)
     return chosen
 
 

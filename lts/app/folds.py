@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lts.app.checking import tell_of_twins
 from lts.app.records import DONE, RUN_FILE, read_run
 from lts.base import CheckpointError, CohortError, ConfigError
 from lts.cohort import Case, Cohort, name_some
@@ -80,6 +81,7 @@ def choose_models(cohort: Cohort, folds: Sequence[Fold]) -> list[tuple[Case, Fol
         raise CohortError(
             f"{cohort.root}: cases are missing or have changed since training: {name_some(lost)}"
         )
+    tell_of_twins({case.id: content for case, content in contents if content in tested_by}, cohort.cases)
     return chosen
 
 

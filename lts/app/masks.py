@@ -40,7 +40,8 @@ def pair_masks(config: DictConfig) -> list[MaskPair]:
     `segmentation-7` of LiTS is `volume-7`.
 
     Raises:
-        CohortError: A folder holds no masks, two files of one case, or a case that the other lacks.
+        CohortError: A folder holds no masks, two files of one case, or a case that the other lacks; or a
+            mask is its own reference.
         ConfigError: Neither or both of `references` and `data.root` are given.
     """
     if (config.references is None) == (config.data.root is None):
@@ -59,10 +60,15 @@ def pair_masks(config: DictConfig) -> list[MaskPair]:
         cases = open_cohort(config.data).cases
         references = {case_name(case.id): (case.mask, case.image) for case in cases if case.mask}
     _check_pairs(set(masks), set(references), predictions, held, allow_unpaired=config.allow_unpaired)
-    return [
+    pairs = [
         MaskPair(name, masks[name], *references[name])
         for name in sorted(masks.keys() & references.keys(), key=natural_key)
     ]
+    if same := [pair.case for pair in pairs if pair.prediction.resolve() == pair.reference.resolve()]:
+        raise CohortError(
+            f"{predictions}: must hold predictions, got the references themselves: {_names(set(same))}"
+        )
+    return pairs
 
 
 def masks_in(folder: Path) -> dict[str, Path]:

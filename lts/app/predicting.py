@@ -98,8 +98,7 @@ def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool
         except StorageError:  # the next case would meet the same disk
             raise
         except LtsError as error:
-            reason = job.told(error)
-            record.fail(one, reason)
+            reason = record.fail(one, job.told(error))
             say(f"{title}: failed: {reason}")
         stop.left -= 1
     record.write()

@@ -1,6 +1,6 @@
 """From the config to a model that predicts: checkpoints, device, and what becomes of masks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,23 @@ def load_checkpoints(config: DictConfig) -> tuple[Checkpoint, ...]:
     """Open the checkpoints of `ckpt`, a file or a list of files; a name with `*` stands for all that match.
 
     Raises:
-        ConfigError: No file is named, or none matches.
+        ConfigError: No file is named, none matches, or two hold the same: one model would count twice.
         CheckpointError: A file cannot be used.
     """
     named = [config.ckpt] if isinstance(config.ckpt, str) else list(config.ckpt)
     paths = [path for name in named for path in _matching(name)]
     if not paths:
         raise ConfigError("ckpt: must name a checkpoint file, or a list of them, got none")
+    if paths[1:]:
+        _check_different([path for path in paths if path.is_file()])
     return tuple(load_checkpoint(path) for path in paths)
+
+
+def _check_different(paths: Sequence[Path]) -> None:
+    of_content: dict[str, Path] = {}
+    for path in paths:
+        if (other := of_content.setdefault(content_hash(path), path)) is not path:
+            raise ConfigError(f"ckpt: must name each model once, got {other} and {path} of the same content")
 
 
 def _matching(name: str) -> list[Path]:

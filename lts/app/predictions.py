@@ -90,6 +90,7 @@ class Predictions:
             if name not in (*_LISTS, *self._facts, *self._latest)
         }
         self._made_by = {name: self._on_disk[name] for name in facts} if self.cases else self._facts
+        self._replaced: dict[str, str] = {}  # cases of other models or settings, and what was other
 
     def to_do(self, wanted: Sequence[Wanted], *, overwrite: bool) -> list[Wanted]:
         """The cases to make: all but those that are there, whole and of the same scan, models and settings.
@@ -129,6 +130,7 @@ class Predictions:
                 f"output: {self._folder} holds masks of other scans than the input's, {name_some(others)}, "
                 f"made with {difference}; choose another folder"
             )
+        self._replaced = dict.fromkeys(self.cases, difference)
         self.cases.clear()
         self._made_by = self._facts
 
@@ -206,10 +208,14 @@ class Predictions:
         self._in_progress.remove(one.case)
         self.failed.pop(one.case, None)
 
-    def fail(self, one: Wanted, reason: str) -> None:
-        """Take a case that could not be predicted."""
+    def fail(self, one: Wanted, reason: str) -> str:
+        """Take a case that could not be predicted; returns why, with what is left of an earlier mask."""
+        mask, difference = self._folder / one.files[0], self._replaced.get(one.case)
+        if difference and mask.exists():
+            reason = f"{reason}; {mask} is still the one made with {difference}"
         self.failed[one.case] = {"case": one.case, "input": one.input, "reason": reason}
         self._in_progress.remove(one.case)
+        return reason
 
     def write(self) -> None:
         """Bring the record to the disk, unless it is there already.

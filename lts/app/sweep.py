@@ -21,7 +21,7 @@ from lts.app.interruption import Interrupted, StopSignals, handlers_put_back, st
 from lts.app.leaderboard import read_runs, write_leaderboard
 from lts.app.records import DAMAGED, FAILED, FINISHED
 from lts.app.settings import check_settings
-from lts.app.sweep_checks import check_data, compose_jobs, swept_arguments
+from lts.app.sweep_checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
 from lts.base import ConfigError, LtsError
 
 _LOCK_FILE = ".sweep.lock"
@@ -64,6 +64,7 @@ class Sweep(Callback):
         with exit_code_of(config_name):
             arguments = swept_arguments(config)
             check_arguments(arguments)
+            check_folder_left_out(arguments)
             jobs = compose_jobs(config, arguments, config_name=config_name)
             for job in jobs:
                 check_settings(config_name, job)

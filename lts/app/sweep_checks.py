@@ -9,6 +9,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from lts.base import ConfigError
+
 _PLACE_OF_CASES = {"data.root", "data.layout"}
 
 
@@ -16,6 +18,22 @@ def swept_arguments(config: DictConfig) -> list[str]:
     """What is swept over and set, in the order in which the later wins."""
     params = config.hydra.sweeper.get("params") or {}
     return [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+
+
+def check_folder_left_out(arguments: list[str]) -> None:
+    """Refuse to name the folder of runs that have folders of their own: it would have no effect.
+
+    Raises:
+        ConfigError: `paths.output_dir` is among the arguments of a sweep.
+    """
+    key = "paths.output_dir"
+    for argument in arguments:
+        name, _, value = argument.lstrip("+").partition("=")
+        if name == key:
+            raise ConfigError(
+                f"{key}: must be left out of a sweep, whose jobs have folders of their own in "
+                f"hydra.sweep.dir, got {value}"
+            )
 
 
 def compose_jobs(config: DictConfig, arguments: list[str], *, config_name: str) -> list[DictConfig]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lts.base import CohortError, Modality
 from lts.cohort.archive import DEEPEST, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, length_problem, natural_key
-from lts.cohort.files import composed, grouped, is_hidden, name_some, nifti_stem
+from lts.cohort.files import composed, exists, grouped, is_hidden, name_some, nifti_stem
 from lts.cohort.passed_over import CONVERT, counted, is_other_format, some, sort_out, told
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
 from lts.volume import DicomSeries, Volume, find_dicom, read_dicom, read_geometry, read_image
@@ -153,7 +153,7 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
     nifti = {
         file: stem
         for file in found.others
-        if (stem := nifti_stem(file)) and file.is_file() and not is_hidden(file)
+        if (stem := nifti_stem(file)) and (file.is_file() or _leads_nowhere(file)) and not is_hidden(file)
     }
     stems = {stem.lower() for stem in nifti.values()}
     sources: list[ScanSource] = []
@@ -216,6 +216,11 @@ def _safe(name: str) -> str:
     if problem := length_problem(safe):
         raise CohortError(f"{problem}; rename its file or folder")
     return safe if safe and case_id_problem(safe) is None else "scan"
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether it is a link without a file, as in a data set not fetched: a scan that cannot be read."""
+    return path.is_symlink() and not exists(path)
 
 
 def _is_zip(path: Path) -> bool:

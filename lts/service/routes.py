@@ -1,13 +1,16 @@
 """The addresses of the service."""
 
 import asyncio
+import json
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from lts.base import shortened
 from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, problems
 from lts.service.handling import handle_upload
 from lts.service.refusals import RefusedError
@@ -17,6 +20,11 @@ from lts.service.service import Service
 from lts.service.uploads import FIELD
 
 UPLOAD_PATHS = frozenset({"/predict", "/scans"})
+
+NOTES_HEADER = "Lts-Notes"
+"""What is to be said of a mask comes beside it."""
+
+_MOST_NOTES, _LONGEST_NOTE = 10, 300
 
 Id = Annotated[str, Path(max_length=64, description="As `POST /scans` answered it.")]
 Token = Annotated[
@@ -29,6 +37,16 @@ Token = Annotated[
 
 _REFUSED = problems(400, 403, 408, 413, 422, 500, 503, 507)
 _GZIP = {"application/gzip": {"schema": {"type": "string", "format": "binary"}}}
+_MASK = {
+    "description": "The mask on the scan's own grid.",
+    "content": _GZIP,
+    "headers": {
+        NOTES_HEADER: {
+            "description": "What could not be proven or was corrected, a JSON list of sentences.",
+            "schema": {"type": "string"},
+        }
+    },
+}
 _OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _UPLOAD = {
     "requestBody": {
@@ -83,15 +101,16 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
     @router.post(
         "/predict",
         response_class=Response,
-        responses={200: {"description": "The mask on the scan's own grid.", "content": _GZIP}, **_REFUSED},
+        responses={200: _MASK, **_REFUSED},
         openapi_extra=_UPLOAD,
         tags=["scans"],
     )
     async def predict(request: Request, progress: Token = None) -> Response:
         """Segment a scan and answer with its mask: 0 background, 1 liver, 2 tumor. Nothing is kept."""
 
-        def finish(pending: Pending, mask: bytes) -> Response:
-            return _mask_answer(mask, case=pending.upload.case)
+        def finish(pending: Pending, outcome: tuple[bytes, list[str]]) -> Response:
+            mask, notes = outcome
+            return _mask_answer(mask, case=pending.upload.case, notes=notes)
 
         with service.follow(progress) as followed:
             answer: Response = await handle_upload(
@@ -138,17 +157,14 @@ def _add_results(router: APIRouter, service: Service) -> None:
     @router.get(
         "/scans/{id}/mask",
         response_class=Response,
-        responses={
-            200: {"description": "The mask on the scan's own grid.", "content": _GZIP},
-            **problems(404, 422),
-        },
+        responses={200: _MASK, **problems(404, 422)},
         tags=["results"],
     )
     async def mask(id: Id) -> Response:  # noqa: A002
         """Download the mask: 0 background, 1 liver, 2 tumor."""
         result = find(id)
         content = await _read((result.folder / MASK_FILE).read_bytes)
-        return _mask_answer(content, case=result.told["case"])
+        return _mask_answer(content, case=result.told["case"], notes=result.told["notes"])
 
     @router.get(
         "/scans/{id}/slices/{z}",
@@ -194,8 +210,16 @@ def _links(id_: str) -> dict[str, str]:
     return {"self": own, "mask": f"{own}/mask", "slices": f"{own}/slices/{{z}}", "page": f"/#{id_}"}
 
 
-def _mask_answer(content: bytes, *, case: str) -> Response:
+def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response:
     name = f"{case}_mask.nii.gz"
     plain = re.sub(r"[^\x20-\x7e]", "_", name)
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
-    return Response(content, media_type="application/gzip", headers={"Content-Disposition": disposition})
+    headers = {"Content-Disposition": disposition, NOTES_HEADER: header_of_notes(notes)}
+    return Response(content, media_type="application/gzip", headers=headers)
+
+
+def header_of_notes(notes: Sequence[str]) -> str:
+    """Notes as a header can hold them: a JSON list in ASCII, short enough for any proxy."""
+    told = [shortened(note, most=_LONGEST_NOTE) for note in notes[:_MOST_NOTES]]
+    more = [f"and {len(notes) - _MOST_NOTES} more"] if notes[_MOST_NOTES:] else []
+    return json.dumps([*told, *more])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lts.base import REGION_MIN_LABEL, LtsError, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Predictor, doubts, measure
+from lts.inference import Findings, Predictor, doubts, measure
 from lts.service.jobs import Job
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
@@ -91,8 +91,8 @@ def refusal_of(error: LtsError, upload: Upload) -> RefusedError:
     return not_the_senders(error) or RefusedError(422, tell(error, upload))
 
 
-def mask_of(pending: Pending, predictor: Predictor, job: Job) -> bytes:
-    """A job: the mask of a scan, as the bytes of a .nii.gz file.
+def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, list[str]]:
+    """A job: the mask of a scan, as the bytes of a .nii.gz file, and what is to be said of it.
 
     Raises:
         RefusedError: The scan cannot be read.
@@ -101,7 +101,8 @@ def mask_of(pending: Pending, predictor: Predictor, job: Job) -> bytes:
     scan, labels = _segment(pending, predictor, job)
     path = pending.upload.path.with_name(MASK_FILE)
     write_mask(path, labels, geometry=scan.geometry)
-    return path.read_bytes()
+    findings = measure(labels, geometry=scan.geometry, regions=predictor.regions)
+    return path.read_bytes(), _notes(pending, predictor, findings, scan=scan, labels=labels)
 
 
 def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) -> dict[str, Any]:
@@ -137,19 +138,25 @@ def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) 
         "pixels_per_slice": _pixels(labels, regions),
         "value_scale": {"slope": slope, "intercept": intercept},
         "windows": _windows(scan.voxels, modality=predictor.modality),
-        "notes": [
-            *(f"Passed over: {line}." for line in pending.passed_over),
-            *doubts(
-                findings,
-                scan=scan,
-                labels_zhw=labels,
-                path=pending.source.path,
-                modality=predictor.modality,
-                checkpoints=predictor.checkpoints,
-            ),
-        ],
+        "notes": _notes(pending, predictor, findings, scan=scan, labels=labels),
         "seconds": round(monotonic() - start, 2),
     }
+
+
+def _notes(
+    pending: Pending, predictor: Predictor, findings: Findings, *, scan: Volume, labels: NDArray[np.uint8]
+) -> list[str]:
+    return [
+        *(f"Passed over: {line}." for line in pending.passed_over),
+        *doubts(
+            findings,
+            scan=scan,
+            labels_zhw=labels,
+            path=pending.source.path,
+            modality=predictor.modality,
+            checkpoints=predictor.checkpoints,
+        ),
+    ]
 
 
 def _segment(pending: Pending, predictor: Predictor, job: Job) -> tuple[Volume, NDArray[np.uint8]]:

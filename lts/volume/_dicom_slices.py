@@ -15,10 +15,10 @@ _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 
 _TAGS = [
     *("Modality", "ImageType", "Rows", "Columns", "NumberOfFrames", "FrameOfReferenceUID"),
-    *("SamplesPerPixel", "PhotometricInterpretation", "ModalityLUTSequence"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "ModalityLUTSequence", "BitsStored", "HighBit"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", *_GROUPS),
-    *("PatientID", "StudyInstanceUID", "SeriesNumber"),
+    *("PatientID", "StudyInstanceUID", "SeriesNumber", "SOPInstanceUID", "ImagesInAcquisition"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "ContrastBolusAgent"),
     *("KVP", "EchoTime", "DiffusionBValue", "NominalPercentageOfCardiacPhase"),
     *("AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
@@ -70,6 +70,8 @@ class Slice:
         study: StudyInstanceUID or "".
         facts: What slices of one acquisition share, by DICOM's names, as text; "" for what is not told.
         time: When it was taken, as DICOM writes it, or "".
+        instance: SOPInstanceUID of its file or "".
+        n_taken: How many images its acquisition has, as the header says; 0 where it does not.
     """
 
     path: Path
@@ -88,6 +90,8 @@ class Slice:
     study: str
     facts: Mapping[str, str] = field(default_factory=dict)
     time: str = ""
+    instance: str = ""
+    n_taken: int = 0
 
 
 def read_slices(series: DicomSeries, *, modality: str) -> list[Slice]:
@@ -155,6 +159,8 @@ def _slice(
         study=_text([header], "", ["StudyInstanceUID"]),
         facts={name: _text(groups, macro, keywords) for name, (macro, *keywords) in _FACTS.items()},
         time=next((time for name in _TIMES if (time := _text([header], "", [name]))), ""),
+        instance=_text([header], "", ["SOPInstanceUID"]),
+        n_taken=_count(header, "ImagesInAcquisition"),
     )
 
 
@@ -169,6 +175,9 @@ def _check_kind(path: Path, header: Any, *, modality: str) -> None:
             f"{path}: pixels must be gray ({' or '.join(_GRAY)}), got {photometric!r} "
             f"with {samples} samples a pixel"
         )
+    bits, high = header.get("BitsStored"), header.get("HighBit")
+    if bits is not None and high is not None and high != bits - 1:  # decoders take the lowest bits
+        raise VolumeError(f"{path}: HighBit must be {bits - 1} where BitsStored is {bits}, got {high}")
     if is_localizer(header):
         raise VolumeError(
             f"{path}: a localizer is not a slice of a volume, got ImageType {header.get('ImageType')!r}"
@@ -219,6 +228,11 @@ def _text(groups: Sequence[Any], macro: str, keywords: Sequence[str]) -> str:
             parts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
             return "/".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
     return ""
+
+
+def _count(header: Any, keyword: str) -> int:
+    told = _text([header], "", [keyword])
+    return int(told) if told.isdecimal() else 0
 
 
 def _numbers(where: str, groups: Sequence[Any], macro: str, keyword: str, *, count: int) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Slices put one behind the other, where their headers prove that they make one volume."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ TILT_TOLERANCE_DEGREES = 0.5
 """Rounded positions lean less than this; gantries are tilted by more."""
 
 _SHOWN = 4
+
+_PROJECTIONS = frozenset({"MIP", "MINIP", "PROJECTION"})
 
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -89,6 +92,17 @@ def _stack(series: DicomSeries, slices: list[Slice], *, modality: str) -> Stack:
     _check_distinct(folder, slices, gaps=np.diff(along))
     _check_straight(folder, slices, along=along, across=positions - np.outer(along, normal))
     notes = check_even(folder, slices, along=along, normal=normal)
+    if (n_taken := _taken_together(slices)) > len(slices):
+        notes = (
+            *notes,
+            f"ImagesInAcquisition is {n_taken}, and {len(slices)} are here: the scan may be cut short.",
+        )
+    if projection := next((each for each in slices if _is_projection(each)), None):
+        notes = (
+            *notes,
+            f"ImageType is {projection.facts['ImageType']}: projections through several slices are no scan, "
+            "and the mask is doubtful.",
+        )
     if len(slices) == 2:
         notes = (*notes, "That no slice is missing between the two is unproven.")
     step = (positions[-1] - positions[0]) / (len(slices) - 1)
@@ -98,6 +112,18 @@ def _stack(series: DicomSeries, slices: list[Slice], *, modality: str) -> Stack:
         gap_mm=float(np.linalg.norm(step)),
         notes=notes,
     )
+
+
+def _taken_together(slices: Sequence[Slice]) -> int:
+    """How many images the one acquisition has that all slices say they are of; 0 where they do not."""
+    told = {(each.n_taken, each.facts.get("AcquisitionNumber"), each.frame) for each in slices}
+    ((n_taken, _, frame),) = told if len(told) == 1 else [(0, "", None)]
+    return n_taken if frame is None else 0
+
+
+def _is_projection(each: Slice) -> bool:
+    """Whether an image says that its values are the highest or lowest along lines, as reformats often are."""
+    return not _PROJECTIONS.isdisjoint(re.findall("[A-Z]+", each.facts.get("ImageType", "").upper()))
 
 
 def _without_localizers(slices: list[Slice]) -> tuple[list[Slice], str]:
@@ -165,16 +191,29 @@ def _check_distinct(folder: Path, slices: Sequence[Slice], *, gaps: FloatArray) 
     if counts.max() == 1:
         return
     if len(counts) > 1 and counts.min() == counts.max():
+        if _are_copies([each for each, p in zip(slices, place, strict=True) if p == 0]):
+            names = " and ".join(each.name for each in slices[: counts[0]])
+            raise VolumeError(
+                f"{folder}: must hold each image once, got {counts[0]} copies, as {names}; "
+                "name one folder of them"
+            )
         raise VolumeError(
             f"{folder}: must hold one volume, got {counts[0]} images at each of {len(counts)} positions "
             "(times, phases or echoes)"
         )
     here = [each for each, p in zip(slices, place, strict=True) if p == counts.argmax()]
+    copies = "; they are copies of one image" if _are_copies(here) else ""
     names = ", ".join(each.name for each in here[:_SHOWN]) + (", ..." if len(here) > _SHOWN else "")
     position = ", ".join(f"{x:g}" for x in here[0].position_mm)
     raise VolumeError(
-        f"{folder}: a position must hold one slice, got {len(here)} at ({position}) mm: {names}"
+        f"{folder}: a position must hold one slice, got {len(here)} at ({position}) mm: {names}{copies}"
     )
+
+
+def _are_copies(slices: Sequence[Slice]) -> bool:
+    """Whether slices are one image in files of several names."""
+    images = {(each.instance, each.frame) for each in slices}
+    return len(images) == 1 and bool(slices[0].instance)
 
 
 def _check_straight(folder: Path, slices: Sequence[Slice], *, along: FloatArray, across: FloatArray) -> None:

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_kit import ROOT, run, run_anew
 
-from lts.app.command import exit_code_of
+from lts.app import command
+from lts.app.command import exit_code_of, hear_threads
 from lts.base import ConfigError
 
 
@@ -42,7 +44,7 @@ def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) 
             "Could not find 'model/unt' Available options in 'model': attention_unet resnet50 unet",
         ),
         (["data.regions=[liver"], "train: data.regions=[liver: must be KEY=VALUE"),
-        (["paths.output_dir=a=b"], "a value that holds = in quotes"),
+        (["paths.output_dir=a=b"], "of plain paths in quotes: \"paths.output_dir='a=b'\""),
     ],
 )
 def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -140,6 +142,7 @@ def _end(fail: Callable[[], object]) -> int:
     [
         *((number, "cannot be written") for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT)),
         *((number, "cannot be used") for number in (errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP)),
+        *((number, "cannot be used") for number in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EMFILE)),
     ],
 )
 def test_a_disk_or_path_that_stands_in_the_way_is_told_in_one_line(number: int, told: str, capsys) -> None:
@@ -206,3 +209,32 @@ def test_an_error_that_leads_to_itself_ends_the_command(capsys) -> None:
     with pytest.raises(SystemExit) as end:
         _end(_raise_a_cause_anew)
     assert (end.value.code, capsys.readouterr().err) == (2, "train: loss.smooth: must be > 0, got 0\n")
+
+
+def test_a_full_disk_that_ends_a_thread_is_no_traceback(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(command, "_failed_in_threads", heard := [])
+    hear_threads()
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyError("bug")):
+        thread = threading.Thread(target=fail, args=(error,))
+        thread.start()
+        thread.join()
+    assert heard == ["a file of the run: cannot be written: No space left on device"]
+    told = capsys.readouterr().err
+    assert "KeyError: 'bug'" in told
+    assert "OSError" not in told
+
+
+def test_too_little_memory_says_so_without_words_of_a_library(capsys) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    with pytest.raises(SystemExit):
+        _end(fail)
+    assert capsys.readouterr().err.startswith(
+        "train: memory: there is too little for what was asked; a smaller"
+    )

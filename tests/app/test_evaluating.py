@@ -1,11 +1,14 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from torch import nn
 
-from lts.app.evaluating import choose_cases
-from lts.base import CheckpointError, CohortError
+from lts.app.arguments import CONF
+from lts.app.evaluating import choose_cases, task_of
+from lts.base import CheckpointError, CohortError, ConfigError
 from lts.cohort import Case, Cohort
 from lts.inference import Checkpoint
 from lts.intensity import Window
@@ -79,6 +82,16 @@ def test_new_cases_are_all_scored(checkpoint, tmp_path: Path) -> None:
         choose(other, checkpoint, subset="test", own=False)
 
 
+def test_a_scan_that_is_scored_twice_is_told(checkpoint, tmp_path: Path, capsys) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    for name, content in (("x", "new"), ("y", "other"), ("z", "new")):
+        (new / f"{name}.nii").write_text(content)
+    cases = tuple(Case(name, name, new / f"{name}.nii", new / f"{name}.nii") for name in "xyz")
+    assert choose(Cohort("lits", new, cases), checkpoint, subset="all", own=False) == ["x", "y", "z"]
+    assert capsys.readouterr().out == "z: holds the voxels of x: scores count both\n"
+
+
 def test_a_test_case_that_changed_since_training_is_named(cohort, checkpoint) -> None:
     cohort.case("d").image.write_text("edited")
     with pytest.raises(CohortError, match="missing or have changed since training: d"):
@@ -97,3 +110,27 @@ def test_no_member_of_an_ensemble_may_know_a_case(cohort, checkpoint) -> None:
         choose(cohort, checkpoint, other, subset="test")
     assert choose(cohort, checkpoint, other, subset="test", allow=True) == ["d"]
     assert choose(cohort, checkpoint, other, subset="val") == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("task", "setting", "told"),
+    [
+        ("ckpt=a", "references=b", "references: has no meaning for ckpt=..., got 'b'"),
+        ("ckpt=a", "allow_unpaired=true", "allow_unpaired: has no meaning for ckpt"),
+        ("folds=a", "references=b", "references: has no meaning for folds"),
+        ("folds=a", "allow_unpaired=true", "allow_unpaired: has no meaning for folds"),
+        (
+            "predictions=a",
+            "allow_training_cases=true",
+            "allow_training_cases: has no meaning for predictions",
+        ),
+        ("compare=[a,b]", "allow_unpaired=true", "allow_unpaired: has no meaning for compare"),
+        ("compare=[a,b]", "allow_training_cases=true", "allow_training_cases: has no meaning for compare"),
+        ("compare=[a,b]", "data.root=c", "data: has no meaning for compare=..., got {'root': 'c'}"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(task: str, setting: str, told: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert task_of(compose("evaluate", [task])) == task.partition("=")[0]
+        with pytest.raises(ConfigError, match=re.escape(told)):
+            task_of(compose("evaluate", [task, setting]))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         load_folds(tmp_path)
 
 
-def test_each_case_goes_to_the_fold_that_tests_its_content(sweep: Sweep, make_case) -> None:
+def test_each_case_goes_to_the_fold_that_tests_its_content(sweep: Sweep, make_case, capsys) -> None:
     cases = [make_case(f"volume-{number}", seed=number) for number in range(3)]
     contents = [content_hash(case.image) for case in cases]
     for fold in range(3):
@@ -187,5 +188,9 @@ def test_each_case_goes_to_the_fold_that_tests_its_content(sweep: Sweep, make_ca
     assert [(case.id, fold.number) for case, fold in chosen] == [(f"volume-{n}", n) for n in range(3)]
     grown = Cohort(layout="pairs", root=cohort.root, cases=(*cases, make_case("new", seed=7)))
     assert choose_models(grown, found) == chosen
+    assert "holds the voxels" not in capsys.readouterr().out
+    twins = Cohort(layout="pairs", root=cohort.root, cases=(*cases, replace(cases[0], id="twin")))
+    assert len(choose_models(twins, found)) == 4
+    assert "volume-0: holds the voxels of twin" in capsys.readouterr().out  # in the order of the cohort
     with pytest.raises(CohortError, match="cases are missing or have changed since training: old-1"):
         choose_models(Cohort(layout="pairs", root=cohort.root, cases=(cases[0], cases[2])), found)

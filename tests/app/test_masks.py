@@ -108,3 +108,14 @@ def test_references_come_from_one_place(tmp_path: Path) -> None:
     for references, data in ((None, {}), (predictions, {"root": str(predictions)})):
         with pytest.raises(ConfigError, match="references: "):
             pair_masks(config(predictions, references, data=data))
+
+
+def test_a_mask_is_not_held_against_itself(tmp_path: Path) -> None:
+    references = folder(tmp_path / "r", "a.nii", "b.nii")
+    predictions = folder(tmp_path / "p", "a.nii")
+    (predictions / "b.nii").symlink_to(references / "b.nii")
+    for named, same in ((references, "a, b"), (predictions, "b")):
+        with pytest.raises(
+            CohortError, match=f"must hold predictions, got the references themselves: {same}$"
+        ):
+            pair_masks(config(named, references))

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def test_a_folder_of_scans_becomes_a_folder_of_masks(make_checkpoint, succeed, t
     assert "[1/2] a: 6/6" in printed
     assert "lesion_count" in printed
     # The masks are found again under the names of their cases.
-    arguments = ("predictions=masks", "references=masks", "paths.output_dir=scores")
+    shutil.copytree(tmp_path / "masks", tmp_path / "references")
+    arguments = ("predictions=masks", "references=references", "paths.output_dir=scores")
     succeed("evaluate", *arguments, cwd=tmp_path)
 
 
@@ -112,11 +114,11 @@ def test_a_scan_in_an_archive_is_named_by_the_archive(make_checkpoint, succeed, 
 
 
 def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -> None:
-    ckpt = make_checkpoint()
+    ckpt, other = make_checkpoint(), make_checkpoint("other.ckpt")
     labels = write_scan(tmp_path / "a.nii.gz")
     succeed(
         "predict",
-        f"ckpt=[{ckpt},{ckpt}]",
+        f"ckpt=[{ckpt},{other}]",
         "input=a.nii.gz",
         "output=masks",
         "flips=[left_right,front_back]",
@@ -145,7 +147,8 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
     np.testing.assert_array_equal(probs.get_fdata() > 0.5, labels == 2)
     np.testing.assert_array_equal(probs.affine, nib.load(tmp_path / "a.nii.gz").affine)
     # Who scores the folder finds masks in it and nothing else.
-    succeed("evaluate", "predictions=masks", "references=masks", "paths.output_dir=scores", cwd=tmp_path)
+    shutil.copytree(tmp_path / "masks", tmp_path / "references")
+    succeed("evaluate", "predictions=masks", "references=references", "paths.output_dir=scores", cwd=tmp_path)
 
 
 def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succeed, tmp_path: Path) -> None:

@@ -177,6 +177,19 @@ def test_more_files_of_a_case_than_there_are_are_refused_and_fewer_are_not(again
     assert content(masks) == before
 
 
+def test_a_mask_of_other_settings_that_could_not_be_replaced_is_told(again, scans, masks) -> None:
+    again()
+    (scans / "b.nii.gz").write_bytes(b"broken")
+    left = "not a NIfTI file; .*b_mask.nii.gz is still the one made with flips=.*, now "
+    with pytest.raises(CohortError, match=left):
+        again(flips=["left_right"], overwrite=True)
+    (row,) = json.loads((masks / "predictions.json").read_text())["failed"]
+    assert row["reason"].endswith('now ["left_right"]')
+    (masks / "b_mask.nii.gz").unlink()
+    with pytest.raises(CohortError, match="not a NIfTI file$"):
+        again(flips=["left_right"])
+
+
 def test_a_mask_that_was_corrected_by_hand_is_refused_and_one_that_is_gone_is_made_anew(again, masks) -> None:
     rows = again()["cases"]
     mask = masks / "b_mask.nii.gz"
@@ -246,7 +259,12 @@ ROW = {"case": "x", "scan_sha256": "0", "files_sha256": {}, "outputs": {}}
         json.dumps({**OURS, "settings": []}),
         json.dumps({**OURS, "versions": None}),
         json.dumps({name: value for name, value in OURS.items() if name != "device"}),
+        json.dumps({**OURS, "versions": {"lts": {}}}),
         json.dumps({**OURS, "in_progress": 1}),
+        json.dumps({**OURS, "in_progress": [3]}),
+        json.dumps({**OURS, "cases": [{**ROW, "warnings": 5}]}),
+        json.dumps({**OURS, "cases": [{**ROW, "warnings": [None]}]}),
+        json.dumps({**OURS, "cases": [{**ROW, "files_sha256": {"x_mask.nii.gz": 1}}]}),
     ],
 )
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from lts.app.sweep import Sweep
-from lts.app.sweep_checks import check_data, compose_jobs, swept_arguments
+from lts.app.sweep_checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
 from lts.base import CohortError, ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -72,3 +72,10 @@ def test_of_a_group_each_choice_is_tried_and_of_a_key_its_first_value() -> None:
     with pytest.raises(HydraException, match="lrr"):
         check("optimizer.lrr=1,2")
     check("optimizer.lr=1,none")
+
+
+def test_the_folder_of_a_run_is_none_of_a_sweep() -> None:
+    for argument in ("paths.output_dir=a", "paths.output_dir=a,b", "++paths.output_dir=run-${seed}"):
+        with pytest.raises(ConfigError, match="paths.output_dir: must be left out of a sweep, .* got "):
+            check_folder_left_out(["seed=1,2", argument])
+    check_folder_left_out(["seed=1,2", "paths.store_dir=a"])

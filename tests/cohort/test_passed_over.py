@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import SegmentationStorage
 
-from lts.base import CohortError
+from lts.base import CohortError, VolumeError
 from lts.cohort import ArchiveLimits, FoundScans, SeriesChoice, find_scans
 
 LIMITS = ArchiveLimits(max_bytes=10**7, max_files=100)
@@ -181,3 +181,13 @@ def test_endings_are_read_in_whatever_case(name: str, tmp_path: Path) -> None:
     for path in (folder, folder / name):
         (source,) = find(path).sources
         assert (source.case, source.path) == ("A", folder / name)
+
+
+def test_a_link_that_leads_nowhere_is_a_scan_that_cannot_be_read(tmp_path: Path) -> None:
+    root = touch(tmp_path / "scans", "a.nii.gz")
+    (root / "b.nii.gz").symlink_to(tmp_path / "never-fetched")
+    found = find(root)
+    assert [source.case for source in found.sources] == ["a", "b"]
+    assert found.passed_over == ()
+    with pytest.raises(VolumeError, match=r"b.nii.gz: no such file"):
+        found.sources[1].read(modality="ct")

@@ -1,6 +1,7 @@
 """What the service answers to a scan that is as it should be."""
 
 import gzip
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from service_kit import DEPTH, SIDE, SPACING_MM, Running, make_hu, run_service, upload, wait_until, write_scan
 
 from lts.inference import Predictor
+from lts.service.routes import header_of_notes
 from lts.volume import read_ct, read_mask
 
 
@@ -58,6 +60,10 @@ def test_predict_answers_with_the_mask_on_the_scans_own_grid(
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/gzip"
     assert 'filename="volume-7_mask.nii.gz"' in answer.headers["content-disposition"]
+    with running.client as client:
+        notes = upload(client, scan_file).json()["notes"]
+    assert json.loads(answer.headers["lts-notes"]) == notes
+    assert notes
     (tmp_path / "mask.nii.gz").write_bytes(answer.content)
     mask, scan = nib.load(tmp_path / "mask.nii.gz"), nib.load(scan_file)
     assert np.array_equal(mask.affine, scan.affine)
@@ -70,6 +76,16 @@ def test_predict_answers_with_the_mask_on_the_scans_own_grid(
         read_mask(tmp_path / "mask.nii.gz", image=read_ct(scan_file).geometry).voxels, expected
     )
     assert running.left_over() == set()
+
+
+def test_notes_in_a_header_are_ascii_and_of_bounded_length() -> None:
+    told = header_of_notes(["Lebertumor: \u00e4\r\nSet-Cookie: a", *["x" * 2000] * 12])
+    assert told.isascii()
+    assert told.isprintable()
+    assert len(told) < 4000
+    first, *_, last = json.loads(told)
+    assert first == "Lebertumor: \u00e4\r\nSet-Cookie: a"
+    assert last == "and 3 more"
 
 
 def test_curl_works_as_documented(running: Running, scan_file: Path, tmp_path: Path) -> None:

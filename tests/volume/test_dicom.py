@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -308,3 +308,42 @@ def test_a_real_file_of_many_frames_is_read(real_data: Path) -> None:
     assert volume.geometry.spacing_mm == pytest.approx((2.4, 3.375, 3.375))
     np.testing.assert_array_equal(volume.voxels, SimpleITK.GetArrayFromImage(image))
     np.testing.assert_allclose(volume.geometry.affine, _affine_ras(image), atol=1e-3)
+
+
+def test_projections_through_slices_are_doubted(phantoms: Any) -> None:
+    for image_type in (["DERIVED", "SECONDARY", "MIP"], ["DERIVED", "PRIMARY", "PROJECTION IMAGE"]):
+
+        def change(dataset: Dataset, index: int, image_type: list[str] = image_type) -> None:
+            dataset.ImageType = image_type
+
+        (note,) = read_dicom_ct(_only(phantoms.series(phantoms.stored(), change=change))).notes
+        assert note.startswith(f"ImageType is {'/'.join(image_type)}: projections through several slices")
+
+
+def test_fewer_slices_than_were_taken_are_doubted(phantoms: Any) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        dataset.ImagesInAcquisition = 4
+
+    folder = phantoms.series(phantoms.stored(), change=change)
+    assert read_dicom_ct(_only(folder)).notes == ()
+    last = max(folder.iterdir(), key=lambda path: dcmread(path).ImagePositionPatient[2])
+    last.unlink()
+    (note,) = read_dicom_ct(_only(folder)).notes
+    assert note == "ImagesInAcquisition is 4, and 3 are here: the scan may be cut short."
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ImagesInAcquisition": lambda index: 9, "AcquisitionNumber": lambda index: 1 + index // 2},
+        {"ImagesInAcquisition": lambda index: 9 if index else 4},
+        {"ImagesInAcquisition": lambda index: None},
+        {"ImagesInAcquisition": lambda index: -3},
+    ],
+)
+def test_counts_of_several_acquisitions_or_of_none_tell_nothing(values: Any, phantoms: Any) -> None:
+    def change(dataset: Dataset, index: int) -> None:
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value(index))
+
+    assert read_dicom_ct(_only(phantoms.series(phantoms.stored(), change=change))).notes == ()

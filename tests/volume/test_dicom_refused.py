@@ -1,5 +1,6 @@
 """Series that make no volume: one line that names the folder or file, the rule and what was found."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -393,3 +394,19 @@ REAL = {
 def test_a_real_series_that_is_no_volume_is_refused(name: str, real_data: Path) -> None:
     read, message = REAL[name]
     _refused(real_data / "dicom/broken" / name, message, read=read)
+
+
+def test_numbers_that_do_not_fill_the_lowest_bits_are_refused(phantoms: Any) -> None:
+    folder = phantoms.series(phantoms.stored(), change=_in_slice(1, BitsStored=12, HighBit=15))
+    _refused(folder, r"HighBit must be 11 where BitsStored is 12, got 15")
+
+
+def test_copies_of_images_are_told_from_other_images_at_their_place(phantoms: Any) -> None:
+    folder = phantoms.series(phantoms.stored())
+    shutil.copy(folder / "im0.dcm", folder / "copy.dcm")
+    _refused(folder, r"got 2 at \(.*\) mm: copy.dcm, im0.dcm; they are copies of one image$")
+    (folder / "copy.dcm").unlink()
+    shutil.copytree(folder, phantoms.folder / "both" / "a")
+    shutil.move(folder, phantoms.folder / "both" / "b")
+    told = r"must hold each image once, got 2 copies, as [ab]/im(\d).dcm and [ab]/im\1.dcm; name one folder"
+    _refused(phantoms.folder / "both", told)

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from lts.base import VolumeError
 from lts.volume import read_ct, read_geometry, read_mr
@@ -173,6 +174,17 @@ def test_voxels_after_a_header_extension_are_found(tmp_path: Path) -> None:
 def test_one_slice_is_a_volume(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros((2, 3, 1), np.int16), AFFINE), tmp_path / "a.nii")
     assert read_ct(tmp_path / "a.nii").voxels.shape == (1, 3, 2)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("read", [read_ct, read_mr])
+def test_one_slice_that_runs_the_other_way_can_be_given_to_torch(read, axis: int, tmp_path: Path) -> None:
+    turned, shape = AFFINE.copy(), [2, 3, 4]
+    turned[axis, axis] *= -1
+    shape[axis] = 1
+    stored = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    voxels = read(_save(tmp_path / "a.nii", stored, affine=turned)).voxels
+    np.testing.assert_array_equal(torch.from_numpy(voxels).numpy(), stored.T)
 
 
 @pytest.mark.parametrize("read", [read_ct, read_mr])
