@@ -14,6 +14,8 @@ from lts.base import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
 
+FORM = "must be KEY=VALUE without spaces around =; --help shows the keys"
+
 _SEVERAL = {"callbacks", "experiment", "logger"}
 """Groups whose choices go together; of another group, the second choice would write over the first."""
 
@@ -25,8 +27,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
         arguments: Of the command line, or of a sweep.
 
     Raises:
-        ConfigError: A choice is no name, several are given where one is taken, or an argument cannot be
-            parsed at all.
+        ConfigError: A key is missing, a choice is no name, several are given where one is taken, or an
+            argument cannot be parsed at all.
     """
     check_parsable(arguments)
     parser = OverridesParser.create()
@@ -38,6 +40,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
         except HydraException:
             continue
         group = override.key_or_group
+        if not group:
+            raise ConfigError(f"{argument}: {FORM}")
         if "/" in group or (CONF / group).is_dir():
             for choice in _choices(override):
                 _check_choice(group, choice)
