@@ -22,11 +22,24 @@ def run(
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_help_tells_of_the_groups(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "told", "left_out"),
+    [
+        (
+            "train",
+            ["python train.py data=lits", "model: attention_unet, resnet50, unet", "  lr: 0.0001"],
+            "Hydra",
+        ),
+        ("predict", ["python predict.py ckpt=FILE input=FILE", "flips: []"], "optimizer"),
+    ],
+)
+def test_help_shows_how_a_command_is_used_and_its_keys(
+    command: str, told: list[str], left_out: str, tmp_path: Path
+) -> None:
     done = run(command, "--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "data: " in done.stdout
+    assert all(each in done.stdout for each in told)
+    assert left_out not in done.stdout
     assert not list(tmp_path.iterdir())
 
 
