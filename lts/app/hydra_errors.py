@@ -48,12 +48,8 @@ def told_of(error: BaseException, *, name: str) -> str | None:
         return None
     causes = [*causes_of(error, in_passing=False)]
     told = ": ".join(without_jargon(cause).rstrip(".") for cause in causes)
-    for cause in causes:
-        if isinstance(cause, MissingConfigException) and (line := _told_of_a_choice(cause)):
-            return line
-        if isinstance(cause, ConfigCompositionException) and (line := _told_of_a_key(cause, name)):
-            return line
-    return told + _missing_extra(told)
+    known = (_told_of_several(error), *(_told_of_composing(cause, name) for cause in causes))
+    return next(filter(None, known), None) or told + _missing_extra(told)
 
 
 def without_jargon(error: BaseException) -> str:
@@ -85,6 +81,24 @@ def _is_parsed(argument: str) -> bool:
     except HydraException:
         return False
     return True
+
+
+def _told_of_several(error: BaseException) -> str | None:
+    """What is told of `ckpt=a.ckpt,b.ckpt`."""
+    found = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
+    if found is None:
+        return None
+    key, values = found.groups()
+    return (
+        f"{key}: must be one value, got several: {key}=[{values}] where it takes a list, "
+        "-m to try each in turn"
+    )
+
+
+def _told_of_composing(error: BaseException, name: str) -> str | None:
+    if isinstance(error, MissingConfigException):
+        return _told_of_a_choice(error)
+    return _told_of_a_key(error, name) if isinstance(error, ConfigCompositionException) else None
 
 
 def _told_of_a_choice(error: MissingConfigException) -> str | None:

@@ -59,6 +59,10 @@ def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) 
         (["model=unt"], "train: model: must be one of attention_unet, resnet50, unet, got 'unt'"),
         (["data.regions=[liver"], "train: data.regions=[liver: must be KEY=VALUE"),
         (["data.batch_size", "=", "4"], "train: =: must be KEY=VALUE without spaces around ="),
+        (
+            ["optimizer.lr=1,2"],
+            "optimizer.lr: must be one value, got several: optimizer.lr=[1,2] where it takes",
+        ),
         (["model=unet", "--epochs", "3", "seed=1"], "Did you mean trainer.max_epochs=3?"),
     ],
 )
