@@ -124,7 +124,7 @@ def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
             }
             for finding in in_order
         ]
-        print_table(f"findings in {_counted(n_cases, 'case')}", rows)
+        print_table(f"findings, cases checked: {n_cases}", rows)
     errors = [finding for finding in in_order if finding.severity == "error"]
     if errors:
         raise CohortError(f"{_summary(errors)}; all are in {where}")

@@ -16,17 +16,17 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from lts.app.arguments import CONF, check_arguments, unparsable, with_home
+from lts.app.arguments import CONF, check_arguments, with_home
+from lts.app.hydra_errors import told_of, without_jargon
 from lts.app.interruption import Interrupted
 from lts.app.memory import return_freed_memory, use_large_pages
+from lts.app.options import options_first
 from lts.app.processors import use_the_share_of_processors
 from lts.app.settings import check_settings
-from lts.app.suggestions import advice_on
 from lts.app.yaml_files import load_settings, name_spoilt_files
 from lts.base import LtsError, StorageError, causes_of, one_line
 
@@ -55,18 +55,6 @@ _PATH_ERRORS = {
 
 _failed_in_threads: list[str] = []
 """What a thread of a library could not write, as TensorBoard's; the command ends with the first of these."""
-
-_SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
-"""How the lines of Hydra's errors begin that do not help a user."""
-
-
-_OF_SWEEPS = {
-    "hydra/sweeper/optuna": "Optuna",
-    "hydra/sweeper/sampler": "Optuna",
-    "hydra/launcher/joblib": "joblib",
-    "hydra/launcher/submitit": "submitit",
-}
-"""Choices of Hydra that its plugins bring."""
 
 
 def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
@@ -109,7 +97,7 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     from lts.app.sweep import sweep_ends
 
     with exit_code_of(name), sweep_ends(name):
-        sys.argv[1:] = with_home(sys.argv[1:])
+        sys.argv[1:] = options_first(with_home(sys.argv[1:]), name=name)
         check_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
         if _failed_in_threads:
@@ -214,16 +202,11 @@ def _user_message(error: BaseException, name: str) -> str | None:
     """One line for an error of the user's, None for a bug of ours."""
     for cause in causes_of(error, in_passing=False):
         if isinstance(cause, LtsError):
-            return _one_line(cause)
+            return without_jargon(cause)
     # A constructor failed for a reason that it does not blame on its arguments.
     if isinstance(error, InstantiationException):
         return None
-    if isinstance(error, OverrideParseException):
-        return unparsable(str(error.override), _one_line(error))
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        told = [_one_line(cause).rstrip(".") for cause in causes_of(error, in_passing=False)]
-        return ": ".join(told) + (_missing_extra(": ".join(told)) or _suggestion(error, name))
-    return _disk_message(error) or _message_of_a_library(error)
+    return told_of(error, name=name) or _disk_message(error) or _message_of_a_library(error)
 
 
 def _message_of_a_library(error: BaseException) -> str | None:
@@ -233,11 +216,11 @@ def _message_of_a_library(error: BaseException) -> str | None:
     """
     for cause in causes_of(error, in_passing=False):
         if type(cause).__name__ == "MisconfigurationException":
-            return _one_line(cause)
+            return without_jargon(cause)
         if isinstance(cause, MemoryError) or any(
             name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
         ):
-            why = _one_line(cause) or "there is too little for what was asked"
+            why = without_jargon(cause) or "there is too little for what was asked"
             return f"memory: {why}; a smaller batch_size, image_size or model takes less"
     return None
 
@@ -253,24 +236,3 @@ def _disk_message(error: BaseException | None) -> str | None:
         if isinstance(each, OSError) and each.errno in _PATH_ERRORS:
             return f"{each.filename or 'a file of the run'}: cannot be used: {each.strerror}"
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    told, _, _ = str(error).partition("Config search path:")
-    lines = (line.strip() for line in told.splitlines())
-    return " ".join(line for line in lines if line and not line.startswith(_SAYS_NOTHING))
-
-
-def _missing_extra(told: str) -> str:
-    """What to install where a way to sweep is not there."""
-    return next(
-        (f'. {what} needs pip install ".[sweep]"' for key, what in _OF_SWEEPS.items() if f"'{key}" in told),
-        "",
-    )
-
-
-def _suggestion(error: BaseException, name: str) -> str:
-    """What was probably meant by a key that does not exist."""
-    keys = (argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:] if "=" in argument)
-    wrong = next((key for key in keys if f"override '{key}'" in str(error)), None)
-    return "" if wrong is None else advice_on(wrong, name=name, arguments=sys.argv[1:])

@@ -21,7 +21,7 @@ from lts.app.recording import record_kept
 from lts.app.scoring import ScoringSettings, score_masks, score_model, score_models
 from lts.app.writing import write_config
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
-from lts.cohort import Case, Cohort, name_some
+from lts.cohort import LAYOUTS, Case, Cohort, name_some
 from lts.inference import Checkpoint
 from lts.slices import content_hash
 
@@ -81,10 +81,12 @@ def _evaluate_model(config: DictConfig, stop: StopLine) -> float:
     if config.subset not in (None, *SUBSETS):
         raise ConfigError(f"subset: must be one of {', '.join(SUBSETS)}, got {config.subset!r}")
     _refuse_fixed_settings()
+    own_data = config.data.root is None
+    if not own_data and config.data.layout is None:
+        raise ConfigError(f"data: must be chosen beside data.root, as data={' or data='.join(LAYOUTS)}")
     predictor = open_predictor(config, load_checkpoints(config))
     checkpoints = predictor.checkpoints
     trained_on = OmegaConf.create(checkpoints[0].config["data"])
-    own_data = config.data.root is None
     data = trained_on if own_data else config.data
     if not own_data and data.get("modality", "ct") != predictor.modality:
         raise ConfigError(f"data.modality: the checkpoint is for {predictor.modality}, got {data.modality}")

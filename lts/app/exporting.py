@@ -86,6 +86,6 @@ def _tell(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> Non
         f"differs from PyTorch by {found.largest_difference:.1e} at most, {TOLERANCE:.0e} is allowed"
     )
     say(
-        f"time per slice at {size} x {size}, {torch.get_num_threads()} threads: "
+        f"time per slice at {size} x {size}, threads {torch.get_num_threads()}: "
         f"{exported.runtime} {found.runtime_ms_per_slice:.1f} ms, PyTorch {found.torch_ms_per_slice:.1f} ms"
     )

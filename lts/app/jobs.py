@@ -20,6 +20,7 @@ from lts.app.alone import alone_in
 from lts.app.command import INPUT_WAS_WRONG, SWEEP_BEGAN_VARIABLE, Failure, complain, failure_of
 from lts.app.console import say
 from lts.app.leaderboard import read_runs
+from lts.app.processors import start_processes_as_python_does
 from lts.app.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
 from lts.app.study import as_handed
 from lts.app.writing import write_json
@@ -51,6 +52,7 @@ def run_job(
     Raises:
         SystemExit: It failed and `sweep.stop_on_failure` is set.
     """
+    start_processes_as_python_does()
     hydra = HydraConfig.get()
     job, sweep_dir, made = str(hydra.job.num), Path(hydra.sweep.dir).resolve(), Path(hydra.runtime.output_dir)
     failed = partial(_note_failure, name=name, explain=explain, stop=config.sweep.stop_on_failure)

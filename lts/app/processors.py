@@ -1,5 +1,6 @@
-"""How many threads the process computes with."""
+"""How many threads the process computes with, and how it starts others."""
 
+import multiprocessing
 import os
 
 from lts.base import processors_of_affinity, usable_processors
@@ -15,3 +16,14 @@ def use_the_share_of_processors() -> None:
     share = usable_processors()
     if share < processors_of_affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
+
+def start_processes_as_python_does() -> None:
+    """Undo the way to start processes that joblib sets in its workers.
+
+    It is handed on to each process that is started within a worker, as those that make slices, and ends it:
+    an interpreter that has not imported joblib does not know it.
+    """
+    known = multiprocessing.get_all_start_methods()
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
+        multiprocessing.set_start_method(None, force=True)

@@ -147,6 +147,11 @@ def checkpoint_to_go_on_from(ckpt: str | None, output_dir: Path) -> Path | None:
     if ckpt is None:
         return None
     if not goes_on(ckpt):
+        if Path(ckpt).is_dir():
+            raise ConfigError(
+                f"ckpt: must be a file, last or auto, got the folder {ckpt}; "
+                f"paths.output_dir={ckpt} ckpt=last goes on with a run in it"
+            )
         if not Path(ckpt).is_file():
             raise ConfigError(f"ckpt: no such file: {ckpt}")
         return Path(ckpt)

@@ -104,7 +104,7 @@ def score_model(
     return score_models(
         [(case, predictor) for case in cases],
         subset=subset,
-        title=f"{subset} subset",
+        title="whole data set" if subset == "all" else f"{subset} subset",
         facts={},
         output_dir=output_dir,
         rules=rules,

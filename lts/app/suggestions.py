@@ -31,6 +31,18 @@ def advice_on(wrong: str, *, name: str, arguments: Sequence[str]) -> str:
     """
     if found := [*_choices_with(wrong)]:
         return f". It is a key of {', '.join(found)}"
+    meant = setting_like(wrong, name=name, arguments=arguments)
+    return f". Did you mean {meant}?" if meant else ""
+
+
+def setting_like(wrong: str, *, name: str, arguments: Sequence[str]) -> str | None:
+    """The key of a command that is a name, or most like one; None where none is.
+
+    Args:
+        wrong: The name.
+        name: Of the command.
+        arguments: Of its command line, whose choices of groups decide which keys there are.
+    """
     choices = [argument for argument in arguments if _is_choice(argument)]
     begun = GlobalHydra.instance().is_initialized()
     with nullcontext() if begun else hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -39,8 +51,8 @@ def advice_on(wrong: str, *, name: str, arguments: Sequence[str]) -> str:
         except HydraException:  # a choice is wrong too
             composed = hydra.compose(name)
     config: Any = OmegaConf.to_container(composed, resolve=False)
-    meant = closest(wrong, [*keys_of(config)])
-    return f". Did you mean {meant}?" if meant else ""
+    keys = [*keys_of(config)]
+    return wrong if wrong in keys else closest(wrong, keys)
 
 
 def closest(wrong: str, keys: Collection[str]) -> str | None:

@@ -118,6 +118,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is missing, damaged, of another kind or of another format.
     """
+    if path.is_dir():
+        of_run = path / "checkpoints" / "best.ckpt"
+        advice = f"; that of this run is {of_run}" if of_run.is_file() else ""
+        raise CheckpointError(f"{path}: must be a checkpoint file, got a folder{advice}")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:

@@ -107,8 +107,11 @@ def doubts(
         *scan.notes,
         *doubt_scan(scan, labels_zhw, modality=modality, liver_ml=findings.liver_ml),
     ]
-    if modality == "ct" and scan.voxels.min() > _HIGHEST_AIR_HU:
-        told.append(f"No air (below {_HIGHEST_AIR_HU} HU) is in it: that its values are HU is doubtful.")
+    if modality == "ct" and (lowest := scan.voxels.min()) > _HIGHEST_AIR_HU:
+        told.append(
+            f"Its values are {lowest:g} to {scan.voxels.max():g}, none of air (below {_HIGHEST_AIR_HU} HU): "
+            "that they are HU is doubtful."
+        )
     if findings.liver_ml == 0:
         told.append("No liver was found.")
     if path.is_file():

@@ -20,6 +20,8 @@ LABEL_NOISE = 0.01
 
 _INT16 = np.iinfo(np.int16)
 _SHOWN = 5
+_AIR_HU = -500
+"""What lies below is air in a scan, and no label of any mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +193,8 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
         if others:
             shown = ", ".join(f"{label:g}" for label in sorted(others)[:_SHOWN])
             more = ", ..." if len(others) > _SHOWN else ""
+            if min(others) < _AIR_HU:
+                more += ": values of a scan, so image and mask may be swapped"
             raise VolumeError(
                 f"{stored.path}: labels must be among {list(LABELS)}, got {shown}{more}",
                 code="labels-unknown",

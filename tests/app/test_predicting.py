@@ -157,7 +157,7 @@ def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succ
     printed = succeed("predict", f"ckpt={ckpt}", "input=fat.nii.gz", "output=masks", cwd=tmp_path)
     (row,) = predictions(tmp_path / "masks")["cases"]
     assert row["warnings"] == [
-        "No air (below -500 HU) is in it: that its values are HU is doubtful.",
+        "Its values are -90 to -90, none of air (below -500 HU): that they are HU is doubtful.",
         "No liver was found.",
         "The model was trained on this scan: its mask says little about others.",
     ]

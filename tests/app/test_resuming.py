@@ -62,6 +62,10 @@ def test_an_evaluation_is_no_training_to_go_on_with(tmp_path: Path, ckpt: str) -
 
 def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
+    with pytest.raises(
+        ConfigError, match=f"got the folder {tmp_path}; paths.output_dir={tmp_path} ckpt=last goes"
+    ):
+        checkpoint_to_go_on_from(str(tmp_path), tmp_path)
     with pytest.raises(ConfigError, match=r"ckpt: no such file: .*a.ckpt"):
         checkpoint_to_go_on_from(str(path), tmp_path)
     path.touch()

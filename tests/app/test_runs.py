@@ -193,6 +193,7 @@ def test_masks_of_any_system_are_scored_and_compared(succeed, home: Path, traine
     [
         ((), "ckpt, folds, predictions, compare: give one of them to say what is scored, got none"),
         (("ckpt=a", "predictions=b"), "give one of them to say what is scored, got ckpt and predictions"),
+        (("ckpt=a", "data.root=b"), "data: must be chosen beside data.root, as data=lits or data=msd or "),
         (("predictions=a", "subset=test"), "subset: has no meaning for predictions=..., got 'test'"),
         (("predictions=a",), "references: must be a folder, or the data set be named"),
         (("predictions=a", "references=b"), "a: no such folder"),

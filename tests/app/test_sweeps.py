@@ -57,10 +57,13 @@ def interrupt(*arguments: str, home: Path, job: str, with_signal: signal.Signals
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("optimizer.lrr=1,2",), "Key 'lrr' is not in struct. Did you mean optimizer.lr?"),
-        (("loss=bce_dice,bce",), "Could not find 'loss/bce'"),
+        (("optimizer.lrr=1,2",), "optimizer.lrr: no such key. Did you mean optimizer.lr?"),
+        (("loss=bce_dice,bce",), "loss: must be one of bce_dice, focal_dice, tversky, got 'bce'"),
         (("sweep=optuna", "optimizer.lrr=interval(1,2)"), "Did you mean optimizer.lr?"),
-        (("sweep=optuna", "loss=choice(tversky,bce)"), "Could not find 'loss/bce'"),
+        (
+            ("sweep=optuna", "loss=choice(tversky,bce)"),
+            "loss: must be one of bce_dice, focal_dice, tversky, got 'bce'",
+        ),
     ],
 )
 def test_a_misspelt_key_or_choice_ends_a_sweep_before_anything_is_made(

@@ -174,6 +174,16 @@ def test_bytes_changed_in_a_checkpoint_are_read_or_refused_in_one_line(
     assert "\n" not in message
 
 
+def test_a_run_given_in_place_of_its_checkpoint_is_told(tmp_path: Path) -> None:
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    best.parent.mkdir()
+    with pytest.raises(CheckpointError, match="must be a checkpoint file, got a folder$"):
+        load_checkpoint(tmp_path)
+    best.touch()
+    with pytest.raises(CheckpointError, match=f"got a folder; that of this run is {best}$"):
+        load_checkpoint(tmp_path)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nowhere.ckpt: no such file"):
         load_checkpoint(tmp_path / "nowhere.ckpt")

@@ -88,6 +88,14 @@ def test_other_labels_are_named(extra: list[float], dtype: str, named: str, tmp_
         read_mask(_save(tmp_path / "a.nii", labels), image=IMAGE)
 
 
+def test_a_scan_in_place_of_its_mask_is_recognized(tmp_path: Path) -> None:
+    hu = LABELS.astype("i2") - 1000
+    with pytest.raises(
+        VolumeError, match="got -1000, .*: values of a scan, so image and mask may be swapped$"
+    ):
+        read_mask(_save(tmp_path / "a.nii", hu), image=IMAGE)
+
+
 def test_labels_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     labels = LABELS.astype("f4")
     labels[0, 0, 4] = np.nan

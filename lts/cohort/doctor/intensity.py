@@ -49,7 +49,13 @@ def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
     low, high = int(values[0]), int(values[-1])
     told = f"values lie from {low} to {high}"
     if high - low <= UNIT_SPAN:
-        return [found("hu-unit-range", case, f"{told}: no Hounsfield units, scaled to 0 to 1 or constant")]
+        return [
+            found(
+                "hu-unit-range",
+                case,
+                f"{told}: no Hounsfield units, but scaled to 0 to 1, constant, or those of a mask",
+            )
+        ]
     if low >= 0 and high <= BYTE_MAX:
         return [found("hu-8-bit", case, f"{told}: 8-bit gray levels, no Hounsfield units")]
     dense = _share_above(counts, DENSE_HU)

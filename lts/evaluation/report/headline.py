@@ -31,6 +31,8 @@ _TILES = (
     "burden_rmse",
 )
 _NAMED_CASES = 6
+_NO_INTERVAL = ", no interval"
+"""How a tile ends its count of cases that are too few; the section's first lines say how many it takes."""
 
 
 def headline(data: ReportData) -> ET.Element:
@@ -99,8 +101,8 @@ def _intervals_are(data: ReportData) -> str:
     level = "" if data.level is None else f"{100 * data.level:g} % "
     return (
         f"Computed on each scan's own grid. Brackets hold the {level}confidence interval by bootstrap over "
-        f"cases. It takes {MIN_CASES} cases or more that have the score and are not all alike: others do not "
-        "tell how far new cases would lie from them."
+        f"cases. It takes {MIN_CASES} cases or more that have the score and are not all alike: fewer do not "
+        "tell how far from them new cases would lie."
     )
 
 
@@ -126,7 +128,7 @@ def _tile(data: ReportData, region: str, name: str) -> ET.Element:
     label = about.label.removesuffix(f" ({about.unit})")
     interval = _interval_text(data, region, name) or _no_interval_text(data, region, name)
     # where few cases are why there is no interval, they are counted once
-    count = "" if "no interval below" in interval else _count_text(data, region, name)
+    count = "" if interval.endswith(_NO_INTERVAL) else _count_text(data, region, name)
     return element(
         "div",
         element("div", label, class_="tile-label"),
@@ -156,7 +158,7 @@ def _no_interval_text(data: ReportData, region: str, name: str) -> str:
     if count is None or not is_defined(data.scores_of(region)[name]):
         return ""
     if count < MIN_CASES:
-        return f"{counted(count, 'case')}: no interval below {MIN_CASES}"
+        return f"{counted(count, 'case')}{_NO_INTERVAL}"
     return "no interval: all cases are alike"
 
 
