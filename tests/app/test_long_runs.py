@@ -58,7 +58,7 @@ def test_a_run_killed_ten_times_ends_as_one_left_alone(
         process = start(*settings, f"data.num_workers={workers[attempt % len(workers)]}", cwd=home)
         wait_for(process, "run ")
         # Whatever it does then: the first seconds hold some epochs, the last ones the scoring.
-        time.sleep(moments.uniform(0, 5))
+        time.sleep(moments.uniform(0, 3))
         process.kill()
         process.communicate()
         kills += process.returncode == -signal.SIGKILL

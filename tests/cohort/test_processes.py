@@ -49,7 +49,7 @@ def _leave_by(error: BaseException, *, wait: bool) -> tuple[Future[None], float]
             job = pool.submit(time.sleep, 0.5 if wait else 60)
             while not job.running():
                 time.sleep(0.01)
-            waiting = [pool.submit(time.sleep, 60) for _ in range(5)]
+            waiting = [pool.submit(time.sleep, 1) for _ in range(5)]  # a pool may take one of them in hand
             began = time.monotonic()
             raise error
     except type(error):

@@ -136,6 +136,7 @@ def _be(args: tuple[str, ...], cwd: str, environment: dict[str, str], stdout: An
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    multiprocessing.set_start_method(None, force=True)  # the system's own, and not that of this process
     tempfile.tempdir = None  # as TMPDIR says now
     # Another test has the other processors, and a pool of processes for a few voxels would only import.
     _processors.processors_of_affinity = lambda: 1
