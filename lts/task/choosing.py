@@ -21,8 +21,8 @@ def score_names(regions: tuple[str, ...]) -> tuple[str, ...]:
 
 def needs_region(score: str) -> str | None:
     """The region without which a score is not defined, or is the same for nearly every model; else None."""
-    stage, *region, kind = score.split("/")
-    return region[0] if stage == "val" and region and kind in _OF_PRESENT else None
+    _, *region, kind = score.split("/")  # of training nothing is known of a region
+    return region[0] if region and kind in _OF_PRESENT else None
 
 
 def mode_of(score: str) -> Mode:

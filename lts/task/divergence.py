@@ -58,7 +58,7 @@ class WatchLoss(Callback):
         step = torch.full_like(self._first_bad, batch_idx)
         bad = torch.where(loss.isfinite(), _NEVER, step)
         self._first_bad = torch.minimum(self._first_bad, bad)
-        if self._untrained is None and self._first_loss is None:
+        if self._first_loss is None:
             self._first_loss = loss
         is_cheap = loss.device.type == "cpu" and trainer.world_size == 1
         if is_cheap or (batch_idx + 1) % _STEPS_BETWEEN_LOOKS == 0:

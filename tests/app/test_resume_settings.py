@@ -146,6 +146,12 @@ def test_a_run_in_another_folder_chooses_its_best_by_what_it_likes() -> None:
         check_settings(list(changed("seed=1").values()), CKPT, same_folder=False)
 
 
+def test_a_section_that_only_one_of_the_two_has_is_judged_as_another_class() -> None:
+    for values in ((None, {"_target_": "A"}), ({"_target_": "A"}, "nothing")):
+        assert Change(key="scheduler", saved=values[0], asked=values[1]).rule == "fixed"
+    assert Change(key="callbacks.stop", saved="nothing", asked={"_target_": "A"}).rule == "taken"
+
+
 def test_a_longer_cosine_is_a_longer_curve() -> None:
     found = changed("scheduler=cosine", "trainer.max_epochs=70", before=("scheduler=cosine",))
     assert set(found) == {"trainer.max_epochs", "scheduler.T_max"}
@@ -158,6 +164,7 @@ def test_a_longer_cosine_is_a_longer_curve() -> None:
         ("optimizer.lr=1e-6", True),
         ("data.batch_size=3", True),
         ("trainer.devices=2", False),
+        ("callbacks=freeze_encoder", False),
         ("ckpt=a", False),
     ],
 )
@@ -179,7 +186,8 @@ def test_the_same_cases_may_be_told_by_other_settings() -> None:
 
 
 def test_other_cases_are_refused_by_the_settings_that_lead_to_them_or_as_changed_files() -> None:
-    for part, ids in itertools.product(CASES, (["d"], ["c", "d"])):
+    in_another_order = ("train", ["b", "a"])
+    for part, ids in (*itertools.product(CASES, (["d"], ["c", "d"])), in_another_order):
         other = {**CASES, part: ids}
         with pytest.raises(ConfigError, match=f"^split.seed: must be 0 as in {CKPT}, got 7$"):
             check_cases(list(changed("split.seed=7").values()), CKPT, saved=CASES, asked=other)

@@ -30,6 +30,16 @@ def test_the_best_epoch_is_that_of_the_best_score_and_among_equals_of_the_lowest
     assert best_epoch(epochs(*scores), monitor=SCORE, highest_is_best=False) == lowest
 
 
+def test_the_earliest_of_equal_epochs_is_the_best_in_whatever_order_they_are_told() -> None:
+    told = epochs((0.5, 0.2), (0.5, 0.2), (0.3, 0.1))
+    assert best_epoch(dict(reversed(told.items())), monitor=SCORE, highest_is_best=True) == 1
+
+
+def test_a_loss_that_was_not_logged_breaks_no_tie() -> None:
+    told = {1: {SCORE: 0.5, "val/loss": 0.1}, 2: {SCORE: 0.5}}
+    assert best_epoch(told, monitor=SCORE, highest_is_best=True) == 1
+
+
 def test_without_a_score_the_last_epoch_is_the_best() -> None:
     assert best_epoch(epochs((0.5, 0.1), (0.2, 0.9)), monitor=None, highest_is_best=True) == 2
     assert best_epoch({}, monitor=None, highest_is_best=True) is None

@@ -130,18 +130,19 @@ def test_a_sound_training_is_not_told_of(tmp_path: Path) -> None:
 
 
 class Strategy(SimpleNamespace):
-    """Of several processes: what this one thinks, and what they decide together."""
+    """Of two processes: what this one thinks, and what they decide together."""
 
-    def __init__(self, *, others_say: bool) -> None:
-        super().__init__(asked=[], others_say=others_say)
+    def __init__(self, *, others_say: bool = False, others_loss: float | None = None) -> None:
+        super().__init__(asked=[], others_say=others_say, others_loss=others_loss)
 
     def reduce_boolean_decision(self, decision: bool, **how: bool) -> bool:
         self.asked.append(decision)
         assert how == {"all": False}
         return decision or self.others_say
 
-    def reduce(self, tensor: torch.Tensor, **_: Any) -> torch.Tensor:
-        return tensor
+    def reduce(self, tensor: torch.Tensor, **how: str) -> torch.Tensor:
+        assert how == {"reduce_op": "mean"}
+        return tensor if self.others_loss is None else (tensor + self.others_loss) / 2
 
 
 def trainer_of(strategy: Strategy, *, processes: int) -> Any:
@@ -165,7 +166,7 @@ def step(watch: WatchLoss, trainer: Any, number: int, loss: float) -> None:
 
 
 def test_several_processes_look_now_and_then_and_end_together() -> None:
-    watch, strategy = WatchLoss(remedies="try less", tell=print), Strategy(others_say=False)
+    watch, strategy = WatchLoss(remedies="try less", tell=print), Strategy()
     trainer = trainer_of(strategy, processes=2)
     watch.on_train_epoch_start(trainer, MODULE)
     for number in range(49):
@@ -178,17 +179,35 @@ def test_several_processes_look_now_and_then_and_end_together() -> None:
 
 
 def test_what_one_process_met_in_between_is_seen_before_the_validation() -> None:
-    watch, strategy = WatchLoss(remedies="try less", tell=print), Strategy(others_say=False)
+    watch, strategy = WatchLoss(remedies="try less", tell=print), Strategy()
     trainer = trainer_of(strategy, processes=2)
     watch.on_train_epoch_start(trainer, MODULE)
     for number, loss in enumerate((0.5, math.nan, 0.5, math.inf)):
         step(watch, trainer, number, loss)
     with pytest.raises(DivergedError, match="in step 2 of epoch 1"):
         watch.on_validation_start(trainer, MODULE)
+    with pytest.raises(DivergedError, match="in step 2 of epoch 1"):  # where there is no validation
+        watch.on_train_epoch_end(trainer, MODULE)
 
 
-def epoch(watch: WatchLoss, number: int, *, first_step: float, train: float, val: float | None) -> None:
-    trainer = trainer_of(Strategy(others_say=False), processes=1)
+def test_the_check_of_a_validation_before_the_training_is_not_looked_at() -> None:
+    watch, trainer = WatchLoss(remedies="try less", tell=print), trainer_of(Strategy(), processes=1)
+    trainer.sanity_checking, trainer.callback_metrics = True, {"val/loss": torch.tensor(math.nan)}
+    watch.on_validation_start(trainer, MODULE)
+    watch.on_validation_epoch_end(trainer, MODULE)
+    assert trainer.strategy.asked == []
+
+
+def epoch(
+    watch: WatchLoss,
+    number: int,
+    *,
+    first_step: float,
+    train: float,
+    val: float | None,
+    trainer: Any = None,
+) -> None:
+    trainer = trainer or trainer_of(Strategy(), processes=1)
     trainer.current_epoch = number
     watch.on_train_epoch_start(trainer, MODULE)
     step(watch, trainer, 0, first_step)
@@ -204,6 +223,10 @@ def epoch(watch: WatchLoss, number: int, *, first_step: float, train: float, val
         ([(426.9, 0.6)], ["epoch 1: train/loss exploded to 426.9, its lowest was 0.7; try less"]),
         ([(0.5, 1228.0)], ["epoch 1: val/loss exploded to 1228, its lowest was 0.7; try less"]),
         ([(0.05, 0.6), (0.8, 0.6)], ["epoch 2: train/loss exploded to 0.8, its lowest was 0.05; try less"]),
+        (
+            [(0.05, 0.6), (0.6, 0.6), (0.8, 0.6)],
+            ["epoch 3: train/loss exploded to 0.8, its lowest was 0.05; try less"],
+        ),
         ([(0.05, 0.6), (0.6, 0.6)], []),  # no worse than before it learned
         ([(0.5, 0.6), (4.9, 0.6)], []),  # not ten times
         ([(9.0, 0.6), (99.0, 0.6)], ["epoch 1: train/loss exploded to 9, its lowest was 0.7; try less"]),
@@ -218,5 +241,28 @@ def test_a_loss_that_explodes_is_told_once(epochs: list[tuple[float, float | Non
         if number:  # each epoch in a process of its own
             resumed.load_state_dict(watch.state_dict())
         watch = resumed
-        epoch(watch, number, first_step=0.7, train=train, val=val)
+        # that of the network as it was before it learned is the first of all
+        epoch(watch, number, first_step=0.01 if number else 0.7, train=train, val=val)
     assert said == told
+
+
+def test_of_several_processes_the_first_alone_tells_and_all_compare_with_the_mean_of_their_first_losses() -> (
+    None
+):
+    said: list[str] = []
+    watch, trainer = (
+        WatchLoss(remedies="try less", tell=said.append),
+        trainer_of(Strategy(others_loss=0.9), processes=2),
+    )
+    trainer.is_global_zero = False
+    epoch(watch, 0, first_step=0.5, train=99.0, val=None, trainer=trainer)
+    assert said == []
+    state = watch.state_dict()
+    assert state["untrained"] == pytest.approx(0.7)
+    assert state["told"] == ["train/loss"]
+
+
+def test_a_mean_that_overflows_is_no_number_though_each_step_has_one() -> None:
+    watch = WatchLoss(remedies="try less", tell=print)
+    with pytest.raises(DivergedError, match="train/loss: must be finite, got inf of epoch 1"):
+        epoch(watch, 0, first_step=3e38, train=math.inf, val=None)
