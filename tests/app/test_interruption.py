@@ -1,18 +1,23 @@
 """Signals end a run as `Interrupted`, once, in its own process alone."""
 
+import logging
+import multiprocessing.synchronize
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from lts.app import interruption
-from lts.app.interruption import Interrupted, StopSignals, stop_signals
+from lts.app.interruption import Interrupted, StopSignals, handlers_put_back, stop_signals
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +115,65 @@ def test_a_stop_whose_exception_was_lost_is_raised_by_the_next_check() -> None:
     signals = StopSignals()
     signals.check()
     signals.received = signal.SIGTERM
-    with pytest.raises(Interrupted) as stopped:
+    with pytest.raises(Interrupted) as stopped, timer_of_a_minute():
         signals.check()
     assert stopped.value.exit_code == 143
+
+
+@contextmanager
+def timer_of_a_minute() -> Iterator[None]:
+    """Hold that a timer that runs is stopped within."""
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    try:
+        yield
+    finally:
+        assert signal.setitimer(signal.ITIMER_REAL, 0) == (0, 0)
+
+
+def test_what_waits_for_a_lock_to_be_taken_ends_with_the_run() -> None:
+    with timer_of_a_minute(), handlers_put_back():
+        pass
+
+
+def test_a_stop_waits_while_the_run_goes_on_taking_locks_but_not_where_it_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(signal, "setitimer", lambda _, seconds: waits.append(seconds))
+    signals = StopSignals()
+    signals.received = signal.SIGTERM
+
+    def come_at(place: int) -> None:
+        code = SimpleNamespace(co_filename=threading.__file__)
+        signals._raise_between_locks(signal.SIGALRM, SimpleNamespace(f_lasti=place, f_code=code, f_back=None))
+
+    for place in range(100):
+        come_at(place)
+    assert waits == [0.01] * 100
+    with pytest.raises(Interrupted):
+        for _ in range(100):
+            come_at(100)
+    assert waits[100:] == [0.01] * 20 + [0]
+
+
+@pytest.mark.parametrize("module", [threading, queue, logging, multiprocessing.synchronize])
+def test_a_stop_waits_wherever_python_code_takes_locks(module: ModuleType) -> None:
+    names = {"inside": sys._getframe}
+    exec(compile("frame = inside()", str(module.__file__), "exec"), names)
+    assert interruption._takes_a_lock(names["frame"])
+
+
+def test_workers_that_a_stop_ends_too_say_nothing_while_it_is_told() -> None:
+    def complain(*_: object) -> None:
+        raise RuntimeError("a worker is gone")
+
+    def tell() -> str:
+        os.kill(os.getpid(), signal.SIGCHLD)
+        return "told to the end"
+
+    signal.signal(signal.SIGCHLD, complain)
+    with pytest.raises(Interrupted, match="told to the end"), stop_signals(tell):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class LockThatIsTakenAsAStopComes:
@@ -154,8 +215,10 @@ def test_a_stop_that_waits_for_a_lock_to_be_taken_is_not_lost_at_the_end() -> No
 
 def test_a_run_that_waits_for_a_lock_is_stopped_there() -> None:
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    waited: list[bool] = []
     with pytest.raises(Interrupted), stop_signals(lambda: ""):
-        threading.Event().wait(20)
+        waited.append(threading.Event().wait(20))
+    assert waited == []
 
 
 def test_the_time_limit_puts_the_job_back_and_ends_the_run(requeued: list[list[str]]) -> None:

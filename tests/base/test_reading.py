@@ -48,6 +48,7 @@ def test_json_may_be_nested_a_hundred_deep(tmp_path: Path) -> None:
         ('"text"', "must hold a JSON object, got a text"),
         ("[" * 10**5, "must be JSON nested at most 100 deep, goes deeper"),
         (nested(101), "must be JSON nested at most 100 deep, goes deeper"),
+        ('{"a":' + "[" * 100 + "]" * 100 + "}", "must be JSON nested at most 100 deep, goes deeper"),
         (
             '{"n": ' + "9" * 5000 + "}",
             "must be JSON in UTF-8: a number must have at most 300 digits, got 5000",
@@ -95,6 +96,16 @@ def test_rows_of_csv_are_numbered_as_a_spreadsheet_does(tmp_path: Path) -> None:
         (2, {"case": "a", "image": "i, 1.nii", "other": "x"}),
         (4, {"case": "b", "image": "i.nii", "other": ""}),
     ]
+
+
+def test_spreadsheets_may_end_lines_as_they_like_and_leave_columns_without_a_name(tmp_path: Path) -> None:
+    for end in ("\n", "\r\n", "\r"):
+        content = end.join(("case,image,,", "a,i.nii,,", "b,j.nii,,", ""))
+        rows = read_csv_rows(put(tmp_path, content), columns=COLUMNS)
+        assert [(number, row["case"], row["image"]) for number, row in rows] == [
+            (2, "a", "i.nii"),
+            (3, "b", "j.nii"),
+        ]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,12 @@ def test_a_value_is_shown_as_python_writes_it() -> None:
     assert shown({"1": "\x1b"}) == r"{'1': '\x1b'}"
     assert len(shown(["x" * 10] * 5000)) <= 200
 
+    class WithItsOwnWords:
+        def __repr__(self) -> str:
+            return "a\n\x1b[31mb"
+
+    assert shown(WithItsOwnWords()) == r"a\n\x1b[31mb"
+
 
 def test_a_message_keeps_its_file_its_rule_and_its_value() -> None:
     error = ConfigError(f"/{'deep/' * 900}split.json: must be a list of names, got {shown('v' * 10**6)}")
@@ -73,6 +79,15 @@ def test_a_message_keeps_its_file_its_rule_and_its_value() -> None:
     assert told.startswith("/deep/deep")
     assert "split.json: must be a list of names, got 'vvv" in told
     assert told.endswith("v'")
+    told = one_line(f"/{'d' * 5000}/a.json: must hold its key once, got {'v' * 5000}")
+    assert "/a.json: must hold its key once, got vvv" in told
+
+
+def test_of_many_words_both_ends_are_kept() -> None:
+    told = one_line(f"first {'word ' * 1000}last")
+    assert 1400 < len(told) <= 1500
+    assert told.startswith("first word")
+    assert told.endswith("word last")
 
 
 @pytest.mark.parametrize(

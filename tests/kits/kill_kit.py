@@ -23,7 +23,8 @@ def settings(**changes: object) -> Any:
     """The settings of `predict.py` with these changes."""
     defaults = [OmegaConf.load(ROOT / "conf" / name) for name in ("prediction/default.yaml", "predict.yaml")]
     config = OmegaConf.merge(*defaults, changes)
-    del config["defaults"]
+    for of_hydra in ("defaults", "hydra"):
+        del config[of_hydra]
     return config
 
 
