@@ -116,7 +116,6 @@ class PrivateFolder:
         os.close(self._descriptor)
         self._log(f"{self._path}: has vanished, with what was kept in it; {path} is in its place")
         self._path, self._descriptor = path, descriptor
-        self._in_use.clear()
 
     def _remove(self, folder: Path) -> None:
         try:

@@ -150,10 +150,14 @@ def test_a_stop_waits_while_the_run_goes_on_taking_locks_but_not_where_it_stands
     for place in range(100):
         come_at(place)
     assert waits == [0.01] * 100
+    for _ in range(20):
+        come_at(100)
+    assert waits == [0.01] * 120
     with pytest.raises(Interrupted):
-        for _ in range(100):
-            come_at(100)
-    assert waits[100:] == [0.01] * 20 + [0]
+        come_at(100)
+    assert waits[120:] == [0]
+    come_at(100)  # another stop is given as long as the first
+    assert waits[121:] == [0.01]
 
 
 @pytest.mark.parametrize("module", [threading, queue, logging, multiprocessing.synchronize])

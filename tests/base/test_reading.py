@@ -115,6 +115,7 @@ def test_spreadsheets_may_end_lines_as_they_like_and_leave_columns_without_a_nam
         ("case\n", "the first row must name the columns case, image, each once, got ['case']"),
         ("case,image,case\n", "the first row must name the columns case, image, each once, got"),
         ("case,image,x,x\n", "the first row must name each column once, got 'x' twice"),
+        ("case,image,,,x,x\n", "the first row must name each column once, got 'x' twice"),
         (
             "case;image\na;b\n",
             "the first row must name the columns case, image, each once, separated by commas",

@@ -71,13 +71,42 @@ def test_axes_are_exchanged_where_the_grid_is_the_same_alone() -> None:
     assert better(cube, other, Voxel.of_spacing((5.0, 7.0, 7.0))) is None
 
 
-@pytest.mark.parametrize(("width", "mended_by"), [(20, None), (19, "moved 5 mm to the right")])
-def test_another_place_is_sought_where_more_than_a_twentieth_is_odd(
-    width: int, mended_by: str | None
-) -> None:
+@pytest.mark.parametrize(("odd", "mended_by"), [(200, None), (201, "moved 5 mm to the right")])
+def test_another_place_is_sought_where_more_than_a_twentieth_is_odd(odd: int, mended_by: str | None) -> None:
     hu, labels = body()
-    hu[:, :, 5 + width : 25], labels[:, :, 5 + width : 25] = -100, 0
+    hu[12, 14, 10 : 10 + odd - 200] = 400  # and 200 voxels of the label leave the liver
     assert better(hu, np.roll(labels, 1, axis=2)) == mended_by
+
+
+@pytest.mark.parametrize(("cells", "mended_by"), [(20, "moved 100 mm to the feet"), (23, None)])
+def test_another_place_is_sought_100_mm_away_and_a_little_beyond(cells: int, mended_by: str | None) -> None:
+    _, labels = body()
+    labels = np.pad(labels, ((0, 40), (0, 0), (0, 0)))
+    hu = np.where(labels == 1, 40, -1000).astype(np.int16)
+    assert better(hu, np.roll(labels, cells, axis=0)) == mended_by
+
+
+def test_muscle_as_dense_as_the_liver_is_no_place_for_it() -> None:
+    hu, labels = (each[::-1].copy() for each in body())
+    hu[4:18, 5:45, 3:47] = 110  # the label would fit anywhere in it
+    assert better(hu, np.roll(labels, 5, axis=1)) == "moved 25 mm to the front"
+
+
+def test_a_mirrored_label_fits_to_the_voxel_although_its_grid_is_thinned() -> None:
+    hu, labels = np.full((45, 60, 60), -100, np.int16), np.zeros((45, 60, 60), np.uint8)
+    liver = (slice(4, 34), slice(8, 44), slice(7, 43))
+    hu[liver], labels[liver] = 110, 1
+    _, place = measure_placement(hu, labels[:, :, ::-1], voxel=Voxel.of_spacing((1.0, 1.0, 1.0)))
+    assert place is not None
+    assert (str(place.move), place.odd) == ("mirrored left to right", 0)
+
+
+@pytest.mark.parametrize(("value", "odd"), [(-51, 1), (-50, 0), (250, 0), (251, 1)])
+def test_no_liver_has_a_median_beyond_the_brightest_or_the_fattest(value: int, odd: float) -> None:
+    hu, labels = body()
+    hu[LIVER] = value
+    stays, _ = measure_placement(hu, labels, voxel=VOXEL)
+    assert stays.odd == odd
 
 
 @pytest.mark.parametrize(("odd", "found"), [(199, True), (201, False)])

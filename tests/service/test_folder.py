@@ -123,7 +123,7 @@ def test_what_is_left_at_the_end_is_told(
 def test_a_folder_that_vanishes_is_made_again(
     folder: PrivateFolder, temporary: Path, lines: list[str]
 ) -> None:
-    before, kept = folder.path, folder.new("result-")
+    before, kept, descriptor = folder.path, folder.new("result-"), folder._descriptor
     remove_tree(before)
     folder.sweep()  # finds nothing, and says nothing
     assert lines == []
@@ -132,6 +132,8 @@ def test_a_folder_that_vanishes_is_made_again(
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert made.parent == folder.path
     assert lines == [f"{before}: has vanished, with what was kept in it; {folder.path} is in its place"]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
     folder.remove(kept)
     folder.check()
     assert list(folder.path.iterdir()) == [made]
@@ -146,21 +148,51 @@ def test_without_a_place_for_temporary_files_it_is_not_ready(folder: PrivateFold
 
 
 def test_what_a_killed_service_left_is_removed_by_the_next_and_what_a_living_one_has_is_not(
-    temporary: Path, lines: list[str]
+    temporary: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (temporary / "lts-service-file").write_text("no folder of a service")
+    mine = temporary.parent / "mine"
+    mine.mkdir()
+    (mine / "thesis").touch()
+    (temporary / "lts-service-link").symlink_to(mine)
     killed, alive = (PrivateFolder(log=lines.append) for _ in range(2))
     for folder in (killed, alive):
         (folder.new("upload-") / "scan.nii").write_bytes(b"scan")
     assert lines == []
     os.close(killed._descriptor)  # as the system does when a process dies
+    descriptors = len(os.listdir("/dev/fd"))
+    with monkeypatch.context() as change:
+        change.setattr(os, "getuid", lambda: killed.path.stat().st_uid + 1)
+        PrivateFolder(log=lines.append).close()  # another user's
+    assert len(os.listdir("/dev/fd")) == descriptors
+    assert killed.path.exists()
     new = PrivateFolder(log=lines.append)
     assert not killed.path.exists()
     assert list(alive.path.glob("upload-*/scan.nii"))
     assert lines == [f"{killed.path}: left by a service that was killed, removed"]
     for folder in (alive, new):
         folder.close()
-    assert [path.name for path in temporary.iterdir()] == ["lts-service-file"]
+    assert {path.name for path in temporary.iterdir()} == {"lts-service-file", "lts-service-link"}
+    assert (mine / "thesis").exists()
+
+
+def test_a_sweep_shows_cleaners_of_old_files_that_the_folder_is_in_use(folder: PrivateFolder) -> None:
+    os.utime(folder.path, (0, 0))
+    folder.sweep()
+    assert folder.path.stat().st_mtime > 0
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told_once(
+    folder: PrivateFolder, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as change:
+        change.setattr(Path, "iterdir", refuse)
+        folder.sweep()
+        folder.sweep()
+    assert lines == [f"{folder.path}: cannot be removed yet: Permission denied"]
 
 
 def test_where_there_are_no_locks_nothing_counts_as_left(

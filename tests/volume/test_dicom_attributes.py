@@ -53,6 +53,9 @@ def _note(what: str, keyword: str) -> str:
         ("PatientName", "a^b^c^d^e=f=g"),
         ("SmokingStatus", "UNKNOWN"),
         ("PatientIdentityRemoved", "NO"),
+        ("TypeOfPatientID", "RFID"),
+        ("ManufacturerModelName", "A scanner"),
+        ("ClinicalTrialTimePointID", "T1"),
         ("LossyImageCompression", "01"),
     ],
 )
@@ -127,6 +130,9 @@ def test_what_must_be_there_is_empty_where_it_breaks_its_rule(keyword: str, valu
         ("ClinicalTrialSubjectID", b"S1"),  # of which trial is not told
         ("LossyImageCompression", b"NO"),
         ("SmokingStatus", b"SOMETIMES"),
+        ("TypeOfPatientID", b"PASSPORT"),
+        ("QualityControlSubject", b"PERHAPS"),
+        ("ClinicalTrialTimePointDescription", b"after a year"),  # of which point is not told
     ],
 )
 def test_what_may_lack_is_left_out_where_it_breaks_its_rule(keyword: str, value: bytes) -> None:
@@ -153,6 +159,21 @@ def test_attributes_of_a_trial_come_all_or_none() -> None:
     assert taken.dataset.ClinicalTrialSubjectReadingID == "R"
     assert taken.dataset.ClinicalTrialSiteID == ""
     assert taken.notes == ()
+    assert taken.dataset.ClinicalTrialProtocolName == ""
+    trial = {
+        "ClinicalTrialSponsorName": b"S",
+        "ClinicalTrialProtocolID": b"P",
+        "ClinicalTrialSubjectID": b"1",
+    }
+    ethics = [f"ClinicalTrialProtocolEthicsCommittee{what}" for what in ("Name", "ApprovalNumber")]
+    assert {*trial, *ethics} <= {
+        each.keyword for each in _taken(**trial, **dict.fromkeys(ethics, b"E")).dataset
+    }
+    assert not any(name in _taken(**trial, **{ethics[0]: b"E"}).dataset for name in ethics)
+    assert not any(name in _taken(**dict.fromkeys(ethics, b"E")).dataset for name in ethics)
+    for lacking in trial:
+        without = _taken(**{name: value for name, value in trial.items() if name != lacking})
+        assert not any(element.keyword.startswith("ClinicalTrial") for element in without.dataset)
     taken = _taken(ClinicalTrialSponsorName=b"S" * 65, ClinicalTrialProtocolID=b"P")
     assert not any(element.keyword.startswith("ClinicalTrial") for element in taken.dataset)
     assert taken.notes == (_note(LEFT_OUT, "ClinicalTrialSponsorName, ClinicalTrialProtocolID"),)
