@@ -175,6 +175,9 @@ def test_more_files_of_a_case_than_there_are_are_refused_and_fewer_are_not(again
     }
     again()
     assert content(masks) == before
+    (masks / "a_mask.nii.gz").unlink()  # what was written beside it is no stranger's
+    again(probabilities=True)
+    assert content(masks).keys() == before.keys()
 
 
 def test_a_mask_of_other_settings_that_could_not_be_replaced_is_told(again, scans, masks) -> None:
@@ -188,6 +191,40 @@ def test_a_mask_of_other_settings_that_could_not_be_replaced_is_told(again, scan
     (masks / "b_mask.nii.gz").unlink()
     with pytest.raises(CohortError, match="not a NIfTI file$"):
         again(flips=["left_right"])
+
+
+def test_of_a_mask_of_other_settings_that_is_gone_nothing_is_told(again, scans, masks) -> None:
+    again()
+    (scans / "b.nii.gz").write_bytes(b"broken")
+    (masks / "b_mask.nii.gz").unlink()
+    with pytest.raises(CohortError, match="not a NIfTI file$"):
+        again(flips=["left_right"], overwrite=True)
+
+
+def test_a_folder_without_a_mask_is_of_no_settings(again, scans, masks, tmp_path: Path) -> None:
+    (tmp_path / "broken.nii.gz").write_bytes(b"broken")
+    with pytest.raises(CohortError, match="broken.nii.gz"):
+        again(input=str(tmp_path / "broken.nii.gz"))
+    told = again(input=str(scans / "a.nii.gz"), flips=["left_right"])
+    assert told["settings"]["flips"] == ["left_right"]
+    assert [row["case"] for row in told["failed"]] == ["broken"]
+
+
+def test_the_order_of_models_and_settings_of_other_versions_are_no_difference_and_one(
+    again, masks, make_checkpoint, scans, tmp_path: Path
+) -> None:
+    make_checkpoint("other.ckpt", trained_on=[scans / "a.nii.gz"])
+    ckpts = [str(tmp_path / name) for name in ("model.ckpt", "other.ckpt")]
+    told = again(ckpt=ckpts)
+    masked = content(masks)["a_mask.nii.gz"]
+    again(ckpt=ckpts[::-1])
+    assert content(masks)["a_mask.nii.gz"] == masked
+    for settings, difference in (
+        ({**told["settings"], "sharpen": True}, "sharpen=true, now null"),
+        ({key: told["settings"][key] for key in ("temperature", "postprocess")}, r"flips=null, now \[\]"),
+    ):
+        (masks / "predictions.json").write_text(json.dumps({**told, "settings": settings}))
+        refused(again, masks, f"made with {difference}", ckpt=ckpts)
 
 
 def test_a_mask_that_was_corrected_by_hand_is_refused_and_one_that_is_gone_is_made_anew(again, masks) -> None:
@@ -223,10 +260,16 @@ def test_what_failed_is_tried_again_and_leaves_the_list(again, scans, masks) -> 
         again()
     told = json.loads((masks / "predictions.json").read_text())
     assert [row["case"] for row in told["failed"]] == ["b"]
+    assert "in_progress" not in told
     assert again(input=str(scans / "a.nii.gz"))["failed"] == told["failed"]  # and is no failure of this run
     (scans / "b.nii.gz").write_bytes(sound)
     told = again()
     assert ([row["case"] for row in told["cases"]], told["failed"]) == (["a", "c", "b"], [])
+    (scans / "b.nii.gz").write_bytes(sound[:200])
+    with pytest.raises(CohortError, match="1 of 3 scans could not be predicted"):
+        again(overwrite=True)
+    (scans / "b.nii.gz").write_bytes(sound)
+    assert again()["failed"] == []  # its mask is still there
 
 
 OURS = {
@@ -290,10 +333,13 @@ def test_a_record_of_an_earlier_version_is_added_to_but_its_masks_prove_nothing(
 def test_a_mask_says_itself_what_made_it_where_that_was_not_what_made_the_first(
     again, scans, masks, monkeypatch, capsys
 ) -> None:
-    versions = again(input=str(scans / "a.nii.gz"))["versions"]
+    told = again(input=str(scans / "a.nii.gz"))
+    versions = told["versions"]
+    (masks / "predictions.json").write_text(json.dumps({**told, "device": "mps"}))
     monkeypatch.setattr(predicting, "library_versions", lambda: {**versions, "lts": "99.0"})
     told = again()
-    assert told["versions"] == versions
+    assert (told["versions"], told["device"]) == (versions, "mps")
+    assert [row.get("device") for row in told["cases"]] == [None, "cpu", "cpu"]
     assert [row.get("versions", {}).get("lts") for row in told["cases"]] == [None, "99.0", "99.0"]
     assert (
         f"kept 1 mask of unchanged scans, models and settings; made by lts {versions['lts']}, this is 99.0"
@@ -363,13 +409,15 @@ def test_a_second_process_is_refused_before_anything_is_opened(again, masks) -> 
 def test_a_name_longer_than_a_file_name_may_be_is_refused_before_the_model_runs(
     again, scans, masks, monkeypatch
 ) -> None:
-    (scans / "a.nii.gz").rename(scans / f"{'x' * 140}.nii.gz")
-    monkeypatch.setattr(os, "pathconf", lambda _folder, _name: 143)  # as in an encrypted home
+    (scans / "a.nii.gz").rename(scans / f"{'ä' * 70}.nii.gz")  # 140 bytes, and 12 more of its mask
+    monkeypatch.setattr(os, "pathconf", lambda _folder, _name: 151)
     with pytest.raises(
-        ConfigError, match=r"output: names of files must have at most 143 bytes, got x+_mask.nii.gz"
+        ConfigError, match=r"output: names of files must have at most 151 bytes, got ä+_mask.nii.gz"
     ):
         again()
     assert not masks.exists()
+    monkeypatch.setattr(os, "pathconf", lambda _folder, _name: 152)
+    assert (masks / f"{again()['cases'][-1]['case']}_mask.nii.gz").is_file()
 
 
 def test_the_content_of_an_archive_is_gone_afterwards_whatever_ended_the_run(

@@ -160,11 +160,11 @@ def test_what_a_killed_service_left_is_removed_by_the_next_and_what_a_living_one
         (folder.new("upload-") / "scan.nii").write_bytes(b"scan")
     assert lines == []
     os.close(killed._descriptor)  # as the system does when a process dies
-    descriptors = len(os.listdir("/dev/fd"))
+    descriptors = sum(1 for _ in Path("/dev/fd").iterdir())
     with monkeypatch.context() as change:
         change.setattr(os, "getuid", lambda: killed.path.stat().st_uid + 1)
         PrivateFolder(log=lines.append).close()  # another user's
-    assert len(os.listdir("/dev/fd")) == descriptors
+    assert sum(1 for _ in Path("/dev/fd").iterdir()) == descriptors
     assert killed.path.exists()
     new = PrivateFolder(log=lines.append)
     assert not killed.path.exists()
