@@ -26,9 +26,13 @@ def test_a_segmentation_that_cannot_be_written_is_told_with_its_reason(
         raise VolumeError(reason)
 
     monkeypatch.setattr(DicomSegWriter, "write", fail)
-    reason = "im0.dcm: a segmentation cannot be made"
+    reason, segmentation.notes = (
+        "im0.dcm: a segmentation cannot be made",
+        ("DICOM SEG: left empty: StudyID.",),
+    )
     assert segmentation.write(phantoms.folder, mask, scan) == {"dicom_seg": None, "dicom_seg_refused": reason}
     assert capsys.readouterr().out == f"a: no DICOM SEG: {reason}\n"
+    assert segmentation.notes == ()  # on what is not there
 
     def full(*_: object, **__: object) -> None:
         raise StorageError("a_mask.dcm: cannot be written: No space left on device")

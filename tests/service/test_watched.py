@@ -46,7 +46,9 @@ async def connected(
 ) -> AsyncIterator[tuple[Connections, asyncio.StreamReader, asyncio.StreamWriter]]:
     """A client that has sent a request."""
     connections = Connections(most=2, patience=patience)
-    config, state = uvicorn.Config(app=Watch(app), lifespan="off", log_config=None), ServerState()
+    # long enough that nothing but the watch closes a connection
+    config = uvicorn.Config(app=Watch(app), lifespan="off", log_config=None, timeout_keep_alive=60)
+    state = ServerState()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: connections.protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
