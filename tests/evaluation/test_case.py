@@ -182,6 +182,11 @@ def test_intervals_hold_the_score_and_are_none_for_fewer_than_ten_cases(scan_and
     few = summary(scored[:9]).metrics
     assert set(few["intervals"]["tumor"].values()) == {None}
     assert (few["intervals_n"]["tumor"]["dice_global"], few["intervals_min_cases"]) == (9, 10)
+    # a case where neither mask holds a region says nothing of its scores
+    alone = Volume(np.minimum(mask.voxels, 1), mask.geometry)
+    told = summary([*scored[:9], score_case(masks(scan, alone, case="10"), rules())]).metrics["intervals_n"]
+    for name in ("dice_global", "iou_global", "precision", "recall"):
+        assert (told["tumor"][name], told["liver"][name]) == (9, 10), name
 
 
 def test_the_challenge_is_scored_where_it_was_asked_for(scan_and_mask) -> None:
