@@ -18,11 +18,14 @@ from lts.base import written_whole
 Rgb = NDArray[np.uint8]
 
 _DPI = 100
+_ROUNDING_PX = 1e-6
 
 
 def new_figure(width_px: int, height_px: int, *, color: str) -> Figure:
     """A figure of this size with an Agg canvas; one point of a font is 1.4 pixels."""
-    figure = Figure(figsize=(width_px / _DPI, height_px / _DPI), dpi=_DPI, facecolor=color)
+    # Some versions cut off what rounding leaves of a pixel: 4.02 inches at 100 dots would be 401.
+    size = (width_px + _ROUNDING_PX) / _DPI, (height_px + _ROUNDING_PX) / _DPI
+    figure = Figure(figsize=size, dpi=_DPI, facecolor=color)
     FigureCanvasAgg(figure)
     return figure
 

@@ -181,7 +181,7 @@ def stored_metadata(path: Path, format_name: str) -> dict[str, Any]:
         assert entry.key == "lts"
         return json.loads(entry.value)
     files = {"lts.json": ""}
-    with pytest.warns(FutureWarning, match="torch.jit.load"):
+    with pytest.warns((FutureWarning, DeprecationWarning), match="torch.jit.load"):
         torch.jit.load(path, _extra_files=files)
     return json.loads(files["lts.json"])
 
