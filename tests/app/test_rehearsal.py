@@ -161,7 +161,7 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ),
         ("+trainer.max_time=5", "trainer.max_time: must be text or a section of settings or null, got 5"),
         ("+trainer.max_time=soon", "trainer.max_time: .*is not a valid duration"),
-        ("+trainer.max_time.moons=5", "trainer.max_time: 'moons' is an invalid keyword"),
+        ("+trainer.max_time.moons=5", "trainer.max_time: .*'moons'"),
         ("+trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches: must be at least 1, got 0"),
         ("+trainer.profiler=word", "trainer.profiler: must be one of simple, advanced, pytorch, got 'word'"),
         ("trainer.num_sanity_val_steps=-2", "trainer.num_sanity_val_steps: must be at least -1, got -2"),
