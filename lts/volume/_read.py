@@ -216,8 +216,7 @@ def _native_int16(stored: Stored) -> npt.NDArray[np.int16]:
 
 def _volume(array_on_disk: npt.NDArray[Any], geometry: Geometry, *, notes: tuple[str, ...]) -> Volume:
     voxels = np.ascontiguousarray(geometry.to_canonical(array_on_disk))
-    if (
-        min(voxels.strides) < 0
-    ):  # an axis of one voxel that was turned is contiguous to numpy, and not to torch
+    # A turned axis of one voxel is contiguous to numpy, and not to torch.
+    if min(voxels.strides) < 0:
         voxels = voxels.copy()
     return Volume(voxels=voxels, geometry=geometry, notes=notes)
