@@ -7,7 +7,7 @@ from lts.app.command import run_command
 
 def check(config: DictConfig) -> None:
     """Read and judge every case; tell what is wrong, and what corrects it."""
-    from lts.app.checking import check as run  # heavy, so not before the config is known to be right
+    from lts.app.commands.check import check as run  # heavy, so not before the config is known to be right
 
     run(config)
 

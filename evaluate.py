@@ -7,7 +7,9 @@ from lts.app.command import run_command
 
 def evaluate(config: DictConfig) -> float | None:
     """Score a model, folds or masks on each scan's own grid, compare two runs; of models return the Dice."""
-    from lts.app.evaluating import evaluate as run  # heavy, so not before the config is known to be right
+    from lts.app.commands.evaluate import (
+        evaluate as run,  # heavy, so not before the config is known to be right
+    )
 
     return run(config)
 

@@ -7,7 +7,7 @@ from lts.app.command import run_command
 
 def export(config: DictConfig) -> None:
     """Write a checkpoint as a file that runs without lts, and check that it computes the same."""
-    from lts.app.exporting import export as run  # heavy, so not before the config is known to be right
+    from lts.app.commands.export import export as run  # heavy, so not before the config is known to be right
 
     run(config)
 

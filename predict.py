@@ -7,7 +7,9 @@ from lts.app.command import run_command
 
 def predict(config: DictConfig) -> None:
     """Write the mask of each scan on the scan's own grid, and what the masks say in numbers."""
-    from lts.app.predicting import predict as run  # heavy, so not before the config is known to be right
+    from lts.app.commands.predict import (
+        predict as run,  # heavy, so not before the config is known to be right
+    )
 
     run(config)
 

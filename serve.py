@@ -7,7 +7,7 @@ from lts.app.command import run_command
 
 def serve(config: DictConfig) -> None:
     """Take scans and answer with masks until told to stop."""
-    from lts.app.serving import serve as run  # heavy, so not before the config is known to be right
+    from lts.app.commands.serve import serve as run  # heavy, so not before the config is known to be right
 
     run(config)
 

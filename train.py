@@ -7,7 +7,7 @@ from lts.app.command import run_command
 
 def train(config: DictConfig) -> float | None:
     """Train, score the best checkpoint on the test subset, and return its best validation score."""
-    from lts.app.training import train as run  # heavy, so not before the config is known to be right
+    from lts.app.commands.train import train as run  # heavy, so not before the config is known to be right
 
     return run(config)
 

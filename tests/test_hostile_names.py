@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lts.app.masks import masks_in
+from lts.app.commands.mask_pairs import masks_in
 from lts.base import CohortError
 from lts.cohort import ArchiveLimits, find_cases, find_scans
 from lts.service.uploads import name_upload

@@ -11,10 +11,10 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from lts.app import checking, evaluating, exporting, predicting, serving, training
-from lts.app.arguments import CONF, check_arguments
-from lts.app.command import failure_of
-from lts.app.settings import SETTINGS, check_settings
+from lts.app.commands import check, evaluate, export, predict, serve, train
+from lts.app.config.arguments import CONF, check_arguments
+from lts.app.config.settings import SETTINGS, check_settings
+from lts.app.run.failures import failure_of
 
 DELETED = object()
 WRONG: tuple[Any, ...] = (
@@ -29,12 +29,12 @@ LONGEST_LINE = 1000
 """Without the value that it repeats."""
 
 RUNS: dict[str, Callable[[Any], object]] = {
-    "train": training.train,
-    "evaluate": evaluating.evaluate,
-    "predict": predicting.predict,
-    "check": checking.check,
-    "export": exporting.export,
-    "serve": serving.serve,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "predict": predict.predict,
+    "check": check.check,
+    "export": export.export,
+    "serve": serve.serve,
 }
 TINY = ("trainer=cpu", "model.width=4", "model.depth=2", "data.image_size=16", "compile=false")
 SMALL = ("model.weights=null", "model.decoder_width=4", "trainer=cpu", "data.image_size=32")
@@ -105,15 +105,15 @@ def commands_end_at_their_cases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     make_checkpoint(config={"data": {"batch_size": 4, "display_hu": None}})
     (tmp_path / "scans").mkdir()
     for module, name in (
-        (training, "open_cohort"),
-        (evaluating, "open_cohort"),
-        (evaluating, "pair_masks"),
-        (evaluating, "compare_runs"),
-        (evaluating, "load_folds"),
-        (predicting, "find_scans"),
-        (checking, "make_phantoms"),
-        (exporting, "_phantom_slices"),
-        (exporting, "_scan_slices"),
+        (train, "open_cohort"),
+        (evaluate, "open_cohort"),
+        (evaluate, "pair_masks"),
+        (evaluate, "compare_runs"),
+        (evaluate, "load_folds"),
+        (predict, "find_scans"),
+        (check, "make_phantoms"),
+        (export, "_phantom_slices"),
+        (export, "_scan_slices"),
     ):
         monkeypatch.setattr(module, name, _reach)
     monkeypatch.setattr("lts.service.Server", _reach)
@@ -155,7 +155,7 @@ def test_a_wrong_value_of_any_key_is_one_line_or_changes_nothing(name: str, reco
             # A key that stands in the same class or section in another line is the same key.
             kind = str(section.get("_target_") if isinstance(section, dict) else "")
             of_line = (
-                str(line) if name == "evaluate" and place in {(each,) for each in evaluating.TASKS} else ""
+                str(line) if name == "evaluate" and place in {(each,) for each in evaluate.TASKS} else ""
             )
             if (place, kind + of_line) in tried:
                 continue

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from command_kit import ROOT, run, run_anew
 
-from lts.app import command
-from lts.app.command import exit_code_of, hear_threads
+from lts.app.run import failures
+from lts.app.run.failures import exit_code_of, hear_threads
 from lts.base import ConfigError
 
 
@@ -224,7 +224,7 @@ def test_an_error_that_leads_to_itself_ends_the_command(capsys) -> None:
 
 def test_a_full_disk_that_ends_a_thread_is_no_traceback(capsys, monkeypatch) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    monkeypatch.setattr(command, "_failed_in_threads", heard := [])
+    monkeypatch.setattr(failures, "_failed_in_threads", heard := [])
     hear_threads()
 
     def fail(error: Exception) -> None:

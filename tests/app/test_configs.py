@@ -8,11 +8,11 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lts.app.building import make_callbacks, make_loggers, make_scheduler
-from lts.app.making import make
-from lts.app.model import build_network
-from lts.app.settings import check_settings
-from lts.app.trainer import make_trainer
+from lts.app.commands.training.network import build_network
+from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
+from lts.app.commands.training.trainer_factory import make_trainer
+from lts.app.config.making import make
+from lts.app.config.settings import check_settings
 from lts.base import ConfigError
 from lts.data import Augmentation
 from lts.inference import check_buildable

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
 from run_kit import ON_CPU, ON_TWO, all_ended_in, read, same_weights, saved, start, wait_for
 
-from lts.app.trainer import make_trainer
+from lts.app.commands.training.trainer_factory import make_trainer
 from lts.networks import UNet
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from lts.app import predicting
-from lts.app.interruption import Interrupted
-from lts.app.leaderboard import LOCK_FILE
-from lts.app.masks import masks_in
-from lts.app.predicting import _NOT_OF_THE_MASK, predict
-from lts.app.predictions import Wanted
+from lts.app.commands import predict as predicting
+from lts.app.commands.mask_pairs import masks_in
+from lts.app.commands.predict import _NOT_OF_THE_MASK, predict
+from lts.app.commands.predictions import Wanted
+from lts.app.run.records import LOCK_FILE
+from lts.app.run.signals import Interrupted
 from lts.base import CohortError, ConfigError, StorageError
 from lts.cohort import ArchiveLimits, find_scans
 from lts.volume import write_volume

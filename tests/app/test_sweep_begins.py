@@ -7,8 +7,8 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from lts.app.sweep import Sweep
-from lts.app.sweep_checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
+from lts.app.sweep.checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
+from lts.app.sweep.lifecycle import Sweep
 from lts.base import CohortError, ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"

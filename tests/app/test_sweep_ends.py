@@ -16,9 +16,10 @@ import pytest
 from filelock import FileLock
 from omegaconf import OmegaConf
 
-from lts.app.command import SWEEP_BEGAN_VARIABLE, exit_code_of
-from lts.app.interruption import Interrupted
-from lts.app.sweep import Sweep, begin_sweep, sweep_ends
+from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
+from lts.app.run.failures import exit_code_of
+from lts.app.run.signals import Interrupted
+from lts.app.sweep.lifecycle import Sweep, begin_sweep, sweep_ends
 from lts.base import ConfigError
 
 
@@ -216,7 +217,7 @@ def test_a_second_signal_does_not_keep_the_leaderboard_from_being_written(
         (folder / "written").touch()
         return []
 
-    monkeypatch.setattr("lts.app.sweep.write_leaderboard", write)
+    monkeypatch.setattr("lts.app.sweep.lifecycle.write_leaderboard", write)
     assert end(tmp_path, Interrupted(signal.SIGTERM)) == 143
     assert (tmp_path / "written").is_file()
 

@@ -379,7 +379,7 @@ def test_each_case_is_scored_by_the_model_that_did_not_know_it(succeed, folds: P
 def test_folds_that_cannot_be_scored_are_refused_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, folds: Path, home: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    from lts.app.evaluating import evaluate
+    from lts.app.commands.evaluate import evaluate
 
     monkeypatch.chdir(home)
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lts.app.masks import masks_in
+from lts.app.commands.mask_pairs import masks_in
 from lts.base import CohortError
 from lts.cohort import ArchiveLimits, Case, Split, find_cases, find_scans
 

@@ -28,7 +28,10 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
         "lts.service",
-        *(f"lts.app.{name}ing" for name in ("train", "evaluat", "predict", "check", "export", "serv")),
+        *(
+            f"lts.app.commands.{name}"
+            for name in ("train", "evaluate", "predict", "check", "export", "serve")
+        ),
     ]
 )
 _PYTHONPATH = os.environ.get("PYTHONPATH")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from lts.app.predicting import predict
+from lts.app.commands.predict import predict
 
 ROOT = Path(__file__).parents[2]
 

@@ -128,7 +128,7 @@ def test_a_port_in_use_is_told_before_the_model_is_opened(tmp_path: Path) -> Non
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
-    from lts.app.serving import check_installed
+    from lts.app.commands.serve import check_installed
     from lts.base import ConfigError
 
     with pytest.raises(ConfigError, match=r'^serving needs no_such_library: pip install "\.\[serve\]"$'):

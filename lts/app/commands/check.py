@@ -1,0 +1,151 @@
+"""What is wrong with the cases of a folder: a table, `doctor.json`, and lines before a training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lts.app.commands.cases import make_phantoms
+from lts.app.run.console import ShowProgress, print_table, say
+from lts.app.run.lock import alone_in_folder_of
+from lts.app.run.provenance import RunRecord, StopLine
+from lts.app.run.recording import record_kept
+from lts.app.run.records import CONFIG_FILE
+from lts.app.run.writing import write_config, write_json
+from lts.base import CohortError, ConfigError
+from lts.cohort import Case, Cohort, Split
+from lts.cohort.doctor import (
+    Content,
+    Finding,
+    check_headers,
+    diagnose,
+    judge_contents,
+    survey_cohort,
+)
+
+DOCTOR_FILE = "doctor.json"
+
+_TOLD = 3
+_WORST_FIRST = ("error", "warning", "note")
+
+
+def check(config: DictConfig) -> None:
+    """Read and judge all cases of `data`, but those that `split.file` leaves out.
+
+    Raises:
+        CohortError: An error was found; all findings are in `doctor.json`.
+        LtsError: The input or config was wrong.
+    """
+    if config.data.root is None:
+        raise ConfigError(
+            "data: must name a data set that holds its own cases, such as lits, got no data.root"
+        )
+    with alone_in_folder_of(config) as output_dir, record_kept("check") as stop:
+        config.paths.output_dir = str(output_dir)
+        findings, n_cases = _diagnose(config, output_dir, stop)
+    _tell(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
+
+
+def _diagnose(config: DictConfig, output_dir: Path, stop: StopLine) -> tuple[Sequence[Finding], int]:
+    """The findings, and how many cases were read."""
+    make_phantoms(config.data)
+    split_file = config.split.file
+    survey = survey_cohort(
+        Path(config.data.root).expanduser(),
+        layout=config.data.layout,
+        split_file=None if split_file is None else Path(split_file).expanduser(),
+    )
+    record = stop.record = RunRecord(output_dir, command="check")
+    write_config(output_dir / CONFIG_FILE, config)
+    progress = ShowProgress("checking cases")
+    diagnosis = diagnose(survey, modality=config.data.modality, progress=progress)
+    facts = {
+        "root": str(survey.cohort.root.resolve()),
+        "layout": survey.cohort.layout,
+        "n_cases": len(survey.cases),
+        "findings": [finding.to_dict() for finding in diagnosis.findings],
+        "checks": diagnosis.counts,
+    }
+    write_json(output_dir / DOCTOR_FILE, facts)
+    record.finish(n_cases=len(survey.cases), n_findings=len(diagnosis.findings))
+    return diagnosis.findings, len(survey.cases)
+
+
+def check_before_training(cohort: Cohort, split: Split) -> None:
+    """Tell what headers say against the cases of a split; costs no more than to open their files.
+
+    Raises:
+        CohortError: A header is refused, or nothing sound can be learned of it.
+    """
+    cases = [cohort.case(case_id) for case_id in split.subset("all")]
+    _say_and_stop([finding for case in cases for finding in check_headers(case)])
+
+
+def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Cohort, split: Split) -> None:
+    """Tell which cases of a split have the same file of a scan.
+
+    Args:
+        members: By part of the split its cases: `case` and `sha256` of the scan's file.
+        cohort: The cases.
+        split: Their division.
+
+    Raises:
+        CohortError: Two of them are in two parts.
+    """
+    contents = {one["case"]: Content(one["sha256"]) for part in members.values() for one in part}
+    _say_and_stop(judge_contents(contents, cases=cohort.cases, split=split))
+
+
+def tell_of_twins(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
+    """Tell which cases that are scored together have the same file of a scan, and so count more than once.
+
+    Args:
+        content_of: By id of the case the SHA-256 of its scan's file.
+        cases: The cases.
+    """
+    contents = {case_id: Content(sha256) for case_id, sha256 in content_of.items()}
+    together = Split(train=(), val=(), test=tuple(content_of))
+    for finding in judge_contents(contents, cases=cases, split=together):
+        say(f"{finding.case}: {finding.message}: scores count both")
+
+
+def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
+    """Print the table and end with an error where there is one."""
+    in_order = sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity))
+    if in_order:
+        rows: list[dict[str, Any]] = [
+            {
+                "case": finding.case,
+                "code": finding.code,
+                "severity": finding.severity,
+                "found": finding.message,
+                "corrected by": finding.remedy,
+            }
+            for finding in in_order
+        ]
+        print_table(f"findings, cases checked: {n_cases}", rows)
+    errors = [finding for finding in in_order if finding.severity == "error"]
+    if errors:
+        raise CohortError(f"{_summary(errors)}; all are in {where}")
+    warnings = sum(finding.severity == "warning" for finding in findings)
+    notes = len(findings) - warnings
+    told = ", ".join((_counted(n_cases, "case"), _counted(warnings, "warning"), _counted(notes, "note")))
+    say(f"no error in {told}; all are in {where}")
+
+
+def _summary(errors: Sequence[Finding]) -> str:
+    told = "; ".join(f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors[:_TOLD])
+    more = f"; and {len(errors) - _TOLD} more" if len(errors) > _TOLD else ""
+    return f"{_counted(len(errors), 'error')}: {told}{more}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _say_and_stop(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        say(finding.line())
+    if errors := [finding for finding in findings if finding.severity == "error"]:
+        raise CohortError(_summary(errors))

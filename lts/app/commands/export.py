@@ -1,0 +1,91 @@
+"""One export: a checkpoint as a file that runs without lts, checked against PyTorch on a scan."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from lts.app.run.console import ShowProgress, say
+from lts.base import AIR_HU, ConfigError
+from lts.cohort.phantom import make_phantom
+from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
+from lts.inference.agreement import TOLERANCE
+from lts.slices import Recipe, fit_plane, lay_on_plane
+from lts.volume import read_image
+
+_PHANTOM_SEED = 0
+_PHANTOM_MATRIX = 128
+_MR_PER_HU = 0.37
+"""MR has a scale of its own, with fractions; any will do."""
+
+_CHUNK_SLICES = 32
+
+
+def export(config: DictConfig) -> None:
+    """Write the file and say what it is.
+
+    Raises:
+        LtsError: The input or config was wrong, or the file does not compute what the checkpoint does.
+    """
+    if not isinstance(config.overwrite, bool):
+        raise ConfigError(f"overwrite: must be true or false, got {config.overwrite!r}")
+    ckpt, output = (Path(str(path)).expanduser() for path in (config.ckpt, config.output))
+    scan = None if config.scan is None else Path(str(config.scan)).expanduser()
+    # Before anything slow.
+    find_format(config.format)
+    check_output(output, overwrite=config.overwrite, inputs=[ckpt, *([scan] if scan else [])])
+    checkpoint = load_checkpoint(ckpt)
+    exported = export_model(
+        checkpoint,
+        output,
+        format_name=config.format,
+        slices=_phantom_slices(checkpoint.recipe) if scan is None else _scan_slices(scan, checkpoint.recipe),
+        overwrite=config.overwrite,
+        progress=ShowProgress("comparing slices"),
+    )
+    _tell(exported, checkpoint, checked_on="a phantom" if scan is None else str(scan))
+
+
+def _scan_slices(path: Path, recipe: Recipe) -> Tensor:
+    scan = read_image(path, modality=recipe.modality)
+    _, row_mm, column_mm = scan.geometry.spacing_mm
+    return _lay(scan.voxels, (row_mm, column_mm), recipe)
+
+
+def _phantom_slices(recipe: Recipe) -> Tensor:
+    """Slices of a phantom patient; for MR on another scale, which no longer is one of Hounsfield units."""
+    phantom = make_phantom(seed=_PHANTOM_SEED, matrix=_PHANTOM_MATRIX)
+    voxels = np.maximum(phantom.hu, AIR_HU)
+    if recipe.modality == "mr":
+        voxels = ((voxels - AIR_HU) * _MR_PER_HU).astype(np.float32)
+    return _lay(voxels, phantom.spacing_mm[1:], recipe)
+
+
+def _lay(voxels: np.ndarray, spacing_mm: tuple[float, float], recipe: Recipe) -> Tensor:
+    """`(Z, H, W)` voxels as the model is given them: `(Z, image_size, image_size)`."""
+    depth, height, width = voxels.shape
+    plane = fit_plane((height, width), spacing_mm, image_size=recipe.image_size, pixel_mm=recipe.pixel_mm)
+    starts = range(0, depth, _CHUNK_SLICES)
+    return torch.cat(
+        [lay_on_plane(voxels[start : start + _CHUNK_SLICES], plane, fill=recipe.fill) for start in starts]
+    )
+
+
+def _tell(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> None:
+    found, context, size = exported.agreement, checkpoint.context, checkpoint.recipe.image_size
+    unit = "HU" if checkpoint.recipe.modality == "ct" else "the scan's own scale"
+    neighbors = f", {context} on each side of the one in question, foot to head" if context else ""
+    regions = checkpoint.regions
+    say(f"wrote {exported.path}, {exported.size_bytes / 1e6:.1f} MB")
+    say(f"takes hu: float32 (batch, {1 + 2 * context}, height, width), slices in {unit}{neighbors}")
+    say(f"gives probs: float32 (batch, {len(regions)}, height, width), of {', '.join(regions)}")
+    say(
+        f"checked on {found.slices} slices of {checked_on} at {size} x {size} pixels and at other sizes: "
+        f"differs from PyTorch by {found.largest_difference:.1e} at most, {TOLERANCE:.0e} is allowed"
+    )
+    say(
+        f"time per slice at {size} x {size}, threads {torch.get_num_threads()}: "
+        f"{exported.runtime} {found.runtime_ms_per_slice:.1f} ms, PyTorch {found.torch_ms_per_slice:.1f} ms"
+    )

@@ -1,0 +1,135 @@
+"""Pairs the masks of any system with their references, by case name."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from lts.app.commands.cases import open_cohort
+from lts.base import CohortError, ConfigError
+from lts.cohort import case_id_problem, composed, natural_key
+
+_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """A mask to score and what it is held against.
+
+    Attributes:
+        case: Case name.
+        prediction: The mask.
+        reference: The reference mask.
+        image: The scan, None where it is not at hand.
+    """
+
+    case: str
+    prediction: Path
+    reference: Path
+    image: Path | None
+
+
+def pair_masks(config: DictConfig) -> list[MaskPair]:
+    """Pair `predictions` with `references`, or with the cases of `data.root`.
+
+    Case names are file names without `.nii` or `.nii.gz`, without `_mask` at their end, and
+    `segmentation-7` of LiTS is `volume-7`.
+
+    Raises:
+        CohortError: A folder holds no masks, two files of one case, or a case that the other lacks; or a
+            mask is its own reference.
+        ConfigError: Neither or both of `references` and `data.root` are given.
+    """
+    if (config.references is None) == (config.data.root is None):
+        raise ConfigError(
+            "references: must be a folder, or the data set be named by data=... data.root=..., not both"
+        )
+    predictions = Path(config.predictions)
+    masks = masks_in(predictions)
+    if config.references is not None:
+        held = Path(config.references)
+        references: dict[str, tuple[Path, Path | None]] = {
+            name: (path, None) for name, path in masks_in(held).items()
+        }
+    else:
+        held = Path(config.data.root)
+        cases = open_cohort(config.data).cases
+        references = {case_name(case.id): (case.mask, case.image) for case in cases if case.mask}
+    _check_pairs(set(masks), set(references), predictions, held, allow_unpaired=config.allow_unpaired)
+    pairs = [
+        MaskPair(name, masks[name], *references[name])
+        for name in sorted(masks.keys() & references.keys(), key=natural_key)
+    ]
+    if same := [pair.case for pair in pairs if pair.prediction.resolve() == pair.reference.resolve()]:
+        raise CohortError(
+            f"{predictions}: must hold predictions, got the references themselves: {_names(set(same))}"
+        )
+    return pairs
+
+
+def masks_in(folder: Path) -> dict[str, Path]:
+    """Masks of a folder by case name.
+
+    Where files are named as LiTS names them, volumes are scans and not masks.
+
+    Raises:
+        CohortError: There is no such folder, no mask in it, two of one case, or one whose name is unsafe.
+    """
+    if not folder.is_dir():
+        raise CohortError(f"{folder}: no such folder")
+    files = sorted(path for path in folder.iterdir() if _SUFFIX.search(path.name) and path.name[0] != ".")
+    if any(path.name.lower().startswith("segmentation-") for path in files):
+        files = [path for path in files if not re.fullmatch(r"volume-\d+", _stem(path).lower())]
+    found: dict[str, Path] = {}
+    for path in files:
+        name = case_name(_stem(path))
+        if problem := case_id_problem(name):
+            raise CohortError(f"{folder}: {problem}")
+        if name in found:
+            raise CohortError(f"{folder}: case {name} is there twice, as {found[name].name} and {path.name}")
+        found[name] = path
+    if not found:
+        raise CohortError(f"{folder}: must hold masks, .nii or .nii.gz, got none")
+    return found
+
+
+def case_name(stem: str) -> str:
+    """Name of the case that a file without its suffix belongs to."""
+    name = stem.removesuffix("_mask")
+    of_lits = _OF_LITS.match(name)
+    return f"volume-{of_lits[2]}" if of_lits else name
+
+
+def _stem(path: Path) -> str:
+    return composed(_SUFFIX.sub("", path.name))
+
+
+def _check_pairs(
+    predicted: set[str], referred: set[str], predictions: Path, references: Path, *, allow_unpaired: bool
+) -> None:
+    if not predicted & referred:
+        raise CohortError(
+            f"{predictions}: no case has its reference in {references}: "
+            f"{_names(predicted)} against {_names(referred)}"
+        )
+    if allow_unpaired:
+        return
+    for lost, there, here in (
+        (referred - predicted, references, predictions),
+        (predicted - referred, predictions, references),
+    ):
+        if lost:
+            raise CohortError(
+                f"{here}: lacks cases that {there} has: {_names(lost)}; "
+                "allow_unpaired=true scores the others alone"
+            )
+
+
+def _names(names: set[str]) -> str:
+    shown: Sequence[str] = sorted(names, key=natural_key)
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more

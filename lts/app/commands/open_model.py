@@ -1,0 +1,90 @@
+"""From the config to a model that predicts: checkpoints, device, and what becomes of masks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lts.app.config.plain import plain
+from lts.base import ConfigError
+from lts.cohort import SeriesChoice, natural_key
+from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_checkpoint
+from lts.slices import content_hash
+
+
+def load_checkpoints(config: DictConfig) -> tuple[Checkpoint, ...]:
+    """Open the checkpoints of `ckpt`, a file or a list of files; a name with `*` stands for all that match.
+
+    Raises:
+        ConfigError: No file is named, none matches, or two hold the same: one model would count twice.
+        CheckpointError: A file cannot be used.
+    """
+    named = [config.ckpt] if isinstance(config.ckpt, str) else list(config.ckpt)
+    paths = [path for name in named for path in _matching(name)]
+    if not paths:
+        raise ConfigError("ckpt: must name a checkpoint file, or a list of them, got none")
+    if paths[1:]:
+        _check_different([path for path in paths if path.is_file()])
+    return tuple(load_checkpoint(path) for path in paths)
+
+
+def _check_different(paths: Sequence[Path]) -> None:
+    of_content: dict[str, Path] = {}
+    for path in paths:
+        if (other := of_content.setdefault(content_hash(path), path)) is not path:
+            raise ConfigError(f"ckpt: must name each model once, got {other} and {path} of the same content")
+
+
+def _matching(name: str) -> list[Path]:
+    path = Path(name).expanduser()
+    if "*" not in name or path.is_file():
+        return [path]
+    pattern = str(path.relative_to(path.anchor))
+    found = sorted(Path(path.anchor).glob(pattern), key=lambda match: natural_key(str(match)))
+    if not found:
+        raise ConfigError(f"ckpt: no file matches {name}")
+    return found
+
+
+def open_predictor(config: DictConfig, checkpoints: tuple[Checkpoint, ...]) -> Predictor:
+    """The predictor that the settings of `conf/prediction` describe.
+
+    Raises:
+        ConfigError: A setting breaks its rule.
+        CheckpointError: The checkpoints do not fit together.
+    """
+    settings = plain(config)
+    return Predictor(
+        checkpoints,
+        device=find_device(settings["device"]),
+        batch_size=settings["batch_size"],
+        flips=settings["flips"],
+        temperature=settings["temperature"],
+        postprocess=Postprocess(**settings["postprocess"]),
+    )
+
+
+def series_choice(settings: Mapping[str, Any]) -> SeriesChoice:
+    """What `series` and `acquisition` choose; numbers may be given as such.
+
+    Raises:
+        ConfigError: One is something else than a name or number, or a list of them.
+    """
+    named, acquisition = settings["series"], settings["acquisition"]
+    names = [] if named is None else named if isinstance(named, list) else [named]
+    for key, values in (("series", names), ("acquisition", [] if acquisition is None else [acquisition])):
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+                raise ConfigError(f"{key}: must be a name or number, got {value!r}")
+    return SeriesChoice(
+        names=tuple(map(str, names)), acquisition="" if acquisition is None else str(acquisition)
+    )
+
+
+def origins(predictor: Predictor) -> list[dict[str, Any]]:
+    """Each checkpoint by its path and content, for the record of a run."""
+    return [
+        {"path": str(checkpoint.path.resolve()), "sha256": content_hash(checkpoint.path)}
+        for checkpoint in predictor.checkpoints
+    ]

@@ -1,0 +1,281 @@
+"""Masks of new scans, one after the other: a bad one does not stop the others."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nibabel.affines import voxel_sizes
+from omegaconf import DictConfig
+
+from lts.app.commands.dicom_seg import Segmentation
+from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
+from lts.app.commands.predictions import PREDICTIONS_FILE, Predictions, Wanted
+from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
+from lts.app.commands.unpacking import folder_to_unpack_to
+from lts.app.config.plain import plain
+from lts.app.run.console import ShowProgress, print_table, say
+from lts.app.run.lock import alone_in
+from lts.app.run.provenance import library_versions
+from lts.app.run.signals import stop_signals
+from lts.base import CohortError, ConfigError, LtsError, StorageError
+from lts.cohort import ArchiveLimits, ScanSource, find_scans
+from lts.inference import Predictor, SlabProbs, doubts, measure
+from lts.volume import (
+    SegLayout,
+    check_dicom_seg,
+    write_mask,
+)
+
+_NOT_OF_THE_MASK = (
+    *("ckpt", "input", "output", "overwrite", "archive", "device", "batch_size"),
+    *("series", "acquisition"),  # a scan is known by its files and its acquisition
+    *("probabilities", "dicom_seg", "dicom_seg_layout"),
+)
+"""Settings of `conf/predict.yaml` that shape no mask; masks are made alike where all others are the same."""
+
+_TOLD = 3
+_MOST_GIB = 2**20
+_TABLE = ("case", "liver_ml", "tumor_ml", "tumor_burden", "lesion_count")
+_DECIMALS = {"liver_ml": 1, "tumor_ml": 1, "tumor_burden": 3}
+
+
+def predict(config: DictConfig) -> None:
+    """Predict the scans of `input` that `output` lacks, and write masks and `predictions.json` there.
+
+    Raises:
+        CohortError: There is no scan, or some could not be predicted; the others are written all the same.
+        LtsError: The input or config was wrong, then nothing is written; or the disk takes no more.
+        Interrupted: The command was told to stop.
+    """
+    output, scans = (Path(config[key]).expanduser() for key in ("output", "input"))
+    if output.resolve() == scans.resolve():
+        raise ConfigError(f"output: must not be the folder of the scans, got {output}")
+    if config.dicom_seg:
+        check_dicom_seg(config.dicom_seg_layout)
+    stop = _StopLine()
+    with alone_in(output, key="output"), folder_to_unpack_to() as unpacked, stop_signals(stop):
+        predictor = open_predictor(config, load_checkpoints(config))
+        found = find_scans(
+            scans, unpack_to=unpacked, limits=_limits(config.archive), choice=series_choice(plain(config))
+        )
+        jobs = [
+            _Job(
+                source=source,
+                input=str(source.path).replace(str(unpacked), str(scans)),
+                predictor=predictor,
+                output=output,
+                probabilities=config.probabilities,
+                dicom_seg=config.dicom_seg_layout if config.dicom_seg else None,
+            )
+            for source in found.sources
+        ]
+        record = Predictions(
+            output, _facts(config, predictor), latest={"passed_over": list(found.passed_over)}
+        )
+        for line in found.passed_over:
+            say(f"passed over: {line}")
+        _predict_all(jobs, record, overwrite=config.overwrite, stop=stop)
+    _tell(record, [job.source.case for job in jobs], output)
+
+
+def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopLine") -> None:
+    wanted = [job.wanted() for job in jobs]
+    todo = record.to_do(wanted, overwrite=overwrite)
+    names = {one.case for one in todo}
+    if kept := record.tell_kept([one for one in wanted if one.case not in names]):
+        say(kept)
+    stop.left = len(todo)
+    for number, (job, one) in enumerate(zip(jobs, wanted, strict=True), start=1):
+        if one.case not in names:
+            continue
+        title = f"[{number}/{len(jobs)}] {one.case}"
+        record.begin(one)
+        try:
+            _ = one.scan_sha256  # of the files that are read now
+            record.add(one, job.run(ShowProgress(title)))
+        except StorageError:  # the next case would meet the same disk
+            raise
+        except LtsError as error:
+            reason = record.fail(one, job.told(error))
+            say(f"{title}: failed: {reason}")
+        stop.left -= 1
+    record.write()
+
+
+def _limits(archive: DictConfig) -> ArchiveLimits:
+    if not 0 < archive.max_gib <= _MOST_GIB:
+        raise ConfigError(f"archive.max_gib: must be > 0 and at most {_MOST_GIB}, got {archive.max_gib}")
+    if archive.max_files < 1:
+        raise ConfigError(f"archive.max_files: must be at least 1, got {archive.max_files}")
+    return ArchiveLimits(max_bytes=int(archive.max_gib * 2**30), max_files=archive.max_files)
+
+
+def _facts(config: DictConfig, predictor: Predictor) -> dict[str, Any]:
+    """What `predictions.json` says of a run."""
+    settings = {name: value for name, value in plain(config).items() if name not in _NOT_OF_THE_MASK}
+    return {
+        "regions": list(predictor.regions),
+        "checkpoints": origins(predictor),
+        "settings": {**settings, "batch_size": predictor.batch_size},
+        "device": str(predictor.device),
+        "versions": library_versions(),
+    }
+
+
+class _StopLine:
+    """What the command says that was told to stop.
+
+    Attributes:
+        left: Scans that are still to be predicted, None while that is not known.
+    """
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def __call__(self) -> str:
+        """How to go on."""
+        if self.left is None:
+            return "nothing was begun"
+        return f"{self.left} scan{'s'[: self.left != 1]} left, which the same command goes on with"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One scan to predict, and what is to be written of it.
+
+    Attributes:
+        source: The scan.
+        input: Where it lies, as the user knows it.
+        predictor: The model.
+        output: Folder to write to.
+        probabilities: Whether to write probabilities too.
+        dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
+    """
+
+    source: ScanSource
+    input: str
+    predictor: Predictor
+    output: Path
+    probabilities: bool
+    dicom_seg: SegLayout | None
+
+    @property
+    def mask_path(self) -> Path:
+        """Where the mask goes."""
+        return self.output / f"{self.source.case}_mask.nii.gz"
+
+    def wanted(self) -> Wanted:
+        """The files to write, and what asks for them."""
+        case = self.source.case
+        volumes = probability_files(case, self.predictor.regions if self.probabilities else ())
+        seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
+        asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
+        return Wanted(
+            source=self.source,
+            input=self.input,
+            files=(self.mask_path.name, *seg, *volumes.values()),
+            outputs={name: value for name, value in asked.items() if value},
+        )
+
+    def told(self, reason: object) -> str:
+        """A reason with the place of the scan as the user knows it."""
+        return str(reason).replace(str(self.source.path), self.input)
+
+    def run(self, progress: ShowProgress) -> dict[str, Any]:
+        """Predict, write, and return what is to be said of the case.
+
+        Raises:
+            LtsError: The scan cannot be read, or a file cannot be written.
+        """
+        watch = _StopWatch()
+        scan = self.source.read(modality=self.predictor.modality)
+        segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
+        watch.lap("read")
+        volumes = ProbabilityVolumes(self.predictor.regions if self.probabilities else (), scan)
+
+        def on_slab(slab: SlabProbs) -> None:
+            volumes.add(slab)
+            progress(slab.slices.stop, len(scan.voxels))
+
+        mask = self.predictor.mask(scan, on_slab=on_slab)
+        watch.lap("predict")
+        findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)
+        watch.lap("measure")
+        # the mask comes first: whatever becomes of the others, it is there
+        write_mask(self.mask_path, mask, geometry=scan.geometry)
+        files = {
+            "mask": self.mask_path.name,
+            **{
+                name: told and self.told(told)
+                for name, told in segmentation.write(self.output, mask, scan).items()
+            },
+            **volumes.write(self.output, self.source.case),
+        }
+        watch.lap("write")
+        return {
+            "case": self.source.case,
+            **files,
+            "input": self.input,
+            "series_uid": self.source.series.uid if self.source.series else None,
+            "shape": list(scan.geometry.shape),
+            "spacing_mm": voxel_sizes(scan.geometry.affine).tolist(),
+            "axes": scan.geometry.axes,
+            **findings.to_dict(),
+            "seconds": watch.laps,
+            "warnings": [
+                *doubts(
+                    findings,
+                    scan=scan,
+                    labels_zhw=mask,
+                    path=self.source.path,
+                    modality=self.predictor.modality,
+                    checkpoints=self.predictor.checkpoints,
+                ),
+                *segmentation.notes,
+            ],
+        }
+
+
+class _StopWatch:
+    """Seconds between laps.
+
+    Attributes:
+        laps: By name.
+    """
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End the lap of this name."""
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def _tell(record: Predictions, asked: Sequence[str], output: Path) -> None:
+    rows, failed = ([rows[case] for case in asked if case in rows] for rows in (record.cases, record.failed))
+    if rows:
+        shown = [{name: row.get(name) for name in _TABLE} for row in rows]
+        print_table(f"masks in {output}", shown, decimals=_DECIMALS)
+    for row in rows:
+        for warning in row.get("warnings", ()):
+            say(f"{row['case']}: {warning}")
+    unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
+    problems = []
+    if failed:
+        counted = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
+        problems.append(counted + _some([failure["reason"] for failure in failed]))
+    if unwritten:
+        counted = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "
+        problems.append(counted + _some(unwritten))
+    if problems:
+        raise CohortError("; ".join(problems))
+
+
+def _some(reasons: Sequence[str]) -> str:
+    more = f"; and {len(reasons) - _TOLD} more, see {PREDICTIONS_FILE}" if len(reasons) > _TOLD else ""
+    return "; ".join(reasons[:_TOLD]) + more

@@ -1,0 +1,237 @@
+"""`predictions.json`: what an output folder holds, what of it is kept, and what must not be replaced."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lts.app.commands.earlier_predictions import differences, read_predictions, shown
+from lts.app.run.writing import write_json
+from lts.base import ConfigError, VolumeError
+from lts.cohort import ScanSource, name_some
+from lts.slices import content_hash, content_hash_of_all
+
+PREDICTIONS_FILE = "predictions.json"
+
+_WAYS_OUT = "choose another folder, or overwrite=true replaces"
+_LISTS = ("cases", "failed", "in_progress")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A case as it is asked for.
+
+    Attributes:
+        source: The scan.
+        input: Where it lies, as the user knows it.
+        files: Names of the files that are asked for, the mask first, relative to the output folder.
+        outputs: The settings that ask for more than the mask, where they are on.
+    """
+
+    source: ScanSource
+    input: str
+    files: tuple[str, ...]
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def case(self) -> str:
+        """Its name."""
+        return self.source.case
+
+    @cached_property
+    def scan_sha256(self) -> str:
+        """The scan by its content: that of its file, or of all files of its series in any order.
+
+        Where one acquisition of a series is chosen, its label counts too.
+
+        Raises:
+            VolumeError: A file cannot be read.
+        """
+        series = self.source.series
+        try:
+            if series is None:
+                return content_hash(self.source.path)
+            files = content_hash_of_all(series.files)
+            return f"{files}, acquisition {series.acquisition}" if series.acquisition else files
+        except OSError as error:
+            raise VolumeError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+class Predictions:
+    """The record of an output folder. It is on the disk before a case is begun, and after each.
+
+    A case whose files are being written is named under `in_progress`; after a kill, these files are nobody's
+    but those of the run that goes on, and may be replaced.
+
+    Args:
+        folder: The output folder.
+        facts: What the file says of how masks were made: `regions`, `checkpoints`, `settings`, `device`,
+            `versions`.
+        latest: What else it says of the last run.
+
+    Raises:
+        ConfigError: The file there is damaged, or another program's.
+    """
+
+    def __init__(
+        self, folder: Path, facts: Mapping[str, Any], *, latest: Mapping[str, Any] | None = None
+    ) -> None:
+        self._folder, self._facts, self._latest = folder, dict(facts), dict(latest or {})
+        self._on_disk = read_predictions(folder / PREDICTIONS_FILE)
+        self.cases = {row["case"]: row for row in self._on_disk.get("cases", ())}
+        self.failed = {row["case"]: row for row in self._on_disk.get("failed", ())}
+        self._in_progress: list[str] = list(self._on_disk.get("in_progress", ()))
+        self._others = {
+            name: value
+            for name, value in self._on_disk.items()
+            if name not in (*_LISTS, *self._facts, *self._latest)
+        }
+        self._made_by = {name: self._on_disk[name] for name in facts} if self.cases else self._facts
+        self._replaced: dict[str, str] = {}  # cases of other models or settings, and what was other
+
+    def to_do(self, wanted: Sequence[Wanted], *, overwrite: bool) -> list[Wanted]:
+        """The cases to make: all but those that are there, whole and of the same scan, models and settings.
+
+        Args:
+            wanted: All cases that are asked for.
+            overwrite: Whether what differs may be replaced.
+
+        Raises:
+            ConfigError: Something would be replaced that must not be.
+        """
+        longest = os.pathconf(self._folder, "PC_NAME_MAX")
+        self._check_made_alike([one.case for one in wanted], overwrite=overwrite)
+        todo = []
+        for one in wanted:
+            for name in one.files:
+                if len(os.fsencode(Path(name).name)) > longest:
+                    raise ConfigError(f"output: names of files must have at most {longest} bytes, got {name}")
+            is_whole, problem = self._standing(one)
+            if problem and not overwrite:
+                raise ConfigError(f"output: {problem}; {_WAYS_OUT} it")
+            if is_whole:
+                self.failed.pop(one.case, None)
+            else:
+                todo.append(one)
+        return todo
+
+    def _check_made_alike(self, names: Sequence[str], *, overwrite: bool) -> None:
+        """Check that what is there was made as what is to come; where it may be replaced, forget it."""
+        difference = next(differences(self._made_by, self._facts), None)
+        if difference is None:
+            return
+        if not overwrite:
+            raise ConfigError(f"output: {self._folder} holds masks made with {difference}; {_WAYS_OUT} them")
+        if others := self.cases.keys() - set(names):
+            raise ConfigError(
+                f"output: {self._folder} holds masks of other scans than the input's, {name_some(others)}, "
+                f"made with {difference}; choose another folder"
+            )
+        self._replaced = dict.fromkeys(self.cases, difference)
+        self.cases.clear()
+        self._made_by = self._facts
+
+    def _standing(self, one: Wanted) -> tuple[bool, str]:
+        """Whether a case is there and whole; if not, why it must not be replaced unasked, "" where it may."""
+        if one.case in self._in_progress:
+            return False, ""
+        row = self.cases.get(one.case)
+        if row is None:
+            return False, self._stranger(one, known={})
+        if changed := self._changed(one, row):
+            return False, changed
+        known = row["files_sha256"]
+        is_whole = all((self._folder / name).exists() for name in one.files if name in known)
+        return is_whole, "" if is_whole else self._stranger(one, known=known)
+
+    def _changed(self, one: Wanted, row: Mapping[str, Any]) -> str:
+        """What differs between a case as it was made and as it is asked for, "" where nothing does."""
+        if "scan_sha256" not in row:
+            return (
+                f"{self._folder} holds {one.case} without the hash of its scan, by an earlier version of lts"
+            )
+        if row["scan_sha256"] != one.scan_sha256:
+            return f"{self._folder} holds the mask of another scan as {one.case}, of {row.get('input')}"
+        for name, value in one.outputs.items():
+            made = row["outputs"].get(name, False)
+            if made != value:
+                return f"{self._folder} holds {one.case} made with {name}={shown(made)}, now {shown(value)}"
+        for name in one.files:
+            path, known = self._folder / name, row["files_sha256"].get(name)
+            if known and path.exists() and content_hash(path) != known:
+                return f"{path} has changed since it was written"
+        return ""
+
+    def _stranger(self, one: Wanted, *, known: Mapping[str, str]) -> str:
+        there = (self._folder / name for name in one.files if name not in known)
+        return next((f"{path} is there already" for path in there if path.exists()), "")
+
+    def tell_kept(self, kept: Sequence[Wanted]) -> str:
+        """A line on the cases that are kept, "" where none is."""
+        if not kept:
+            return ""
+        ours = self._facts["versions"]["lts"]
+        makers = {self.cases[one.case].get("versions", self._made_by["versions"]).get("lts") for one in kept}
+        others = ", ".join(sorted(str(version) for version in makers - {ours}))
+        by = f"; made by lts {others}, this is {ours}" if others else ""
+        return f"kept {len(kept)} mask{'s'[: len(kept) != 1]} of unchanged scans, models and settings{by}"
+
+    def begin(self, one: Wanted) -> None:
+        """Note that the files of a case are about to be written.
+
+        Raises:
+            StorageError: The record cannot be written.
+        """
+        if one.case not in self._in_progress:
+            self._in_progress.append(one.case)
+        self.write()
+
+    def add(self, one: Wanted, row: Mapping[str, Any]) -> None:
+        """Take a case whose files are written; in place of its old row where there is one."""
+        made_by = {
+            name: self._facts[name]
+            for name in ("device", "versions")
+            if self._facts[name] != self._made_by[name]
+        }
+        self.cases[one.case] = {
+            **row,
+            "scan_sha256": one.scan_sha256,
+            "files_sha256": {
+                name: content_hash(path) for name in one.files if (path := self._folder / name).exists()
+            },
+            "outputs": dict(one.outputs),
+            **made_by,
+        }
+        self._in_progress.remove(one.case)
+        self.failed.pop(one.case, None)
+
+    def fail(self, one: Wanted, reason: str) -> str:
+        """Take a case that could not be predicted; returns why, with what is left of an earlier mask."""
+        mask, difference = self._folder / one.files[0], self._replaced.get(one.case)
+        if difference and mask.exists():
+            reason = f"{reason}; {mask} is still the one made with {difference}"
+        self.failed[one.case] = {"case": one.case, "input": one.input, "reason": reason}
+        self._in_progress.remove(one.case)
+        return reason
+
+    def write(self) -> None:
+        """Bring the record to the disk, unless it is there already.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        content: dict[str, Any] = {
+            "cases": list(self.cases.values()),
+            "failed": list(self.failed.values()),
+            **self._made_by,
+            **self._latest,
+            **self._others,
+            **({"in_progress": self._in_progress} if self._in_progress else {}),
+        }
+        content = json.loads(json.dumps(content))  # as it will be read
+        if content != self._on_disk:
+            write_json(self._folder / PREDICTIONS_FILE, content)
+            self._on_disk = content

@@ -1,0 +1,99 @@
+"""Writes what an evaluation found: tables, pictures and the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from lts.app.run.console import print_table, say
+from lts.app.run.provenance import RunRecord
+from lts.app.run.records import METRICS_FILE
+from lts.app.run.writing import write_csv, write_json
+from lts.evaluation import LesionFinding, ReportData, ScoringRules, Summary, rank_cases, write_report
+from lts.figures import save_roc
+
+CASES_FILE = "cases.csv"
+
+_TABLE = ("dice_per_case", "dice_global", "iou_per_case", "iou_global", "precision", "recall", "auroc")
+_SHOWN_CASES = 3
+
+
+def write_results(
+    summary: Summary,
+    rules: ScoringRules,
+    *,
+    title: str,
+    subset: str,
+    facts: Mapping[str, Any],
+    output_dir: Path,
+    level: float,
+    record: RunRecord,
+) -> dict[str, Any]:
+    """Write all files of an evaluation, and print its table.
+
+    Args:
+        summary: What was found.
+        rules: By which it was scored.
+        title: What the cases are called in the table and the report.
+        subset: What they are called in `metrics.json`.
+        facts: Go into `metrics.json` too.
+        output_dir: Folder that the files are written to.
+        level: Of the intervals.
+        record: The run, for the report.
+
+    Returns:
+        What `metrics.json` holds.
+    """
+    n_cases = len(summary.rows) // len(rules.regions)
+    metrics = {"subset": subset, "n_cases": n_cases, **summary.metrics, **facts}
+    lesions = [asdict(finding) for finding in summary.findings]
+    title = f"{title}, cases: {n_cases}"
+    assert rules.overlay_dir is not None
+    overlay_dir = rules.overlay_dir
+    ranking = rank_cases(summary.rows, regions=rules.regions, most=_SHOWN_CASES)
+    write_json(output_dir / METRICS_FILE, metrics)
+    write_csv(output_dir / CASES_FILE, summary.rows)
+    if "tumor" in rules.regions:
+        columns = [field.name for field in fields(LesionFinding)]
+        write_csv(output_dir / "lesions.csv", lesions, columns=columns)
+    if summary.roc:
+        save_roc(output_dir / "roc.png", summary.roc)
+    report = ReportData(
+        title=title,
+        regions=rules.regions,
+        metrics=metrics,
+        cases=summary.rows,
+        lesions=lesions,
+        failure_totals=metrics.get("failures", {}),
+        advice=metrics.get("advice", []),
+        panel=metrics["panel"],
+        panel_remarks=metrics["panel_remarks"],
+        roc=_curves(summary),
+        reliability=summary.reliability,
+        pictures=[(one.case, one.caption, overlay_dir / f"{one.case}.png") for one in ranking.shown],
+        pictures_remark=ranking.remark,
+        lits=metrics.get("lits"),
+        provenance=record.origins(),
+        notes=[],
+        level=level,
+    )
+    write_report(output_dir / "report.html", report)
+    _print_results(title, metrics)
+    return metrics
+
+
+def _print_results(title: str, metrics: Mapping[str, Any]) -> None:
+    rows = [
+        {"region": region, **{name: found[name] for name in _TABLE}}
+        for region, found in metrics["regions"].items()
+    ]
+    print_table(f"{title}, on each scan's own grid", rows)
+    for remark in (*metrics["panel_remarks"], *metrics.get("advice", ())):
+        say(remark)
+
+
+def _curves(summary: Summary) -> dict[str, tuple[Sequence[float], Sequence[float], float]] | None:
+    """ROC curves as plain types, by region; None where there are no probabilities."""
+    if not summary.roc:
+        return None
+    return {region: (fpr.tolist(), tpr.tolist(), area) for region, (fpr, tpr, area) in summary.roc.items()}

@@ -1,0 +1,228 @@
+"""Scores models or masks on cases."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lts.app.commands.mask_pairs import MaskPair
+from lts.app.commands.results import write_results
+from lts.app.run.console import ShowProgress
+from lts.app.run.provenance import RunRecord
+from lts.base import ConfigError, Modality, usable_processors
+from lts.cohort import Case
+from lts.evaluation import (
+    Bootstrap,
+    CaseMasks,
+    CaseScorer,
+    ProbabilityScores,
+    ScoringRules,
+    summarize,
+)
+from lts.inference import Predictor
+from lts.volume import read_geometry, read_image, read_mask
+
+_SLICES_OF_A_BATCH = 16
+_MOST_RESAMPLES = 100_000
+"""More of them take memory, and add digits that nobody reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringSettings:
+    """The settings of `scoring`; see `conf/scoring/default.yaml`.
+
+    Raises:
+        ConfigError: A setting breaks its rule.
+    """
+
+    nsd_mm: list[float]
+    lits: bool
+    level: float
+    resamples: int
+    seed: int
+    workers: int | None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ConfigError(f"scoring.level: must lie between 0 and 1, got {self.level}")
+        if self.workers is not None and not self.workers >= 1:
+            raise ConfigError(f"scoring.workers: must be >= 1, got {self.workers}")
+        if not 1 <= self.resamples <= _MOST_RESAMPLES:
+            raise ConfigError(f"scoring.resamples: must be from 1 to {_MOST_RESAMPLES}, got {self.resamples}")
+        if self.seed < 0:
+            raise ConfigError(f"scoring.seed: must be 0 or more, got {self.seed}")
+
+    def bootstrap(self) -> Bootstrap:
+        """How intervals are drawn."""
+        return Bootstrap(level=self.level, resamples=self.resamples, seed=self.seed)
+
+    def rules(
+        self, regions: Sequence[str], *, output_dir: Path, window_hu: tuple[float, float] | None
+    ) -> ScoringRules:
+        """What is scored, with pictures in `overlays/`."""
+        return ScoringRules(
+            regions=tuple(regions),
+            nsd_mm=tuple(self.nsd_mm),
+            lits=self.lits,
+            overlay_dir=output_dir / "overlays",
+            window_hu=window_hu,
+        )
+
+    def processes(self, cases: int) -> int:
+        """Processes for so many cases."""
+        return min(cases, self.workers or usable_processors())
+
+
+def score_model(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    *,
+    subset: str,
+    output_dir: Path,
+    rules: ScoringRules,
+    settings: ScoringSettings,
+    record: RunRecord,
+) -> dict[str, Any]:
+    """Score a model on each scan's own grid and write all files of an evaluation.
+
+    Args:
+        predictor: The model.
+        cases: Cases with masks, at least one.
+        subset: What the cases are called in `metrics.json`.
+        output_dir: Folder that the files are written to.
+        rules: What is scored, made of the settings before anything costly began.
+        settings: How masks are scored.
+        record: The run, for the report.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        VolumeError: A scan or mask cannot be read.
+    """
+    return score_models(
+        [(case, predictor) for case in cases],
+        subset=subset,
+        title="whole data set" if subset == "all" else f"{subset} subset",
+        facts={},
+        output_dir=output_dir,
+        rules=rules,
+        settings=settings,
+        record=record,
+    )
+
+
+def score_models(
+    cases: Sequence[tuple[Case, Predictor]],
+    *,
+    subset: str,
+    title: str,
+    facts: Mapping[str, Any],
+    output_dir: Path,
+    rules: ScoringRules,
+    settings: ScoringSettings,
+    record: RunRecord,
+) -> dict[str, Any]:
+    """Score each case by a model of its own, as one cohort; otherwise as `score_model`.
+
+    Args:
+        cases: Cases with masks and the models that predict them, at least one; regions are the same for all.
+        subset: What the cases are called in `metrics.json`.
+        title: What they are called in tables and the report.
+        facts: Go into `metrics.json` too.
+        output_dir: Folder that the files are written to.
+        rules: What is scored.
+        settings: How masks are scored.
+        record: The run, for the report.
+    """
+    first = cases[0][1]
+    probabilities = ProbabilityScores(first.regions)
+    with _case_scorer(rules, settings, title=f"scoring {subset} cases", cases=len(cases)) as scorer:
+        for case, predictor in cases:
+            scorer.add(_predicted(case, predictor, probabilities))
+        scored = scorer.result()
+    summary = summarize(
+        scored,
+        rules=rules,
+        probabilities=probabilities,
+        batch_size=first.checkpoints[0].config["data"]["batch_size"],
+        bootstrap=settings.bootstrap(),
+    )
+    return write_results(
+        summary,
+        rules,
+        title=title,
+        subset=subset,
+        facts=facts,
+        output_dir=output_dir,
+        level=settings.level,
+        record=record,
+    )
+
+
+def _predicted(case: Case, predictor: Predictor, probabilities: ProbabilityScores) -> CaseMasks:
+    scan = read_image(case.image, modality=predictor.modality)
+    assert case.mask is not None
+    reference = read_mask(case.mask, image=scan.geometry)
+    prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference))
+    return CaseMasks(
+        case=case.id,
+        prediction=prediction,
+        reference=reference.voxels,
+        image=scan.voxels,
+        is_ct=predictor.modality == "ct",
+        voxel=scan.geometry.voxel,
+    )
+
+
+def score_masks(
+    pairs: Sequence[MaskPair],
+    *,
+    modality: Modality,
+    output_dir: Path,
+    rules: ScoringRules,
+    settings: ScoringSettings,
+    record: RunRecord,
+) -> None:
+    """Score masks of any system against their references; otherwise as `score_model`."""
+    with _case_scorer(rules, settings, title="scoring masks", cases=len(pairs)) as scorer:
+        for pair in pairs:
+            image = read_image(pair.image, modality=modality) if pair.image else None
+            geometry = image.geometry if image else read_geometry(pair.reference)
+            prediction, reference = (
+                read_mask(path, image=geometry) for path in (pair.prediction, pair.reference)
+            )
+            scorer.add(
+                CaseMasks(
+                    case=pair.case,
+                    prediction=prediction.voxels,
+                    reference=reference.voxels,
+                    image=image.voxels if image else None,
+                    is_ct=modality == "ct",
+                    voxel=geometry.voxel,
+                )
+            )
+        scored = scorer.result()
+    summary = summarize(
+        scored,
+        rules=rules,
+        probabilities=None,
+        batch_size=_SLICES_OF_A_BATCH,
+        bootstrap=settings.bootstrap(),
+    )
+    write_results(
+        summary,
+        rules,
+        title="masks",
+        subset="masks",
+        facts={},
+        output_dir=output_dir,
+        level=settings.level,
+        record=record,
+    )
+
+
+def _case_scorer(rules: ScoringRules, settings: ScoringSettings, *, title: str, cases: int) -> CaseScorer:
+    progress = ShowProgress(title)
+    return CaseScorer(rules, workers=settings.processes(cases), on_scored=lambda done: progress(done, cases))

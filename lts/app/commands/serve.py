@@ -1,0 +1,55 @@
+"""One service: a checkpoint behind HTTP, with limits, until it is told to stop."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lts.app.commands.open_model import load_checkpoints, open_predictor
+from lts.app.config.plain import plain
+from lts.app.run.console import say
+from lts.base import ConfigError
+
+_NEEDED = ("fastapi", "uvicorn", "python_multipart")
+_LIMITS = (
+    *("queue_size", "max_upload_mib", "max_unpacked_mib", "max_files", "max_voxels"),
+    *("keep_results", "keep_minutes", "drain_s"),
+    *("stalled_s", "least_kib_s", "headers_s", "max_connections"),
+)
+
+
+def serve(config: DictConfig) -> None:
+    """Serve the model of `ckpt` until SIGTERM or SIGINT; the scans in hand are answered first.
+
+    Raises:
+        LtsError: The config was wrong, the port is in use, or the extra `serve` is not installed.
+    """
+    check_installed(_NEEDED)
+    from lts.service import Limits, Server, Service, address_of, is_loopback, listen
+
+    settings: dict[str, Any] = plain(config)
+    limits = Limits(**{name: settings[name] for name in _LIMITS})
+    with listen(settings["host"], settings["port"]) as taken:
+        predictor = open_predictor(config, load_checkpoints(config))
+        with Service([predictor], limits=limits, log=say) as service:
+            names = ", ".join(checkpoint.path.name for checkpoint in predictor.checkpoints)
+            greeting = [f"serving {names} on {predictor.device} at {address_of(taken)}; Ctrl+C stops it"]
+            if not is_loopback(taken.getsockname()[0]):
+                open_to_all = "there is no authentication, whoever reaches it can use it"
+                greeting.append(f"host={settings['host']}: {open_to_all}")
+            Server(service, taken, allowed_hosts=settings["allowed_hosts"]).run(greeting=greeting)
+    with suppress(OSError):  # as of a reader of its words that is gone
+        say("stopped")
+
+
+def check_installed(names: Sequence[str]) -> None:
+    """Check that the libraries of the extra are there.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f'serving needs {", ".join(missing)}: pip install ".[serve]"')

@@ -1,0 +1,161 @@
+"""What best.ckpt is chosen by: a score that can tell models apart on the validation cases at hand."""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lts.app.config.plain import plain
+from lts.app.sweep.leaderboard import kind_of_score, read_runs
+from lts.app.sweep.study import direction_of_study
+from lts.base import ConfigError
+from lts.data import SliceDataModule
+from lts.task import EpochHistory, mode_of, needs_region, score_names, standstill
+
+_KEY = "callbacks.best.monitor"
+
+
+def settle_monitor(config: DictConfig, data: SliceDataModule) -> str:
+    """Fill in `callbacks.best.monitor` and `mode` where they are open, and check them where they are set.
+
+    Open, the monitor is the mean Dice of the last region over the validation cases that hold it; where none
+    does the validation loss; and where there is no validation case none, so that the last epoch is kept.
+
+    Args:
+        config: The config of the run; changed.
+        data: Set up.
+
+    Returns:
+        A line that says what was chosen and why.
+
+    Raises:
+        ConfigError: The score that was set is not logged, cannot be had of these cases, or has another mode.
+    """
+    best, region = config.callbacks.best, config.data.regions[-1]
+    n_val, n_holders = len(data.stored("val")), data.holders("val", region)
+    if not OmegaConf.is_missing(best, "monitor"):
+        why = "as was set"
+    elif not n_val:
+        best.monitor, why = None, "there is no validation case"
+    elif not n_holders:
+        best.monitor, why = "val/loss", f"no validation case holds {region}"
+    else:
+        best.monitor = f"val/{region}/dice_where_present"
+        why = f"{n_holders} of {n_val} validation cases hold {region}"
+    _check_callbacks(config, data)
+    _settle_mode(config)
+    if best.monitor is None:
+        follows = "; the plateau scheduler follows train/loss" if not n_val and _is_plateau(config) else ""
+        return f"best.ckpt is that of the last epoch: {why}{follows}"
+    highest = "highest" if best.mode == "max" else "lowest"
+    return f"best.ckpt is chosen by the {highest} {best.monitor}: {why}"
+
+
+def check_search(config: DictConfig, output_dir: Path) -> None:
+    """Check that a study, where there is one, has a score that compares its jobs.
+
+    Args:
+        config: The config of the run.
+        output_dir: Its folder, beside those of the other jobs.
+
+    Raises:
+        ConfigError: There is none, or it is a loss that is another one in another job.
+    """
+    if direction_of_study() is None:
+        return
+    monitor = config.callbacks.best.monitor
+    if monitor is None:
+        raise ConfigError(
+            f"hydra.sweeper: a study must have a score to compare jobs by, got {_KEY} null; "
+            "set split.val_share above 0"
+        )
+    kind = kind_of_score(facts_of_choice(config))
+    others = (run for run in read_runs(output_dir.parent) if run.get("monitor") == monitor)
+    if other := next((run for run in others if kind_of_score(run) != kind), None):
+        raise ConfigError(
+            f"{_KEY}: must be a score that compares losses, got {monitor} of another loss than that of job "
+            f"{other['job']}; fix the loss of the study"
+        )
+
+
+def facts_of_choice(config: DictConfig) -> dict[str, Any]:
+    """What the record of a run says of how its best checkpoint is chosen."""
+    best = config.callbacks.best
+    mode = best.mode if best.monitor else None
+    return {"monitor": best.monitor, "mode": mode, "loss": plain(config.loss)}
+
+
+def standstill_of(trainer: pl.Trainer) -> str | None:
+    """A line that says that the monitor of a training never moved; None where it did."""
+    histories = [each for each in trainer.callbacks if isinstance(each, EpochHistory)]  # type: ignore[attr-defined]
+    (history,) = histories
+    return standstill(history.epochs, history.monitor)
+
+
+def finite_or_none(score: float) -> float | None:
+    """A score as JSON can hold it; None where it was never defined."""
+    return score if math.isfinite(score) else None
+
+
+def check_monitors(callbacks: Mapping[str, pl.Callback], regions: Sequence[str]) -> None:
+    """Check that what callbacks watch is a score of each epoch, and that they know which way is better.
+
+    Args:
+        callbacks: By their names in the config.
+        regions: Of the run.
+
+    Raises:
+        ConfigError: A monitor is no score, or a mode is not that of its score.
+    """
+    for name, callback in callbacks.items():
+        if (monitor := getattr(callback, "monitor", None)) is None:
+            continue
+        _check_name(f"callbacks.{name}.monitor", monitor, regions)
+        _check_mode(f"callbacks.{name}.mode", getattr(callback, "mode", None), monitor)
+
+
+def _check_callbacks(config: DictConfig, data: SliceDataModule) -> None:
+    for name, callback in config.callbacks.items():
+        if (monitor := callback.get("monitor")) is not None:
+            _check_name(f"callbacks.{name}.monitor", monitor, config.data.regions)
+            _check_can_be_had(f"callbacks.{name}.monitor", monitor, data)
+
+
+def _check_name(key: str, monitor: object, regions: Sequence[str]) -> None:
+    names = score_names(tuple(regions))
+    if monitor not in names:
+        close = difflib.get_close_matches(str(monitor), names, n=1) or [f"one of {', '.join(names)}"]
+        raise ConfigError(f"{key}: must be a score of each epoch, got {monitor!r}; did you mean {close[0]}?")
+
+
+def _check_mode(key: str, mode: object, monitor: str) -> None:
+    if mode is not None and mode != (right := mode_of(monitor)):
+        raise ConfigError(f"{key}: must be {right} for {monitor}, got {mode}")
+
+
+def _check_can_be_had(key: str, monitor: str, data: SliceDataModule) -> None:
+    if monitor.startswith("val/") and not data.stored("val"):
+        raise ConfigError(
+            f"{key}: must be no score of validation where there is no validation case, got {monitor}"
+        )
+    region = needs_region(monitor)
+    if region and not data.holders("val", region):
+        raise ConfigError(f"{key}: must be val/loss where no validation case holds {region}, got {monitor}")
+
+
+def _is_plateau(config: DictConfig) -> bool:
+    return bool(config.scheduler) and str(config.scheduler._target_).endswith(".ReduceLROnPlateau")
+
+
+def _settle_mode(config: DictConfig) -> None:
+    best = config.callbacks.best
+    right = mode_of(best.monitor) if best.monitor else "min"
+    if OmegaConf.is_missing(best, "mode") or best.monitor is None:
+        with open_dict(config):
+            best.mode = right
+    else:
+        _check_mode("callbacks.best.mode", best.mode, best.monitor)

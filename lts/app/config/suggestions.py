@@ -1,0 +1,109 @@
+"""What was probably meant by a key that does not exist."""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from lts.app.config.arguments import CONF
+
+_LEAST_ALIKE = 0.6
+_FOR_OTHERS = ("base",)
+"""Choices that others are made of, and nobody chooses."""
+
+
+def advice_on(wrong: str, *, name: str, arguments: Sequence[str]) -> str:
+    """How a line about an unknown key ends.
+
+    Args:
+        wrong: The key.
+        name: Of the command.
+        arguments: Of its command line, whose choices of groups decide which keys there are.
+
+    Returns:
+        The choice that has such a key, or the key that is most like it; "" where there is neither.
+    """
+    if found := [*_choices_with(wrong)]:
+        return f". It is a key of {', '.join(found)}"
+    meant = setting_like(wrong, name=name, arguments=arguments)
+    return f". Did you mean {meant}?" if meant else ""
+
+
+def setting_like(wrong: str, *, name: str, arguments: Sequence[str]) -> str | None:
+    """The key of a command that is a name, or most like one; None where none is.
+
+    Args:
+        wrong: The name.
+        name: Of the command.
+        arguments: Of its command line, whose choices of groups decide which keys there are.
+    """
+    choices = [argument for argument in arguments if _is_choice(argument)]
+    begun = GlobalHydra.instance().is_initialized()
+    with nullcontext() if begun else hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            composed = hydra.compose(name, overrides=choices)
+        except HydraException:  # a choice is wrong too
+            composed = hydra.compose(name)
+    config: Any = OmegaConf.to_container(composed, resolve=False)
+    keys = [*keys_of(config)]
+    return wrong if wrong in keys else closest(wrong, keys)
+
+
+def closest(wrong: str, keys: Collection[str]) -> str | None:
+    """The key that is most like a wrong one, None where none is.
+
+    Of keys that end alike the one is meant whose whole path is most alike: `lr` is `optimizer.lr`, and
+    `optimiser.lr` too. Else a key of the same section is, before one of another.
+
+    Args:
+        wrong: A key that does not exist.
+        keys: Those that do.
+    """
+    section, _, name = wrong.rpartition(".")
+    others = [key for key in keys if key != wrong]
+    same_name = [key for key in others if key.rpartition(".")[2] == name]
+    if same_name:
+        return max(same_name, key=lambda key: _likeness(wrong, key))
+    siblings = {key: key.rpartition(".")[2] for key in others if key.rpartition(".")[0] == section}
+    for found in (
+        [(_likeness(name, sibling), key) for key, sibling in siblings.items()],
+        [(_likeness(wrong, key), key) for key in others],
+        [(_likeness(name, key.rpartition(".")[2]), key) for key in others],
+    ):
+        likeness, key = max(found, default=(0.0, ""))
+        if likeness >= _LEAST_ALIKE:
+            return key
+    return None
+
+
+def keys_of(config: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    """All keys of a config, with those of its sections."""
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from keys_of(value, f"{prefix}{key}.")
+
+
+def _choices_with(key: str) -> Iterator[str]:
+    """The choices of a key's group that have it: `scheduler=plateau` has `scheduler.patience`."""
+    group = key.partition(".")[0]
+    for file in sorted((CONF / group).glob("*.yaml")):
+        content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        keys = {*keys_of({group: content}), *keys_of(content)} if isinstance(content, dict) else set()
+        if key in keys and file.stem not in _FOR_OTHERS:
+            yield f"{group}={file.stem}"
+
+
+def _is_choice(argument: str) -> bool:
+    key, _, _ = argument.partition("=")
+    return bool(key) and "=" in argument and (CONF / Path(key)).is_dir()
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()

@@ -1,0 +1,152 @@
+"""What an error is called that ends a command: one line and an exit code."""
+
+import errno
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hydra.errors import InstantiationException
+
+from lts.app.config.hydra_errors import told_of, without_jargon
+from lts.app.run.signals import Interrupted
+from lts.base import LtsError, StorageError, causes_of, one_line
+
+BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""What stands in the way of writing and is nobody's bug."""
+
+_NO_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")
+"""How torch says that memory is full."""
+
+_PATH_ERRORS = {
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),  # a file where a folder is wanted, or the other way round
+    *(errno.EMFILE, errno.ENFILE),
+}
+"""What keeps a path from being read or written, and is nobody's bug either."""
+
+_failed_in_threads: list[str] = []
+"""What a thread of a library could not write, as TensorBoard's; the command ends with the first of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What went wrong, in one line, and the exit code that it has: that of wrong input, or of a bug."""
+
+    reason: str
+    exit_code: int
+
+    @property
+    def is_bug(self) -> bool:
+        """Whether it is ours, and wants a traceback."""
+        return self.exit_code == BUG
+
+
+def failure_of(error: BaseException, name: str) -> Failure:
+    """What an error is called that ended the command `name`."""
+    message = _user_message(error, name)
+    if message is not None:
+        return Failure(reason=one_line(message), exit_code=INPUT_WAS_WRONG)
+    told = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": ")
+    return Failure(reason=one_line(reason), exit_code=BUG)
+
+
+def complain(name: str, line: object) -> None:
+    """Print what a command has to say against its input: one line on stderr."""
+    print(f"{name}: {one_line(line)}", file=sys.stderr)
+
+
+@contextmanager
+def exit_code_of(name: str) -> Iterator[None]:
+    """End the process with the code and the line that an error within asks for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Interrupted as stopped:
+        if stopped.advice is not None:
+            complain(name, stopped)
+        _let_go(stopped)
+        sys.exit(stopped.exit_code)
+    except Exception as error:
+        failure = failure_of(error, name)
+        if failure.is_bug:
+            traceback.print_exc()
+        else:
+            complain(name, failure.reason)
+        _let_go(error)
+        sys.exit(failure.exit_code)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what an error keeps alive, as loader workers, which are to end before the process does."""
+    for each in causes_of(error):
+        traceback.clear_frames(each.__traceback__)
+
+
+def _user_message(error: BaseException, name: str) -> str | None:
+    """One line for an error of the user's, None for a bug of ours."""
+    for cause in causes_of(error, in_passing=False):
+        if isinstance(cause, LtsError):
+            return without_jargon(cause)
+    # A constructor failed for a reason that it does not blame on its arguments.
+    if isinstance(error, InstantiationException):
+        return None
+    return told_of(error, name=name) or _disk_message(error) or _message_of_a_library(error)
+
+
+def _message_of_a_library(error: BaseException) -> str | None:
+    """One line for settings that Lightning finds wrong as late as in a run, or that want too much memory.
+
+    Errors are known by their names: to import their classes takes seconds.
+    """
+    for cause in causes_of(error, in_passing=False):
+        if type(cause).__name__ == "MisconfigurationException":
+            return without_jargon(cause)
+        if isinstance(cause, MemoryError) or any(
+            name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
+        ):
+            why = without_jargon(cause) or "there is too little for what was asked"
+            return f"memory: {why}; a smaller batch_size, image_size or model takes less"
+    return None
+
+
+def _disk_message(error: BaseException | None) -> str | None:
+    """One line for a disk that is full or closed to us, or a path that there cannot be.
+
+    Libraries wrap such an error in errors of their own.
+    """
+    for each in causes_of(error):
+        if isinstance(each, OSError) and each.errno in _DISK_ERRORS:
+            return f"{each.filename or 'a file of the run'}: cannot be written: {each.strerror}"
+        if isinstance(each, OSError) and each.errno in _PATH_ERRORS:
+            return f"{each.filename or 'a file of the run'}: cannot be used: {each.strerror}"
+    return None
+
+
+def hear_threads() -> None:
+    """Have a full disk that ends a thread of a library told in one line, where Python prints a traceback."""
+
+    def note(failure: threading.ExceptHookArgs) -> None:
+        if (message := _disk_message(failure.exc_value)) is None:
+            threading.__excepthook__(failure)
+        else:
+            _failed_in_threads.append(message)
+
+    threading.excepthook = note
+
+
+def raise_what_threads_met() -> None:
+    """Raise what ended a thread of a library, as `hear_threads` noted it.
+
+    Raises:
+        StorageError: A file could not be written.
+    """
+    if _failed_in_threads:
+        raise StorageError(_failed_in_threads[0])

@@ -1,0 +1,105 @@
+"""A run folder is one process's at a time."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from lts.app.run.provenance import make_folder, run_folder
+from lts.app.run.records import LOCK_FILE
+from lts.base import ConfigError
+
+_NAMED_BY_TIME = "${now:"
+
+
+@contextmanager
+def alone_in_folder_of(config: DictConfig) -> Iterator[Path]:
+    """Within, no other process has the folder of this run: `paths.output_dir`, made absolute.
+
+    Two runs that begin in the same second would have one folder, where its name is the time: the second gets
+    the first name with a number that is free. A folder that was named is not changed for another.
+
+    Raises:
+        ConfigError: As `alone_in`.
+    """
+    paths: Any = OmegaConf.to_container(config.paths, resolve=False)
+    folder = run_folder(config)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    if _NAMED_BY_TIME in str(paths["output_dir"]):
+        folder = _make_anew(folder)
+        made = [folder, *(path for path in made if path in folder.parents)]
+    with alone_in(folder, made=made):
+        yield folder
+
+
+@contextmanager
+def alone_in(
+    folder: Path,
+    *,
+    key: str = "paths.output_dir",
+    made: Sequence[Path] = (),
+    before_waiting: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Within, no other process has this folder; a process that has it may take it once more.
+
+    The lock is the operating system's, so that one of a process that was killed stands in nobody's way. The
+    folder is made, and is taken away again where nothing was written into it.
+
+    Args:
+        folder: Of a run, of a job of a sweep, or of masks.
+        key: The setting that names it.
+        made: Folders that were made for this, innermost first; they are taken away as this one is.
+        before_waiting: Called where another process has the folder, which is then waited for; None to refuse.
+
+    Raises:
+        ConfigError: Another process has it, or it cannot be written to or locked.
+    """
+    made = made or [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder, key=key)
+    lock = FileLock(folder / LOCK_FILE, is_singleton=True)
+    try:
+        _take(lock, folder, key, before_waiting)
+        try:
+            yield
+        finally:
+            if lock.lock_counter == 1:
+                # While it is held: who opened the file before finds it without a name and opens it anew.
+                (folder / LOCK_FILE).unlink(missing_ok=True)
+            lock.release()
+    finally:
+        for path in made:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+
+
+def _make_anew(folder: Path) -> Path:
+    make_folder(folder.parent, key="paths.output_dir")
+    for number in itertools.count(1):
+        wished = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            wished.mkdir(parents=True)  # another run may have taken an empty parent away
+        except FileExistsError:
+            continue
+        return wished
+    raise AssertionError
+
+
+def _take(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None) -> None:
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as busy:
+            if before_waiting is None:
+                raise ConfigError(
+                    f"{key}: {folder} must be of one run at a time, and one is using it; "
+                    "wait for its end, or choose another folder"
+                ) from busy
+            before_waiting()
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{key}: {folder} must be on a file system that has locks: {told}") from error

@@ -1,0 +1,170 @@
+"""Where results come from: versions, commit, time and memory of a run, in `run.json`."""
+
+import importlib.metadata
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lts import __version__
+from lts.app.run.records import RUN_FILE
+from lts.app.run.writing import write_json
+from lts.base import ConfigError, StorageError
+
+_DISTRIBUTIONS = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "nibabel",
+    "numpy",
+    "scipy",
+    "albumentations",
+)
+
+
+def run_folder(config: DictConfig) -> Path:
+    """The absolute folder of this run; of a job of a sweep it was set when the job began."""
+    return Path(str(config.paths.output_dir)).expanduser().resolve()
+
+
+def make_folder(folder: Path, *, key: str) -> None:
+    """Make a folder and prove that files can be written there.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{key}: {folder} cannot be written to: {error.strerror or error}") from error
+
+
+def check_folder_is_free(folder: Path, *, command: str) -> None:
+    """Refuse to write a run over another one.
+
+    Raises:
+        ConfigError: The folder holds a run.
+    """
+    if (folder / RUN_FILE).exists():
+        way_on = "go on with it by ckpt=last, or " if command == "train" else ""
+        raise ConfigError(f"paths.output_dir: {folder} holds a run already; {way_on}choose another folder")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that shape a result."""
+    found = {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
+    return {"python": platform.python_version(), "lts": __version__, **found}
+
+
+class RunRecord:
+    """The facts of one run; on disk from the start, so that a run that died says so.
+
+    Args:
+        folder: The run's folder; made here.
+        command: Name of the command.
+        goes_on: Whether this run goes on with the one that the folder may hold.
+
+    Raises:
+        ConfigError: The folder holds another run, which would be overwritten.
+    """
+
+    def __init__(self, folder: Path, *, command: str, goes_on: bool = False) -> None:
+        self._path = folder / RUN_FILE
+        if not goes_on:
+            check_folder_is_free(folder, command=command)
+        make_folder(folder, key="paths.output_dir")
+        self._started = time.perf_counter()
+        self._facts: dict[str, Any] = {
+            "command": command,
+            "overrides": list(HydraConfig.get().overrides.task),
+            "state": "running",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": library_versions(),
+            "git_commit": _git_commit(),
+            "machine": platform.machine(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        }
+        write_json(self._path, self._facts)
+
+    def add(self, **facts: Any) -> None:
+        """Add what is known before the end."""
+        self._facts |= facts
+        write_json(self._path, self._facts)
+
+    def interrupt(self) -> str:
+        """Note that the run was told to stop; returns how to go on.
+
+        Where the disk no longer takes a line the run stays "running", as one that was killed.
+        """
+        with suppress(StorageError):
+            self.add(state="interrupted")
+        if self._facts["command"] != "train":
+            return "the same command begins anew, in another folder where paths.output_dir is named"
+        return f"go on by the same command with paths.output_dir={self._path.parent} ckpt=last"
+
+    def fail(self, reason: str, *, exit_code: int) -> None:
+        """Note why the run ended; where the disk no longer takes a line it stays "running"."""
+        ended = datetime.now(UTC).isoformat()
+        with suppress(StorageError):
+            self.add(state="failed", reason=reason, exit_code=exit_code, ended=ended)
+
+    def origins(self) -> dict[str, Any]:
+        """Where the results come from, for a report: all facts but how far the run is."""
+        return {name: fact for name, fact in self._facts.items() if name != "state"}
+
+    def finish(self, **facts: Any) -> None:
+        """Add what is known at the end."""
+        self._facts |= {
+            "state": "done",
+            "duration_s": round(time.perf_counter() - self._started, 2),
+            "peak_memory_mib": _peak_resident_mib(resource.RUSAGE_SELF),
+            "peak_memory_of_a_worker_mib": _peak_resident_mib(resource.RUSAGE_CHILDREN),
+            **facts,
+        }
+        if torch.cuda.is_available():
+            self._facts["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated() // 2**20
+        write_json(self._path, self._facts)
+
+
+class StopLine:
+    """What a run says that was told to stop; before it has a record there is nothing to go on with."""
+
+    def __init__(self) -> None:
+        self.record: RunRecord | None = None
+
+    def __call__(self) -> str:
+        """Note it in the record, and say how to go on."""
+        return self.record.interrupt() if self.record else "nothing was begun"
+
+
+def _peak_resident_mib(who: int) -> int:
+    peak = resource.getrusage(who).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, with `+changes` where files differ from it; None outside a checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

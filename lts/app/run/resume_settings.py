@@ -1,0 +1,198 @@
+"""Which settings a run may go on with that differ from those of its checkpoint: taken, or refused by name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from lts.app.config.plain import plain
+from lts.base import CheckpointError, ConfigError
+
+Rule = Literal["free", "taken", "cases", "fixed"]
+
+RULES: dict[str, Rule] = {
+    # Where and how a run works, not what it learns.
+    "ckpt": "free",
+    "compile": "free",
+    "logger": "free",
+    "paths": "free",
+    "scoring": "free",
+    "sweep": "free",
+    "callbacks.last": "free",
+    "callbacks.learning_rate": "free",
+    "callbacks.overlays": "free",
+    "callbacks.prune": "free",
+    "data.display_hu": "free",
+    "data.num_workers": "free",
+    # What the epochs to come are made of.
+    "augment": "taken",
+    "callbacks": "taken",
+    "data.batch_size": "taken",
+    "data.region_share": "taken",
+    "data.slices_per_epoch": "taken",
+    "optimizer": "taken",
+    "scheduler": "taken",
+    "trainer": "taken",
+    # They may lie elsewhere and be named otherwise, as long as the same cases are in the same parts.
+    "data.layout": "cases",
+    "data.phantom": "cases",
+    "data.root": "cases",
+    "split": "cases",
+    # What weights, moments and scores belong to; whatever is not named here is fixed too.
+    "callbacks.best": "fixed",
+    "data": "fixed",
+    "intensity": "fixed",
+    "loss": "fixed",
+    "model": "fixed",
+    "optimizer._target_": "fixed",
+    "scheduler._target_": "fixed",
+    "seed": "fixed",
+    "task": "fixed",
+}
+"""By key or section; the longest that fits decides."""
+
+_CHOSEN_BY_THE_RUN = ("callbacks.best.monitor", "callbacks.best.mode")
+_ABSENT = "nothing"
+_MOST_NAMED = 3
+_LONGEST = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A setting that differs from that of a checkpoint; a section that one of them lacks is named whole."""
+
+    key: str
+    saved: Any
+    asked: Any
+
+    @property
+    def rule(self) -> Rule:
+        """What is done about it."""
+        is_section = any(isinstance(value, Mapping) for value in (self.saved, self.asked))
+        return rule_of(f"{self.key}._target_" if is_section else self.key)
+
+    def told(self) -> str:
+        """`key VALUE (was VALUE)`."""
+        return f"{self.key} {_shown(self.asked)} (was {_shown(self.saved)})"
+
+    def refused(self, path: Path) -> str:
+        """The rule that it breaks."""
+        return f"{self.key}: must be {_shown(self.saved)} as in {path}, got {_shown(self.asked)}"
+
+
+def rule_of(key: str) -> Rule:
+    """The rule of a key: its own, or that of the section it is in."""
+    parts = key.split(".")
+    for length in range(len(parts), 0, -1):
+        if rule := RULES.get(".".join(parts[:length])):
+            return rule
+    return "fixed"
+
+
+def settings_changed(saved: Mapping[str, Any], config: DictConfig) -> list[Change]:
+    """What differs between the settings in a checkpoint and those of a run, but for the folders of the two.
+
+    What the run has not chosen yet counts as in the checkpoint.
+
+    Raises:
+        CheckpointError: The checkpoint does not say its settings.
+    """
+    asked = config.copy()
+    try:
+        for key in _CHOSEN_BY_THE_RUN:
+            section, _, name = key.rpartition(".")
+            if OmegaConf.is_missing(OmegaConf.select(asked, section), name):
+                OmegaConf.update(asked, key, saved["callbacks"]["best"][name])
+        return list(_changes(_without_own_folder(saved), _without_own_folder(plain(asked))))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"ckpt: must hold the settings of a training to go on from: {error}") from error
+
+
+def check_settings(changes: Sequence[Change], path: Path, *, same_folder: bool) -> None:
+    """Refuse what a run cannot go on with.
+
+    Args:
+        changes: As `settings_changed`.
+        path: The checkpoint.
+        same_folder: Whether the run goes on in its own folder, with the best checkpoint that is there.
+
+    Raises:
+        ConfigError: A setting is fixed by the checkpoint; all such are named.
+    """
+    fixed = [change for change in changes if change.rule == "fixed"]
+    if not same_folder:
+        fixed = [change for change in fixed if not change.key.startswith("callbacks.best")]
+    _refuse(fixed, path)
+
+
+def check_nothing_left(taken: Sequence[Change], path: Path) -> None:
+    """Refuse settings of epochs to come where none is to come; where and how a run works may still change.
+
+    Raises:
+        ConfigError: There are such settings.
+    """
+    if idle := [change for change in taken if not change.key.startswith(("callbacks.", "trainer."))]:
+        raise ConfigError(
+            f"{idle[0].refused(path)}; all epochs are done, a higher trainer.max_epochs would make more"
+        )
+
+
+def check_cases(
+    changes: Sequence[Change],
+    path: Path,
+    *,
+    saved: Mapping[str, Sequence[Any]],
+    asked: Mapping[str, Sequence[Any]],
+) -> None:
+    """Refuse to go on with other cases in the parts of the split.
+
+    Args:
+        changes: As `settings_changed`.
+        path: The checkpoint.
+        saved: The cases of each part in the checkpoint, in order.
+        asked: Those of the run, told alike.
+
+    Raises:
+        ConfigError: They are others, for settings that differ; these are named.
+        CheckpointError: They are others though no setting differs: files have changed.
+    """
+    if part := next((part for part, cases in saved.items() if list(cases) != list(asked[part])), None):
+        _refuse([change for change in changes if change.rule == "cases"], path)
+        raise CheckpointError(
+            f"{path}: was trained with another split: its {part} cases are no longer those of data.root"
+        )
+
+
+def _refuse(changes: Sequence[Change], path: Path) -> None:
+    if changes:
+        told = "; ".join(change.refused(path) for change in changes[:_MOST_NAMED])
+        others = [change.key for change in changes[_MOST_NAMED:]]
+        raise ConfigError(told + (f"; so must {', '.join(others)}" if others else ""))
+
+
+def _changes(saved: Any, asked: Any, prefix: str = "") -> Iterator[Change]:
+    for name in dict.fromkeys((*saved, *asked)):
+        key, values = f"{prefix}{name}", (saved.get(name, _ABSENT), asked.get(name, _ABSENT))
+        if all(isinstance(value, Mapping) for value in values):
+            yield from _changes(*values, prefix=f"{key}.")
+        elif values[0] != values[1]:
+            yield Change(key=key, saved=values[0], asked=values[1])
+
+
+def _without_own_folder(settings: Mapping[str, Any]) -> Any:
+    own = str(settings["paths"]["output_dir"])
+
+    def without(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {name: without(value) for name, value in item.items()}
+        return item.replace(own, "") if isinstance(item, str) else item
+
+    return without(settings)
+
+
+def _shown(value: Any) -> str:
+    told = value.get("_target_", "set") if isinstance(value, Mapping) else value
+    line = " ".join(str("null" if told is None else told).split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -1,0 +1,1 @@
+"""Many runs: their folder, their jobs, and what came of them."""

@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from lts.app.commands.cases import open_cohort, split_cohort
+from lts.base import ConfigError
+from lts.cohort import Case, Cohort
+
+NOTHING = Path("nothing")
+COHORT = Cohort("lits", NOTHING, tuple(Case(f"c{n}", f"p{n}", NOTHING, NOTHING) for n in range(10)))
+SETTINGS = {"file": None, "val_share": 0.2, "test_share": 0.2, "folds": None, "fold": None, "seed": 0}
+
+
+def split(**changes):
+    return split_cohort(COHORT, OmegaConf.create({**SETTINGS, **changes}))
+
+
+def test_shares_folds_and_files_divide_a_cohort(tmp_path: Path) -> None:
+    assert [len(split().subset(name)) for name in ("train", "val", "test")] == [6, 2, 2]
+    tested = [split(folds=5, fold=fold).test for fold in range(5)]
+    assert sorted(case for cases in tested for case in cases) == [f"c{n}" for n in range(10)]
+    file = tmp_path / "split.json"
+    file.write_text(json.dumps(split(seed=3).to_dict()))
+    assert split(file=str(file)) == split(seed=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fold": 1}, "split.fold and split.folds: go together, got 1 and None"),
+        ({"folds": 5}, "split.fold and split.folds: go together, got None and 5"),
+        ({"file": "x.json", "fold": 1, "folds": 5}, "split.file: excludes split.fold and split.folds"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split(**changes)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_split_file_may_leave_nothing_to_choose_and_to_report_by(tmp_path: Path, part: str) -> None:
+    content = split().to_dict()
+    content["train"] += content[part]
+    content[part] = []
+    file = tmp_path / "split.json"
+    file.write_text(json.dumps(content))
+    assert split(file=str(file)).subset(part) == ()
+
+
+def test_phantoms_are_made_on_first_use(tmp_path: Path) -> None:
+    data = {
+        "layout": "lits",
+        "root": str(tmp_path / "made"),
+        "phantom": {"cases": 1, "matrix": 48, "seed": 0},
+    }
+    cohort = open_cohort(OmegaConf.create(data))
+    assert [case.id for case in cohort.cases] == ["volume-0"]
+    stamp = cohort.cases[0].image.stat().st_mtime_ns
+    assert open_cohort(OmegaConf.create(data)).cases[0].image.stat().st_mtime_ns == stamp

@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from lts.app.commands.mask_pairs import case_name, masks_in, pair_masks
+from lts.base import CohortError, ConfigError
+
+
+def folder(path: Path, *names: str) -> Path:
+    path.mkdir()
+    for name in names:
+        (path / name).touch()
+    return path
+
+
+def config(predictions: Path, references: Path | None, **changes: object):
+    data = {"root": None, "layout": None, "phantom": None, **changes.pop("data", {})}
+    return OmegaConf.create(
+        {
+            "predictions": str(predictions),
+            "references": references and str(references),
+            "allow_unpaired": False,
+            "data": data,
+            **changes,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("stem", "case"),
+    [
+        ("liver_7", "liver_7"),
+        ("liver_7_mask", "liver_7"),
+        ("segmentation-7", "volume-7"),
+        ("volume-7_mask", "volume-7"),
+        ("segmentation-seven", "segmentation-seven"),
+        ("SEGMENTATION-7", "volume-7"),
+    ],
+)
+def test_a_case_is_named_by_its_file(stem: str, case: str) -> None:
+    assert case_name(stem) == case
+
+
+def test_cases_are_matched_whatever_the_suffix_in_natural_order(tmp_path: Path) -> None:
+    predictions = folder(tmp_path / "p", "a10_mask.nii.gz", "a9.nii", "notes.txt", ".a1.nii")
+    references = folder(tmp_path / "r", "a9.nii.gz", "a10.NII")
+    pairs = pair_masks(config(predictions, references))
+    assert [(pair.case, pair.prediction.name, pair.reference.name, pair.image) for pair in pairs] == [
+        ("a9", "a9.nii", "a9.nii.gz", None),
+        ("a10", "a10_mask.nii.gz", "a10.NII", None),
+    ]
+
+
+def test_volumes_beside_segmentations_are_scans(tmp_path: Path) -> None:
+    both = folder(tmp_path / "lits", "volume-1.nii", "segmentation-1.nii")
+    assert {name: path.name for name, path in masks_in(both).items()} == {"volume-1": "segmentation-1.nii"}
+    upper = folder(tmp_path / "upper", "VOLUME-1.NII.GZ", "SEGMENTATION-1.NII.GZ")
+    assert {name: path.name for name, path in masks_in(upper).items()} == {
+        "volume-1": "SEGMENTATION-1.NII.GZ"
+    }
+    alone = folder(tmp_path / "alone", "volume-1.nii")
+    assert list(masks_in(alone)) == ["volume-1"]
+
+
+def test_a_data_set_brings_its_masks_and_scans(tmp_path: Path) -> None:
+    root = folder(
+        tmp_path / "lits", "volume-1.nii", "segmentation-1.nii", "volume-2.nii", "segmentation-2.nii"
+    )
+    predictions = folder(tmp_path / "p", "volume-1_mask.nii.gz", "volume-2_mask.nii.gz")
+    pairs = pair_masks(config(predictions, None, data={"root": str(root), "layout": "lits"}))
+    assert [(pair.case, pair.reference.name, pair.image and pair.image.name) for pair in pairs] == [
+        ("volume-1", "segmentation-1.nii", "volume-1.nii"),
+        ("volume-2", "segmentation-2.nii", "volume-2.nii"),
+    ]
+
+
+def test_a_case_that_one_side_lacks_is_named(tmp_path: Path) -> None:
+    predictions = folder(tmp_path / "p", "a.nii", "b.nii")
+    references = folder(tmp_path / "r", "b.nii", "c.nii")
+    with pytest.raises(CohortError, match=rf"{predictions}: lacks cases that {references} has: c; allow_unp"):
+        pair_masks(config(predictions, references))
+    (references / "c.nii").unlink()
+    with pytest.raises(CohortError, match=rf"{references}: lacks cases that {predictions} has: a; allow_unp"):
+        pair_masks(config(predictions, references))
+    (pair,) = pair_masks(config(predictions, references, allow_unpaired=True))
+    assert pair.case == "b"
+
+
+def test_folders_without_a_case_in_common_are_refused(tmp_path: Path) -> None:
+    names = [f"a{n}.nii" for n in range(7)]
+    predictions, references = folder(tmp_path / "p", *names), folder(tmp_path / "r", "b.nii")
+    with pytest.raises(CohortError, match="no case has its reference in .*: a0, a1, a2, a3, a4 and 2 more"):
+        pair_masks(config(predictions, references, allow_unpaired=True))
+
+
+def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="nowhere: no such folder"):
+        masks_in(tmp_path / "nowhere")
+    with pytest.raises(CohortError, match="must hold masks"):
+        masks_in(folder(tmp_path / "empty", "a.png"))
+    with pytest.raises(CohortError, match=r"case a is there twice, as a.nii and a_mask.nii.gz"):
+        masks_in(folder(tmp_path / "twice", "a.nii", "a_mask.nii.gz"))
+
+
+def test_references_come_from_one_place(tmp_path: Path) -> None:
+    predictions = folder(tmp_path / "p", "a.nii")
+    for references, data in ((None, {}), (predictions, {"root": str(predictions)})):
+        with pytest.raises(ConfigError, match="references: "):
+            pair_masks(config(predictions, references, data=data))
+
+
+def test_a_mask_is_not_held_against_itself(tmp_path: Path) -> None:
+    references = folder(tmp_path / "r", "a.nii", "b.nii")
+    predictions = folder(tmp_path / "p", "a.nii")
+    (predictions / "b.nii").symlink_to(references / "b.nii")
+    for named, same in ((references, "a, b"), (predictions, "b")):
+        with pytest.raises(
+            CohortError, match=f"must hold predictions, got the references themselves: {same}$"
+        ):
+            pair_masks(config(named, references))

@@ -1,0 +1,135 @@
+"""From settings to objects: arguments against annotations, and whose error it is where a class says no."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
+from torch import nn
+
+from lts.app.config.making import make, told_as
+from lts.base import ConfigError
+from lts.intensity import Channels, Intensity, Window
+
+
+class Ours(nn.Module):
+    """A class with a bug."""
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__()
+        raise RuntimeError(f"ours: {size}")
+
+
+Ours.__module__ = "lts.networks"
+nn.OursForTests = Ours  # a name under which the bug can be had
+
+
+def made(settings: dict[str, Any], kind: type = object, **more: Any) -> Any:
+    return make(OmegaConf.create(settings), key="part", kind=kind, **more)
+
+
+WINDOW = {"_target_": "lts.intensity.Window", "level_hu": 40, "width_hu": 400}
+
+
+def test_settings_within_settings_are_made_too() -> None:
+    built = made({"_target_": "lts.intensity.Channels", "channels": [WINDOW, WINDOW]}, Intensity)
+    assert isinstance(built, Channels)
+    assert [type(each) for each in built.maps] == [Window, Window]
+
+
+def test_arguments_of_the_program_win_over_settings() -> None:
+    layer = made({"_target_": "torch.nn.Linear", "in_features": 2, "out_features": "?"}, out_features=3)
+    assert layer.weight.shape == (3, 2)
+
+
+def test_a_partial_makes_its_object_later() -> None:
+    settings = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.5}
+    optimizer = made(settings, torch.optim.Optimizer, partial=True)([nn.Parameter(torch.zeros(1))])
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"_target_": None}, "part._target_: must name a class, got null"),
+        ({"_target_": ""}, "part._target_: must name a class, got ''"),
+        ({"_target_": "no.such"}, "part._target_: 'no.such' cannot be had: No module named 'no'"),
+        ({"_target_": "lts.intensity.Windw"}, "part._target_: 'lts.intensity.Windw' cannot be had: .*Windw"),
+        ({"_target_": "lts.intensity.AIR_HU"}, "part._target_: must name a class, got .*, a int"),
+        ({"_partial_": 3}, "part._partial_: must be false, got 3"),
+        ({"_partial_": True}, "part._partial_: must be false, got true"),
+        ({"widht_hu": 3}, "part.widht_hu: is no setting of Window. Did you mean part.width_hu.$"),
+        ({"width_hu": "wide"}, "part.width_hu: must be a number, got 'wide'"),
+        ({"width_hu": "???"}, "part.width_hu: must be given"),
+        ({"width_hu": {"_target_": "os.getcwd"}}, "part.width_hu: must be a number, got "),
+        ({"width_hu": {"_target_": "no.such"}}, "part.width_hu._target_: 'no.such' cannot be had"),
+        ({"width_hu": 0}, "intensity: Window needs 0 < width_hu"),
+    ],
+)
+def test_wrong_settings_are_told_by_their_key(change: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        made({**WINDOW, **change}, Intensity)
+
+
+def test_what_is_wrong_within_a_list_is_told_by_its_place() -> None:
+    settings = {"_target_": "lts.intensity.Channels", "channels": [WINDOW, {**WINDOW, "level_hu": None}]}
+    with pytest.raises(ConfigError, match="^part.channels.1.level_hu: must be a number, got null$"):
+        made(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "line"),
+    [
+        ({"_target_": "lts.intensity.Window", "level_hu": 1}, object, "part.width_hu: must be given"),
+        (WINDOW, torch.optim.Optimizer, "part._target_: must name what makes a kind of Optimizer, got"),
+        ({"_target_": "builtins.dict"}, Callable, "part._target_: must name what makes a kind of Callable"),
+        (  # written in C: it says itself what it takes
+            {"_target_": "builtins.dict", "_args_": [3]},
+            dict,
+            "part: 'int' object is not iterable",
+        ),
+        (
+            {
+                "_target_": "torch.nn.Conv2d",
+                "in_channels": 3,
+                "out_channels": 4,
+                "kernel_size": 1,
+                "groups": 2,
+            },
+            nn.Module,
+            "part: in_channels must be divisible by groups",
+        ),
+    ],
+)
+def test_what_a_class_of_another_library_refuses_is_the_users_to_hear(
+    settings: dict[str, Any], kind: Any, line: str
+) -> None:
+    with pytest.raises(ConfigError, match=line):
+        made(settings, kind)
+
+
+def test_a_partial_of_another_kind_is_refused() -> None:
+    settings = {"_target_": "torch.nn.ReLU", "_partial_": True}
+    with pytest.raises(ConfigError, match="must name what makes a kind of Optimizer, got 'torch.nn.ReLU'"):
+        made(settings, torch.optim.Optimizer, partial=True)
+
+
+def test_an_error_of_a_class_of_ours_stays_a_bug() -> None:
+    with pytest.raises(InstantiationException, match="ours: 3"):
+        made({"_target_": "torch.nn.OursForTests", "size": 3})
+
+
+def test_settings_must_be_a_section() -> None:
+    with pytest.raises(ConfigError, match=r"^part: must be a section of settings, got \[1\]"):
+        make(OmegaConf.create([1]), key="part", kind=object)  # type: ignore[arg-type]
+
+
+def test_what_a_library_says_is_told_under_a_key_and_what_we_say_as_it_is() -> None:
+    with pytest.raises(ConfigError, match="^optimizer: two lines$"), told_as("optimizer"):
+        raise RuntimeError("two\n  lines")
+    with pytest.raises(ConfigError, match="^optimizer: KeyError$"), told_as("optimizer"):
+        raise KeyError
+    with pytest.raises(ConfigError, match="^loss.alpha: ours$"), told_as("optimizer"):
+        raise ConfigError("loss.alpha: ours")
