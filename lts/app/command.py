@@ -3,7 +3,8 @@
 import functools
 import os
 import sys
-from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,31 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lts.app.config.arguments import CONF, check_arguments, with_home
+from lts.app.config.composed import settings_of
 from lts.app.config.options import options_first
-from lts.app.config.settings import check_settings
-from lts.app.config.yaml_files import load_settings, name_spoilt_files
+from lts.app.config.plain import from_plain, in_folder
+from lts.app.config.settings import SETTINGS
+from lts.app.config.yaml_files import name_spoilt_files, read_settings
 from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
-from lts.app.run.failures import exit_code_of, failure_of, hear_threads, raise_what_threads_met
+from lts.app.run.failures import exit_code_of, hear_threads, raise_what_threads_met
+from lts.app.run.invocation import FROM_PYTHON, Invocation
 from lts.app.run.memory import return_freed_memory, use_large_pages
 from lts.app.run.processors import use_the_share_of_processors
 from lts.app.run.records import CONFIG_FILE
+from lts.app.sweep.lifecycle import sweep_ends
+from lts.app.sweep.study import direction_of_study
 
 
-def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
-    """Compose `conf/<name>.yaml` with the command line and call `run` with it.
+def run_command(name: str) -> None:
+    """Compose `conf/<name>.yaml` with the command line, and run the command with what it says.
 
     The process ends with code 0 when all is done, 2 when the user's input or config was wrong, 1 for a bug.
 
     Args:
         name: Name of the command and of its config.
-        run: Called with the config; must import what is heavy only then.
     """
     # Without this, Hydra prints errors of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -45,30 +50,60 @@ def run_command(name: str, run: Callable[[DictConfig], object]) -> None:
     hear_threads()
     if follows():
         with exit_code_of(name):
-            run(_job_followed())
+            _run(name, _settings_followed(name), FROM_PYTHON)
         return
-
-    def checked(config: DictConfig) -> Any:
-        check_settings(name, config)
-        return run(config)
-
-    @functools.wraps(run)
-    def job(config: DictConfig) -> object:
-        if "sweep" in config and HydraConfig.get().mode == RunMode.MULTIRUN:
-            from lts.app.sweep.jobs import run_job
-
-            return run_job(config, checked, name=name, explain=functools.partial(failure_of, name=name))
-        # Leaves before Hydra would print a line of its own about the failed job.
-        with exit_code_of(name):
-            return checked(config)
-
-    from lts.app.sweep.lifecycle import sweep_ends
-
     with exit_code_of(name), sweep_ends(name):
         sys.argv[1:] = options_first(with_home(sys.argv[1:]), name=name)
         check_arguments(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+        task = functools.partial(_do, name=name)
+        task.__module__ = f"lts.app.commands.{name}"  # Hydra names jobs after its last part
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
         raise_what_threads_met()
+
+
+def _do(config: DictConfig, *, name: str) -> float | None:
+    """Run a command with a composed config: by itself, or as a job of a sweep."""
+    if "sweep" in config and HydraConfig.get().mode == RunMode.MULTIRUN:
+        from lts.app.sweep.jobs import run_job
+
+        return run_job(config, functools.partial(_do_job, name=name), name=name)
+    # Leaves before Hydra would print a line of its own about the failed job.
+    with exit_code_of(name):
+        return _run(name, settings_of(name, config), _invocation(config))
+
+
+def _do_job(config: DictConfig, folder: Path, *, goes_on: bool, name: str) -> float | None:
+    settings = in_folder(settings_of(name, config), folder)
+    if goes_on:
+        settings = replace(settings, ckpt="last")
+    return _run(name, settings, replace(_invocation(config), folder_is_named_by_time=False))
+
+
+def _run(name: str, settings: Any, invocation: Invocation) -> float | None:
+    """Run a command, imported only now: it is heavy, and the settings are known to be of the right types.
+
+    Returns:
+        The score by which jobs of a sweep are compared, None where there is none.
+    """
+    command = getattr(import_module(f"lts.app.commands.{name}"), name)
+    has_record = hasattr(settings, "paths")
+    done = command(settings, invocation) if has_record else command(settings)
+    score: float | None = getattr(done, "score", None)
+    return score
+
+
+def _invocation(config: DictConfig) -> Invocation:
+    paths: Any = OmegaConf.to_container(config.get("paths") or OmegaConf.create({}), resolve=False)
+    return Invocation(
+        overrides=tuple(HydraConfig.get().overrides.task),
+        folder_is_named_by_time="${now:" in str(paths.get("output_dir")),
+        study_direction=direction_of_study(),
+    )
+
+
+def _settings_followed(name: str) -> Any:
+    """The settings of the job that this process is part of; its command line may be that of a whole sweep."""
+    return from_plain(SETTINGS[name], read_settings(Path(os.environ[RUN_FOLDER_VARIABLE]) / CONFIG_FILE))
 
 
 def _print_any_sign() -> None:
@@ -84,8 +119,3 @@ def _share_structured_configs() -> None:
     of `--help`. What it takes from the store it copies again.
     """
     ConfigStore.__deepcopy__ = lambda store, _memo: store  # type: ignore[attr-defined]
-
-
-def _job_followed() -> DictConfig:
-    """The settings of the job that this process is part of; its command line may be that of a whole sweep."""
-    return load_settings(Path(os.environ[RUN_FOLDER_VARIABLE]) / CONFIG_FILE)

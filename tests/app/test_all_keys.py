@@ -8,12 +8,12 @@ from typing import Any
 
 import hydra
 import pytest
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from lts.app.commands import check, evaluate, export, predict, serve, train
 from lts.app.config.arguments import CONF, check_arguments
-from lts.app.config.settings import SETTINGS, check_settings
+from lts.app.config.composed import settings_of
+from lts.app.config.settings import SETTINGS
 from lts.app.run.failures import failure_of
 
 DELETED = object()
@@ -69,8 +69,6 @@ def _reach(*_args: Any, **_kwargs: Any) -> None:
 
 def compose(name: str, *overrides: str) -> Any:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(composed)
         return hydra.compose(name, overrides=list(overrides))
 
 
@@ -124,8 +122,7 @@ def said_of(name: str, settings: Any) -> str | None:
     try:
         config = OmegaConf.create(settings)
         OmegaConf.set_struct(config, True)
-        check_settings(name, config)
-        RUNS[name](config)
+        RUNS[name](settings_of(name, config))
     except ReachedError:
         return None
     except Exception as error:
@@ -198,7 +195,7 @@ def refusal_of(name: str, argument: str, others: list[str]) -> str:
     """The line that a command says of an argument before anything heavy, "" where it takes it."""
     try:
         check_arguments([argument])
-        check_settings(name, compose(name, *others, argument))
+        settings_of(name, compose(name, *others, argument))
     except Exception as error:
         failure = failure_of(error, name)
         if failure.is_bug:

@@ -118,9 +118,10 @@ def test_a_model_brings_its_recipe_and_the_command_line_wins(
 def test_a_bug_ends_with_a_traceback_and_code_1(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(
-        "from lts.app.command import run_command\n"
-        "def fail(config):\n    raise RuntimeError('ours')\n"
-        "run_command('train', fail)\n"
+        "from lts.app import command\n"
+        "def fail(*_):\n    raise RuntimeError('ours')\n"
+        "command._run = fail\n"
+        "command.run_command('train')\n"
     )
     done = run_anew(str(script), cwd=tmp_path)
     assert done.returncode == 1

@@ -8,18 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hydra
 import pytest
+import settings_kit
 import torch
 from command_kit import ROOT
-from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
 from run_kit import ON_CPU, ON_TWO, all_ended_in, read, same_weights, saved, start, wait_for
 
 from lts.app.commands.training.trainer_factory import make_trainer
+from lts.app.config.settings import TrainSettings
 from lts.networks import UNet
-
-CONF = Path(__file__).parents[2] / "conf"
 
 # Means over slices, so that a batch in two halves has the loss of the whole.
 PLAIN = ("model.norm=group", "loss.dice_weight=0", "optimizer.lr=1e-3", "trainer.max_epochs=2")
@@ -37,9 +35,8 @@ SLURM = {
 }
 
 
-def compose(*overrides: str) -> DictConfig:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("train", overrides=list(overrides))
+def compose(*overrides: str) -> TrainSettings:
+    return settings_kit.compose("train", *overrides)
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +201,9 @@ def test_ddp_and_slurm_build_a_trainer_of_one_process_a_device(monkeypatch, tmp_
         monkeypatch.setenv(name, value)
     for choice in ("ddp", "slurm"):
         on_cpu = ("trainer.accelerator=cpu", "trainer.devices=1", f"paths.output_dir={tmp_path}")
-        config = compose(f"trainer={choice}", *on_cpu)
-        assert config.trainer.sync_batchnorm is True
-        config.trainer.sync_batchnorm = False  # which CPUs cannot
-        built = make_trainer(config, callbacks=[], loggers=[])
+        assert compose(f"trainer={choice}", *on_cpu).trainer.arguments["sync_batchnorm"] is True
+        settings = compose(f"trainer={choice}", *on_cpu, "trainer.sync_batchnorm=false")  # CPUs cannot
+        built = make_trainer(settings, callbacks=[], loggers=[])
         assert isinstance(built.strategy, DDPStrategy)
         assert built.max_epochs == 50
     assert built.strategy.cluster_environment.auto_requeue
@@ -215,9 +211,9 @@ def test_ddp_and_slurm_build_a_trainer_of_one_process_a_device(monkeypatch, tmp_
 
 def test_a_slurm_job_means_the_same_folder_whenever_it_starts(monkeypatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "4077")
-    config = compose("trainer=slurm")
-    assert (config.ckpt, config.paths.output_dir) == ("auto", "runs/slurm-4077")
-    assert config.paths.store_dir == "data/store"
+    settings = compose("trainer=slurm")
+    assert (settings.ckpt, settings.paths.output_dir) == ("auto", "runs/slurm-4077")
+    assert settings.paths.store_dir == "data/store"
     assert compose("trainer=slurm", "paths.output_dir=mine").paths.output_dir == "mine"
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from lts.app.commands import predict as predicting
 from lts.app.commands.mask_pairs import masks_in
 from lts.app.commands.predict import _NOT_OF_THE_MASK, predict
 from lts.app.commands.predictions import Wanted
+from lts.app.config.plain import from_plain
+from lts.app.config.settings import PredictSettings
 from lts.app.run.records import LOCK_FILE
 from lts.app.run.signals import Interrupted
 from lts.base import CohortError, ConfigError, StorageError
@@ -60,7 +62,7 @@ def again(make_checkpoint, scans: Path, tmp_path: Path) -> Predict:
 
     def again(**changes: object) -> dict[str, Any]:
         given = {"ckpt": ckpt, "input": str(scans), "output": str(tmp_path / "masks"), "device": "cpu"}
-        predict(kill_kit.settings(**{**given, **changes}))
+        predict(from_plain(PredictSettings, {**given, **changes}))
         return json.loads((tmp_path / "masks" / "predictions.json").read_text())
 
     return again
@@ -349,7 +351,7 @@ def test_a_mask_says_itself_what_made_it_where_that_was_not_what_made_the_first(
 
 def test_each_setting_shapes_masks_or_is_known_not_to() -> None:
     shaping = {"flips", "temperature", "postprocess"}
-    assert set(kill_kit.settings()) == shaping | set(_NOT_OF_THE_MASK)
+    assert {field.name for field in fields(PredictSettings)} == shaping | set(_NOT_OF_THE_MASK)
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_is_written(again, masks, monkeypatch) -> None:

@@ -7,25 +7,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from lts.app.commands.predict import predict
+from lts.app.config.plain import from_plain
+from lts.app.config.settings import PredictSettings
 
 ROOT = Path(__file__).parents[2]
-
-
-def settings(**changes: object) -> Any:
-    """The settings of `predict.py` with these changes."""
-    defaults = [OmegaConf.load(ROOT / "conf" / name) for name in ("prediction/default.yaml", "predict.yaml")]
-    config = OmegaConf.merge(*defaults, changes)
-    for of_hydra in ("defaults", "hydra"):
-        del config[of_hydra]
-    return config
 
 
 def in_fork(work: Callable[[], object]) -> int:
@@ -78,17 +71,17 @@ def content(folder: Path) -> dict[str, object]:
     return {**found, "predictions.json": told}
 
 
-def compare_with_kills(config: Any, *, at_random: int, steps: range, seed: int) -> list[str]:
+def compare_with_kills(settings: PredictSettings, *, at_random: int, steps: range, seed: int) -> list[str]:
     """Predict once undisturbed, then with kills, each time continued, and compare.
 
     Returns:
         A line for each kill: when it was, what was left, and whether the end is that of the run left alone.
     """
-    alone = Path(config.output)
+    alone = Path(settings.output)
     torch.set_num_threads(1)  # no thread that a fork would lack
-    predict(config)  # here, so that forks have nothing left to import
+    predict(settings)  # here, so that forks have nothing left to import
     expected, lines = content(alone), []
-    again = OmegaConf.merge(config, {"output": f"{alone}-timed"})
+    again = replace(settings, output=f"{alone}-timed")
     began = time.perf_counter()
     assert ended(in_fork(partial(predict, again))) == 0
     whole_s = time.perf_counter() - began
@@ -96,7 +89,7 @@ def compare_with_kills(config: Any, *, at_random: int, steps: range, seed: int) 
     moments = random.Random(seed)
     for number in range(at_random + len(steps)):
         output = alone.with_name(f"{alone.name}-{number}")
-        again = OmegaConf.merge(config, {"output": str(output)})
+        again = replace(settings, output=output)
         run = partial(predict, again)
         if number < at_random:
             after_s = moments.uniform(0, whole_s)
@@ -120,7 +113,7 @@ if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
     first, last = arguments["steps"]
     for line in compare_with_kills(
-        settings(**arguments["settings"]),
+        from_plain(PredictSettings, arguments["settings"]),
         at_random=arguments["at_random"],
         steps=range(first, last),
         seed=arguments["seed"],

@@ -1,10 +1,9 @@
 """From the data and split settings to cases."""
 
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
+from lts.app.config.plain import to_plain
+from lts.app.config.settings import CasesSettings, DataSettings, SplitSettings
 from lts.app.run.console import ShowProgress
 from lts.base import ConfigError
 from lts.cohort import (
@@ -19,28 +18,31 @@ from lts.cohort import (
 )
 
 
-def open_cohort(data: DictConfig) -> Cohort:
+def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
     """Find the cases of a data set; make them first where it is one of phantoms.
 
     Raises:
         CohortError: The folder holds no sound cases.
     """
     make_phantoms(data)
+    assert data.root is not None
+    assert data.layout is not None
     return find_cases(Path(data.root), layout=data.layout)
 
 
-def make_phantoms(data: DictConfig) -> None:
+def make_phantoms(data: DataSettings | CasesSettings) -> None:
     """Make the cases of a data set of phantoms where they are missing; of others, nothing.
 
     Raises:
         CohortError: The folder holds something else.
     """
     if data.phantom is not None:
-        settings: Any = OmegaConf.to_container(data.phantom)
-        make_phantom_cohort(data.root, progress=ShowProgress("making phantom scans"), **settings)
+        assert data.root is not None
+        progress = ShowProgress("making phantom scans")
+        make_phantom_cohort(data.root, progress=progress, **to_plain(data.phantom))
 
 
-def check_split(settings: DictConfig) -> None:
+def check_split(settings: SplitSettings) -> None:
     """Check the settings of `split` as far as that can be done without cases.
 
     Raises:
@@ -52,15 +54,15 @@ def check_split(settings: DictConfig) -> None:
         raise ConfigError(
             f"split.fold and split.folds: go together, got {settings.fold} and {settings.folds}"
         )
-    if settings.file is None:
-        drawn = {"val_share": settings.val_share, "seed": settings.seed}
-        if settings.folds is None:
-            check_draw(test_share=settings.test_share, **drawn)
-        else:
-            check_draw(folds=settings.folds, fold=settings.fold, **drawn)
+    if settings.file is not None:
+        return
+    if settings.folds is None or settings.fold is None:
+        check_draw(val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed)
+    else:
+        check_draw(val_share=settings.val_share, folds=settings.folds, fold=settings.fold, seed=settings.seed)
 
 
-def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
+def split_cohort(cohort: Cohort, settings: SplitSettings) -> Split:
     """Divide a cohort as the settings of `split` say.
 
     Raises:
@@ -70,7 +72,7 @@ def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
     check_split(settings)
     if settings.file is not None:
         return read_split(Path(settings.file), cases=cohort.cases)
-    if settings.folds is None:
+    if settings.folds is None or settings.fold is None:
         return split_by_patient(
             cohort.cases, val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed
         )

@@ -4,15 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from lts.app.commands.cases import make_phantoms
+from lts.app.config.composed import check_settings
+from lts.app.config.plain import in_folder, to_plain
+from lts.app.config.settings import CheckSettings
+from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import ShowProgress, print_table, say
-from lts.app.run.lock import alone_in_folder_of
+from lts.app.run.invocation import FROM_PYTHON, Invocation
+from lts.app.run.lock import alone_in_run_folder
 from lts.app.run.provenance import RunRecord, StopLine
 from lts.app.run.recording import record_kept
 from lts.app.run.records import CONFIG_FILE
-from lts.app.run.writing import write_config, write_json
+from lts.app.run.writing import write_json
 from lts.base import CohortError, ConfigError
 from lts.cohort import Case, Cohort, Split
 from lts.cohort.doctor import (
@@ -30,36 +33,45 @@ _TOLD = 3
 _WORST_FIRST = ("error", "warning", "note")
 
 
-def check(config: DictConfig) -> None:
+def check(settings: CheckSettings, invocation: Invocation = FROM_PYTHON) -> None:
     """Read and judge all cases of `data`, but those that `split.file` leaves out.
 
     Raises:
         CohortError: An error was found; all findings are in `doctor.json`.
         LtsError: The input or config was wrong.
     """
-    if config.data.root is None:
+    check_settings(settings)
+    if settings.data.root is None:
         raise ConfigError(
             "data: must name a data set that holds its own cases, such as lits, got no data.root"
         )
-    with alone_in_folder_of(config) as output_dir, record_kept("check") as stop:
-        config.paths.output_dir = str(output_dir)
-        findings, n_cases = _diagnose(config, output_dir, stop)
+    with (
+        alone_in_run_folder(
+            settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
+        ) as output_dir,
+        record_kept("check") as stop,
+    ):
+        findings, n_cases = _diagnose(in_folder(settings, output_dir), invocation, stop)
     _tell(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
 
 
-def _diagnose(config: DictConfig, output_dir: Path, stop: StopLine) -> tuple[Sequence[Finding], int]:
+def _diagnose(
+    settings: CheckSettings, invocation: Invocation, stop: StopLine
+) -> tuple[Sequence[Finding], int]:
     """The findings, and how many cases were read."""
-    make_phantoms(config.data)
-    split_file = config.split.file
+    make_phantoms(settings.data)
+    output_dir, data, split_file = Path(settings.paths.output_dir), settings.data, settings.split.file
+    assert data.root is not None
+    assert data.layout is not None
     survey = survey_cohort(
-        Path(config.data.root).expanduser(),
-        layout=config.data.layout,
+        Path(data.root).expanduser(),
+        layout=data.layout,
         split_file=None if split_file is None else Path(split_file).expanduser(),
     )
-    record = stop.record = RunRecord(output_dir, command="check")
-    write_config(output_dir / CONFIG_FILE, config)
+    record = stop.record = RunRecord(output_dir, command="check", overrides=invocation.overrides)
+    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
     progress = ShowProgress("checking cases")
-    diagnosis = diagnose(survey, modality=config.data.modality, progress=progress)
+    diagnosis = diagnose(survey, modality=data.modality, progress=progress)
     facts = {
         "root": str(survey.cohort.root.resolve()),
         "layout": survey.cohort.layout,

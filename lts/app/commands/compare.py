@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.results import CASES_FILE
-from lts.app.commands.scoring import ScoringSettings
+from lts.app.commands.scoring import bootstrap_of, check_scoring
+from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import print_table
 from lts.app.run.provenance import RunRecord
 from lts.app.run.writing import write_csv, write_json
@@ -23,7 +24,7 @@ def compare_runs(
     settings: ScoringSettings,
     output_dir: Path,
     begin: Callable[[], RunRecord],
-) -> None:
+) -> dict[str, Any]:
     """Compare the `cases.csv` of two folders; write `comparison.json` and `differences.csv`.
 
     Args:
@@ -33,22 +34,24 @@ def compare_runs(
         output_dir: Folder that the files are written to.
         begin: Called once the input is known to be right.
 
+    Returns:
+        What `comparison.json` holds.
+
     Raises:
         CohortError: A folder has no scores, or the cases differ.
     """
+    check_scoring(settings)
     rows = [_read(folder / CASES_FILE) for folder in (first, second)]
     scores = [name for name in rows[0][0] if name not in ("case", "region") and name in rows[1][0]]
-    found = compare_cases(*rows, scores=scores, **asdict(settings.bootstrap()))
+    found = compare_cases(*rows, scores=scores, **asdict(bootstrap_of(settings)))
     record = begin()
-    write_json(
-        output_dir / "comparison.json",
-        {
-            "a": str(first),
-            "b": str(second),
-            "intervals_min_cases": MIN_CASES,
-            "comparisons": [_without_cases(one) for one in found],
-        },
-    )
+    comparison = {
+        "a": str(first),
+        "b": str(second),
+        "intervals_min_cases": MIN_CASES,
+        "comparisons": [_without_cases(one) for one in found],
+    }
+    write_json(output_dir / "comparison.json", comparison)
     differences = [
         {"region": one.region, "score": one.score, "case": case, "b - a": difference}
         for one in found
@@ -73,6 +76,7 @@ def compare_runs(
     ]
     print_table(f"a: {printable(first)}\nb: {printable(second)}", table)
     record.finish(a=str(first), b=str(second))
+    return comparison
 
 
 def _without_cases(comparison: PairedComparison) -> dict[str, Any]:

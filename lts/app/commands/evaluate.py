@@ -1,10 +1,9 @@
 """One evaluation: a model, a cross-validation or masks of any system scored; or two evaluations compared."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from typing import Any
 
 from lts.app.commands.cases import open_cohort
 from lts.app.commands.check import tell_of_twins
@@ -12,14 +11,17 @@ from lts.app.commands.compare import compare_runs
 from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins
-from lts.app.commands.scoring import ScoringSettings, score_masks, score_model, score_models
-from lts.app.config.plain import plain
+from lts.app.commands.scoring import rules_of, score_masks, score_model, score_models
+from lts.app.config.composed import check_settings
+from lts.app.config.plain import from_plain, in_folder, to_plain
+from lts.app.config.settings import CasesSettings, EvaluateSettings
+from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import say
-from lts.app.run.lock import alone_in_folder_of
+from lts.app.run.invocation import FROM_PYTHON, Invocation
+from lts.app.run.lock import alone_in_run_folder
 from lts.app.run.provenance import RunRecord, StopLine
 from lts.app.run.recording import record_kept
 from lts.app.run.records import CONFIG_FILE
-from lts.app.run.writing import write_config
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
 from lts.cohort import LAYOUTS, Case, Cohort, name_some
 from lts.inference import Checkpoint
@@ -39,69 +41,84 @@ _WITHOUT_MEANING = {
 }
 
 
-def evaluate(config: DictConfig) -> float | None:
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What came of an evaluation.
+
+    Attributes:
+        output_dir: The folder of its files.
+        metrics: What `metrics.json` holds; of a comparison what `comparison.json` holds.
+        score: Of a model, the Dice per case of its last region; else None.
+    """
+
+    output_dir: Path
+    metrics: Mapping[str, Any]
+    score: float | None
+
+
+def evaluate(settings: EvaluateSettings, invocation: Invocation = FROM_PYTHON) -> Evaluation:
     """Score a checkpoint, folds or masks, or compare two runs, and write the files of that.
 
-    Returns:
-        Of a model, the Dice per case of its last region; else None.
+    Args:
+        settings: What is scored, against what, and where it is written.
+        invocation: What the command line says beside them.
 
     Raises:
-        LtsError: The input or config was wrong.
+        LtsError: The input or a setting was wrong.
     """
-    task = task_of(config)
-    tasks = {
-        "ckpt": _evaluate_model,
-        "folds": _evaluate_folds,
-        "predictions": _evaluate_masks,
-        "compare": _compare,
-    }
-    with alone_in_folder_of(config) as output_dir, record_kept("evaluate") as stop:
-        config.paths.output_dir = str(output_dir)
-        score: float | None = tasks[task](config, stop)
+    check_settings(settings)
+    task = task_of(settings)
+    with (
+        alone_in_run_folder(
+            settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
+        ) as output_dir,
+        record_kept("evaluate") as stop,
+    ):
+        done = _TASKS[task](in_folder(settings, output_dir), invocation, stop)
     say(f"all files are in {output_dir}")
-    return score
+    return done
 
 
-def task_of(config: DictConfig) -> str:
+def task_of(settings: EvaluateSettings) -> str:
     """What is scored: the one of `TASKS` that is set.
 
     Raises:
         ConfigError: None is, or several are; or a setting that has no meaning for it.
     """
-    asked = [name for name in TASKS if config[name] is not None]
+    asked = [name for name in TASKS if getattr(settings, name) is not None]
     if len(asked) != 1:
         got = " and ".join(asked) or "none"
         raise ConfigError(f"{', '.join(TASKS)}: give one of them to say what is scored, got {got}")
     (task,) = asked
-    _refuse(config, _WITHOUT_MEANING[task], task)
+    _refuse(settings, _WITHOUT_MEANING[task], task)
     return task
 
 
-def _evaluate_model(config: DictConfig, stop: StopLine) -> float:
-    if config.subset not in (None, *SUBSETS):
-        raise ConfigError(f"subset: must be one of {', '.join(SUBSETS)}, got {config.subset!r}")
-    _refuse_fixed_settings()
-    own_data = config.data.root is None
-    if not own_data and config.data.layout is None:
+def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+    assert settings.ckpt is not None
+    _refuse_fixed_settings(invocation)
+    own_data = settings.data.root is None
+    if not own_data and settings.data.layout is None:
         raise ConfigError(f"data: must be chosen beside data.root, as data={' or data='.join(LAYOUTS)}")
-    predictor = open_predictor(config, load_checkpoints(config))
+    predictor = open_predictor(settings, load_checkpoints(settings.ckpt))
     checkpoints = predictor.checkpoints
-    trained_on = OmegaConf.create(checkpoints[0].config["data"])
-    data = trained_on if own_data else config.data
-    if not own_data and data.get("modality", "ct") != predictor.modality:
+    trained_on = _data_of(checkpoints[0])
+    data = trained_on if own_data else settings.data
+    if data.modality != predictor.modality:
         raise ConfigError(f"data.modality: the checkpoint is for {predictor.modality}, got {data.modality}")
-    subset = config.subset or ("test" if own_data else "all")
-    output_dir = Path(config.paths.output_dir)
-    settings = ScoringSettings(**plain(config.scoring))
-    rules = settings.rules(predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
+    subset = settings.subset or ("test" if own_data else "all")
+    output_dir = Path(settings.paths.output_dir)
+    rules = rules_of(
+        settings.scoring, predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu
+    )
     cases = choose_cases(
         open_cohort(data),
         checkpoints,
         subset=subset,
         own_data=own_data,
-        allow_training_cases=config.allow_training_cases,
+        allow_training_cases=settings.allow_training_cases,
     )
-    record = _begin(config, stop)
+    record = _begin(settings, invocation, stop)
     record.add(checkpoints=origins(predictor))
     metrics = score_model(
         predictor,
@@ -109,28 +126,27 @@ def _evaluate_model(config: DictConfig, stop: StopLine) -> float:
         subset=subset,
         output_dir=output_dir,
         rules=rules,
-        settings=settings,
+        settings=settings.scoring,
         record=record,
     )
-    region = predictor.regions[-1]
-    score = float(metrics["regions"][region]["dice_per_case"])
-    record.finish(monitor=f"{subset}/{region}/dice_per_case", mode="max", best_score=score)
-    return score
+    return _finished(metrics, subset, predictor.regions[-1], record, output_dir)
 
 
-def _evaluate_folds(config: DictConfig, stop: StopLine) -> float:
+def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
     """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
-    _refuse_fixed_settings()
-    settings = ScoringSettings(**plain(config.scoring))
-    folds = load_folds(Path(config.folds).expanduser().resolve())
-    predictors = {fold.number: open_predictor(config, (fold.checkpoint,)) for fold in folds}
+    assert settings.folds is not None
+    _refuse_fixed_settings(invocation)
+    folds = load_folds(Path(settings.folds).expanduser().resolve())
+    predictors = {fold.number: open_predictor(settings, (fold.checkpoint,)) for fold in folds}
     predictor = predictors[0]
-    trained_on = OmegaConf.create(folds[0].checkpoint.config["data"])
-    data = trained_on if config.data.root is None else config.data
-    output_dir = Path(config.paths.output_dir)
-    rules = settings.rules(predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu)
+    trained_on = _data_of(folds[0].checkpoint)
+    data = trained_on if settings.data.root is None else settings.data
+    output_dir = Path(settings.paths.output_dir)
+    rules = rules_of(
+        settings.scoring, predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu
+    )
     chosen = choose_models(open_cohort(data), folds)
-    record = _begin(config, stop)
+    record = _begin(settings, invocation, stop)
     record.add(checkpoints=[origin for each in predictors.values() for origin in origins(each)])
     told = [
         {
@@ -147,61 +163,83 @@ def _evaluate_folds(config: DictConfig, stop: StopLine) -> float:
         facts={"folds": told},
         output_dir=output_dir,
         rules=rules,
-        settings=settings,
+        settings=settings.scoring,
         record=record,
     )
-    region = predictor.regions[-1]
+    return _finished(metrics, "folds", predictor.regions[-1], record, output_dir)
+
+
+def _finished(
+    metrics: Mapping[str, Any], subset: str, region: str, record: RunRecord, output_dir: Path
+) -> Evaluation:
+    """The evaluation of a model, noted in its record with the score by which jobs of a sweep are ranked."""
     score = float(metrics["regions"][region]["dice_per_case"])
-    record.finish(monitor=f"folds/{region}/dice_per_case", mode="max", best_score=score)
-    return score
+    record.finish(monitor=f"{subset}/{region}/dice_per_case", mode="max", best_score=score)
+    return Evaluation(output_dir=output_dir, metrics=metrics, score=score)
 
 
-def _evaluate_masks(config: DictConfig, stop: StopLine) -> None:
-    regions = check_regions(config.data.get("regions") or list(REGION_MIN_LABEL))
-    output_dir = Path(config.paths.output_dir)
-    settings = ScoringSettings(**plain(config.scoring))
-    rules = settings.rules(regions, output_dir=output_dir, window_hu=config.data.get("display_hu"))
-    pairs = pair_masks(config)
-    record = _begin(config, stop)
-    record.add(predictions=str(Path(config.predictions).resolve()))
-    score_masks(
+def _data_of(checkpoint: Checkpoint) -> CasesSettings:
+    """The cases that a model was trained beside."""
+    return from_plain(CasesSettings, checkpoint.config["data"])
+
+
+def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+    assert settings.predictions is not None
+    regions = check_regions(settings.data.regions or list(REGION_MIN_LABEL))
+    output_dir = Path(settings.paths.output_dir)
+    rules = rules_of(settings.scoring, regions, output_dir=output_dir, window_hu=settings.data.display_hu)
+    pairs = pair_masks(settings)
+    record = _begin(settings, invocation, stop)
+    record.add(predictions=str(Path(settings.predictions).resolve()))
+    metrics = score_masks(
         pairs,
-        modality=config.data.get("modality", "ct"),
+        modality=settings.data.modality,
         output_dir=output_dir,
         rules=rules,
-        settings=settings,
+        settings=settings.scoring,
         record=record,
     )
     record.finish()
+    return Evaluation(output_dir=output_dir, metrics=metrics, score=None)
 
 
-def _compare(config: DictConfig, stop: StopLine) -> None:
-    runs: Sequence[str] = list(config.compare)
-    if len(runs) != 2:
-        raise ConfigError(f"compare: must be two folders, [RUN_A,RUN_B], got {len(runs)}")
-    first, second = (Path(run).expanduser().resolve() for run in runs)
-    settings = ScoringSettings(**plain(config.scoring))
-    compare_runs(
+def _compare(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+    assert settings.compare is not None
+    if len(settings.compare) != 2:
+        raise ConfigError(f"compare: must be two folders, [RUN_A,RUN_B], got {len(settings.compare)}")
+    first, second = (Path(run).expanduser().resolve() for run in settings.compare)
+    output_dir = Path(settings.paths.output_dir)
+    comparison = compare_runs(
         first,
         second,
-        settings=settings,
-        output_dir=Path(config.paths.output_dir),
-        begin=lambda: _begin(config, stop),
+        settings=settings.scoring,
+        output_dir=output_dir,
+        begin=lambda: _begin(settings, invocation, stop),
     )
+    return Evaluation(output_dir=output_dir, metrics=comparison, score=None)
 
 
-def _begin(config: DictConfig, stop: StopLine) -> RunRecord:
-    output_dir = Path(config.paths.output_dir)
-    record = stop.record = RunRecord(output_dir, command="evaluate")
-    write_config(output_dir / CONFIG_FILE, config)
+_TASKS = {
+    "ckpt": _evaluate_model,
+    "folds": _evaluate_folds,
+    "predictions": _evaluate_masks,
+    "compare": _compare,
+}
+
+
+def _begin(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> RunRecord:
+    output_dir = Path(settings.paths.output_dir)
+    record = stop.record = RunRecord(output_dir, command="evaluate", overrides=invocation.overrides)
+    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
     return record
 
 
-def _refuse(config: DictConfig, keys: Sequence[str], task: str) -> None:
+def _refuse(settings: EvaluateSettings, keys: Sequence[str], task: str) -> None:
     """A setting without effect is a misunderstanding."""
-    settings = plain(config)
+    given = to_plain(settings)
+    given["data"] = {name: given["data"][name] for name in _OWN_KEYS}
     for key in keys:
-        value = settings[key]
+        value = given[key]
         if isinstance(value, dict):
             value = {name: item for name, item in value.items() if item}
         if value is not False and value not in (None, [], {}):
@@ -262,9 +300,9 @@ def _refuse_training_cases(content_of: Mapping[str, str], checkpoints: Sequence[
             )
 
 
-def _refuse_fixed_settings() -> None:
+def _refuse_fixed_settings(invocation: Invocation) -> None:
     """A setting that the checkpoint fixes would otherwise be taken and have no effect."""
-    for override in HydraConfig.get().overrides.task:
+    for override in invocation.overrides:
         key = override.lstrip("+~").split("=")[0]
         section, _, name = key.partition(".")
         fixed = name and name.split(".")[0] not in _OWN_KEYS if section == "data" else section in _FIXED

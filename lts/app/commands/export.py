@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
+from lts.app.config.composed import check_settings
+from lts.app.config.settings import ExportSettings
 from lts.app.run.console import ShowProgress, say
-from lts.base import AIR_HU, ConfigError
+from lts.base import AIR_HU
 from lts.cohort.phantom import make_phantom
 from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
 from lts.inference.agreement import TOLERANCE
@@ -23,26 +24,25 @@ _MR_PER_HU = 0.37
 _CHUNK_SLICES = 32
 
 
-def export(config: DictConfig) -> None:
+def export(settings: ExportSettings) -> None:
     """Write the file and say what it is.
 
     Raises:
         LtsError: The input or config was wrong, or the file does not compute what the checkpoint does.
     """
-    if not isinstance(config.overwrite, bool):
-        raise ConfigError(f"overwrite: must be true or false, got {config.overwrite!r}")
-    ckpt, output = (Path(str(path)).expanduser() for path in (config.ckpt, config.output))
-    scan = None if config.scan is None else Path(str(config.scan)).expanduser()
+    check_settings(settings)
+    ckpt, output = (Path(path).expanduser() for path in (settings.ckpt, settings.output))
+    scan = None if settings.scan is None else Path(settings.scan).expanduser()
     # Before anything slow.
-    find_format(config.format)
-    check_output(output, overwrite=config.overwrite, inputs=[ckpt, *([scan] if scan else [])])
+    find_format(settings.format)
+    check_output(output, overwrite=settings.overwrite, inputs=[ckpt, *([scan] if scan else [])])
     checkpoint = load_checkpoint(ckpt)
     exported = export_model(
         checkpoint,
         output,
-        format_name=config.format,
+        format_name=settings.format,
         slices=_phantom_slices(checkpoint.recipe) if scan is None else _scan_slices(scan, checkpoint.recipe),
-        overwrite=config.overwrite,
+        overwrite=settings.overwrite,
         progress=ShowProgress("comparing slices"),
     )
     _tell(exported, checkpoint, checked_on="a phantom" if scan is None else str(scan))

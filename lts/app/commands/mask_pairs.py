@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from lts.app.commands.cases import open_cohort
+from lts.app.config.settings import EvaluateSettings
 from lts.base import CohortError, ConfigError
 from lts.cohort import case_id_problem, composed, natural_key
 
@@ -33,7 +32,7 @@ class MaskPair:
     image: Path | None
 
 
-def pair_masks(config: DictConfig) -> list[MaskPair]:
+def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     """Pair `predictions` with `references`, or with the cases of `data.root`.
 
     Case names are file names without `.nii` or `.nii.gz`, without `_mask` at their end, and
@@ -44,22 +43,24 @@ def pair_masks(config: DictConfig) -> list[MaskPair]:
             mask is its own reference.
         ConfigError: Neither or both of `references` and `data.root` are given.
     """
-    if (config.references is None) == (config.data.root is None):
+    if (settings.references is None) == (settings.data.root is None):
         raise ConfigError(
             "references: must be a folder, or the data set be named by data=... data.root=..., not both"
         )
-    predictions = Path(config.predictions)
+    assert settings.predictions is not None
+    predictions = Path(settings.predictions)
     masks = masks_in(predictions)
-    if config.references is not None:
-        held = Path(config.references)
+    if settings.references is not None:
+        held = Path(settings.references)
         references: dict[str, tuple[Path, Path | None]] = {
             name: (path, None) for name, path in masks_in(held).items()
         }
     else:
-        held = Path(config.data.root)
-        cases = open_cohort(config.data).cases
+        assert settings.data.root is not None
+        held = Path(settings.data.root)
+        cases = open_cohort(settings.data).cases
         references = {case_name(case.id): (case.mask, case.image) for case in cases if case.mask}
-    _check_pairs(set(masks), set(references), predictions, held, allow_unpaired=config.allow_unpaired)
+    _check_pairs(set(masks), set(references), predictions, held, allow_unpaired=settings.allow_unpaired)
     pairs = [
         MaskPair(name, masks[name], *references[name])
         for name in sorted(masks.keys() & references.keys(), key=natural_key)

@@ -1,27 +1,27 @@
-"""From the config to a model that predicts: checkpoints, device, and what becomes of masks."""
+"""From settings to a model that predicts: checkpoints, device, and what becomes of masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from lts.app.config.plain import plain
+from lts.app.config.plain import to_plain
+from lts.app.config.settings import PredictionSettings, PredictSettings
+from lts.app.config.values import Place
 from lts.base import ConfigError
 from lts.cohort import SeriesChoice, natural_key
 from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_checkpoint
 from lts.slices import content_hash
 
 
-def load_checkpoints(config: DictConfig) -> tuple[Checkpoint, ...]:
-    """Open the checkpoints of `ckpt`, a file or a list of files; a name with `*` stands for all that match.
+def load_checkpoints(ckpt: Place | Sequence[Place]) -> tuple[Checkpoint, ...]:
+    """Open the checkpoints of `ckpt`, a file or several; a name with `*` stands for all that match.
 
     Raises:
         ConfigError: No file is named, none matches, or two hold the same: one model would count twice.
         CheckpointError: A file cannot be used.
     """
-    named = [config.ckpt] if isinstance(config.ckpt, str) else list(config.ckpt)
-    paths = [path for name in named for path in _matching(name)]
+    named = [ckpt] if isinstance(ckpt, str | Path) else ckpt
+    paths = [path for name in named for path in _matching(str(name))]
     if not paths:
         raise ConfigError("ckpt: must name a checkpoint file, or a list of them, got none")
     if paths[1:]:
@@ -47,36 +47,34 @@ def _matching(name: str) -> list[Path]:
     return found
 
 
-def open_predictor(config: DictConfig, checkpoints: tuple[Checkpoint, ...]) -> Predictor:
+def open_predictor(settings: PredictionSettings, checkpoints: tuple[Checkpoint, ...]) -> Predictor:
     """The predictor that the settings of `conf/prediction` describe.
 
     Raises:
         ConfigError: A setting breaks its rule.
         CheckpointError: The checkpoints do not fit together.
     """
-    settings = plain(config)
     return Predictor(
         checkpoints,
-        device=find_device(settings["device"]),
-        batch_size=settings["batch_size"],
-        flips=settings["flips"],
-        temperature=settings["temperature"],
-        postprocess=Postprocess(**settings["postprocess"]),
+        device=find_device(settings.device),
+        batch_size=settings.batch_size,
+        flips=settings.flips,
+        temperature=settings.temperature,
+        postprocess=Postprocess(**to_plain(settings.postprocess)),
     )
 
 
-def series_choice(settings: Mapping[str, Any]) -> SeriesChoice:
+def series_choice(settings: PredictSettings) -> SeriesChoice:
     """What `series` and `acquisition` choose; numbers may be given as such.
 
     Raises:
-        ConfigError: One is something else than a name or number, or a list of them.
+        ConfigError: A name is empty.
     """
-    named, acquisition = settings["series"], settings["acquisition"]
-    names = [] if named is None else named if isinstance(named, list) else [named]
-    for key, values in (("series", names), ("acquisition", [] if acquisition is None else [acquisition])):
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-                raise ConfigError(f"{key}: must be a name or number, got {value!r}")
+    series, acquisition = settings.series, settings.acquisition
+    names = () if series is None else series if isinstance(series, tuple) else (series,)
+    for key, values in (("series", names), ("acquisition", (acquisition,))):
+        if "" in values:
+            raise ConfigError(f"{key}: must be a name or number, got ''")
     return SeriesChoice(
         names=tuple(map(str, names)), acquisition="" if acquisition is None else str(acquisition)
     )

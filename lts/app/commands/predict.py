@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from nibabel.affines import voxel_sizes
-from omegaconf import DictConfig
 
 from lts.app.commands.dicom_seg import Segmentation
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.commands.predictions import PREDICTIONS_FILE, Predictions, Wanted
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
 from lts.app.commands.unpacking import folder_to_unpack_to
-from lts.app.config.plain import plain
+from lts.app.config.composed import check_settings
+from lts.app.config.plain import to_plain
+from lts.app.config.settings import ArchiveSettings, PredictSettings
 from lts.app.run.console import ShowProgress, print_table, say
 from lts.app.run.lock import alone_in
 from lts.app.run.provenance import library_versions
@@ -41,24 +42,31 @@ _TABLE = ("case", "liver_ml", "tumor_ml", "tumor_burden", "lesion_count")
 _DECIMALS = {"liver_ml": 1, "tumor_ml": 1, "tumor_burden": 3}
 
 
-def predict(config: DictConfig) -> None:
+def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
     """Predict the scans of `input` that `output` lacks, and write masks and `predictions.json` there.
+
+    Args:
+        settings: The scans, the model, and where masks go.
+
+    Returns:
+        A row of `predictions.json` a scan of the input.
 
     Raises:
         CohortError: There is no scan, or some could not be predicted; the others are written all the same.
         LtsError: The input or config was wrong, then nothing is written; or the disk takes no more.
         Interrupted: The command was told to stop.
     """
-    output, scans = (Path(config[key]).expanduser() for key in ("output", "input"))
+    check_settings(settings)
+    output, scans = (Path(path).expanduser() for path in (settings.output, settings.input))
     if output.resolve() == scans.resolve():
         raise ConfigError(f"output: must not be the folder of the scans, got {output}")
-    if config.dicom_seg:
-        check_dicom_seg(config.dicom_seg_layout)
+    if settings.dicom_seg:
+        check_dicom_seg(settings.dicom_seg_layout)
     stop = _StopLine()
     with alone_in(output, key="output"), folder_to_unpack_to() as unpacked, stop_signals(stop):
-        predictor = open_predictor(config, load_checkpoints(config))
+        predictor = open_predictor(settings, load_checkpoints(settings.ckpt))
         found = find_scans(
-            scans, unpack_to=unpacked, limits=_limits(config.archive), choice=series_choice(plain(config))
+            scans, unpack_to=unpacked, limits=_limits(settings.archive), choice=series_choice(settings)
         )
         jobs = [
             _Job(
@@ -66,18 +74,20 @@ def predict(config: DictConfig) -> None:
                 input=str(source.path).replace(str(unpacked), str(scans)),
                 predictor=predictor,
                 output=output,
-                probabilities=config.probabilities,
-                dicom_seg=config.dicom_seg_layout if config.dicom_seg else None,
+                probabilities=settings.probabilities,
+                dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
             )
             for source in found.sources
         ]
         record = Predictions(
-            output, _facts(config, predictor), latest={"passed_over": list(found.passed_over)}
+            output, _facts(settings, predictor), latest={"passed_over": list(found.passed_over)}
         )
         for line in found.passed_over:
             say(f"passed over: {line}")
-        _predict_all(jobs, record, overwrite=config.overwrite, stop=stop)
-    _tell(record, [job.source.case for job in jobs], output)
+        _predict_all(jobs, record, overwrite=settings.overwrite, stop=stop)
+    asked = [job.source.case for job in jobs]
+    _tell(record, asked, output)
+    return tuple(record.cases[case] for case in asked)
 
 
 def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopLine") -> None:
@@ -104,7 +114,7 @@ def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool
     record.write()
 
 
-def _limits(archive: DictConfig) -> ArchiveLimits:
+def _limits(archive: ArchiveSettings) -> ArchiveLimits:
     if not 0 < archive.max_gib <= _MOST_GIB:
         raise ConfigError(f"archive.max_gib: must be > 0 and at most {_MOST_GIB}, got {archive.max_gib}")
     if archive.max_files < 1:
@@ -112,13 +122,13 @@ def _limits(archive: DictConfig) -> ArchiveLimits:
     return ArchiveLimits(max_bytes=int(archive.max_gib * 2**30), max_files=archive.max_files)
 
 
-def _facts(config: DictConfig, predictor: Predictor) -> dict[str, Any]:
+def _facts(settings: PredictSettings, predictor: Predictor) -> dict[str, Any]:
     """What `predictions.json` says of a run."""
-    settings = {name: value for name, value in plain(config).items() if name not in _NOT_OF_THE_MASK}
+    of_the_mask = {name: item for name, item in to_plain(settings).items() if name not in _NOT_OF_THE_MASK}
     return {
         "regions": list(predictor.regions),
         "checkpoints": origins(predictor),
-        "settings": {**settings, "batch_size": predictor.batch_size},
+        "settings": {**of_the_mask, "batch_size": predictor.batch_size},
         "device": str(predictor.device),
         "versions": library_versions(),
     }

@@ -1,13 +1,13 @@
 """Scores models or masks on cases."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import write_results
+from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import ShowProgress
 from lts.app.run.provenance import RunRecord
 from lts.base import ConfigError, Modality, usable_processors
@@ -28,50 +28,47 @@ _MOST_RESAMPLES = 100_000
 """More of them take memory, and add digits that nobody reads."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoringSettings:
-    """The settings of `scoring`; see `conf/scoring/default.yaml`.
+def check_scoring(settings: ScoringSettings) -> None:
+    """Check the settings of `scoring`; see `conf/scoring/default.yaml`.
 
     Raises:
         ConfigError: A setting breaks its rule.
     """
+    if not 0 < settings.level < 1:
+        raise ConfigError(f"scoring.level: must lie between 0 and 1, got {settings.level}")
+    if settings.workers is not None and not settings.workers >= 1:
+        raise ConfigError(f"scoring.workers: must be >= 1, got {settings.workers}")
+    if not 1 <= settings.resamples <= _MOST_RESAMPLES:
+        raise ConfigError(f"scoring.resamples: must be from 1 to {_MOST_RESAMPLES}, got {settings.resamples}")
+    if settings.seed < 0:
+        raise ConfigError(f"scoring.seed: must be 0 or more, got {settings.seed}")
 
-    nsd_mm: list[float]
-    lits: bool
-    level: float
-    resamples: int
-    seed: int
-    workers: int | None
 
-    def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise ConfigError(f"scoring.level: must lie between 0 and 1, got {self.level}")
-        if self.workers is not None and not self.workers >= 1:
-            raise ConfigError(f"scoring.workers: must be >= 1, got {self.workers}")
-        if not 1 <= self.resamples <= _MOST_RESAMPLES:
-            raise ConfigError(f"scoring.resamples: must be from 1 to {_MOST_RESAMPLES}, got {self.resamples}")
-        if self.seed < 0:
-            raise ConfigError(f"scoring.seed: must be 0 or more, got {self.seed}")
+def bootstrap_of(settings: ScoringSettings) -> Bootstrap:
+    """How intervals are drawn."""
+    return Bootstrap(level=settings.level, resamples=settings.resamples, seed=settings.seed)
 
-    def bootstrap(self) -> Bootstrap:
-        """How intervals are drawn."""
-        return Bootstrap(level=self.level, resamples=self.resamples, seed=self.seed)
 
-    def rules(
-        self, regions: Sequence[str], *, output_dir: Path, window_hu: tuple[float, float] | None
-    ) -> ScoringRules:
-        """What is scored, with pictures in `overlays/`."""
-        return ScoringRules(
-            regions=tuple(regions),
-            nsd_mm=tuple(self.nsd_mm),
-            lits=self.lits,
-            overlay_dir=output_dir / "overlays",
-            window_hu=window_hu,
-        )
+def rules_of(
+    settings: ScoringSettings,
+    regions: Sequence[str],
+    *,
+    output_dir: Path,
+    window_hu: tuple[float, float] | None,
+) -> ScoringRules:
+    """What is scored, with pictures in `overlays/`.
 
-    def processes(self, cases: int) -> int:
-        """Processes for so many cases."""
-        return min(cases, self.workers or usable_processors())
+    Raises:
+        ConfigError: A setting breaks its rule.
+    """
+    check_scoring(settings)
+    return ScoringRules(
+        regions=tuple(regions),
+        nsd_mm=settings.nsd_mm,
+        lits=settings.lits,
+        overlay_dir=output_dir / "overlays",
+        window_hu=window_hu,
+    )
 
 
 def score_model(
@@ -147,7 +144,7 @@ def score_models(
         rules=rules,
         probabilities=probabilities,
         batch_size=first.checkpoints[0].config["data"]["batch_size"],
-        bootstrap=settings.bootstrap(),
+        bootstrap=bootstrap_of(settings),
     )
     return write_results(
         summary,
@@ -184,7 +181,7 @@ def score_masks(
     rules: ScoringRules,
     settings: ScoringSettings,
     record: RunRecord,
-) -> None:
+) -> dict[str, Any]:
     """Score masks of any system against their references; otherwise as `score_model`."""
     with _case_scorer(rules, settings, title="scoring masks", cases=len(pairs)) as scorer:
         for pair in pairs:
@@ -209,9 +206,9 @@ def score_masks(
         rules=rules,
         probabilities=None,
         batch_size=_SLICES_OF_A_BATCH,
-        bootstrap=settings.bootstrap(),
+        bootstrap=bootstrap_of(settings),
     )
-    write_results(
+    return write_results(
         summary,
         rules,
         title="masks",
@@ -225,4 +222,8 @@ def score_masks(
 
 def _case_scorer(rules: ScoringRules, settings: ScoringSettings, *, title: str, cases: int) -> CaseScorer:
     progress = ShowProgress(title)
-    return CaseScorer(rules, workers=settings.processes(cases), on_scored=lambda done: progress(done, cases))
+    return CaseScorer(
+        rules,
+        workers=min(cases, settings.workers or usable_processors()),
+        on_scored=lambda done: progress(done, cases),
+    )

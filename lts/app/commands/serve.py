@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import Any
-
-from omegaconf import DictConfig
 
 from lts.app.commands.open_model import load_checkpoints, open_predictor
-from lts.app.config.plain import plain
+from lts.app.config.composed import check_settings
+from lts.app.config.settings import ServeSettings
 from lts.app.run.console import say
 from lts.base import ConfigError
 
@@ -20,26 +18,26 @@ _LIMITS = (
 )
 
 
-def serve(config: DictConfig) -> None:
+def serve(settings: ServeSettings) -> None:
     """Serve the model of `ckpt` until SIGTERM or SIGINT; the scans in hand are answered first.
 
     Raises:
         LtsError: The config was wrong, the port is in use, or the extra `serve` is not installed.
     """
+    check_settings(settings)
     check_installed(_NEEDED)
     from lts.service import Limits, Server, Service, address_of, is_loopback, listen
 
-    settings: dict[str, Any] = plain(config)
-    limits = Limits(**{name: settings[name] for name in _LIMITS})
-    with listen(settings["host"], settings["port"]) as taken:
-        predictor = open_predictor(config, load_checkpoints(config))
+    limits = Limits(**{name: getattr(settings, name) for name in _LIMITS})
+    with listen(settings.host, settings.port) as taken:
+        predictor = open_predictor(settings, load_checkpoints(settings.ckpt))
         with Service([predictor], limits=limits, log=say) as service:
             names = ", ".join(checkpoint.path.name for checkpoint in predictor.checkpoints)
             greeting = [f"serving {names} on {predictor.device} at {address_of(taken)}; Ctrl+C stops it"]
             if not is_loopback(taken.getsockname()[0]):
                 open_to_all = "there is no authentication, whoever reaches it can use it"
-                greeting.append(f"host={settings['host']}: {open_to_all}")
-            Server(service, taken, allowed_hosts=settings["allowed_hosts"]).run(greeting=greeting)
+                greeting.append(f"host={settings.host}: {open_to_all}")
+            Server(service, taken, allowed_hosts=settings.allowed_hosts).run(greeting=greeting)
     with suppress(OSError):  # as of a reader of its words that is gone
         say("stopped")
 

@@ -1,19 +1,20 @@
-"""One training run: from config to checkpoints, curves and scores."""
+"""One training run: from settings to checkpoints, curves and scores."""
 
 import logging
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.check import check_before_training, check_members
-from lts.app.commands.scoring import ScoringSettings, score_model
+from lts.app.commands.scoring import rules_of, score_model
 from lts.app.commands.training.monitor import (
     check_search,
     facts_of_choice,
@@ -29,17 +30,23 @@ from lts.app.commands.training.parts import (
     tell_of_store,
 )
 from lts.app.commands.training.rehearsal import rehearse
-from lts.app.config.plain import plain
+from lts.app.config.component import OPEN, Component
+from lts.app.config.composed import check_settings
+from lts.app.config.plain import in_folder, to_plain
+from lts.app.config.settings import TrainSettings
+from lts.app.config.values import Place
+from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import say
 from lts.app.run.distributed import follow_to_the_end, is_first_process, left_to_first, other_processes
 from lts.app.run.environment import follows
-from lts.app.run.lock import alone_in_folder_of
+from lts.app.run.invocation import FROM_PYTHON, Invocation
+from lts.app.run.lock import alone_in_run_folder
 from lts.app.run.provenance import RunRecord, StopLine, check_folder_is_free, run_folder
 from lts.app.run.recording import failure_noted
 from lts.app.run.records import CONFIG_FILE
 from lts.app.run.resuming import Resume, check_before_going_on, clear_traces, goes_on, plan_resume
 from lts.app.run.signals import StopSignals, stop_signals
-from lts.app.run.writing import write_config, write_json
+from lts.app.run.writing import write_json
 from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions
 from lts.cohort import Cohort, Split
@@ -48,65 +55,91 @@ from lts.inference import Predictor
 from lts.task import SegmentationTask
 
 
-def train(config: DictConfig) -> float | None:
-    """Train a model, score its best checkpoint on the test subset, and return the best score that chose it.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What came of a training.
+
+    Attributes:
+        output_dir: The folder of the run.
+        best_checkpoint: The file of its best epoch.
+        score: The best value of what chose it, None where nothing did or it was never defined.
+        metrics: What `metrics.json` holds, None where no case was tested.
+    """
+
+    output_dir: Path
+    best_checkpoint: Path
+    score: float | None
+    metrics: Mapping[str, Any] | None
+
+
+def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Training:
+    """Train a model, and score its best checkpoint on the test subset.
 
     Where several processes train, each calls this; the first alone writes, scores and speaks.
 
+    Args:
+        settings: What is trained, on what, and where it is written.
+        invocation: What the command line says beside them.
+
     Raises:
-        LtsError: The input or config was wrong.
+        LtsError: The input or a setting was wrong.
         Interrupted: The run was told to stop.
     """
+    check_settings(settings)
     _be_quiet()
     if not is_first_process():
-        return _train_beside(config)
+        return _train_beside(_settled(settings, run_folder(settings.paths.output_dir)))
     stop = StopLine()
     with (
-        alone_in_folder_of(config) as output_dir,
+        alone_in_run_folder(
+            settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
+        ) as output_dir,
         stop_signals(stop) as signals,
         failure_noted(signals, stop, command="train"),
     ):
-        _settle(config, output_dir)
-        return _train_and_score(config, output_dir, signals, stop)
+        return _train_and_score(_settled(settings, output_dir), invocation, signals, stop)
 
 
 def _train_and_score(
-    config: DictConfig, output_dir: Path, signals: StopSignals, stop: StopLine
-) -> float | None:
-    scoring = ScoringSettings(**plain(config.scoring))
-    rules = scoring.rules(config.data.regions, output_dir=output_dir, window_hu=config.data.display_hu)
-    rehearse(config)
-    cohort = open_cohort(config.data)
-    split = split_cohort(cohort, config.split)
+    settings: TrainSettings, invocation: Invocation, signals: StopSignals, stop: StopLine
+) -> Training:
+    output_dir = Path(settings.paths.output_dir)
+    rules = rules_of(
+        settings.scoring, settings.data.regions, output_dir=output_dir, window_hu=settings.data.display_hu
+    )
+    rehearse(settings)
+    cohort = open_cohort(settings.data)
+    split = split_cohort(cohort, settings.split)
     check_before_training(cohort, split)
-    resume = plan_resume(config, output_dir, split)
+    resume = plan_resume(settings, output_dir, split)
     if resume is None:
-        stop.record = _begin(config, output_dir)
-    elif not goes_on(config.ckpt):
+        stop.record = _begin(settings, invocation)
+    elif not goes_on(settings.ckpt):
         check_folder_is_free(output_dir, command="train")
     _tell_of_cases(cohort, split, output_dir)
-    data = set_up_data(config, cohort, split)
+    data = set_up_data(settings, cohort, split)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
-    chosen_by = settle_monitor(config, data)
-    check_search(config, output_dir)
+    settings, chosen_by = settle_monitor(settings, data)
+    check_search(settings, direction=invocation.study_direction)
     if resume:
-        check_before_going_on(resume, config, members=members)
-        stop.record = _go_on(config, output_dir, resume)  # until here no byte of the folder has changed
+        check_before_going_on(resume, settings, members=members)
+        stop.record = _go_on(settings, invocation, resume)  # until here no byte of the folder has changed
     assert stop.record
-    stop.record.add(**facts_of_choice(config))
-    write_config(output_dir / CONFIG_FILE, config)
+    stop.record.add(**facts_of_choice(settings))
+    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
     write_json(output_dir / "split.json", split.to_dict())
-    tell_of_store(config, data)
+    tell_of_store(settings, data)
     say(chosen_by)
-    task, trainer = make_task_and_trainer(config, data, members=members, signals=signals, resume=resume)
+    task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
         _fit(trainer, task, data, resume)
     fit_s = time.perf_counter() - began
-    facts = _facts_of(config, task, trainer, fit_s=fit_s, steps_before=resume.steps if resume else 0)
+    facts = _facts_of(settings, task, trainer, fit_s=fit_s, steps_before=resume.steps if resume else 0)
     if told := standstill_of(trainer):
         say(told)
+    metrics = None
     if (epoch := pruned_at(trainer)) is not None:
         stop.record.finish(**facts, state="pruned", pruned_after_epoch=epoch)
         say(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
@@ -114,31 +147,42 @@ def _train_and_score(
         stop.record.finish(**facts)
         say("there is no test case, so there are no test scores")
     else:
-        score_model(
+        metrics = score_model(
             Predictor.from_checkpoint(_best_of(trainer).best_model_path, device=_device_of(trainer)),
             [cohort.case(case) for case in split.test],
             subset="test",
             output_dir=output_dir,
             rules=rules,
-            settings=scoring,
+            settings=settings.scoring,
             record=stop.record,
         )
         stop.record.finish(**facts)
     score = _best_score(trainer)
     told = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
     say(f"{told}all files are in {output_dir}")
-    return score
+    return _training(settings, trainer, metrics)
 
 
-def _begin(config: DictConfig, output_dir: Path) -> RunRecord:
-    record = RunRecord(output_dir, command="train", goes_on=goes_on(config.ckpt))
-    if goes_on(config.ckpt):
+def _training(settings: TrainSettings, trainer: pl.Trainer, metrics: Mapping[str, Any] | None) -> Training:
+    return Training(
+        output_dir=Path(settings.paths.output_dir),
+        best_checkpoint=Path(_best_of(trainer).best_model_path),
+        score=_best_score(trainer),
+        metrics=metrics,
+    )
+
+
+def _begin(settings: TrainSettings, invocation: Invocation) -> RunRecord:
+    output_dir, again = Path(settings.paths.output_dir), goes_on(settings.ckpt)
+    record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
+    if again:
         clear_traces(output_dir)
     return record
 
 
-def _go_on(config: DictConfig, output_dir: Path, resume: Resume) -> RunRecord:
-    record = RunRecord(output_dir, command="train", goes_on=goes_on(config.ckpt))
+def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> RunRecord:
+    output_dir, again = Path(settings.paths.output_dir), goes_on(settings.ckpt)
+    record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
     if resume.history:
         record.add(changes=resume.history)
     say(resume.line())
@@ -149,32 +193,31 @@ def _fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, res
     trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
-def _train_beside(config: DictConfig) -> float | None:
+def _train_beside(settings: TrainSettings) -> Training:
     """Train as one of the processes that are not the first; writes nothing."""
     follow_to_the_end()
-    output_dir = run_folder(config)
-    _settle(config, output_dir)
-    cohort = open_cohort(config.data)
-    split = split_cohort(cohort, config.split)
+    output_dir = Path(settings.paths.output_dir)
+    cohort = open_cohort(settings.data)
+    split = split_cohort(cohort, settings.split)
     with stop_signals(lambda: None) if not follows() else nullcontext() as signals:
-        data = set_up_data(config, cohort, split)
-        settle_monitor(config, data)
-        resume = plan_resume(config, output_dir, split)
+        data = set_up_data(settings, cohort, split)
+        settings, _ = settle_monitor(settings, data)
+        resume = plan_resume(settings, output_dir, split)
         members = members_of(data, cohort, split)
-        task, trainer = make_task_and_trainer(config, data, members=members, signals=signals, resume=resume)
+        task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
         with left_to_first(DivergedError):
             _fit(trainer, task, data, resume)
-    return _best_score(trainer)
+    return _training(settings, trainer, None)
 
 
 def _facts_of(
-    config: DictConfig, task: SegmentationTask, trainer: pl.Trainer, *, fit_s: float, steps_before: int
+    settings: TrainSettings, task: SegmentationTask, trainer: pl.Trainer, *, fit_s: float, steps_before: int
 ) -> dict[str, Any]:
     """What the record says of a training at its end."""
     batches = (trainer.global_step - steps_before) * trainer.accumulate_grad_batches
     return {
         "fit_s": round(fit_s, 2),
-        "train_slices_per_s": round(batches * config.data.batch_size * trainer.world_size / fit_s, 2),
+        "train_slices_per_s": round(batches * settings.data.batch_size * trainer.world_size / fit_s, 2),
         "precision": trainer.precision,
         "best_score": _best_score(trainer),
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
@@ -217,13 +260,34 @@ def _be_quiet() -> None:
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
 
 
-def _settle(config: DictConfig, output_dir: Path) -> None:
-    """Fill in what depends on other settings, and make paths absolute for whoever reads the config later."""
-    config.data.regions = list(check_regions(config.data.regions))
-    with open_dict(config):
-        config.paths.output_dir = str(output_dir)
-        for section, key in (("data", "root"), ("paths", "store_dir")):
-            config[section][key] = str(Path(config[section][key]).expanduser().resolve())
+def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
+    """The settings with what depends on others filled in, and with absolute paths for whoever reads them."""
+    own: dict[str, Any] = {
+        "dirpath": f"{output_dir}/checkpoints",
+        "save_dir": str(output_dir),
+        "window_hu": settings.data.display_hu,
+    }
+
+    def filled(component: Component) -> Component:
+        given = component.arguments
+        return component.with_arguments(**{key: own[key] for key in own if given.get(key) == OPEN})
+
+    settings = in_folder(settings, output_dir)
+    return replace(
+        settings,
+        callbacks={name: filled(each) for name, each in settings.callbacks.items()},
+        logger=settings.logger and {name: filled(each) for name, each in settings.logger.items()},
+        data=replace(
+            settings.data,
+            regions=check_regions(settings.data.regions),
+            root=_absolute(settings.data.root),
+        ),
+        paths=replace(settings.paths, store_dir=_absolute(settings.paths.store_dir)),
+    )
+
+
+def _absolute(path: Place) -> str:
+    return str(Path(path).expanduser().resolve())
 
 
 def _counts(cohort: Cohort, split: Split) -> str:

@@ -33,6 +33,11 @@ _OF_SWEEPS = {
 _OPENS = ("'", '"', "[", "{")
 
 
+def is_of_a_constructor(error: BaseException) -> bool:
+    """Whether the making of an object failed for a reason that it does not blame on its arguments."""
+    return isinstance(error, InstantiationException)
+
+
 def told_of(error: BaseException, *, name: str) -> str | None:
     """One line for what is wrong with the command line, None for an error that is not about it.
 
@@ -40,8 +45,6 @@ def told_of(error: BaseException, *, name: str) -> str | None:
         error: Of Hydra or OmegaConf.
         name: Of the command.
     """
-    if isinstance(error, InstantiationException):
-        return None
     if isinstance(error, OverrideParseException):
         return _told_of_writing(error.override)
     if not isinstance(error, HydraException | OmegaConfBaseException):

@@ -15,8 +15,8 @@ from typing import Any, get_type_hints
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import MISSING, DictConfig, OmegaConf
 
+from lts.app.config.component import OPEN, Component
 from lts.app.config.suggestions import closest
 from lts.app.config.values import Made, fits, shown, words
 from lts.base import ConfigError, LtsError
@@ -25,11 +25,11 @@ _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 _NO_NAMES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def make(config: DictConfig, *, key: str, kind: type, partial: bool = False, **arguments: Any) -> Any:
-    """Make the object of some settings, of plain lists and dicts: no object of OmegaConf goes further down.
+def make(component: Component, *, key: str, kind: type, partial: bool = False, **arguments: Any) -> Any:
+    """Make the object that a component describes.
 
     Args:
-        config: The settings.
+        component: Its class and arguments.
         key: Where they stand in the config.
         kind: What the object must be.
         partial: Whether it is to be a function that makes such an object.
@@ -38,14 +38,14 @@ def make(config: DictConfig, *, key: str, kind: type, partial: bool = False, **a
     Raises:
         ConfigError: A setting is missing, unknown, of another type, or not what the class allows.
     """
-    settings = _plain(config, key)
+    settings = component.to_dict()
     if settings.get("_partial_", False) is not partial:
         raise ConfigError(
             f"{key}._partial_: must be {shown(partial)}, got {shown(settings.get('_partial_'))}"
         )
     check_arguments_of(key, settings, given=arguments)
     with _blamed_on(key):
-        made = instantiate(config, _convert_="all", **arguments)
+        made = instantiate(settings, _convert_="all", **arguments)
     is_kind = _makes(made.func, kind) if isinstance(made, functools.partial) else isinstance(made, kind)
     if not is_kind:
         target = shown(settings["_target_"])
@@ -112,7 +112,7 @@ def _check_names(
 
 def _check_types(key: str, settings: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
     for name, value in settings.items():
-        if value == MISSING:
+        if value == OPEN:
             raise ConfigError(f"{key}.{name}: must be given")
         stand_in = value if name in _OF_HYDRA else _stand_in(f"{key}.{name}", value)
         if name in hints and not fits(stand_in, hints[name]):
@@ -153,13 +153,6 @@ def _hints_of(called: Any) -> dict[str, Any]:
         return get_type_hints(called)
     except Exception:  # names that a library imports for type checkers alone
         return {}
-
-
-def _plain(config: DictConfig, key: str) -> dict[str, Any]:
-    settings: Any = OmegaConf.to_container(config, resolve=True)
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{key}: must be a section of settings, got {shown(settings)}")
-    return settings
 
 
 def _makes(function: Any, kind: type) -> bool:

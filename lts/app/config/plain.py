@@ -1,11 +1,78 @@
-"""A config as plain types."""
+"""Settings as plain types, as YAML and checkpoints hold them, and back."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from lts.app.config.component import Component
+from lts.app.config.values import members
+
+S = TypeVar("S")
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """A config as plain types, resolved."""
-    container: Any = OmegaConf.to_container(config, resolve=True)
-    return dict(container)
+def to_plain(settings: Any) -> Any:
+    """Settings as numbers, text, lists and dicts."""
+    if isinstance(settings, Component):
+        return settings.to_dict()
+    if is_dataclass(settings):
+        return {field.name: to_plain(getattr(settings, field.name)) for field in fields(settings)}
+    if isinstance(settings, Mapping):
+        return {name: to_plain(value) for name, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [to_plain(value) for value in settings]
+    return str(settings) if isinstance(settings, Path) else settings
+
+
+def from_plain(kind: type[S], values: Mapping[str, Any]) -> S:
+    """The settings that plain types stand for; what is left out is as by default, what is unknown left out.
+
+    Args:
+        kind: A class of settings.
+        values: As `to_plain` makes them.
+
+    Raises:
+        TypeError: A setting without default is left out.
+    """
+    hints: dict[str, Any] = hints_of(kind)  # type: ignore[arg-type]
+    return kind(**{name: _typed(values[name], hints[name]) for name in hints if name in values})
+
+
+@cache
+def hints_of(section: Any) -> dict[str, Any]:
+    """The annotations of a class of settings, by name."""
+    return get_type_hints(section, include_extras=True)
+
+
+def in_folder(settings: S, folder: Path) -> S:
+    """The settings of a run with another folder: `paths.output_dir` and all that lies in it."""
+    before: str = str(settings.paths.output_dir)  # type: ignore[attr-defined]
+
+    def moved(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {name: moved(value) for name, value in item.items()}
+        if isinstance(item, list):
+            return [moved(value) for value in item]
+        is_within = isinstance(item, str) and (item == before or item.startswith(f"{before}/"))
+        return f"{folder}{item[len(before) :]}" if is_within else item
+
+    return from_plain(type(settings), moved(to_plain(settings)))
+
+
+def with_values(settings: S, **sections: Mapping[str, Any]) -> S:
+    """The settings with other values in some sections: `with_values(settings, split={"fold": 1})`."""
+    changed: Any = {name: replace(getattr(settings, name), **values) for name, values in sections.items()}
+    return replace(settings, **changed)  # type: ignore[type-var]
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    kinds = members(hint)
+    if isinstance(value, Mapping):
+        if Component in kinds:
+            return Component.from_dict(value) if value else None
+        if section := next((each for each in kinds if is_dataclass(each)), None):
+            return from_plain(section, value)  # type: ignore[arg-type]
+        if Mapping[str, Component] in kinds:
+            return {name: Component.from_dict(part) for name, part in value.items()}
+    return tuple(_typed(item, Any) for item in value) if isinstance(value, list) else value

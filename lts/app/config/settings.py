@@ -1,63 +1,56 @@
-"""The settings of every command: which keys there are, and what type each has.
+"""The settings of every command, typed and frozen: which keys there are, of what type, by default what.
 
-Comments and defaults stand in `conf/`, rules about values at the classes that settings are given to. Parts
-that name their class by `_target_` are held against that class by `lts.app.config.making`.
+`lts.train`, `lts.evaluate` and `lts.predict` take them, and a command line becomes them before a command sees
+it. Comments stand in `conf/`, rules about values at the classes that settings are given to.
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, get_type_hints
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
 
-from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
-from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
-
-from lts.app.config.arguments import CONF
-from lts.app.config.suggestions import closest
-from lts.app.config.values import Place, fits, members, shown, words
-from lts.base import ConfigError, Modality
-
-Part = dict[str, Any]
-"""Settings of a class that is named by `_target_`."""
+from lts.app.config.component import OPEN, Component
+from lts.app.config.values import Place
+from lts.base import Modality
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhantomSection:
+class PhantomSettings:
     """See `conf/data/phantom.yaml`."""
 
-    cases: int
-    matrix: int
-    seed: int
+    cases: int = 40
+    matrix: int = 128
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSection:
+class DataSettings:
     """See `conf/data/base.yaml`."""
 
     layout: str
     root: Place
-    modality: Modality
-    regions: list[str]
-    image_size: int
-    pixel_mm: float | None
-    context: int
-    batch_size: int
-    num_workers: int
-    region_share: float
-    slices_per_epoch: int | None
-    display_hu: tuple[float, float] | None
-    phantom: PhantomSection | None
+    modality: Modality = "ct"
+    regions: tuple[str, ...] = ("liver", "tumor")
+    image_size: int = 256
+    pixel_mm: float | None = None
+    context: int = 0
+    batch_size: int = 16
+    num_workers: int = 2
+    region_share: float = 0.5
+    slices_per_epoch: int | None = None
+    display_hu: tuple[float, float] | None = (40, 400)
+    phantom: PhantomSettings | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class CasesSection:
+class CasesSettings:
     """The data of commands that do not train: what only training asks for may be open."""
 
-    layout: str | None
-    root: Place | None
-    phantom: PhantomSection | None
+    layout: str | None = None
+    root: Place | None = None
+    phantom: PhantomSettings | None = None
     modality: Modality = "ct"
-    regions: list[str] | None = None
+    regions: tuple[str, ...] | None = None
     image_size: int | None = None
     pixel_mm: float | None = None
     context: int | None = None
@@ -69,135 +62,207 @@ class CasesSection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitSection:
+class SplitSettings:
     """See `conf/train.yaml`."""
 
-    file: Place | None
-    val_share: float
-    test_share: float
-    folds: int | None
-    fold: int | None
-    seed: int
+    file: Place | None = None
+    val_share: float = 0.2
+    test_share: float = 0.2
+    folds: int | None = None
+    fold: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitFileSection:
+class SplitFileSettings:
     """See `conf/check.yaml`."""
 
-    file: Place | None
+    file: Place | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSection:
+class SweepSettings:
     """See `conf/train.yaml`."""
 
-    stop_on_failure: bool
+    stop_on_failure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSection:
+class TaskSettings:
     """See `conf/train.yaml`."""
 
-    encoder_lr_scale: float
+    encoder_lr_scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSection:
+class ScoringSettings:
     """See `conf/scoring/default.yaml`."""
 
-    nsd_mm: list[float]
-    lits: bool
-    level: float
-    resamples: int
-    seed: int
-    workers: int | None
+    nsd_mm: tuple[float, ...] = (2.0,)
+    lits: bool = False
+    level: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+    workers: int | None = None
+
+
+def _named_by_time(folder: str) -> str:
+    return f"{folder}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathsSection:
+class RunPaths:
     """See `conf/paths/default.yaml`."""
 
-    data_dir: Place
-    store_dir: Place
-    output_dir: Place
+    data_dir: Place = "data"
+    store_dir: Place = "data/store"
+    output_dir: Place = field(default_factory=lambda: _named_by_time("runs"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputSection:
+class EvaluationPaths:
     """See `conf/paths/evaluate.yaml`."""
 
-    output_dir: Place
-    data_dir: Place
+    output_dir: Place = field(default_factory=lambda: _named_by_time("evaluations"))
+    data_dir: Place = "data"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostprocessSection:
+class CheckPaths:
+    """See `conf/paths/check.yaml`."""
+
+    output_dir: Place = field(default_factory=lambda: _named_by_time("checks"))
+    data_dir: Place = "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostprocessSettings:
     """See `conf/prediction/default.yaml`."""
 
-    largest_liver: bool
-    tumor_within_liver: bool
-    min_lesion_ml: float
+    largest_liver: bool = False
+    tumor_within_liver: bool = False
+    min_lesion_ml: float = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionSettings:
     """See `conf/prediction/default.yaml`."""
 
-    device: str
-    batch_size: int | None
-    flips: list[Literal["left_right", "front_back"]]
-    temperature: list[float] | None
-    postprocess: PostprocessSection
+    device: str = "auto"
+    batch_size: int | None = None
+    flips: tuple[Literal["left_right", "front_back"], ...] = ()
+    temperature: tuple[float, ...] | None = None
+    postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchiveSection:
+class ArchiveSettings:
     """See `conf/predict.yaml`."""
 
-    max_gib: float
-    max_files: int
+    max_gib: float = 32
+    max_files: int = 100_000
+
+
+def _intensity() -> Component:
+    window = "lts.intensity.Window"
+    equalized = Component("lts.intensity.HistogramEqualization", {"low_hu": -200, "high_hu": 300})
+    windows = [
+        Component(window, {"level_hu": level, "width_hu": width}) for level, width in ((30, 150), (60, 200))
+    ]
+    return Component("lts.intensity.Channels", {"channels": [*windows, equalized]})
+
+
+def _callbacks() -> dict[str, Component]:
+    checkpoint = {
+        "dirpath": OPEN,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    return {
+        "best": Component(
+            "lts.task.BestCheckpoint", {**checkpoint, "filename": "best", "monitor": OPEN, "mode": OPEN}
+        ),
+        "last": Component("pytorch_lightning.callbacks.ModelCheckpoint", {**checkpoint, "filename": "last"}),
+        "learning_rate": Component(
+            "pytorch_lightning.callbacks.LearningRateMonitor", {"logging_interval": "epoch"}
+        ),
+        "overlays": Component("lts.task.LogOverlays", {"window_hu": OPEN}),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """See `conf/train.yaml`."""
+    """What a training is made of; see `conf/train.yaml`.
 
-    seed: int
-    compile: bool | Literal["auto"]
-    ckpt: Place | None
-    sweep: SweepSection
-    split: SplitSection
-    task: TaskSection
-    intensity: Part
-    augment: Part
-    loss: Part
-    optimizer: Part
-    scheduler: Part | None
-    scoring: ScoringSection
-    paths: PathsSection
-    trainer: Part
-    callbacks: dict[str, Part]
-    logger: dict[str, Part] | None
-    data: DataSection
-    model: Part
+    Example:
+        >>> data = DataSettings(layout="lits", root="scans", batch_size=8)
+        >>> settings = TrainSettings(data=data, model=Component("lts.networks.UNet", {"width": 16}))
+        >>> settings.split.val_share
+        0.2
+    """
+
+    seed: int = 0
+    compile: bool | Literal["auto"] = "auto"
+    ckpt: Place | None = None
+    sweep: SweepSettings = field(default_factory=SweepSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    intensity: Component = field(default_factory=_intensity)
+    augment: Component = Component("lts.data.augment.Augmentation")
+    loss: Component = Component("lts.losses.BCEDiceLoss")
+    optimizer: Component = Component(
+        "torch.optim.Adam", {"_partial_": True, "lr": 1e-4, "weight_decay": 1e-5}
+    )
+    scheduler: Component | None = Component(
+        "torch.optim.lr_scheduler.ReduceLROnPlateau",
+        {"_partial_": True, "mode": "min", "factor": 0.5, "patience": 5, "min_lr": 1e-6},
+    )
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
+    paths: RunPaths = field(default_factory=RunPaths)
+    trainer: Component = Component(
+        "pytorch_lightning.Trainer",
+        {
+            **{"accelerator": "auto", "devices": 1, "max_epochs": 50, "precision": "auto"},
+            **{"gradient_clip_val": 1.0, "num_sanity_val_steps": 0, "log_every_n_steps": 1},
+            **{"sync_batchnorm": False, "plugins": [], "use_distributed_sampler": False},
+            "enable_model_summary": False,
+        },
+    )
+    callbacks: Mapping[str, Component] = field(default_factory=_callbacks)
+    logger: Mapping[str, Component] | None = field(
+        default_factory=lambda: {
+            "tensorboard": Component(
+                "pytorch_lightning.loggers.TensorBoardLogger",
+                {"save_dir": OPEN, "name": "tensorboard", "version": ""},
+            )
+        }
+    )
+    data: DataSettings
+    model: Component = Component("lts.networks.UNet")
+
+    @property
+    def max_epochs(self) -> int:
+        """The epochs of `trainer`."""
+        epochs: int = self.trainer.arguments["max_epochs"]
+        return epochs
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(PredictionSettings):
     """See `conf/evaluate.yaml`."""
 
-    ckpt: Place | list[Place] | None
-    subset: Literal["train", "val", "test", "all"] | None
-    allow_training_cases: bool
-    folds: Place | None
-    sweep: SweepSection
-    predictions: Place | None
-    references: Place | None
-    allow_unpaired: bool
-    compare: list[Place] | None
-    data: CasesSection
-    scoring: ScoringSection
-    paths: OutputSection
+    ckpt: Place | tuple[Place, ...] | None = None
+    subset: Literal["train", "val", "test", "all"] | None = None
+    allow_training_cases: bool = False
+    folds: Place | None = None
+    sweep: SweepSettings = field(default_factory=SweepSettings)
+    predictions: Place | None = None
+    references: Place | None = None
+    allow_unpaired: bool = False
+    compare: tuple[Place, ...] | None = None
+    data: CasesSettings = field(default_factory=CasesSettings)
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
+    paths: EvaluationPaths = field(default_factory=EvaluationPaths)
     intensity: object = None
     augment: object = None
 
@@ -206,25 +271,25 @@ class EvaluateSettings(PredictionSettings):
 class PredictSettings(PredictionSettings):
     """See `conf/predict.yaml`."""
 
-    ckpt: Place | list[Place]
+    ckpt: Place | tuple[Place, ...]
     input: Place
     output: Place
-    overwrite: bool
-    probabilities: bool
-    dicom_seg: bool
-    dicom_seg_layout: Literal["nested", "disjoint", "labelmap"]
-    series: str | int | list[str | int] | None
-    acquisition: str | int | None
-    archive: ArchiveSection
+    overwrite: bool = False
+    probabilities: bool = False
+    dicom_seg: bool = False
+    dicom_seg_layout: Literal["nested", "disjoint", "labelmap"] = "nested"
+    series: str | int | tuple[str | int, ...] | None = None
+    acquisition: str | int | None = None
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckSettings:
     """See `conf/check.yaml`."""
 
-    data: CasesSection
-    split: SplitFileSection
-    paths: OutputSection
+    data: CasesSettings
+    split: SplitFileSettings = field(default_factory=SplitFileSettings)
+    paths: CheckPaths = field(default_factory=CheckPaths)
     intensity: object = None
     augment: object = None
 
@@ -236,33 +301,33 @@ class ExportSettings:
     ckpt: Place
     format: str
     output: Place
-    overwrite: bool
-    scan: Place | None
+    overwrite: bool = False
+    scan: Place | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings(PredictionSettings):
     """See `conf/serve.yaml`."""
 
-    ckpt: Place | list[Place]
-    host: str
-    port: int
-    allowed_hosts: list[str]
-    queue_size: int
-    max_upload_mib: int
-    max_unpacked_mib: int
-    max_files: int
-    max_voxels: int
-    keep_results: int
-    keep_minutes: float
-    stalled_s: float
-    least_kib_s: float
-    headers_s: float
-    max_connections: int
-    drain_s: float
+    ckpt: Place | tuple[Place, ...]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed_hosts: tuple[str, ...] = ()
+    queue_size: int = 8
+    max_upload_mib: int = 1024
+    max_unpacked_mib: int = 2048
+    max_files: int = 20_000
+    max_voxels: int = 400_000_000
+    keep_results: int = 16
+    keep_minutes: float = 30
+    stalled_s: float = 30
+    least_kib_s: float = 8
+    headers_s: float = 20
+    max_connections: int = 256
+    drain_s: float = 60
 
 
-SETTINGS: Mapping[str, type] = {
+SETTINGS: Mapping[str, type[Any]] = {
     "train": TrainSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
@@ -270,85 +335,4 @@ SETTINGS: Mapping[str, type] = {
     "export": ExportSettings,
     "serve": ServeSettings,
 }
-
-
-def check_settings(name: str, config: DictConfig) -> None:
-    """Check that a command is given each of its settings, of the right type, and no other.
-
-    Imports nothing heavy and writes nothing.
-
-    Args:
-        name: Of the command.
-        config: Its config.
-
-    Raises:
-        ConfigError: A setting is missing, unknown, of another type, or refers to one that does not exist.
-    """
-    # As they stand first: what a wrong setting spoils of others would be told in place of it.
-    _check_section("", OmegaConf.to_container(config), SETTINGS[name])
-    _check_section("", _resolved(config, name), SETTINGS[name])
-
-
-def _resolved(config: DictConfig, name: str) -> Any:
-    """The settings with what they refer to; what refers to an open setting is open too."""
-    settings = config.copy()
-    while True:
-        try:
-            return OmegaConf.to_container(settings, resolve=True)
-        except InterpolationToMissingValueError as error:
-            with open_dict(settings):
-                OmegaConf.update(settings, str(error.full_key), MISSING)
-        except OmegaConfBaseException as error:
-            reason = str(error).partition("\n")[0].replace("raised while resolving interpolation: ", "")
-            raise ConfigError(f"{error.full_key or name}: cannot be worked out: {reason}") from error
-
-
-def _check_section(prefix: str, given: Any, section: type) -> None:
-    hints, known = get_type_hints(section), {field.name: field for field in fields(section)}
-    for key in given:
-        if key not in known:
-            meant = closest(f"{prefix}{key}", [f"{prefix}{name}" for name in known])
-            raise ConfigError(f"{prefix}{key}: is no setting{f'. Did you mean {meant}?' if meant else ''}")
-    for name, field in known.items():
-        value, key = given.get(name, MISSING), f"{prefix}{name}"
-        if value != MISSING:
-            _check_value(key, value, hints[name])
-        elif field.default is NO_DEFAULT:
-            raise ConfigError(f"{key}: must be given{_choices(key)}")
-
-
-def _check_value(key: str, value: Any, hint: Any) -> None:
-    if isinstance(value, str) and "${" in value:
-        return None
-    if section := next(filter(is_dataclass, members(hint)), None):
-        if isinstance(value, dict):
-            assert isinstance(section, type)
-            return _check_section(f"{key}.", value, section)
-        if value is None and section is not hint:
-            return None
-    if isinstance(value, dict) and dict[str, Part] in members(hint):
-        for name, part in value.items():
-            _check_value(f"{key}.{name}", part, Part)
-        return None
-    if hint is not object and not fits(value, hint):
-        raise ConfigError(f"{key}: must be {words(hint)}, got {shown(value)}{_advice(key, value, hint)}")
-    # The choice `none` of a group is an empty one.
-    if value and Part in members(hint) and not isinstance(value.get("_target_"), str):
-        raise ConfigError(f"{key}._target_: must name a class, got {shown(value.get('_target_'))}")
-    if value == {} and not fits(None, hint):
-        raise ConfigError(f"{key}._target_: must be given{_choices(key)}")
-    return None
-
-
-def _advice(key: str, value: Any, hint: Any) -> str:
-    if isinstance(value, str) and Place in members(hint):
-        return "; names are of 1 to 255 bytes without NUL"
-    if isinstance(value, int | float) and {Place, str} & {*members(hint)}:
-        return f"""; in quotes it is text: {key}="'{shown(value)}'\""""
-    return _choices(key)
-
-
-def _choices(key: str) -> str:
-    """What a group of the config offers, to be told beside its key."""
-    found = sorted(path.stem for path in (CONF / key).glob("*.yaml")) if "." not in key else []
-    return f"; {key}=CHOICE takes one of {', '.join(found)}" if found else ""
+"""By the name of the command."""

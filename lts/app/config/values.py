@@ -10,10 +10,11 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, NewType, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-Place = NewType("Place", str)
-"""The path of a file or folder."""
+from lts.app.config.component import Component
+
+Place = Annotated[str | Path, "the path of a file or folder"]
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 """Bytes that file systems take."""
@@ -37,7 +38,7 @@ def fits(value: Any, hint: Any) -> bool:
     Numbers are finite, whole numbers of 64 bits, and true and false are no numbers. Text holds no NUL, and a
     path can be the name of a file. What this cannot judge, as a type variable, fits.
     """
-    kind, args = get_origin(hint) or hint, get_args(hint)
+    kind, args = _parts(hint)
     if kind in _UNIONS:
         return any(fits(value, each) for each in args)
     if isinstance(value, Made) and isinstance(kind, type):
@@ -53,9 +54,14 @@ def members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in _UNIONS else (hint,)
 
 
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """What an annotation is of, and what of."""
+    return (Place, ()) if hint == Place else (get_origin(hint) or hint, get_args(hint))
+
+
 def words(hint: Any) -> str:
     """An annotation in the words of who writes a config: `a whole number or null`."""
-    kind, args = get_origin(hint) or hint, get_args(hint)
+    kind, args = _parts(hint)
     if kind in _UNIONS:
         told = [words(each) for each in args if not (each is int and float in args)]
         # Null comes last, and what only a program can give is no help.
@@ -68,7 +74,7 @@ def words(hint: Any) -> str:
         return f"a list of {len(args)} {_plural(args[0])}"
     if kind in _LISTS:
         return f"a list of {_plural(args[0])}" if args else "a list"
-    return "a section of settings" if is_dataclass(kind) else _WORDS.get(kind, _OBJECT)
+    return _WORDS.get(kind, "a section of settings" if is_dataclass(kind) else _OBJECT)
 
 
 def shown(value: object) -> str:
@@ -137,6 +143,7 @@ _JUDGES: dict[Any, Callable[[Any, tuple[Any, ...]], bool]] = {
     type(None): lambda value, _args: value is None,
     dict: _is_mapping,
     Mapping: _is_mapping,
+    Component: _is_mapping,
     **dict.fromkeys(_LISTS, _is_list),
     tuple: _is_tuple,
 }
@@ -150,6 +157,7 @@ _WORDS = {
     Place: "a path",
     type(None): "null",
     dict: "a section of settings",
+    Component: "a section of settings",
     Mapping: "a section of settings",
 }
 _PLURALS = {int: "whole numbers", str: "text", Path: "paths", Place: "paths", Any: "values"}

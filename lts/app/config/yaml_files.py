@@ -1,6 +1,6 @@
 """Files of settings that somebody edits: one that is no YAML is told by its name, line and column."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,24 +8,36 @@ from typing import Any
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from lts.base import ConfigError
+from lts.base import ConfigError, written_whole
 
 
-def load_settings(path: Path) -> DictConfig:
-    """The settings in a file.
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a file, as plain types.
 
     Raises:
         ConfigError: It cannot be read, is no YAML or holds no settings.
     """
     with _told_of(path):
-        settings = OmegaConf.load(path)
-    if not isinstance(settings, DictConfig):
+        settings: Any = OmegaConf.to_container(OmegaConf.load(path))
+    if not isinstance(settings, dict):
         raise ConfigError(f"{path}: must hold settings by name, got a list")
     return settings
+
+
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings, given as plain types.
+
+    Raises:
+        StorageError: They cannot be written; what was there stays.
+    """
+    text = OmegaConf.to_yaml(OmegaConf.create(dict(settings)))
+    with written_whole(path) as file:
+        # A file name that is not UTF-8 reaches here as lone surrogates.
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def name_spoilt_files() -> None:

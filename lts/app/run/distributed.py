@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import torch
 import torch.distributed
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lts.app.config.values import shown
@@ -41,7 +40,7 @@ def is_first_process() -> bool:
     return not follows() and rank == 0
 
 
-def check_devices(trainer: DictConfig) -> None:
+def check_devices(trainer: Mapping[str, Any]) -> None:
     """Check what the settings of `trainer` ask of the devices, before anything is written.
 
     Raises:
@@ -64,7 +63,7 @@ def check_devices(trainer: DictConfig) -> None:
         raise ConfigError(f"trainer.devices: must be at most {most} on these CPUs, got {devices}")
 
 
-def precision_of(trainer: DictConfig) -> str:
+def precision_of(trainer: Mapping[str, Any]) -> str:
     """The precision of training; `auto` is bf16-mixed on a GPU that computes in it, and float32 elsewhere.
 
     Raises:
@@ -83,11 +82,11 @@ def precision_of(trainer: DictConfig) -> str:
     return "bf16-mixed" if in_bf16 else "32-true"
 
 
-def _has_gpu(trainer: DictConfig) -> bool:
+def _has_gpu(trainer: Mapping[str, Any]) -> bool:
     return _accelerator(trainer) != "cpu" and torch.cuda.is_available()
 
 
-def _accelerator(trainer: DictConfig) -> str:
+def _accelerator(trainer: Mapping[str, Any]) -> str:
     return str(trainer.get("accelerator", "auto")).lower()
 
 

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hydra.errors import InstantiationException
-
-from lts.app.config.hydra_errors import told_of, without_jargon
+from lts.app.config.hydra_errors import is_of_a_constructor, told_of, without_jargon
 from lts.app.run.signals import Interrupted
 from lts.base import LtsError, StorageError, causes_of, one_line
 
@@ -95,8 +93,7 @@ def _user_message(error: BaseException, name: str) -> str | None:
     for cause in causes_of(error, in_passing=False):
         if isinstance(cause, LtsError):
             return without_jargon(cause)
-    # A constructor failed for a reason that it does not blame on its arguments.
-    if isinstance(error, InstantiationException):
+    if is_of_a_constructor(error):
         return None
     return told_of(error, name=name) or _disk_message(error) or _message_of_a_library(error)
 

@@ -4,32 +4,31 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
 
 from lts.app.run.provenance import make_folder, run_folder
 from lts.app.run.records import LOCK_FILE
 from lts.base import ConfigError
 
-_NAMED_BY_TIME = "${now:"
-
 
 @contextmanager
-def alone_in_folder_of(config: DictConfig) -> Iterator[Path]:
+def alone_in_run_folder(output_dir: str | Path, *, is_named_by_time: bool = False) -> Iterator[Path]:
     """Within, no other process has the folder of this run: `paths.output_dir`, made absolute.
 
     Two runs that begin in the same second would have one folder, where its name is the time: the second gets
     the first name with a number that is free. A folder that was named is not changed for another.
 
+    Args:
+        output_dir: The folder.
+        is_named_by_time: Whether its name is the time.
+
     Raises:
         ConfigError: As `alone_in`.
     """
-    paths: Any = OmegaConf.to_container(config.paths, resolve=False)
-    folder = run_folder(config)
+    folder = run_folder(output_dir)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    if _NAMED_BY_TIME in str(paths["output_dir"]):
+    if is_named_by_time:
         folder = _make_anew(folder)
         made = [folder, *(path for path in made if path in folder.parents)]
     with alone_in(folder, made=made):

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
 from lts import __version__
 from lts.app.run.records import RUN_FILE
@@ -34,9 +33,9 @@ _DISTRIBUTIONS = (
 )
 
 
-def run_folder(config: DictConfig) -> Path:
-    """The absolute folder of this run; of a job of a sweep it was set when the job began."""
-    return Path(str(config.paths.output_dir)).expanduser().resolve()
+def run_folder(output_dir: str | Path) -> Path:
+    """The absolute folder of a run."""
+    return Path(output_dir).expanduser().resolve()
 
 
 def make_folder(folder: Path, *, key: str) -> None:
@@ -76,13 +75,16 @@ class RunRecord:
     Args:
         folder: The run's folder; made here.
         command: Name of the command.
+        overrides: The arguments of its command line.
         goes_on: Whether this run goes on with the one that the folder may hold.
 
     Raises:
         ConfigError: The folder holds another run, which would be overwritten.
     """
 
-    def __init__(self, folder: Path, *, command: str, goes_on: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, command: str, overrides: Sequence[str], goes_on: bool = False
+    ) -> None:
         self._path = folder / RUN_FILE
         if not goes_on:
             check_folder_is_free(folder, command=command)
@@ -90,7 +92,7 @@ class RunRecord:
         self._started = time.perf_counter()
         self._facts: dict[str, Any] = {
             "command": command,
-            "overrides": list(HydraConfig.get().overrides.task),
+            "overrides": list(overrides),
             "state": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": library_versions(),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
-
-from lts.app.config.plain import plain
+from lts.app.config.component import OPEN
+from lts.app.config.plain import to_plain
+from lts.app.config.settings import TrainSettings
 from lts.base import CheckpointError, ConfigError
 
 Rule = Literal["free", "taken", "cases", "fixed"]
@@ -53,7 +53,8 @@ RULES: dict[str, Rule] = {
 }
 """By key or section; the longest that fits decides."""
 
-_CHOSEN_BY_THE_RUN = ("callbacks.best.monitor", "callbacks.best.mode")
+_CHOSEN_BY_THE_RUN = ("monitor", "mode")
+"""Of `callbacks.best`."""
 _ABSENT = "nothing"
 _MOST_NAMED = 3
 _LONGEST = 80
@@ -91,7 +92,7 @@ def rule_of(key: str) -> Rule:
     return "fixed"
 
 
-def settings_changed(saved: Mapping[str, Any], config: DictConfig) -> list[Change]:
+def settings_changed(saved: Mapping[str, Any], settings: TrainSettings) -> list[Change]:
     """What differs between the settings in a checkpoint and those of a run, but for the folders of the two.
 
     What the run has not chosen yet counts as in the checkpoint.
@@ -99,13 +100,13 @@ def settings_changed(saved: Mapping[str, Any], config: DictConfig) -> list[Chang
     Raises:
         CheckpointError: The checkpoint does not say its settings.
     """
-    asked = config.copy()
+    asked = to_plain(settings)
+    best = asked["callbacks"].get("best", {})
     try:
-        for key in _CHOSEN_BY_THE_RUN:
-            section, _, name = key.rpartition(".")
-            if OmegaConf.is_missing(OmegaConf.select(asked, section), name):
-                OmegaConf.update(asked, key, saved["callbacks"]["best"][name])
-        return list(_changes(_without_own_folder(saved), _without_own_folder(plain(asked))))
+        for name in _CHOSEN_BY_THE_RUN:
+            if best.get(name) == OPEN:
+                best[name] = saved["callbacks"]["best"][name]
+        return list(_changes(_without_own_folder(saved), _without_own_folder(asked)))
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"ckpt: must hold the settings of a training to go on from: {error}") from error
 
@@ -174,7 +175,11 @@ def _refuse(changes: Sequence[Change], path: Path) -> None:
 
 def _changes(saved: Any, asked: Any, prefix: str = "") -> Iterator[Change]:
     for name in dict.fromkeys((*saved, *asked)):
-        key, values = f"{prefix}{name}", (saved.get(name, _ABSENT), asked.get(name, _ABSENT))
+        key = f"{prefix}{name}"
+        # An empty section is one that was chosen not to be.
+        values = [
+            None if each == {} else each for each in (saved.get(name, _ABSENT), asked.get(name, _ABSENT))
+        ]
         if all(isinstance(value, Mapping) for value in values):
             yield from _changes(*values, prefix=f"{key}.")
         elif values[0] != values[1]:

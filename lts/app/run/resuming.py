@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
+from lts.app.config.settings import TrainSettings
 from lts.app.run.records import RUN_FILE, read_run
 from lts.app.run.resume_settings import (
     Change,
@@ -76,18 +75,18 @@ class Resume:
         return f"goes on after epoch {self.epochs} of {self.path}" + (f" with {told}" if told else "")
 
 
-def plan_resume(config: DictConfig, output_dir: Path, split: Split) -> Resume | None:
+def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resume | None:
     """Find the checkpoint to go on from, and check all that can be before a scan is read; None for a new run.
 
     Raises:
         ConfigError: As `checkpoint_to_go_on_from` and `check_epochs_left`; a setting differs that cannot.
         CheckpointError: The checkpoint cannot be gone on from, or the best one of its run is lost.
     """
-    path = checkpoint_to_go_on_from(config.ckpt, output_dir)
+    path = checkpoint_to_go_on_from(settings.ckpt, output_dir)
     if path is None:
         return None
     saved = read_checkpoint(path)
-    epochs = check_epochs_left(saved, path, max_epochs=config.trainer.max_epochs, ckpt=config.ckpt)
+    epochs = check_epochs_left(saved, path, max_epochs=settings.max_epochs, ckpt=settings.ckpt)
     described = saved[DESCRIPTION_KEY]
     resume = Resume(
         path=path,
@@ -95,21 +94,21 @@ def plan_resume(config: DictConfig, output_dir: Path, split: Split) -> Resume | 
         steps=int(saved["global_step"]),
         members=described["split"],
         settings=described["config"],
-        changes=settings_changed(described["config"], config),
+        changes=settings_changed(described["config"], settings),
         earlier_changes=described.get("changes", ()),
     )
-    check_settings(resume.changes, path, same_folder=goes_on(config.ckpt))
-    if epochs == config.trainer.max_epochs:
+    check_settings(resume.changes, path, same_folder=goes_on(settings.ckpt))
+    if epochs == settings.max_epochs:
         check_nothing_left(resume.taken, path)
     ids = {part: [member["case"] for member in members] for part, members in resume.members.items()}
     check_cases(resume.changes, path, saved=ids, asked={part: split.subset(part) for part in ids})
-    if goes_on(config.ckpt):
+    if goes_on(settings.ckpt):
         _check_best(path.with_name("best.ckpt"))
     return resume
 
 
 def check_before_going_on(
-    resume: Resume, config: DictConfig, *, members: Mapping[str, Sequence[Mapping[str, str]]]
+    resume: Resume, settings: TrainSettings, *, members: Mapping[str, Sequence[Mapping[str, str]]]
 ) -> None:
     """Check what is known once the cases are read: that they are the same, and what best.ckpt is chosen by.
 
@@ -118,8 +117,8 @@ def check_before_going_on(
         CheckpointError: Files of cases have changed.
     """
     check_cases(resume.changes, resume.path, saved=resume.members, asked=members)
-    if goes_on(config.ckpt):
-        check_settings(settings_changed(resume.settings, config), resume.path, same_folder=True)
+    if goes_on(settings.ckpt):
+        check_settings(settings_changed(resume.settings, settings), resume.path, same_folder=True)
 
 
 def _check_best(path: Path) -> None:
@@ -128,12 +127,12 @@ def _check_best(path: Path) -> None:
     read_checkpoint(path)
 
 
-def goes_on(ckpt: str | None) -> bool:
+def goes_on(ckpt: str | Path | None) -> bool:
     """Whether a run goes on with the one that its folder may hold."""
-    return ckpt in ("last", "auto")
+    return str(ckpt) in ("last", "auto")
 
 
-def checkpoint_to_go_on_from(ckpt: str | None, output_dir: Path) -> Path | None:
+def checkpoint_to_go_on_from(ckpt: str | Path | None, output_dir: Path) -> Path | None:
     """The checkpoint that `ckpt` means, None for a run that begins anew.
 
     Args:
@@ -164,12 +163,14 @@ def checkpoint_to_go_on_from(ckpt: str | None, output_dir: Path) -> Path | None:
     if last.is_file():
         return last
     # A run that died before its first epoch was whole has nothing to go on from, and nothing to lose.
-    if ckpt == "last" and not begun.is_file():
+    if str(ckpt) == "last" and not begun.is_file():
         raise ConfigError(f"ckpt: no such file: {last}")
     return None
 
 
-def check_epochs_left(saved: Mapping[str, Any], path: Path, *, max_epochs: int, ckpt: str | None) -> int:
+def check_epochs_left(
+    saved: Mapping[str, Any], path: Path, *, max_epochs: int, ckpt: str | Path | None
+) -> int:
     """Check that a checkpoint leaves something to train; returns the epochs that it has behind it.
 
     A run that goes on in its own folder may have trained to the end: then its best checkpoint is there, to be

@@ -1,4 +1,4 @@
-"""Facts, tables and settings as files, each whole or not at all."""
+"""Facts and tables as files, each whole or not at all."""
 
 import csv
 import io
@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from lts.base import written_whole
 
@@ -32,15 +30,6 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], *, columns: Sequenc
     writer.writeheader()
     writer.writerows(rows)
     _write(path, table.getvalue())
-
-
-def write_config(path: Path, config: DictConfig) -> None:
-    """Write settings as YAML, with no reference left in them.
-
-    Raises:
-        StorageError: They cannot be written; what was there stays.
-    """
-    _write(path, OmegaConf.to_yaml(config, resolve=True))
 
 
 def _write(path: Path, text: str) -> None:

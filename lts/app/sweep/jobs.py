@@ -5,20 +5,19 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lts.app.run.console import say
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
-from lts.app.run.failures import INPUT_WAS_WRONG, Failure, complain, failure_of
+from lts.app.run.failures import INPUT_WAS_WRONG, complain, failure_of
 from lts.app.run.lock import alone_in
 from lts.app.run.processors import start_processes_as_python_does
 from lts.app.run.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
@@ -32,20 +31,20 @@ _OF_THE_RUN_ITSELF = ("paths.output_dir", "paths.store_dir", "data.num_workers",
 """Settings that change nothing of a result."""
 
 
-def run_job(
-    config: DictConfig,
-    run: Callable[[DictConfig], Any],
-    *,
-    name: str,
-    explain: Callable[[BaseException], Failure],
-) -> float | None:
+class RunOfJob(Protocol):
+    """A command as a job of a sweep runs it."""
+
+    def __call__(self, config: DictConfig, folder: Path, *, goes_on: bool) -> float | None:
+        """Run it in a folder, from the last checkpoint there where it goes on; returns its score."""
+
+
+def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
     """Do a job of a sweep unless it is done; a failure is written into its `run.json` and ends no other job.
 
     Args:
-        config: Its config; the run's folder is set here, and with it `ckpt` where the run goes on.
+        config: Its config.
         run: The command.
         name: Of the command.
-        explain: What a failure is called.
 
     Returns:
         Its score, now or of the earlier time; None where it failed.
@@ -56,7 +55,7 @@ def run_job(
     start_processes_as_python_does()
     hydra = HydraConfig.get()
     job, sweep_dir, made = str(hydra.job.num), Path(hydra.sweep.dir).resolve(), Path(hydra.runtime.output_dir)
-    failed = partial(_note_failure, name=name, explain=explain, stop=config.sweep.stop_on_failure)
+    failed = partial(_note_failure, name=name, stop=config.sweep.stop_on_failure)
     try:
         folder = claim_folder(sweep_dir, wished=made, settings=settings_hash(config))
     except Exception as error:
@@ -76,12 +75,9 @@ def run_job(
         if _failed_in_this_sweep(earlier):
             say(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
             return None
-        with open_dict(config):
-            config.paths.output_dir = str(folder)
-            if earlier:
-                _go_on(config, folder, job=job)
+        goes_on = bool(earlier) and _goes_on(folder, job=job)
         try:
-            score: float | None = run(config)
+            score = run(config, folder, goes_on=goes_on)
         except Exception as error:
             return failed(folder, error)
         except BaseException:
@@ -112,7 +108,7 @@ def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None
         return as_handed(record.get("best_score"), record.get("mode"))
     stop = config.sweep.stop_on_failure
     if not _failed_in_this_sweep(record):
-        _note_failure(folder, LtsError(reason), name=name, explain=partial(failure_of, name=name), stop=stop)
+        _note_failure(folder, LtsError(reason), name=name, stop=stop)
     elif stop:
         sys.exit(record.get("exit_code") or INPUT_WAS_WRONG)
     return None
@@ -171,22 +167,20 @@ def _skipped(job: str, folder: Path, earlier: dict[str, Any]) -> str:
     return f"job {job}: {folder} is {earlier['state']} already{found}; skipped"
 
 
-def _go_on(config: DictConfig, folder: Path, *, job: str) -> None:
-    """Let a run that began go on from its last checkpoint, or start anew beside what is left of it."""
+def _goes_on(folder: Path, *, job: str) -> bool:
+    """Whether a run that began goes on from its last checkpoint; else it starts anew beside what is left."""
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file():
-        config.ckpt = "last"
         say(f"job {job}: goes on from {last}")
-        return
+        return True
     attempts = len(list(folder.glob("run-*.json"))) + 1
     (folder / RUN_FILE).rename(folder / f"run-{attempts}.json")
     say(f"job {job}: began in {folder} and left no checkpoint; starts anew")
+    return False
 
 
-def _note_failure(
-    folder: Path, error: Exception, *, name: str, explain: Callable[[BaseException], Failure], stop: bool
-) -> None:
-    failure = explain(error)
+def _note_failure(folder: Path, error: Exception, *, name: str, stop: bool) -> None:
+    failure = failure_of(error, name)
     others = (run for run in read_runs(folder.parent) if run["job"] != folder.name)
     alike = (run for run in others if run.get("reason") == failure.reason)
     first = next(filter(_failed_in_this_sweep, alike), None)

@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from lts.app.config.arguments import check_arguments
-from lts.app.config.settings import check_settings
+from lts.app.config.composed import settings_of
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
 from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of
 from lts.app.run.records import DAMAGED, FAILED, FINISHED
@@ -68,7 +68,7 @@ class Sweep(Callback):
             check_folder_left_out(arguments)
             jobs = compose_jobs(config, arguments, config_name=config_name)
             for job in jobs:
-                check_settings(config_name, job)
+                settings_of(config_name, job)
             check_data(jobs)
             begin_sweep(Path(config.hydra.sweep.dir).resolve())
             if "submitit" in config.hydra.launcher._target_:

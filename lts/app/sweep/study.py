@@ -4,7 +4,7 @@ import importlib.metadata
 import logging
 import os
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -26,13 +26,14 @@ def be_quiet() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def direction_of_study() -> str | None:
+def direction_of_study() -> Literal["min", "max"] | None:
     """Which end of the scale the study of this job looks for: `min`, `max`, or None for no study."""
     if not HydraConfig.initialized():
         return None
     hydra: Any = HydraConfig.get()
     direction = OmegaConf.select(hydra, "sweeper.direction") if hydra.mode == RunMode.MULTIRUN else None
-    return {"minimize": "min", "maximize": "max"}.get(str(getattr(direction, "name", direction)))
+    modes: dict[str, Literal["min", "max"]] = {"minimize": "min", "maximize": "max"}
+    return modes.get(str(getattr(direction, "name", direction)))
 
 
 def as_handed(score: float | None, mode: str | None) -> float | None:

@@ -2,19 +2,18 @@ import json
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from lts.app.commands.cases import open_cohort, split_cohort
+from lts.app.config.settings import DataSettings, PhantomSettings, SplitSettings
 from lts.base import ConfigError
 from lts.cohort import Case, Cohort
 
 NOTHING = Path("nothing")
 COHORT = Cohort("lits", NOTHING, tuple(Case(f"c{n}", f"p{n}", NOTHING, NOTHING) for n in range(10)))
-SETTINGS = {"file": None, "val_share": 0.2, "test_share": 0.2, "folds": None, "fold": None, "seed": 0}
 
 
 def split(**changes):
-    return split_cohort(COHORT, OmegaConf.create({**SETTINGS, **changes}))
+    return split_cohort(COHORT, SplitSettings(**changes))
 
 
 def test_shares_folds_and_files_divide_a_cohort(tmp_path: Path) -> None:
@@ -50,12 +49,9 @@ def test_a_split_file_may_leave_nothing_to_choose_and_to_report_by(tmp_path: Pat
 
 
 def test_phantoms_are_made_on_first_use(tmp_path: Path) -> None:
-    data = {
-        "layout": "lits",
-        "root": str(tmp_path / "made"),
-        "phantom": {"cases": 1, "matrix": 48, "seed": 0},
-    }
-    cohort = open_cohort(OmegaConf.create(data))
+    phantom = PhantomSettings(cases=1, matrix=48, seed=0)
+    data = DataSettings(layout="lits", root=tmp_path / "made", phantom=phantom)
+    cohort = open_cohort(data)
     assert [case.id for case in cohort.cases] == ["volume-0"]
     stamp = cohort.cases[0].image.stat().st_mtime_ns
-    assert open_cohort(OmegaConf.create(data)).cases[0].image.stat().st_mtime_ns == stamp
+    assert open_cohort(data).cases[0].image.stat().st_mtime_ns == stamp

@@ -3,11 +3,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from settings_kit import compose
 from torch import nn
 
 from lts.app.commands.evaluate import choose_cases, task_of
-from lts.app.config.arguments import CONF
 from lts.base import CheckpointError, CohortError, ConfigError
 from lts.cohort import Case, Cohort
 from lts.inference import Checkpoint
@@ -130,7 +129,6 @@ def test_no_member_of_an_ensemble_may_know_a_case(cohort, checkpoint) -> None:
     ],
 )
 def test_a_setting_without_effect_is_refused(task: str, setting: str, told: str) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        assert task_of(compose("evaluate", [task])) == task.partition("=")[0]
-        with pytest.raises(ConfigError, match=re.escape(told)):
-            task_of(compose("evaluate", [task, setting]))
+    assert task_of(compose("evaluate", task)) == task.partition("=")[0]
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        task_of(compose("evaluate", task, setting))

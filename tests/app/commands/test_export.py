@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from command_kit import ROOT, run_anew
-from omegaconf import OmegaConf
 
 from lts.app.commands.export import _phantom_slices, export
+from lts.app.config.settings import ExportSettings
 from lts.base import LtsError
 from lts.slices import Recipe
 
@@ -135,11 +135,10 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(
     monkeypatch.chdir(tmp_path)
     shutil.copy(ckpt, "model.ckpt")
     Path("old").write_text("old")
-    sound = OmegaConf.load(ROOT / "conf" / "export.yaml")
     given = {"ckpt": "model.ckpt", "format": "torchscript", "output": "new.pt"}
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(LtsError, match=message):
-        export(OmegaConf.merge(sound, given, changes))
+        export(ExportSettings(**{**given, **changes}))  # type: ignore[arg-type]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

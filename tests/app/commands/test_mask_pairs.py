@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from lts.app.commands.mask_pairs import case_name, masks_in, pair_masks
+from lts.app.config.settings import CasesSettings, EvaluateSettings
 from lts.base import CohortError, ConfigError
 
 
@@ -14,16 +14,14 @@ def folder(path: Path, *names: str) -> Path:
     return path
 
 
-def config(predictions: Path, references: Path | None, **changes: object):
-    data = {"root": None, "layout": None, "phantom": None, **changes.pop("data", {})}
-    return OmegaConf.create(
-        {
-            "predictions": str(predictions),
-            "references": references and str(references),
-            "allow_unpaired": False,
-            "data": data,
-            **changes,
-        }
+def asked(
+    predictions: Path, references: Path | None, *, allow_unpaired: bool = False, **data: str
+) -> EvaluateSettings:
+    return EvaluateSettings(
+        predictions=predictions,
+        references=references,
+        allow_unpaired=allow_unpaired,
+        data=CasesSettings(**data),  # type: ignore[arg-type]
     )
 
 
@@ -45,7 +43,7 @@ def test_a_case_is_named_by_its_file(stem: str, case: str) -> None:
 def test_cases_are_matched_whatever_the_suffix_in_natural_order(tmp_path: Path) -> None:
     predictions = folder(tmp_path / "p", "a10_mask.nii.gz", "a9.nii", "notes.txt", ".a1.nii")
     references = folder(tmp_path / "r", "a9.nii.gz", "a10.NII")
-    pairs = pair_masks(config(predictions, references))
+    pairs = pair_masks(asked(predictions, references))
     assert [(pair.case, pair.prediction.name, pair.reference.name, pair.image) for pair in pairs] == [
         ("a9", "a9.nii", "a9.nii.gz", None),
         ("a10", "a10_mask.nii.gz", "a10.NII", None),
@@ -68,7 +66,7 @@ def test_a_data_set_brings_its_masks_and_scans(tmp_path: Path) -> None:
         tmp_path / "lits", "volume-1.nii", "segmentation-1.nii", "volume-2.nii", "segmentation-2.nii"
     )
     predictions = folder(tmp_path / "p", "volume-1_mask.nii.gz", "volume-2_mask.nii.gz")
-    pairs = pair_masks(config(predictions, None, data={"root": str(root), "layout": "lits"}))
+    pairs = pair_masks(asked(predictions, None, root=str(root), layout="lits"))
     assert [(pair.case, pair.reference.name, pair.image and pair.image.name) for pair in pairs] == [
         ("volume-1", "segmentation-1.nii", "volume-1.nii"),
         ("volume-2", "segmentation-2.nii", "volume-2.nii"),
@@ -79,11 +77,11 @@ def test_a_case_that_one_side_lacks_is_named(tmp_path: Path) -> None:
     predictions = folder(tmp_path / "p", "a.nii", "b.nii")
     references = folder(tmp_path / "r", "b.nii", "c.nii")
     with pytest.raises(CohortError, match=rf"{predictions}: lacks cases that {references} has: c; allow_unp"):
-        pair_masks(config(predictions, references))
+        pair_masks(asked(predictions, references))
     (references / "c.nii").unlink()
     with pytest.raises(CohortError, match=rf"{references}: lacks cases that {predictions} has: a; allow_unp"):
-        pair_masks(config(predictions, references))
-    (pair,) = pair_masks(config(predictions, references, allow_unpaired=True))
+        pair_masks(asked(predictions, references))
+    (pair,) = pair_masks(asked(predictions, references, allow_unpaired=True))
     assert pair.case == "b"
 
 
@@ -91,7 +89,7 @@ def test_folders_without_a_case_in_common_are_refused(tmp_path: Path) -> None:
     names = [f"a{n}.nii" for n in range(7)]
     predictions, references = folder(tmp_path / "p", *names), folder(tmp_path / "r", "b.nii")
     with pytest.raises(CohortError, match="no case has its reference in .*: a0, a1, a2, a3, a4 and 2 more"):
-        pair_masks(config(predictions, references, allow_unpaired=True))
+        pair_masks(asked(predictions, references, allow_unpaired=True))
 
 
 def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
@@ -107,7 +105,7 @@ def test_references_come_from_one_place(tmp_path: Path) -> None:
     predictions = folder(tmp_path / "p", "a.nii")
     for references, data in ((None, {}), (predictions, {"root": str(predictions)})):
         with pytest.raises(ConfigError, match="references: "):
-            pair_masks(config(predictions, references, data=data))
+            pair_masks(asked(predictions, references, **data))
 
 
 def test_a_mask_is_not_held_against_itself(tmp_path: Path) -> None:
@@ -118,4 +116,4 @@ def test_a_mask_is_not_held_against_itself(tmp_path: Path) -> None:
         with pytest.raises(
             CohortError, match=f"must hold predictions, got the references themselves: {same}$"
         ):
-            pair_masks(config(named, references))
+            pair_masks(asked(named, references))

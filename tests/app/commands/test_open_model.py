@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from lts.app.commands.open_model import load_checkpoints
 from lts.base import CheckpointError, ConfigError
@@ -18,6 +17,6 @@ def test_a_model_is_not_counted_twice_whatever_its_name(tmp_path: Path) -> None:
         with pytest.raises(
             ConfigError, match=r"ckpt: must name each model once, got .*/a1.ckpt and .*/a[12].ckpt"
         ):
-            load_checkpoints(OmegaConf.create({"ckpt": [str(path) for path in named]}))
+            load_checkpoints(named)
     with pytest.raises(CheckpointError, match="is damaged"):  # they differ, and neither is a model
-        load_checkpoints(OmegaConf.create({"ckpt": [str(one), str(other)]}))
+        load_checkpoints([one, other])

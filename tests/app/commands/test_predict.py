@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset, dcmread
+from settings_kit import compose
 
 from lts.app.commands.open_model import series_choice
 from lts.base import ConfigError
@@ -307,22 +308,23 @@ def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_ch
 
 
 @pytest.mark.parametrize(
-    ("settings", "names", "acquisition"),
+    ("given", "names", "acquisition"),
     [
-        ({"series": None, "acquisition": None}, (), ""),
-        ({"series": 2, "acquisition": 1}, ("2",), "1"),
-        ({"series": ["1.2.3", 4], "acquisition": "all"}, ("1.2.3", "4"), "all"),
+        ((), (), ""),
+        (("series=2", "acquisition=1"), ("2",), "1"),
+        (("series=['1.2.3',4]", "acquisition=all"), ("1.2.3", "4"), "all"),
     ],
 )
-def test_series_are_chosen_by_names_and_numbers(settings: dict, names: tuple, acquisition: str) -> None:
+def test_series_are_chosen_by_names_and_numbers(given: tuple, names: tuple, acquisition: str) -> None:
+    settings = compose("predict", "ckpt=a", "input=b", "output=c", *given)
     assert series_choice(settings) == SeriesChoice(names=names, acquisition=acquisition)
 
 
-@pytest.mark.parametrize("value", [True, 1.5, "", {"a": 1}, [[1]], [None]])
+@pytest.mark.parametrize("value", ["true", "1.5", "''", "{a:1}", "[[1]]", "[null]"])
 @pytest.mark.parametrize("key", ["series", "acquisition"])
-def test_another_choice_of_series_is_refused_by_its_key(key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"{key}: must be a name or number"):
-        series_choice({"series": None, "acquisition": None, key: value})
+def test_another_choice_of_series_is_refused_by_its_key(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{key}: must be (a name|text) or (a whole )?number"):
+        series_choice(compose("predict", "ckpt=a", "input=b", "output=c", f"{key}={value}"))
 
 
 def test_a_nifti_scan_has_no_series_to_refer_to(make_checkpoint, run, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 from hydra.errors import InstantiationException
-from omegaconf import OmegaConf
 from torch import nn
 
+from lts.app.config.component import Component
 from lts.app.config.making import make, told_as
 from lts.base import ConfigError
 from lts.intensity import Channels, Intensity, Window
@@ -27,7 +27,7 @@ nn.OursForTests = Ours  # a name under which the bug can be had
 
 
 def made(settings: dict[str, Any], kind: type = object, **more: Any) -> Any:
-    return make(OmegaConf.create(settings), key="part", kind=kind, **more)
+    return make(Component.from_dict(settings), key="part", kind=kind, **more)
 
 
 WINDOW = {"_target_": "lts.intensity.Window", "level_hu": 40, "width_hu": 400}
@@ -119,11 +119,6 @@ def test_a_partial_of_another_kind_is_refused() -> None:
 def test_an_error_of_a_class_of_ours_stays_a_bug() -> None:
     with pytest.raises(InstantiationException, match="ours: 3"):
         made({"_target_": "torch.nn.OursForTests", "size": 3})
-
-
-def test_settings_must_be_a_section() -> None:
-    with pytest.raises(ConfigError, match=r"^part: must be a section of settings, got \[1\]"):
-        make(OmegaConf.create([1]), key="part", kind=object)  # type: ignore[arg-type]
 
 
 def test_what_a_library_says_is_told_under_a_key_and_what_we_say_as_it_is() -> None:

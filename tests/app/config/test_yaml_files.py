@@ -5,7 +5,7 @@ from pathlib import Path
 import hydra
 import pytest
 
-from lts.app.config.yaml_files import load_settings, name_spoilt_files
+from lts.app.config.yaml_files import name_spoilt_files, read_settings, write_settings
 from lts.base import ConfigError
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -41,7 +41,7 @@ def put(path: Path, content: bytes | str) -> Path:
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes | str, told: str) -> None:
     path = put(tmp_path / "experiment" / "mine.yaml", content)
     with pytest.raises(ConfigError, match=f"^{path}: must be YAML in UTF-8: {told}") as error:
-        load_settings(path)
+        read_settings(path)
     assert str(error.value).isprintable()
     name_spoilt_files()
     with (
@@ -52,8 +52,20 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes | str, t
 
 
 def test_settings_are_read(tmp_path: Path) -> None:
-    assert load_settings(put(tmp_path / "config.yaml", "seed: 1\n")).seed == 1
+    assert read_settings(put(tmp_path / "config.yaml", "seed: 1\n")) == {"seed": 1}
     with pytest.raises(ConfigError, match="config.yaml: must hold settings by name, got a list"):
-        load_settings(put(tmp_path / "config.yaml", "- 1\n"))
+        read_settings(put(tmp_path / "config.yaml", "- 1\n"))
     with pytest.raises(ConfigError, match="none.yaml: cannot be read: No such file or directory"):
-        load_settings(tmp_path / "none.yaml")
+        read_settings(tmp_path / "none.yaml")
+
+
+def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
+    settings = {
+        "seed": 7,
+        "name": "1e-3",
+        "split": {"file": None, "shares": [0.5, 1e-6]},
+        "path": "M\udcfcller",
+    }
+    write_settings(tmp_path / "config.yaml", settings)
+    assert (tmp_path / "config.yaml").read_text().startswith("seed: 7\nname: '1e-3'\nsplit:\n  file: null\n")
+    assert read_settings(tmp_path / "config.yaml") == settings

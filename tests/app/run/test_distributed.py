@@ -14,7 +14,6 @@ import pytest
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from omegaconf import OmegaConf
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lts.app.run.distributed import (
@@ -77,7 +76,7 @@ def test_synchronized_norms_need_a_gpu_that_is_used(
     monkeypatch: pytest.MonkeyPatch, accelerator: str, has_gpu: bool, synchronized: bool, is_refused: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
-    trainer = OmegaConf.create({"accelerator": accelerator, "sync_batchnorm": synchronized})
+    trainer = {"accelerator": accelerator, "sync_batchnorm": synchronized}
     if not is_refused:
         check_devices(trainer)
         return
@@ -103,7 +102,7 @@ def test_precision_is_what_is_asked_for_or_what_the_device_computes_in(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
-    assert precision_of(OmegaConf.create({"accelerator": accelerator, "precision": asked})) == precision
+    assert precision_of({"accelerator": accelerator, "precision": asked}) == precision
 
 
 def test_other_processes_know_the_run_folder_and_leave_nothing_in_the_environment(

@@ -4,16 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from command_kit import ROOT
 from filelock import FileLock
-from hydra.core.utils import setup_globals
-from omegaconf import OmegaConf
 from run_kit import ON_CPU, read, start, wait_for
 
-from lts.app.run.lock import alone_in, alone_in_folder_of
+from lts.app.run.lock import alone_in, alone_in_run_folder
 from lts.app.run.records import LOCK_FILE
 from lts.base import ConfigError
 
@@ -86,38 +85,30 @@ def test_a_folder_that_cannot_be_locked_is_told(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-def config_of(folder: str):
-    setup_globals()  # what Hydra knows of the time
-    return OmegaConf.create({"paths": {"output_dir": folder}})
-
-
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    config = config_of("runs/${now:%Y}")  # a second that lasts
-    with alone_in_folder_of(config) as first, alone_in_folder_of(config) as second:
-        year = first.name
-        assert (first, second) == (tmp_path / "runs" / year, tmp_path / "runs" / f"{year}-2")
+    asked = partial(alone_in_run_folder, "runs/2026", is_named_by_time=True)  # a second that lasts
+    with asked() as first, asked() as second:
+        assert (first, second) == (tmp_path / "runs" / "2026", tmp_path / "runs" / "2026-2")
         (first / "run.json").touch()
     assert not second.exists()  # nothing was written into it
-    with alone_in_folder_of(config) as later:
-        assert later.name == f"{year}-2"
+    with asked() as later:
+        assert later.name == "2026-2"
 
 
 def test_a_folder_that_was_named_is_not_changed_for_another(tmp_path: Path) -> None:
-    config = config_of(str(tmp_path / "a"))
     for _ in range(2):
-        with alone_in_folder_of(config) as folder:
+        with alone_in_run_folder(tmp_path / "a") as folder:
             assert folder == tmp_path / "a"
             (folder / "run.json").touch()
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_named_by_time", [False, True])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, is_named_by_time: bool) -> None:
     (tmp_path / "file").touch()
-    for name in ("file/${now:%Y}", "file/a"):
-        config = config_of(f"{tmp_path}/{name}")
-        with pytest.raises(ConfigError, match="paths.output_dir: .* cannot be written to"):  # noqa: SIM117
-            with alone_in_folder_of(config):
-                pass
+    with pytest.raises(ConfigError, match="paths.output_dir: .* cannot be written to"):  # noqa: SIM117
+        with alone_in_run_folder(tmp_path / "file" / "a", is_named_by_time=is_named_by_time):
+            pass
 
 
 def test_two_checks_that_begin_together_write_into_two_folders(tmp_path: Path) -> None:

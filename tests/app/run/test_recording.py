@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -21,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 def end_by(folder: Path, command: str, end: BaseException | signal.Signals) -> None:
     with record_kept(command) as stop:
-        stop.record = RunRecord(folder, command=command)
+        stop.record = RunRecord(folder, command=command, overrides=())
         if isinstance(end, signal.Signals):
             signal.raise_signal(end)
         else:
@@ -30,12 +29,6 @@ def end_by(folder: Path, command: str, end: BaseException | signal.Signals) -> N
 
 def record(folder: Path) -> dict:
     return json.loads((folder / "run.json").read_text())
-
-
-@pytest.fixture(autouse=True)
-def overrides(monkeypatch: pytest.MonkeyPatch) -> None:
-    hydra = SimpleNamespace(overrides=SimpleNamespace(task=[]))
-    monkeypatch.setattr("lts.app.run.provenance.HydraConfig.get", lambda: hydra)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

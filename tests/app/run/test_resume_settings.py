@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
+import settings_kit
 import torch
-from omegaconf import DictConfig
 
-from lts.app.config.plain import plain
+from lts.app.config.plain import to_plain
+from lts.app.config.settings import TrainSettings
 from lts.app.run.resume_settings import (
     RULES,
     Change,
@@ -22,21 +22,17 @@ from lts.app.run.resume_settings import (
 )
 from lts.base import CheckpointError, ConfigError
 
-CONF, CKPT = Path(__file__).parents[3] / "conf", Path("run/checkpoints/last.ckpt")
+CKPT = Path("run/checkpoints/last.ckpt")
 
 
-def compose(*overrides: str, settled: bool = True) -> DictConfig:
+def compose(*overrides: str, settled: bool = True) -> TrainSettings:
     best = ["callbacks.best.monitor=val/loss", "callbacks.best.mode=min"] if settled else []
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("train", overrides=["data.root=scans", *best, *overrides])
-    for key in ("output_dir", "store_dir", "data_dir"):
-        if not any(override.startswith(f"paths.{key}=") for override in overrides):
-            config.paths[key] = f"/runs/one/{key}"
-    return config
+    paths = [f"paths.{key}=/runs/one/{key}" for key in ("output_dir", "store_dir", "data_dir")]
+    return settings_kit.compose("train", "data.root=scans", *paths, *best, *overrides)
 
 
 def changed(*overrides: str, before: tuple[str, ...] = (), settled: bool = True) -> dict[str, Change]:
-    found = settings_changed(plain(compose(*before)), compose(*overrides, settled=settled))
+    found = settings_changed(to_plain(compose(*before)), compose(*overrides, settled=settled))
     return {change.key: change for change in found}
 
 
@@ -50,7 +46,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 def test_every_key_of_a_training_has_a_rule_that_was_thought_of() -> None:
     groups = ("model=resnet50", "scheduler=cosine", "pruning=median", "trainer=ddp", "loss=focal_dice")
-    keys = {key for chosen in ((), groups) for key in leaves(plain(compose(*chosen)))}
+    keys = {key for chosen in ((), groups) for key in leaves(to_plain(compose(*chosen)))}
     assert len(keys) > 100
     for key in keys:
         ancestors = [".".join(key.split(".")[:n]) for n in range(1, key.count(".") + 2)]
@@ -92,7 +88,7 @@ def test_an_unchanged_run_changes_nothing_wherever_its_folder_is() -> None:
         ("data.phantom.seed=3", "data.phantom.seed", "cases"),
         ("optimizer=adamw", "optimizer._target_", "fixed"),
         ("scheduler=cosine", "scheduler._target_", "fixed"),
-        ("scheduler=none", "scheduler._target_", "fixed"),
+        ("scheduler=none", "scheduler", "fixed"),
         ("loss.dice_weight=0.1", "loss.dice_weight", "fixed"),
         ("loss=tversky", "loss._target_", "fixed"),
         ("model.width=8", "model.width", "fixed"),
@@ -103,7 +99,6 @@ def test_an_unchanged_run_changes_nothing_wherever_its_folder_is() -> None:
         ("seed=1", "seed", "fixed"),
         ("task.encoder_lr_scale=0.5", "task.encoder_lr_scale", "fixed"),
         ("callbacks.best.monitor=val/accuracy", "callbacks.best.monitor", "fixed"),
-        ("+budget=3", "budget", "fixed"),
     ],
 )
 def test_each_setting_is_taken_or_refused_by_its_name(setting: str, key: str, rule: str) -> None:
@@ -144,6 +139,18 @@ def test_a_run_in_another_folder_chooses_its_best_by_what_it_likes() -> None:
         check_settings(found, CKPT, same_folder=True)
     with pytest.raises(ConfigError, match="seed: must be 0"):
         check_settings(list(changed("seed=1").values()), CKPT, same_folder=False)
+
+
+def test_a_section_that_is_empty_is_none() -> None:
+    saved = {**to_plain(compose("scheduler=none")), "scheduler": {}}
+    assert settings_changed(saved, compose("scheduler=none")) == []
+
+
+def test_a_key_that_only_the_checkpoint_has_is_refused() -> None:
+    saved = {**to_plain(compose()), "budget": 3}
+    found = settings_changed(saved, compose(settled=False))
+    with pytest.raises(ConfigError, match=f"^budget: must be 3 as in {CKPT}, got nothing$"):
+        check_settings(found, CKPT, same_folder=True)
 
 
 def test_a_section_that_only_one_of_the_two_has_is_judged_as_another_class() -> None:
@@ -204,6 +211,6 @@ def test_a_checkpoint_without_its_settings_is_refused() -> None:
 
 
 def test_settings_survive_a_checkpoint(tmp_path: Path) -> None:
-    torch.save(plain(compose()), tmp_path / "settings")
+    torch.save(to_plain(compose()), tmp_path / "settings")
     saved = torch.load(tmp_path / "settings", weights_only=True)
     assert settings_changed(saved, compose(settled=False)) == []

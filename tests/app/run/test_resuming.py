@@ -2,11 +2,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import hydra
 import pytest
-from omegaconf import DictConfig
+import settings_kit
 
-from lts.app.config.plain import plain
+from lts.app.commands.training.monitor import follow
+from lts.app.config.plain import to_plain
+from lts.app.config.settings import TrainSettings
 from lts.app.run import resuming
 from lts.app.run.resuming import (
     check_before_going_on,
@@ -17,8 +18,6 @@ from lts.app.run.resuming import (
 )
 from lts.base import CheckpointError, ConfigError
 from lts.cohort import Split
-
-CONF = Path(__file__).parents[3] / "conf"
 
 
 def begin_run(folder: Path, command: str = "train") -> None:
@@ -92,21 +91,20 @@ def members(split: Split, content: str = "0") -> dict:
     }
 
 
-def compose(folder: Path, *overrides: str) -> DictConfig:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        settings = ["data.root=scans", "trainer.max_epochs=3", f"paths.output_dir={folder}"]
-        return hydra.compose("train", overrides=[*settings, *overrides])
+def compose(folder: Path, *overrides: str) -> TrainSettings:
+    settings = ("data.root=scans", "trainer.max_epochs=3", f"paths.output_dir={folder}")
+    return settings_kit.compose("train", *settings, *overrides)
 
 
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch) -> Path:
-    """A run of two epochs in a folder, whose checkpoints are as its config says."""
+    """A run of two epochs in a folder, whose checkpoints are as its settings says."""
     begin_run(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     for name in ("last", "best"):
         (tmp_path / "checkpoints" / f"{name}.ckpt").touch()
     settled = ("callbacks.best.monitor=val/loss", "callbacks.best.mode=min")
-    described = {"config": plain(compose(tmp_path, *settled)), "split": members(SPLIT)}
+    described = {"config": to_plain(compose(tmp_path, *settled)), "split": members(SPLIT)}
     content = {**saved_after(2), "global_step": 14, "lts": described}
     monkeypatch.setattr(resuming, "read_checkpoint", lambda _: content)
     return tmp_path
@@ -124,8 +122,8 @@ def test_a_run_that_goes_on_knows_what_is_behind_it(begun: Path) -> None:
 
 
 def test_what_a_run_takes_anew_is_told_and_remembered(begun: Path) -> None:
-    config = compose(begun, "ckpt=last", "optimizer.lr=1e-6", "data.batch_size=3", "data.num_workers=9")
-    resume = plan_resume(config, begun, SPLIT)
+    settings = compose(begun, "ckpt=last", "optimizer.lr=1e-6", "data.batch_size=3", "data.num_workers=9")
+    resume = plan_resume(settings, begun, SPLIT)
     assert resume is not None
     assert resume.learns_otherwise
     assert resume.rate_is_new
@@ -162,26 +160,26 @@ def test_other_cases_are_refused_before_and_after_their_scans_are_read(begun: Pa
     other = Split(train=("a",), val=("c",), test=("b",))
     with pytest.raises(ConfigError, match="split.seed: must be 0 as in .*, got 7"):
         plan_resume(compose(begun, "ckpt=last", "split.seed=7"), begun, other)
-    config = compose(begun, "ckpt=last")
-    resume = plan_resume(config, begun, SPLIT)
+    settings = compose(begun, "ckpt=last")
+    resume = plan_resume(settings, begun, SPLIT)
     assert resume is not None
-    config.callbacks.best.update({"monitor": "val/loss", "mode": "min"})
-    check_before_going_on(resume, config, members=members(SPLIT))
+    settings = follow(settings, monitor="val/loss", mode="min")
+    check_before_going_on(resume, settings, members=members(SPLIT))
     with pytest.raises(CheckpointError, match="its train cases are no longer those of data.root"):
-        check_before_going_on(resume, config, members=members(SPLIT, content="1"))
+        check_before_going_on(resume, settings, members=members(SPLIT, content="1"))
 
 
 def test_a_run_whose_best_would_be_chosen_by_another_score_is_refused(begun: Path) -> None:
     for ckpt, refused in (("last", True), (str(begun / "checkpoints" / "last.ckpt"), False)):
-        config = compose(begun, f"ckpt={ckpt}")
-        resume = plan_resume(config, begun, SPLIT)
+        settings = compose(begun, f"ckpt={ckpt}")
+        resume = plan_resume(settings, begun, SPLIT)
         assert resume is not None
-        config.callbacks.best.update({"monitor": "val/accuracy", "mode": "max"})
+        settings = follow(settings, monitor="val/accuracy", mode="max")
         if not refused:
-            check_before_going_on(resume, config, members=members(SPLIT))
+            check_before_going_on(resume, settings, members=members(SPLIT))
             continue
         with pytest.raises(ConfigError, match="callbacks.best.monitor: must be val/loss as in"):
-            check_before_going_on(resume, config, members=members(SPLIT))
+            check_before_going_on(resume, settings, members=members(SPLIT))
 
 
 def test_a_lost_best_checkpoint_is_told_before_anything_is_read(begun: Path) -> None:

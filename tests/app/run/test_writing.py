@@ -1,11 +1,10 @@
-"""Facts, tables and settings as files."""
+"""Facts and tables as files."""
 
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from lts.app.run.writing import write_config, write_csv, write_json
+from lts.app.run.writing import write_csv, write_json
 
 
 def test_a_table_has_the_columns_of_its_rows(tmp_path: Path) -> None:
@@ -21,12 +20,6 @@ def test_a_table_without_rows_has_the_columns_that_are_named(tmp_path: Path) -> 
 def test_a_name_that_is_not_utf_8_is_written_as_text(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", [{"file": b"M\xfcller".decode(errors="surrogateescape")}])
     assert (tmp_path / "a.csv").read_text("utf-8").splitlines() == ["file", "M\\udcfcller"]
-
-
-def test_settings_are_written_without_references(tmp_path: Path) -> None:
-    config = OmegaConf.create({"seed": 7, "split": {"seed": "${seed}"}})
-    write_config(tmp_path / "config.yaml", config)
-    assert (tmp_path / "config.yaml").read_text() == "seed: 7\nsplit:\n  seed: 7\n"
 
 
 def test_content_that_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
-from lts.app.run.failures import Failure, failure_of
 from lts.app.run.writing import write_json
 from lts.app.sweep.jobs import claim_folder, note_lost_job, run_job, settings_hash
 from lts.base import ConfigError
@@ -52,10 +51,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def explain(error: BaseException) -> Failure:
-    return failure_of(error, "train")
-
-
 @pytest.fixture
 def do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """`do(3, config, run)` is job 3 of a sweep in `tmp_path` that began just now."""
@@ -63,7 +58,12 @@ def do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     def do(number: int, config: DictConfig, run) -> float | None:
         enter_job(monkeypatch, tmp_path, number)
-        return run_job(config, run, name="train", explain=explain)
+
+        def in_folder(config: DictConfig, folder: Path, *, goes_on: bool) -> float | None:
+            changes = {"paths": {"output_dir": str(folder)}, **({"ckpt": "last"} if goes_on else {})}
+            return run(OmegaConf.merge(config, changes))
+
+        return run_job(config, in_folder, name="train")
 
     return do
 

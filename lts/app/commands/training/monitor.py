@@ -3,15 +3,15 @@
 import difflib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lts.app.config.plain import plain
+from lts.app.config.component import OPEN, Component
+from lts.app.config.settings import TrainSettings
 from lts.app.sweep.leaderboard import kind_of_score, read_runs
-from lts.app.sweep.study import direction_of_study
 from lts.base import ConfigError
 from lts.data import SliceDataModule
 from lts.task import EpochHistory, mode_of, needs_region, score_names, standstill
@@ -19,62 +19,88 @@ from lts.task import EpochHistory, mode_of, needs_region, score_names, standstil
 _KEY = "callbacks.best.monitor"
 
 
-def settle_monitor(config: DictConfig, data: SliceDataModule) -> str:
+def settle_monitor(settings: TrainSettings, data: SliceDataModule) -> tuple[TrainSettings, str]:
     """Fill in `callbacks.best.monitor` and `mode` where they are open, and check them where they are set.
 
     Open, the monitor is the mean Dice of the last region over the validation cases that hold it; where none
     does the validation loss; and where there is no validation case none, so that the last epoch is kept.
+    Other callbacks that leave theirs open follow the same score.
 
     Args:
-        config: The config of the run; changed.
+        settings: Those of the run.
         data: Set up.
 
     Returns:
-        A line that says what was chosen and why.
+        The settings with the choice, and a line that says what was chosen and why.
 
     Raises:
         ConfigError: The score that was set is not logged, cannot be had of these cases, or has another mode.
     """
-    best, region = config.callbacks.best, config.data.regions[-1]
+    monitor, region = monitor_of(settings), settings.data.regions[-1]
     n_val, n_holders = len(data.stored("val")), data.holders("val", region)
-    if not OmegaConf.is_missing(best, "monitor"):
+    if monitor != OPEN:
         why = "as was set"
     elif not n_val:
-        best.monitor, why = None, "there is no validation case"
+        monitor, why = None, "there is no validation case"
     elif not n_holders:
-        best.monitor, why = "val/loss", f"no validation case holds {region}"
+        monitor, why = "val/loss", f"no validation case holds {region}"
     else:
-        best.monitor = f"val/{region}/dice_where_present"
+        monitor = f"val/{region}/dice_where_present"
         why = f"{n_holders} of {n_val} validation cases hold {region}"
-    _check_callbacks(config, data)
-    _settle_mode(config)
-    if best.monitor is None:
-        follows = "; the plateau scheduler follows train/loss" if not n_val and _is_plateau(config) else ""
-        return f"best.ckpt is that of the last epoch: {why}{follows}"
-    highest = "highest" if best.mode == "max" else "lowest"
-    return f"best.ckpt is chosen by the {highest} {best.monitor}: {why}"
+    mode = mode_of(str(monitor)) if monitor else "min"
+    asked = settings.callbacks["best"].arguments.get("mode", OPEN)
+    settled = follow(settings, monitor=monitor, mode=mode)
+    _check_callbacks(settled, data)
+    if monitor is None:
+        follows = "; the plateau scheduler follows train/loss" if not n_val and _is_plateau(settled) else ""
+        return settled, f"best.ckpt is that of the last epoch: {why}{follows}"
+    if asked != OPEN:
+        _check_mode("callbacks.best.mode", asked, monitor)
+    highest = "highest" if mode == "max" else "lowest"
+    return settled, f"best.ckpt is chosen by the {highest} {monitor}: {why}"
 
 
-def check_search(config: DictConfig, output_dir: Path) -> None:
+def monitor_of(settings: TrainSettings) -> str | None:
+    """The score that chooses best.ckpt, None for the last epoch; `OPEN` where the cases are to tell."""
+    monitor: str | None = settings.callbacks["best"].arguments.get("monitor", OPEN)
+    return monitor
+
+
+def follow(settings: TrainSettings, *, monitor: str | None, mode: str) -> TrainSettings:
+    """The settings with this score and mode wherever a callback leaves them open, and as those of `best`."""
+
+    def filled(name: str, callback: Component) -> Component:
+        given = callback.arguments
+        chosen = {"monitor": monitor, "mode": mode}
+        if name == "best":
+            return callback.with_arguments(**chosen)
+        return callback.with_arguments(**{key: chosen[key] for key in chosen if given.get(key) == OPEN})
+
+    callbacks = {name: filled(name, callback) for name, callback in settings.callbacks.items()}
+    return replace(settings, callbacks=callbacks)
+
+
+def check_search(settings: TrainSettings, *, direction: str | None) -> None:
     """Check that a study, where there is one, has a score that compares its jobs.
 
     Args:
-        config: The config of the run.
-        output_dir: Its folder, beside those of the other jobs.
+        settings: Those of the run, whose folder is beside those of the other jobs.
+        direction: Which end of the scale the study looks for, None where there is no study.
 
     Raises:
         ConfigError: There is none, or it is a loss that is another one in another job.
     """
-    if direction_of_study() is None:
+    if direction is None:
         return
-    monitor = config.callbacks.best.monitor
+    monitor = monitor_of(settings)
     if monitor is None:
         raise ConfigError(
             f"hydra.sweeper: a study must have a score to compare jobs by, got {_KEY} null; "
             "set split.val_share above 0"
         )
-    kind = kind_of_score(facts_of_choice(config))
-    others = (run for run in read_runs(output_dir.parent) if run.get("monitor") == monitor)
+    kind = kind_of_score(facts_of_choice(settings))
+    runs = read_runs(Path(settings.paths.output_dir).parent)
+    others = (run for run in runs if run.get("monitor") == monitor)
     if other := next((run for run in others if kind_of_score(run) != kind), None):
         raise ConfigError(
             f"{_KEY}: must be a score that compares losses, got {monitor} of another loss than that of job "
@@ -82,11 +108,11 @@ def check_search(config: DictConfig, output_dir: Path) -> None:
         )
 
 
-def facts_of_choice(config: DictConfig) -> dict[str, Any]:
+def facts_of_choice(settings: TrainSettings) -> dict[str, Any]:
     """What the record of a run says of how its best checkpoint is chosen."""
-    best = config.callbacks.best
-    mode = best.mode if best.monitor else None
-    return {"monitor": best.monitor, "mode": mode, "loss": plain(config.loss)}
+    monitor = monitor_of(settings)
+    mode = settings.callbacks["best"].arguments["mode"] if monitor else None
+    return {"monitor": monitor, "mode": mode, "loss": settings.loss.to_dict()}
 
 
 def standstill_of(trainer: pl.Trainer) -> str | None:
@@ -118,10 +144,10 @@ def check_monitors(callbacks: Mapping[str, pl.Callback], regions: Sequence[str])
         _check_mode(f"callbacks.{name}.mode", getattr(callback, "mode", None), monitor)
 
 
-def _check_callbacks(config: DictConfig, data: SliceDataModule) -> None:
-    for name, callback in config.callbacks.items():
-        if (monitor := callback.get("monitor")) is not None:
-            _check_name(f"callbacks.{name}.monitor", monitor, config.data.regions)
+def _check_callbacks(settings: TrainSettings, data: SliceDataModule) -> None:
+    for name, callback in settings.callbacks.items():
+        if (monitor := callback.arguments.get("monitor")) is not None:
+            _check_name(f"callbacks.{name}.monitor", monitor, settings.data.regions)
             _check_can_be_had(f"callbacks.{name}.monitor", monitor, data)
 
 
@@ -147,15 +173,5 @@ def _check_can_be_had(key: str, monitor: str, data: SliceDataModule) -> None:
         raise ConfigError(f"{key}: must be val/loss where no validation case holds {region}, got {monitor}")
 
 
-def _is_plateau(config: DictConfig) -> bool:
-    return bool(config.scheduler) and str(config.scheduler._target_).endswith(".ReduceLROnPlateau")
-
-
-def _settle_mode(config: DictConfig) -> None:
-    best = config.callbacks.best
-    right = mode_of(best.monitor) if best.monitor else "min"
-    if OmegaConf.is_missing(best, "mode") or best.monitor is None:
-        with open_dict(config):
-            best.mode = right
-    else:
-        _check_mode("callbacks.best.mode", best.mode, best.monitor)
+def _is_plateau(settings: TrainSettings) -> bool:
+    return settings.scheduler is not None and settings.scheduler.target.endswith(".ReduceLROnPlateau")

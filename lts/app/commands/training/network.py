@@ -1,20 +1,20 @@
-"""From the config to a network, and to what its checkpoints say of themselves."""
+"""From settings to a network, and to what its checkpoints say of themselves."""
 
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
 from lts.app.config.making import make
-from lts.app.config.plain import plain
+from lts.app.config.plain import to_plain
+from lts.app.config.settings import TrainSettings
 from lts.app.run.provenance import library_versions
 from lts.base import CheckpointError, ConfigError
 from lts.inference import CHECKPOINT_FORMAT, check_buildable
 
 
 def build_network(
-    config: DictConfig, *, in_channels: int, out_channels: int
+    settings: TrainSettings, *, in_channels: int, out_channels: int
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of `model`.
 
@@ -25,20 +25,20 @@ def build_network(
         ConfigError: A setting of the model breaks its rule, or a checkpoint could not name its classes.
     """
     sizes: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels}
-    spec = {**plain(config.model), **sizes}
+    spec = {**settings.model.to_dict(), **sizes}
     if "weights" in spec:
         spec["weights"] = None  # the checkpoint brings them
-    for section in ("model", "intensity"):
+    for section, component in (("model", settings.model), ("intensity", settings.intensity)):
         try:
-            check_buildable(plain(config[section]))
+            check_buildable(component.to_dict())
         except CheckpointError as error:
             raise ConfigError(f"{section}.{error}") from error
-    network: nn.Module = make(config.model, key="model", kind=nn.Module, **sizes)
+    network: nn.Module = make(settings.model, key="model", kind=nn.Module, **sizes)
     return network.to(memory_format=torch.channels_last), spec
 
 
 def describe_run(
-    config: DictConfig,
+    settings: TrainSettings,
     *,
     network: dict[str, Any],
     members: dict[str, list[dict[str, str]]],
@@ -47,21 +47,21 @@ def describe_run(
     """What every checkpoint of a run says of itself, as plain types.
 
     Args:
-        config: The config of the run.
+        settings: Those of the run.
         network: What `build_network` returned.
         members: Per subset its cases: `case`, `patient` and `sha256` of the scan's file.
-        changes: The settings that were other ones in epochs before; `config` holds those of the last.
+        changes: The settings that were other ones in epochs before; `settings` holds those of the last.
     """
-    data = plain(config.data)
+    data = settings.data
     return {
         "format": CHECKPOINT_FORMAT,
-        "regions": data["regions"],
+        "regions": list(data.regions),
         "network": network,
-        "intensity": plain(config.intensity),
-        "context": data["context"],
-        "recipe": {name: data[name] for name in ("image_size", "pixel_mm", "modality")},
+        "intensity": settings.intensity.to_dict(),
+        "context": data.context,
+        "recipe": {"image_size": data.image_size, "pixel_mm": data.pixel_mm, "modality": data.modality},
         "split": members,
-        "config": plain(config),
+        "config": to_plain(settings),
         "changes": changes,
         "versions": library_versions(),
     }

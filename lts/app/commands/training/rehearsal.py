@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lts.app.commands.cases import check_split
-from lts.app.commands.training.monitor import check_monitors
+from lts.app.commands.training.monitor import check_monitors, follow, monitor_of
 from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
+from lts.app.config.component import OPEN
 from lts.app.config.making import make, told_as
-from lts.app.config.plain import plain
+from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.base import ConfigError
 from lts.data import check_loading
@@ -33,7 +33,7 @@ _PIXELS = 4
 _STEPS = 2
 
 
-def rehearse(config: DictConfig) -> None:
+def rehearse(settings: TrainSettings) -> None:
     """Check the settings of a training by building all its parts, the network without memory.
 
     Imports what they are made of, and reads start weights; writes nothing.
@@ -41,9 +41,9 @@ def rehearse(config: DictConfig) -> None:
     Raises:
         ConfigError: A setting breaks its rule, or cannot be had on this machine.
     """
-    if not 0 <= config.seed <= _LARGEST_SEED:
-        raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {config.seed}")
-    data = config.data
+    if not 0 <= settings.seed <= _LARGEST_SEED:
+        raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {settings.seed}")
+    data = settings.data
     check_plane(image_size=data.image_size, pixel_mm=data.pixel_mm)
     check_loading(
         context=data.context,
@@ -54,65 +54,60 @@ def rehearse(config: DictConfig) -> None:
     )
     if data.display_hu is not None and not data.display_hu[1] > 0:
         raise ConfigError(f"data.display_hu: must be a level and a width > 0, got {list(data.display_hu)}")
-    check_split(config.split)
-    CompileNetwork(when=config.compile, tell=lambda _line: None)
-    make(config.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
-    intensity: Intensity = make(config.intensity, key="intensity", kind=Intensity)
+    check_split(settings.split)
+    CompileNetwork(when=settings.compile, tell=lambda _line: None)
+    make(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
+    intensity: Intensity = make(settings.intensity, key="intensity", kind=Intensity)
     channels = intensity.channels * (2 * data.context + 1)
-    settled = _with_some_monitor(config)
-    _check_checkpoints(settled)
-    loggers = make_loggers(config)
+    _check_checkpoints(settings)
+    settled = _with_some_monitor(settings)
+    loggers = make_loggers(settings)
     callbacks = make_callbacks(settled, loggers)
     check_monitors(callbacks, tuple(data.regions))
-    trainer = make_trainer(config, callbacks=list(callbacks.values()), loggers=loggers)
-    network = _network_without_memory(config, channels=channels)
-    _try_loss(config, regions=len(data.regions))
-    _try_optimizer(config, network, device=trainer.strategy.root_device)
+    trainer = make_trainer(settings, callbacks=list(callbacks.values()), loggers=loggers)
+    network = _network_without_memory(settings, channels=channels)
+    _try_loss(settings, regions=len(data.regions))
+    _try_optimizer(settings, network, device=trainer.strategy.root_device)
 
 
-def _check_checkpoints(config: DictConfig) -> None:
+def _check_checkpoints(settings: TrainSettings) -> None:
     """Check that checkpoints come to lie where a run that goes on looks for them."""
-    callbacks = plain(config.callbacks)
     for name, target, free in (
         ("best", "lts.task.BestCheckpoint", {"monitor", "mode"}),
         ("last", "pytorch_lightning.callbacks.ModelCheckpoint", set()),
     ):
         expected = {
             "_target_": target,
-            "dirpath": f"{config.paths.output_dir}/checkpoints",
+            "dirpath": f"{settings.paths.output_dir}/checkpoints",
             "filename": name,
             "save_on_train_epoch_end": True,
             "enable_version_counter": False,
         }
-        given = callbacks.get(name)
-        if not isinstance(given, dict):
+        if name not in settings.callbacks:
             raise ConfigError(f"callbacks.{name}: must be given, runs end with one and go on from the other")
+        given = settings.callbacks[name].to_dict()
         for key in [key for key in {**expected, **given} if key not in free]:
             value = shown(expected[key]) if key in expected else "left out"
             if given.get(key) != expected.get(key) or type(given.get(key)) is not type(expected.get(key)):
                 raise ConfigError(f"callbacks.{name}.{key}: must be {value}, got {shown(given.get(key))}")
 
 
-def _with_some_monitor(config: DictConfig) -> DictConfig:
-    """The config with any score in the place of one that only the cases will tell."""
-    settled = config.copy()
-    best = settled.callbacks.get("best")
-    if isinstance(best, DictConfig):
-        if OmegaConf.is_missing(best, "monitor"):
-            best.monitor = "val/loss"
-        if OmegaConf.is_missing(best, "mode"):
-            best.mode = mode_of(str(best.get("monitor")))
-    return settled
+def _with_some_monitor(settings: TrainSettings) -> TrainSettings:
+    """The settings with any score in the place of one that only the cases will tell."""
+    monitor = monitor_of(settings)
+    monitor = "val/loss" if monitor == OPEN else monitor
+    asked = settings.callbacks["best"].arguments.get("mode", OPEN)
+    return follow(settings, monitor=monitor, mode=mode_of(str(monitor)) if asked == OPEN else asked)
 
 
-def _network_without_memory(config: DictConfig, *, channels: int) -> nn.Module:
-    size, regions = config.data.image_size, len(config.data.regions)
+def _network_without_memory(settings: TrainSettings, *, channels: int) -> nn.Module:
+    size, regions = settings.data.image_size, len(settings.data.regions)
     with torch.device("meta"), warnings.catch_warnings(), told_as("model"):
         warnings.simplefilter("ignore")  # start weights go nowhere
-        network, _ = build_network(config, in_channels=channels, out_channels=regions)
+        network, _ = build_network(settings, in_channels=channels, out_channels=regions)
         _check_memory(network)
         with torch.no_grad():
-            network.train()(torch.empty(min(config.data.batch_size, _PIXELS), channels, size, size))
+            network.train()(torch.empty(min(settings.data.batch_size, _PIXELS), channels, size, size))
     return network
 
 
@@ -126,8 +121,8 @@ def _check_memory(network: nn.Module) -> None:
         )
 
 
-def _try_loss(config: DictConfig, *, regions: int) -> None:
-    loss: nn.Module = make(config.loss, key="loss", kind=nn.Module)
+def _try_loss(settings: TrainSettings, *, regions: int) -> None:
+    loss: nn.Module = make(settings.loss, key="loss", kind=nn.Module)
     logits = torch.zeros(1, regions, _PIXELS, _PIXELS, requires_grad=True)
     with told_as("loss"):
         value: Tensor = loss(logits, torch.zeros_like(logits, dtype=torch.bool))
@@ -136,14 +131,14 @@ def _try_loss(config: DictConfig, *, regions: int) -> None:
         torch.autograd.grad(value, logits)
 
 
-def _try_optimizer(config: DictConfig, network: nn.Module, *, device: torch.device) -> None:
+def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch.device) -> None:
     """Let optimizer and scheduler step on a number a group of parameters."""
-    if not config.task.encoder_lr_scale > 0:
-        raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {config.task.encoder_lr_scale}")
-    groups = parameter_groups(network, split_encoder=config.task.encoder_lr_scale != 1)
+    if not settings.task.encoder_lr_scale > 0:
+        raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {settings.task.encoder_lr_scale}")
+    groups = parameter_groups(network, split_encoder=settings.task.encoder_lr_scale != 1)
     numbers = [nn.Parameter(torch.zeros(1, device=device)) for _ in groups]
-    optimizer_of = make(config.optimizer, key="optimizer", kind=Optimizer, partial=True)
-    scheduler_of = make_scheduler(config)
+    optimizer_of = make(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
+    scheduler_of = make_scheduler(settings)
 
     def loss() -> float:
         for number in numbers:

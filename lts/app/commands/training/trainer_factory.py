@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
+from lts.app.config.component import Component
 from lts.app.config.making import check_arguments_of, make, told_as
-from lts.app.config.plain import plain
+from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.distributed import check_devices, precision_of
 from lts.base import ConfigError
@@ -66,12 +66,16 @@ _PROFILERS: dict[str, type[Profiler]] = {
 
 
 def make_trainer(
-    config: DictConfig, *, callbacks: Sequence[pl.Callback], loggers: Sequence[Logger], validates: bool = True
+    settings: TrainSettings,
+    *,
+    callbacks: Sequence[pl.Callback],
+    loggers: Sequence[Logger],
+    validates: bool = True,
 ) -> pl.Trainer:
     """The trainer of a run, which writes into its folder.
 
     Args:
-        config: The config of the run.
+        settings: Those of the run.
         callbacks: All that watches the training.
         loggers: What notes its scores.
         validates: Whether there are cases to validate on; Lightning warns of a loader without slices.
@@ -79,30 +83,30 @@ def make_trainer(
     Raises:
         ConfigError: A setting of `trainer` breaks its rule, or cannot be had on this machine.
     """
-    settings, output_dir = plain(config.trainer), Path(config.paths.output_dir)
-    check_trainer(settings)
-    check_devices(config.trainer)
-    check_arguments_of("trainer", settings, given={"precision"})
-    given: dict[str, Any] = {"precision": precision_of(config.trainer)}
+    asked, output_dir = settings.trainer.to_dict(), Path(settings.paths.output_dir)
+    check_trainer(asked)
+    check_devices(asked)
+    check_arguments_of("trainer", asked, given={"precision"})
+    given: dict[str, Any] = {"precision": precision_of(asked)}
     if not validates:
         given["limit_val_batches"] = 0
-    plugins = settings.get("plugins")
+    plugins = asked.get("plugins")
     if isinstance(plugins, list | None):
-        made = [_made(config, place) for place in range(len(plugins or ()))]
+        made = [_made(plugin, place) for place, plugin in enumerate(plugins or ())]
         given["plugins"] = [*made, WholeCheckpointIO()]
-    if settings.get("max_time") is not None:
+    if asked.get("max_time") is not None:
         # Lightning's own would end in the middle of an epoch.
         with told_as("trainer.max_time"):
-            callbacks = [*callbacks, Timer(settings["max_time"], interval="epoch")]
+            callbacks = [*callbacks, Timer(asked["max_time"], interval="epoch")]
         given["max_time"] = None
-    if isinstance(name := settings.get("profiler"), str):
+    if isinstance(name := asked.get("profiler"), str):
         if name not in _PROFILERS:
             raise ConfigError(f"trainer.profiler: must be one of {', '.join(_PROFILERS)}, got {shown(name)}")
         given["profiler"] = _PROFILERS[name](dirpath=output_dir, filename="profile")
-    if "enable_progress_bar" not in settings:
+    if "enable_progress_bar" not in asked:
         given["enable_progress_bar"] = sys.stderr.isatty()
     trainer: pl.Trainer = make(
-        config.trainer,
+        settings.trainer,
         key="trainer",
         kind=pl.Trainer,
         callbacks=list(callbacks),
@@ -112,7 +116,7 @@ def make_trainer(
     )
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise ConfigError(
-            f"trainer.strategy: must start processes anew, as ddp does, got {shown(settings['strategy'])}"
+            f"trainer.strategy: must start processes anew, as ddp does, got {shown(asked['strategy'])}"
         )
     return trainer
 
@@ -160,10 +164,7 @@ def _is(value: Any, expected: Any) -> bool:
     return value == expected and type(value) is type(expected)
 
 
-def _made(config: DictConfig, place: int) -> Any:
-    plugin = config.trainer.plugins[place]
-    return (
-        make(plugin, key=f"trainer.plugins.{place}", kind=object)
-        if isinstance(plugin, DictConfig)
-        else plugin
-    )
+def _made(plugin: Any, place: int) -> Any:
+    if not isinstance(plugin, dict):
+        return plugin
+    return make(Component.from_dict(plugin), key=f"trainer.plugins.{place}", kind=object)

@@ -4,25 +4,30 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import hydra
 import pytest
+import settings_kit
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from run_kit import write_record
 
 from lts.app.commands.training.monitor import check_search, facts_of_choice, finite_or_none, settle_monitor
+from lts.app.config.component import OPEN
+from lts.app.config.settings import TrainSettings
 from lts.app.sweep import study
 from lts.app.sweep.study import as_handed, direction_of_study
 from lts.base import ConfigError
 
-CONF = Path(__file__).parents[4] / "conf"
 PRESENT = "val/tumor/dice_where_present"
 
 
-def compose(*overrides: str) -> DictConfig:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("train", overrides=list(overrides))
+def compose(*overrides: str) -> TrainSettings:
+    return settings_kit.compose("train", *overrides)
+
+
+def chosen(settings: TrainSettings, callback: str = "best") -> tuple[Any, Any]:
+    given = settings.callbacks[callback].arguments
+    return given["monitor"], given["mode"]
 
 
 def cohort(*, val: int, with_tumor: int) -> Any:
@@ -45,18 +50,20 @@ def cohort(*, val: int, with_tumor: int) -> Any:
 def test_the_monitor_is_what_can_tell_models_apart(
     val: int, with_tumor: int, regions: str, monitor: str | None, mode: str, told: str
 ) -> None:
-    config = compose(f"data.regions={regions}", "pruning=median")
-    assert told in settle_monitor(config, cohort(val=val, with_tumor=with_tumor))
-    assert (config.callbacks.best.monitor, config.callbacks.best.mode) == (monitor, mode)
-    assert (config.callbacks.prune.monitor, config.callbacks.prune.mode) == (monitor, mode)
-    facts = facts_of_choice(config)
+    settings = compose(f"data.regions={regions}", "pruning=median")
+    settled, line = settle_monitor(settings, cohort(val=val, with_tumor=with_tumor))
+    assert told in line
+    assert chosen(settled) == chosen(settled, "prune") == (monitor, mode)
+    assert chosen(settings) == (OPEN, OPEN)
+    facts = facts_of_choice(settled)
     assert (facts["monitor"], facts["mode"]) == (monitor, mode if monitor else None)
     assert facts["loss"]["_target_"] == "lts.losses.BCEDiceLoss"
 
 
 def test_what_a_plateau_follows_without_validation_is_told_where_there_is_one() -> None:
-    assert "plateau" not in settle_monitor(compose("scheduler=cosine"), cohort(val=0, with_tumor=0))
-    assert "plateau" not in settle_monitor(compose("scheduler=none"), cohort(val=0, with_tumor=0))
+    for scheduler in ("cosine", "none"):
+        _, told = settle_monitor(compose(f"scheduler={scheduler}"), cohort(val=0, with_tumor=0))
+        assert "plateau" not in told
 
 
 @pytest.mark.parametrize(
@@ -71,13 +78,13 @@ def test_what_a_plateau_follows_without_validation_is_told_where_there_is_one() 
     ],
 )
 def test_a_score_that_was_set_brings_its_mode(monitor: str, mode: str, with_tumor: int) -> None:
-    config = compose(f"callbacks.best.monitor={monitor}")
-    told = settle_monitor(config, cohort(val=2, with_tumor=with_tumor))
-    assert config.callbacks.best.mode == mode
+    data = cohort(val=2, with_tumor=with_tumor)
+    settled, told = settle_monitor(compose(f"callbacks.best.monitor={monitor}"), data)
+    assert chosen(settled)[1] == mode
     assert told.endswith(": as was set")
     assert "plateau" not in told
     # What one process has settled is settled alike by the others, which read it.
-    assert settle_monitor(config, cohort(val=2, with_tumor=with_tumor)) == told
+    assert settle_monitor(settled, data) == (settled, told)
 
 
 @pytest.mark.parametrize(
@@ -163,25 +170,21 @@ def test_without_hydra_there_is_no_study() -> None:
     assert direction_of_study() is None
 
 
-def test_a_study_needs_a_score_that_compares_its_jobs(in_study, tmp_path: Path) -> None:
-    none, by_loss = compose("callbacks.best.monitor=null"), compose("callbacks.best.monitor=val/loss")
-    by_dice = compose(f"callbacks.best.monitor={PRESENT}", "loss=tversky")
-    for config in (none, by_loss, by_dice):
-        settle_monitor(config, cohort(val=2, with_tumor=2))
-    write_record(tmp_path / "0", **facts_of_choice(compose_settled("loss=tversky")))
-    for config in (none, by_loss):
-        check_search(config, tmp_path / "1")  # no study
-    in_study("maximize")
-    check_search(by_dice, tmp_path / "1")
+def test_a_study_needs_a_score_that_compares_its_jobs(tmp_path: Path) -> None:
+    folder = f"paths.output_dir={tmp_path}/1"
+
+    def settled(monitor: str, *overrides: str) -> TrainSettings:
+        settings = compose(f"callbacks.best.monitor={monitor}", folder, *overrides)
+        return settle_monitor(settings, cohort(val=2, with_tumor=2))[0]
+
+    none, by_loss, by_dice = settled("null"), settled("val/loss"), settled(PRESENT, "loss=tversky")
+    write_record(tmp_path / "0", **facts_of_choice(settled("val/loss", "loss=tversky")))
+    for settings in (none, by_loss):
+        check_search(settings, direction=None)
+    check_search(by_dice, direction="max")
     with pytest.raises(ConfigError, match="hydra.sweeper: a study must have a score to compare jobs by"):
-        check_search(none, tmp_path / "1")
+        check_search(none, direction="max")
     with pytest.raises(ConfigError, match="got val/loss of another loss than that of job 0; fix the loss"):
-        check_search(by_loss, tmp_path / "1")
+        check_search(by_loss, direction="max")
     write_record(tmp_path / "0", **facts_of_choice(by_loss))
-    check_search(by_loss, tmp_path / "1")
-
-
-def compose_settled(*overrides: str) -> DictConfig:
-    config = compose("callbacks.best.monitor=val/loss", *overrides)
-    settle_monitor(config, cohort(val=2, with_tumor=2))
-    return config
+    check_search(by_loss, direction="max")

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
+import settings_kit
 import torch
-from omegaconf import DictConfig
 from run_kit import ON_CPU
 
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.training.parts import make_task_and_trainer, members_of, set_up_data, tell_of_store
+from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import ObeySignals
 from lts.app.run.signals import StopSignals
 from lts.cohort import Cohort, Split
@@ -27,10 +27,9 @@ from lts.task import (
     WholeLogs,
 )
 
-CONF = Path(__file__).parents[4] / "conf"
 MONITOR = "val/tumor/dice_per_case"
 
-Parts = tuple[DictConfig, SliceDataModule, Cohort, Split]
+Parts = tuple[TrainSettings, SliceDataModule, Cohort, Split]
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +39,16 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     folders = (f"paths.output_dir={home}/run", f"paths.data_dir={home}/data")
     changes = ("seed=3", "task.encoder_lr_scale=0.25", "data.num_workers=2")
     monitor = (f"callbacks.best.monitor={MONITOR}", "callbacks.best.mode=max")
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("train", overrides=[*ON_CPU, *folders, *changes, *monitor])
-    cohort = open_cohort(config.data)
-    split = split_cohort(cohort, config.split)
-    return config, set_up_data(config, cohort, split), cohort, split
+    settings = settings_kit.compose("train", *ON_CPU, *folders, *changes, *monitor)
+    cohort = open_cohort(settings.data)
+    split = split_cohort(cohort, settings.split)
+    return settings, set_up_data(settings, cohort, split), cohort, split
 
 
 def test_a_process_is_seeded_before_anything_is_drawn(parts: Parts) -> None:
-    config, _, cohort, split = parts
+    settings, _, cohort, split = parts
     torch.rand(7)
-    set_up_data(config, cohort, split)
+    set_up_data(settings, cohort, split)
     drawn = torch.rand(5)
     assert torch.equal(drawn, torch.rand(5, generator=torch.Generator().manual_seed(3)))
 
@@ -69,15 +67,15 @@ def test_members_are_told_by_the_content_of_their_scans(parts: Parts) -> None:
 def test_what_is_notable_of_stored_cases_is_said_before_the_plan(
     parts: Parts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, data, _, split = parts
+    settings, data, _, split = parts
     for name in ("train", "val"):
         for stored in data.stored(name):
             monkeypatch.setitem(stored.__dict__, "notes", ("labels were rounded",))
-    tell_of_store(config, data)
+    tell_of_store(settings, data)
     *notes, plan = capsys.readouterr().out.splitlines()
     assert notes == [f"{case}: labels were rounded" for case in (*split.train, *split.val)]
     assert plan.startswith("store ")
-    assert f" for 4 cases in {config.paths.store_dir}; loader workers 2, each with about 20 MiB" in plan
+    assert f" for 4 cases in {settings.paths.store_dir}; loader workers 2, each with about 20 MiB" in plan
 
 
 def callback(trainer: Any, kind: type) -> Any:
@@ -87,9 +85,9 @@ def callback(trainer: Any, kind: type) -> Any:
 
 @pytest.mark.parametrize("signals", [StopSignals(), None], ids=["first process", "another"])
 def test_a_trainer_has_all_that_keeps_a_run_whole(parts: Parts, signals: StopSignals | None) -> None:
-    config, data, cohort, split = parts
+    settings, data, cohort, split = parts
     members = members_of(data, cohort, split)
-    task, trainer = make_task_and_trainer(config, data, members=members, signals=signals)
+    task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals)
     assert isinstance(trainer.strategy.checkpoint_io, WholeCheckpointIO)
     for kind in (BestCheckpoint, WholeLogs, TellTimeLeft, WatchLoss):
         callback(trainer, kind)
@@ -101,8 +99,8 @@ def test_a_trainer_has_all_that_keeps_a_run_whole(parts: Parts, signals: StopSig
     history = callback(trainer, EpochHistory)
     history.epochs = {1: {MONITOR: 0.25}, 2: {MONITOR: 0.75}, 3: {MONITOR: 0.5}}
     assert history.best_epoch() == 2
-    assert history._path == Path(config.paths.output_dir) / "curves.png"
-    assert Path(trainer.default_root_dir) == Path(config.paths.output_dir)
+    assert history._path == Path(settings.paths.output_dir) / "curves.png"
+    assert Path(trainer.default_root_dir) == Path(settings.paths.output_dir)
     assert task.regions == ("liver", "tumor")
     assert task._encoder_lr_scale == 0.25
     assert len(task.overlap.counts) == 1  # validation cases

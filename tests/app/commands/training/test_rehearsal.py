@@ -5,22 +5,20 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
+import settings_kit
 import torch
-from omegaconf import DictConfig
 
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.commands.training.trainer_factory import make_trainer
-from lts.app.config.arguments import CONF
+from lts.app.config.settings import TrainSettings
 from lts.base import ConfigError
 
 TINY = ("trainer=cpu", "model.width=4", "model.depth=2", "data.image_size=16")
 
 
-def compose(*overrides: str) -> DictConfig:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("train", overrides=[*TINY, *overrides])
+def compose(*overrides: str) -> TrainSettings:
+    return settings_kit.compose("train", *TINY, *overrides)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +81,7 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ("callbacks.best.mode=up", "callbacks.best"),
         ("~callbacks.best", "callbacks.best: must be given"),
         ("~callbacks.last", "callbacks.last: must be given"),
-        ("callbacks.last=3", "callbacks.last: must be given"),
+        ("callbacks.last=3", "callbacks.last: must be a section of settings, got 3"),
         ("callbacks.best.filename=word", "callbacks.best.filename: must be 'best', got 'word'"),
         ("callbacks.last.dirpath=a", "callbacks.last.dirpath: must be 'runs/.*/checkpoints', got 'a'"),
         (
@@ -191,15 +189,14 @@ def test_a_logger_whose_package_is_broken_is_told_before_anything_is_read(
 
 def test_weights_that_are_not_there_are_missed_before_anything_is_read() -> None:
     overrides = ("model=resnet50", "trainer=cpu", "data.image_size=32", "model.weights=nowhere.pt")
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("train", overrides=list(overrides))
+    settings = settings_kit.compose("train", *overrides)
     with pytest.raises(ConfigError, match="^model.weights: must be null, .* no file nowhere.pt"):
-        rehearse(config)
+        rehearse(settings)
 
 
 def trainer_of(*overrides: str, tmp_path: Path) -> Any:
-    config = compose(*overrides, f"paths.output_dir={tmp_path}")
-    return make_trainer(config, callbacks=[], loggers=[])
+    settings = compose(*overrides, f"paths.output_dir={tmp_path}")
+    return make_trainer(settings, callbacks=[], loggers=[])
 
 
 def test_a_time_limit_ends_a_training_after_a_whole_epoch(tmp_path: Path) -> None:
