@@ -15,20 +15,53 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lts.app.config.arguments import CONF, check_arguments, with_home
+from lts import __version__
+from lts.app.config.arguments import check_arguments, with_home
 from lts.app.config.composed import settings_of
+from lts.app.config.groups import CONF
 from lts.app.config.options import options_first
 from lts.app.config.plain import from_plain, in_folder
 from lts.app.config.settings import SETTINGS
 from lts.app.config.yaml_files import name_spoilt_files, read_settings
 from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
-from lts.app.run.failures import exit_code_of, hear_threads, raise_what_threads_met
+from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of, hear_threads, raise_what_threads_met
 from lts.app.run.invocation import FROM_PYTHON, Invocation
 from lts.app.run.memory import return_freed_memory, use_large_pages
 from lts.app.run.processors import use_the_share_of_processors
 from lts.app.run.records import CONFIG_FILE
 from lts.app.sweep.lifecycle import sweep_ends
 from lts.app.sweep.study import direction_of_study
+from lts.base import shown
+
+_USAGE = """\
+Liver tumor segmentation in CT and MR.
+
+    lts train [data=lits data.root=DIR] [GROUP=CHOICE ...] [KEY=VALUE ...]
+    lts evaluate ckpt=FILE [subset=test]
+    lts predict ckpt=FILE input=FILE-or-DIR output=DIR
+    lts check data=lits data.root=DIR
+    lts export ckpt=FILE format=onnx output=FILE
+    lts serve ckpt=FILE [port=8000]
+
+lts COMMAND --help tells more of each; lts --version says which this is."""
+
+
+def main() -> None:
+    """The program `lts`: `lts train model=unet` is `python train.py model=unet` outside of a checkout."""
+    if follows():
+        run_command("train")  # alone starts other processes
+        return
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in SETTINGS:
+        del sys.argv[1]
+        run_command(name)
+    elif name == "--version":
+        print(f"lts {__version__}")
+    elif name in ("--help", "-h"):
+        print(_USAGE)
+    else:
+        complain("lts", f"{shown(name)}: must be one of {', '.join(SETTINGS)}")
+        sys.exit(INPUT_WAS_WRONG)
 
 
 def run_command(name: str) -> None:
