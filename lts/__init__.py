@@ -1,3 +1,73 @@
-"""Liver tumor segmentation in CT: train, sweep, score and deploy."""
+"""Liver tumor segmentation in CT: train, sweep, score and deploy.
+
+Example:
+    >>> import lts
+    >>> data = lts.DataSettings(layout="lits", root="scans", batch_size=8)
+    >>> settings = lts.TrainSettings(data=data, model=lts.Component("lts.networks.UNet", {"width": 16}))
+    >>> done = lts.train(settings)  # doctest: +SKIP
+    >>> new = lts.PredictSettings(ckpt="best.ckpt", input="new", output="masks")
+    >>> rows = lts.predict(new)  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lts.app.commands.check import check
+    from lts.app.commands.evaluate import Evaluation, evaluate
+    from lts.app.commands.export import export
+    from lts.app.commands.predict import predict
+    from lts.app.commands.train import Training, train
+    from lts.app.config.component import Component
+    from lts.app.config.settings import (
+        ArchiveSettings,
+        CasesSettings,
+        CheckSettings,
+        DataSettings,
+        EvaluateSettings,
+        EvaluationPaths,
+        ExportSettings,
+        PhantomSettings,
+        PostprocessSettings,
+        PredictSettings,
+        RunPaths,
+        ScoringSettings,
+        SplitSettings,
+        TaskSettings,
+        TrainSettings,
+    )
+
+_HOMES = {
+    "check": "lts.app.commands.check",
+    "evaluate": "lts.app.commands.evaluate",
+    "Evaluation": "lts.app.commands.evaluate",
+    "export": "lts.app.commands.export",
+    "predict": "lts.app.commands.predict",
+    "train": "lts.app.commands.train",
+    "Training": "lts.app.commands.train",
+    "Component": "lts.app.config.component",
+    **dict.fromkeys(
+        (
+            *("ArchiveSettings", "CasesSettings", "CheckSettings", "DataSettings", "EvaluateSettings"),
+            *("EvaluationPaths", "ExportSettings", "PhantomSettings", "PostprocessSettings"),
+            *("PredictSettings", "RunPaths", "ScoringSettings", "SplitSettings", "TaskSettings"),
+            "TrainSettings",
+        ),
+        "lts.app.config.settings",
+    ),
+}
+"""Where each name is; imported when it is first asked for, as torch takes seconds."""
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lts' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -42,6 +42,8 @@ def test_the_house_keeps_its_floors(copy: Path) -> None:
         ("lts/inference/predictor.py", "import lts.service"),
         ("lts/utils.py", "import math"),  # a floor that is on no plan
         ("lts/app/utils.py", "import math"),
+        ("lts/app/commands/train.py", "import omegaconf"),
+        ("lts/app/run/lock.py", "import hydra"),
         ("lts/app/config/values.py", "import lts.app.run.console"),  # upward within the app
         ("lts/app/run/records.py", "import lts.app.run.lock"),  # in a circle
         ("lts/cohort/phantom/shapes.py", "import lts.cohort.phantom.torso"),

@@ -11,8 +11,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from lts.app.commands import check, evaluate, export, predict, serve, train
-from lts.app.config.arguments import CONF, check_arguments
+from lts.app.config.arguments import check_arguments
 from lts.app.config.composed import settings_of
+from lts.app.config.groups import CONF
 from lts.app.config.settings import SETTINGS
 from lts.app.run.failures import failure_of
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import hydra
 
-from lts.app.config.arguments import CONF
 from lts.app.config.composed import settings_of
+from lts.app.config.groups import CONF
 
 
 def compose(name: str, *overrides: str) -> Any:

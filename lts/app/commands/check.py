@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.cases import make_phantoms
-from lts.app.config.composed import check_settings
 from lts.app.config.plain import in_folder, to_plain
 from lts.app.config.settings import CheckSettings
+from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import ShowProgress, print_table, say
 from lts.app.run.invocation import FROM_PYTHON, Invocation

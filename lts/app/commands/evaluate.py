@@ -12,9 +12,9 @@ from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins
 from lts.app.commands.scoring import rules_of, score_masks, score_model, score_models
-from lts.app.config.composed import check_settings
 from lts.app.config.plain import from_plain, in_folder, to_plain
 from lts.app.config.settings import CasesSettings, EvaluateSettings
+from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import say
 from lts.app.run.invocation import FROM_PYTHON, Invocation

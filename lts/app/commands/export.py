@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lts.app.config.composed import check_settings
 from lts.app.config.settings import ExportSettings
+from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, say
 from lts.base import AIR_HU
 from lts.cohort.phantom import make_phantom

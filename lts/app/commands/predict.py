@@ -13,9 +13,9 @@ from lts.app.commands.open_model import load_checkpoints, open_predictor, origin
 from lts.app.commands.predictions import PREDICTIONS_FILE, Predictions, Wanted
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
 from lts.app.commands.unpacking import folder_to_unpack_to
-from lts.app.config.composed import check_settings
 from lts.app.config.plain import to_plain
 from lts.app.config.settings import ArchiveSettings, PredictSettings
+from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, print_table, say
 from lts.app.run.lock import alone_in
 from lts.app.run.provenance import library_versions

@@ -5,8 +5,8 @@ from contextlib import suppress
 from importlib.util import find_spec
 
 from lts.app.commands.open_model import load_checkpoints, open_predictor
-from lts.app.config.composed import check_settings
 from lts.app.config.settings import ServeSettings
+from lts.app.config.types import check_settings
 from lts.app.run.console import say
 from lts.base import ConfigError
 

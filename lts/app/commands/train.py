@@ -31,9 +31,9 @@ from lts.app.commands.training.parts import (
 )
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.config.component import OPEN, Component
-from lts.app.config.composed import check_settings
 from lts.app.config.plain import in_folder, to_plain
 from lts.app.config.settings import TrainSettings
+from lts.app.config.types import check_settings
 from lts.app.config.values import Place
 from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import say

@@ -9,11 +9,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from lts.app.config.groups import CONF, choices_of
 from lts.app.config.parsable import check_parsable
 from lts.app.config.values import shown
 from lts.base import ConfigError
-
-CONF = Path(__file__).parents[3] / "conf"
 
 FORM = "must be KEY=VALUE without spaces around =; --help shows the keys"
 
@@ -74,7 +73,7 @@ def _choices(override: Override) -> Iterator[Any]:
 def _check_choice(group: str, choice: Any) -> None:
     names = choice if isinstance(choice, list) else [choice]
     # Hydra's own groups have choices elsewhere, too.
-    found = sorted(path.stem for path in (CONF / group).glob("*.yaml")) if "/" not in group else []
+    found = choices_of(group)
     rule = f"must be one of {', '.join(found)}" if found else "must be the name of a choice"
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(f"{group}: {rule}, got {shown(choice)}")

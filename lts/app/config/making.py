@@ -16,8 +16,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
-from lts.app.config.suggestions import closest
 from lts.app.config.values import Made, fits, shown, words
 from lts.base import ConfigError, LtsError
 

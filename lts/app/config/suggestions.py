@@ -1,7 +1,6 @@
 """What was probably meant by a key that does not exist."""
 
-import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from lts.app.config.arguments import CONF
+from lts.app.config.closest import closest
+from lts.app.config.groups import CONF
 
-_LEAST_ALIKE = 0.6
 _FOR_OTHERS = ("base",)
 """Choices that others are made of, and nobody chooses."""
 
@@ -55,33 +54,6 @@ def setting_like(wrong: str, *, name: str, arguments: Sequence[str]) -> str | No
     return wrong if wrong in keys else closest(wrong, keys)
 
 
-def closest(wrong: str, keys: Collection[str]) -> str | None:
-    """The key that is most like a wrong one, None where none is.
-
-    Of keys that end alike the one is meant whose whole path is most alike: `lr` is `optimizer.lr`, and
-    `optimiser.lr` too. Else a key of the same section is, before one of another.
-
-    Args:
-        wrong: A key that does not exist.
-        keys: Those that do.
-    """
-    section, _, name = wrong.rpartition(".")
-    others = [key for key in keys if key != wrong]
-    same_name = [key for key in others if key.rpartition(".")[2] == name]
-    if same_name:
-        return max(same_name, key=lambda key: _likeness(wrong, key))
-    siblings = {key: key.rpartition(".")[2] for key in others if key.rpartition(".")[0] == section}
-    for found in (
-        [(_likeness(name, sibling), key) for key, sibling in siblings.items()],
-        [(_likeness(wrong, key), key) for key in others],
-        [(_likeness(name, key.rpartition(".")[2]), key) for key in others],
-    ):
-        likeness, key = max(found, default=(0.0, ""))
-        if likeness >= _LEAST_ALIKE:
-            return key
-    return None
-
-
 def keys_of(config: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
     """All keys of a config, with those of its sections."""
     for key, value in config.items():
@@ -103,7 +75,3 @@ def _choices_with(key: str) -> Iterator[str]:
 def _is_choice(argument: str) -> bool:
     key, _, _ = argument.partition("=")
     return bool(key) and "=" in argument and (CONF / Path(key)).is_dir()
-
-
-def _likeness(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other).ratio()

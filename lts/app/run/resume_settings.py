@@ -177,13 +177,13 @@ def _changes(saved: Any, asked: Any, prefix: str = "") -> Iterator[Change]:
     for name in dict.fromkeys((*saved, *asked)):
         key = f"{prefix}{name}"
         # An empty section is one that was chosen not to be.
-        values = [
+        before, now = (
             None if each == {} else each for each in (saved.get(name, _ABSENT), asked.get(name, _ABSENT))
-        ]
-        if all(isinstance(value, Mapping) for value in values):
-            yield from _changes(*values, prefix=f"{key}.")
-        elif values[0] != values[1]:
-            yield Change(key=key, saved=values[0], asked=values[1])
+        )
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from _changes(before, now, prefix=f"{key}.")
+        elif before != now:
+            yield Change(key=key, saved=before, asked=now)
 
 
 def _without_own_folder(settings: Mapping[str, Any]) -> Any:

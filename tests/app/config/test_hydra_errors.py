@@ -8,7 +8,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from lts.app.config.arguments import CONF, FORM
+from lts.app.config.arguments import FORM
+from lts.app.config.groups import CONF
 from lts.app.config.hydra_errors import told_of
 
 

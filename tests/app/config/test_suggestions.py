@@ -2,7 +2,8 @@
 
 import pytest
 
-from lts.app.config.suggestions import advice_on, closest
+from lts.app.config.closest import closest
+from lts.app.config.suggestions import advice_on
 
 KEYS = (
     "seed",
