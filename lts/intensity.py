@@ -99,7 +99,7 @@ class HistogramEqualization(Intensity):
         whole = low_hu % 1 == 0 and high_hu % 1 == 0
         if not (whole and AIR_HU <= low_hu < high_hu <= _HIGHEST_HU):
             raise ConfigError(
-                f"intensity: HistogramEqualization needs whole {AIR_HU} <= low_hu < high_hu "
+                f"HistogramEqualization needs whole {AIR_HU} <= low_hu < high_hu "
                 f"<= {_HIGHEST_HU}, got {low_hu=}, {high_hu=}"
             )
         self.low_hu, self.high_hu = int(low_hu), int(high_hu)
@@ -123,7 +123,7 @@ class HistogramEqualization(Intensity):
         total = counts.sum()
         if total == 0:
             raise ConfigError(
-                "intensity: HistogramEqualization found no training voxel "
+                "HistogramEqualization found no training voxel "
                 f"above low_hu={self.low_hu} and up to high_hu={self.high_hu}"
             )
         self.curve.copy_(counts.cumsum(0) / total)
@@ -132,9 +132,7 @@ class HistogramEqualization(Intensity):
     def forward(self, hu: Tensor) -> Tensor:
         _check_shape(hu)
         if not self._fitted:
-            raise CheckpointError(
-                "intensity: HistogramEqualization was neither fitted on training cases nor loaded"
-            )
+            raise CheckpointError("HistogramEqualization was neither fitted on training cases nor loaded")
         last = self.high_hu - self.low_hu
         position = (hu.float() - self.low_hu).clamp(0.0, float(last))
         below = position.long()
@@ -166,7 +164,7 @@ class MRPercentiles(Intensity):
         super().__init__()
         if not 0 <= lower_percent < upper_percent <= 100:
             raise ConfigError(
-                "intensity: MRPercentiles needs 0 <= lower_percent < upper_percent <= 100, "
+                "MRPercentiles needs 0 <= lower_percent < upper_percent <= 100, "
                 f"got lower_percent={lower_percent}, upper_percent={upper_percent}"
             )
         self.lower_percent = float(lower_percent)
@@ -200,7 +198,7 @@ class Channels(Intensity):
     def __init__(self, channels: Sequence[Intensity]) -> None:
         super().__init__()
         if not channels:
-            raise ConfigError("intensity.channels: must name at least one map, got none")
+            raise ConfigError("channels: must name at least one map, got none")
         self.maps = nn.ModuleList(channels)
         self.channels = sum(each.channels for each in channels)
 
@@ -252,8 +250,7 @@ def _mark_fitted(module: nn.Module, _incompatible_keys: object) -> None:
 def _check_window(level_hu: float, width_hu: float) -> None:
     if not (0 < width_hu <= _FARTHEST_HU and abs(level_hu) <= _FARTHEST_HU):
         raise ConfigError(
-            f"intensity: Window needs 0 < width_hu and |level_hu| up to {_FARTHEST_HU}, "
-            f"got {width_hu=}, {level_hu=}"
+            f"Window needs 0 < width_hu and |level_hu| up to {_FARTHEST_HU}, got {width_hu=}, {level_hu=}"
         )
 
 

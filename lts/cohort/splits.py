@@ -86,8 +86,7 @@ def _shuffled_patients(cases: Sequence[Case], *, least: int, seed: int) -> list[
     if len(patients) < least:
         raise CohortError(
             f"a split by patient into {least} parts needs {least} patients or more, got {len(patients)}"
-            f" ({name_some(patients)}); split.val_share=0 and split.test_share=0 leave a part empty,"
-            " split.file chooses the parts"
+            f" ({name_some(patients)})"
         )
     order = np.random.default_rng(seed).permutation(len(patients))
     return [tuple(ids_of_patient[patients[index]]) for index in order]
@@ -112,18 +111,18 @@ def check_draw(*, val_share: float, test_share: float = 0, folds: int = 2, fold:
     """
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 <= share < 1:
-            raise ConfigError(f"split.{name}: must be 0 or more and less than 1, got {share}")
+            raise ConfigError(f"{name}: must be 0 or more and less than 1, got {share}")
     if val_share + test_share >= 1:
         raise ConfigError(
-            "split.val_share and split.test_share: must leave cases to train on (sum below 1), "
+            "val_share and test_share: must leave cases to train on (sum below 1), "
             f"got {val_share} and {test_share}"
         )
     if folds < 2:
-        raise ConfigError(f"split.folds: must be 2 or more, got {folds}")
+        raise ConfigError(f"folds: must be 2 or more, got {folds}")
     if not 0 <= fold < folds:
-        raise ConfigError(f"split.fold: must be from 0 to {folds - 1} (split.folds is {folds}), got {fold}")
+        raise ConfigError(f"fold: must be from 0 to {folds - 1} of {folds} folds, got {fold}")
     if seed < 0:
-        raise ConfigError(f"split.seed: must be 0 or more, got {seed}")
+        raise ConfigError(f"seed: must be 0 or more, got {seed}")
 
 
 def _rounded_count(share: float, *, of: int) -> int:
@@ -184,13 +183,11 @@ def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share:
     left = 1 + bool(val_share)
     patients = _shuffled_patients(cases, least=left + 1, seed=seed)
     if folds > len(patients):
-        raise ConfigError(
-            f"split.folds: must be at most the number of patients ({len(patients)}), got {folds}"
-        )
+        raise ConfigError(f"folds: must be at most the number of patients ({len(patients)}), got {folds}")
     largest_fold = -(-len(patients) // folds)
     if len(patients) - largest_fold < left:
         raise ConfigError(
-            f"split.folds: each fold must leave {left} patients to train and validate on; "
+            f"folds: each fold must leave {left} patients to train and validate on; "
             f"{folds} folds of {len(patients)} patients do not"
         )
     start, stop = (len(patients) * number // folds for number in (fold, fold + 1))
@@ -254,5 +251,5 @@ def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
         named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in torn.items())
         problems.append(f"patients in two parts: {named}")
     if problems:
-        raise told_together(f"split.file: {path}", problems)
+        raise told_together(str(path), problems)
     return split

@@ -73,7 +73,7 @@ class Augmentation:
     ) -> None:
         _check_number("air_hu", air_hu, _INT16.min, _INT16.max)
         if air_hu % 1:
-            raise ConfigError(f"augment.air_hu: must be a whole number, got {air_hu}")
+            raise ConfigError(f"air_hu: must be a whole number, got {air_hu}")
         _check_number("hu_scale_center", hu_scale_center, _INT16.min, _INT16.max)
         shift = _checked_range("shift_percent", shift_percent, -100, 100)
         steps = [
@@ -253,17 +253,17 @@ def _checked_range(
 ) -> tuple[float, float]:
     """Return `bounds` as two numbers in order, within [lowest, highest]; `above`: not at `lowest`."""
     if not isinstance(bounds, Sequence) or len(bounds) != 2:
-        raise ConfigError(f"augment.{key}: must be a range [lowest, highest], got {bounds!r}")
+        raise ConfigError(f"{key}: must be a range [lowest, highest], got {bounds!r}")
     for bound in bounds:
         _check_number(key, bound, lowest, highest)
     if bounds[0] > bounds[1]:
-        raise ConfigError(f"augment.{key}: the lowest value must come first, got {list(bounds)}")
+        raise ConfigError(f"{key}: the lowest value must come first, got {list(bounds)}")
     if above and bounds[0] <= lowest:
-        raise ConfigError(f"augment.{key}: must be > {lowest}, got {list(bounds)}")
+        raise ConfigError(f"{key}: must be > {lowest}, got {list(bounds)}")
     return float(bounds[0]), float(bounds[1])
 
 
 def _check_number(key: str, value: object, lowest: float, highest: float) -> None:
     is_number = isinstance(value, int | float) and math.isfinite(value)
     if not (is_number and lowest <= value <= highest):  # type: ignore[operator]
-        raise ConfigError(f"augment.{key}: must be a number in [{lowest}, {highest}], got {value!r}")
+        raise ConfigError(f"{key}: must be a number in [{lowest}, {highest}], got {value!r}")

@@ -49,11 +49,11 @@ def check_loading(
         ("slices_per_epoch", slices_per_epoch, 1, MOST_SLICES),
     ):
         if number is not None and not least <= number <= most:
-            raise ConfigError(f"data.{key}: must be from {least} to {most}, got {number}")
+            raise ConfigError(f"{key}: must be from {least} to {most}, got {number}")
     if batch_size < 1:
-        raise ConfigError(f"data.batch_size: must be at least 1, got {batch_size}")
+        raise ConfigError(f"batch_size: must be at least 1, got {batch_size}")
     if not 0 <= region_share <= 1:
-        raise ConfigError(f"data.region_share: must lie in [0, 1], got {region_share}")
+        raise ConfigError(f"region_share: must lie in [0, 1], got {region_share}")
 
 
 class SliceDataModule(LightningDataModule):
@@ -144,7 +144,13 @@ class SliceDataModule(LightningDataModule):
                 augment=self._augment if subset == "train" else None,
             )
         if stage == "fit":
+            self._fit_intensity()
+
+    def _fit_intensity(self) -> None:
+        try:
             self.intensity.fit(torch.from_numpy(hu_counts_of(self._datasets["train"].cases)))
+        except ConfigError as error:
+            raise ConfigError(f"intensity: {error}") from error
 
     def train_dataloader(self) -> DataLoader[Arrays]:
         """Shuffled and augmented slices of the training cases."""

@@ -22,7 +22,7 @@ from lts.task.module import Batch, SegmentationTask
 class FreezeEncoder(Callback):
     """Keeps the encoder as it is for the first epochs, its norms' statistics too, then lets it learn.
 
-    The rate it then learns at is `task.encoder_lr_scale` times that of the rest.
+    The rate it then learns at is the `encoder_lr_scale` of `SegmentationTask` times that of the rest.
 
     Args:
         epochs: Epochs during which the encoder is frozen.
@@ -33,7 +33,7 @@ class FreezeEncoder(Callback):
 
     def __init__(self, *, epochs: int) -> None:
         if epochs < 0:
-            raise ConfigError(f"callbacks.freeze_encoder.epochs: must be 0 or more, got {epochs}")
+            raise ConfigError(f"epochs: must be 0 or more, got {epochs}")
         self._epochs = epochs
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -51,7 +51,7 @@ class FreezeEncoder(Callback):
         encoder = getattr(pl_module.network, "encoder", None)
         if not isinstance(encoder, nn.Module):
             network = type(pl_module.network).__name__
-            raise ConfigError(f"callbacks.freeze_encoder: {network} has no part called encoder to freeze")
+            raise ConfigError(f"network: must have a part called encoder to freeze, got {network}")
         return encoder
 
 
@@ -148,13 +148,11 @@ class LogOverlays(Callback):
 
     def __init__(self, *, cases: int, every_n_epochs: int, window_hu: tuple[float, float] | None) -> None:
         if every_n_epochs < 1:
-            raise ConfigError(f"callbacks.overlays.every_n_epochs: must be at least 1, got {every_n_epochs}")
+            raise ConfigError(f"every_n_epochs: must be at least 1, got {every_n_epochs}")
         if cases < 0:
-            raise ConfigError(f"callbacks.overlays.cases: must be 0 or more, got {cases}")
+            raise ConfigError(f"cases: must be 0 or more, got {cases}")
         if window_hu is not None and not window_hu[1] > 0:
-            raise ConfigError(
-                f"callbacks.overlays.window_hu: must be a level and a width > 0, got {list(window_hu)}"
-            )
+            raise ConfigError(f"window_hu: must be a level and a width > 0, got {list(window_hu)}")
         self._cases, self._every_n_epochs = cases, every_n_epochs
         self._window_hu = window_hu
         self._best: dict[int, _Shown] = {}
@@ -245,5 +243,5 @@ class DescribeCheckpoint(Callback):
         for key in ("regions", "split"):
             if saved.get(key) != self._description[key]:
                 raise CheckpointError(
-                    f"ckpt: was trained with another {key} than this run's; resume with the same data"
+                    f"checkpoint: was trained with another {key} than this run's; resume with the same data"
                 )

@@ -53,7 +53,7 @@ class SegmentationTask(LightningModule):
     ) -> None:
         super().__init__()
         if not encoder_lr_scale > 0:
-            raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {encoder_lr_scale}")
+            raise ConfigError(f"encoder_lr_scale: must be > 0, got {encoder_lr_scale}")
         self.network, self.loss = network, loss
         self.regions = tuple(regions)
         self._optimizer, self._scheduler = optimizer, scheduler
@@ -119,7 +119,7 @@ class SegmentationTask(LightningModule):
             shapes = [tuple(state[name].shape) if name in state else None for state in (own, found)]
             if shapes[0] != shapes[1]:
                 raise CheckpointError(
-                    f"ckpt: {name} must be of shape {shapes[0]} for this network, got {shapes[1]}"
+                    f"checkpoint: {name} must be of shape {shapes[0]} for this network, got {shapes[1]}"
                 )
 
     def on_train_epoch_end(self) -> None:

@@ -184,8 +184,8 @@ def test_one_region_is_a_binary_task(cases, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 0}, "data.batch_size: must be at least 1, got 0"),
-        ({"num_workers": -1}, "data.num_workers: must be from 0 to 256, got -1"),
+        ({"batch_size": 0}, "^batch_size: must be at least 1, got 0"),
+        ({"num_workers": -1}, "^num_workers: must be from 0 to 256, got -1"),
     ],
 )
 def test_impossible_settings_are_refused(cases, tmp_path: Path, changes: dict, message: str) -> None:
@@ -194,7 +194,7 @@ def test_impossible_settings_are_refused(cases, tmp_path: Path, changes: dict, m
 
 
 def test_a_negative_context_is_refused() -> None:
-    with pytest.raises(ConfigError, match="data.context: must be 0 or more neighboring slices, got -1"):
+    with pytest.raises(ConfigError, match="^context: must be 0 or more neighboring slices, got -1"):
         SliceDataset([], context=-1, augment=None)
 
 

@@ -135,12 +135,12 @@ def test_a_run_that_is_resumed_freezes_by_the_number_of_the_epoch(tmp_path: Path
 
 def test_freezing_needs_an_encoder(tmp_path: Path) -> None:
     module = SimpleNamespace(network=nn.Conv2d(1, 1, 1))
-    with pytest.raises(ConfigError, match="callbacks.freeze_encoder: Conv2d has no part called encoder"):
+    with pytest.raises(ConfigError, match="^network: must have a part called encoder to freeze, got Conv2d"):
         FreezeEncoder(epochs=1).setup(None, module, "fit")
 
 
 def test_a_negative_number_of_frozen_epochs_is_refused() -> None:
-    with pytest.raises(ConfigError, match="callbacks.freeze_encoder.epochs: must be 0 or more, got -1"):
+    with pytest.raises(ConfigError, match="^epochs: must be 0 or more, got -1"):
         FreezeEncoder(epochs=-1)
 
 
@@ -219,12 +219,12 @@ def test_overlays_keep_the_slice_with_most_of_the_last_region() -> None:
     ],
 )
 def test_pictures_of_a_wrong_setting_are_refused(setting: dict, rule: str) -> None:
-    with pytest.raises(ConfigError, match=f"^callbacks.overlays.{rule}"):
+    with pytest.raises(ConfigError, match=f"^{rule}"):
         LogOverlays(**{"cases": 1, "every_n_epochs": 1, "window_hu": None, **setting})
 
 
 def test_pictures_in_no_epoch_are_refused() -> None:
-    with pytest.raises(ConfigError, match="callbacks.overlays.every_n_epochs: must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="^every_n_epochs: must be at least 1, got 0"):
         LogOverlays(cases=1, every_n_epochs=0, window_hu=None)
 
 
@@ -244,5 +244,5 @@ def test_a_checkpoint_describes_itself_and_loads_without_running_code(tmp_path: 
 def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, key: str, value: object) -> None:
     fit(tmp_path, [DescribeCheckpoint(description=DESCRIPTION, intensity=nn.Identity())], epochs=1)
     other = DescribeCheckpoint(description={**DESCRIPTION, key: value}, intensity=nn.Identity())
-    with pytest.raises(CheckpointError, match=f"ckpt: was trained with another {key}"):
+    with pytest.raises(CheckpointError, match=f"^checkpoint: was trained with another {key}"):
         fit(tmp_path, [other], epochs=2, ckpt=tmp_path / "last.ckpt")

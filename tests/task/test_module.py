@@ -92,7 +92,7 @@ def test_weights_of_other_shapes_are_refused() -> None:
     wide = UNet(in_channels=1, out_channels=2, width=8, depth=2, norm="batch", dropout=0.0)
     module, saved = task(unet()), {"state_dict": task(wide).state_dict()}
     with pytest.raises(
-        CheckpointError, match=r"^ckpt: network\..* must be of shape \(.*4.*\) for this network, got"
+        CheckpointError, match=r"^checkpoint: network\..* must be of shape \(.*4.*\) for this network, got"
     ):
         module.on_load_checkpoint(saved)
     module.on_load_checkpoint({"state_dict": module.state_dict()})
@@ -100,7 +100,7 @@ def test_weights_of_other_shapes_are_refused() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0])
 def test_an_encoder_that_cannot_learn_is_refused(scale: float) -> None:
-    with pytest.raises(ConfigError, match="task.encoder_lr_scale: must be > 0"):
+    with pytest.raises(ConfigError, match="^encoder_lr_scale: must be > 0"):
         task(unet(), encoder_lr_scale=scale)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lts.app.config.making import under
 from lts.app.run.console import ShowProgress
-from lts.base import ConfigError
+from lts.base import CohortError, ConfigError
 from lts.cohort import (
     Cohort,
     Split,
@@ -54,10 +55,11 @@ def check_split(settings: DictConfig) -> None:
         )
     if settings.file is None:
         drawn = {"val_share": settings.val_share, "seed": settings.seed}
-        if settings.folds is None:
-            check_draw(test_share=settings.test_share, **drawn)
-        else:
-            check_draw(folds=settings.folds, fold=settings.fold, **drawn)
+        with under("split", check_draw):
+            if settings.folds is None:
+                check_draw(test_share=settings.test_share, **drawn)
+            else:
+                check_draw(folds=settings.folds, fold=settings.fold, **drawn)
 
 
 def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
@@ -70,14 +72,14 @@ def split_cohort(cohort: Cohort, settings: DictConfig) -> Split:
     check_split(settings)
     if settings.file is not None:
         return read_split(Path(settings.file), cases=cohort.cases)
-    if settings.folds is None:
-        return split_by_patient(
-            cohort.cases, val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed
-        )
-    return split_into_folds(
-        cohort.cases,
-        folds=settings.folds,
-        fold=settings.fold,
-        val_share=settings.val_share,
-        seed=settings.seed,
-    )
+    drawn = {"val_share": settings.val_share, "seed": settings.seed}
+    try:
+        if settings.folds is None:
+            return split_by_patient(cohort.cases, test_share=settings.test_share, **drawn)
+        with under("split", split_into_folds):
+            return split_into_folds(cohort.cases, folds=settings.folds, fold=settings.fold, **drawn)
+    except CohortError as error:
+        raise CohortError(
+            f"{error}; split.val_share=0 and split.test_share=0 leave a part empty,"
+            " split.file chooses the parts"
+        ) from error

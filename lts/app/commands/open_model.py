@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from lts.app.config.making import under
 from lts.app.config.plain import plain
 from lts.base import ConfigError
 from lts.cohort import SeriesChoice, natural_key
@@ -55,13 +56,15 @@ def open_predictor(config: DictConfig, checkpoints: tuple[Checkpoint, ...]) -> P
         CheckpointError: The checkpoints do not fit together.
     """
     settings = plain(config)
+    with under("postprocess", Postprocess):
+        postprocess = Postprocess(**settings["postprocess"])
     return Predictor(
         checkpoints,
         device=find_device(settings["device"]),
         batch_size=settings["batch_size"],
         flips=settings["flips"],
         temperature=settings["temperature"],
-        postprocess=Postprocess(**settings["postprocess"]),
+        postprocess=postprocess,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import write_results
+from lts.app.config.making import under
 from lts.app.run.console import ShowProgress
 from lts.app.run.provenance import RunRecord
 from lts.base import ConfigError, Modality, usable_processors
@@ -61,13 +62,14 @@ class ScoringSettings:
         self, regions: Sequence[str], *, output_dir: Path, window_hu: tuple[float, float] | None
     ) -> ScoringRules:
         """What is scored, with pictures in `overlays/`."""
-        return ScoringRules(
-            regions=tuple(regions),
-            nsd_mm=tuple(self.nsd_mm),
-            lits=self.lits,
-            overlay_dir=output_dir / "overlays",
-            window_hu=window_hu,
-        )
+        with under("scoring", ScoringRules):
+            return ScoringRules(
+                regions=tuple(regions),
+                nsd_mm=tuple(self.nsd_mm),
+                lits=self.lits,
+                overlay_dir=output_dir / "overlays",
+                window_hu=window_hu,
+            )
 
     def processes(self, cases: int) -> int:
         """Processes for so many cases."""

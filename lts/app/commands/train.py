@@ -29,6 +29,7 @@ from lts.app.commands.training.parts import (
     tell_of_store,
 )
 from lts.app.commands.training.rehearsal import rehearse
+from lts.app.config.making import under
 from lts.app.config.plain import plain
 from lts.app.run.console import say
 from lts.app.run.distributed import follow_to_the_end, is_first_process, left_to_first, other_processes
@@ -43,7 +44,7 @@ from lts.app.run.writing import write_config, write_json
 from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions
 from lts.cohort import Cohort, Split
-from lts.data import SliceDataModule
+from lts.data import SliceDataModule, check_loading
 from lts.inference import Predictor
 from lts.task import SegmentationTask
 
@@ -146,7 +147,8 @@ def _go_on(config: DictConfig, output_dir: Path, resume: Resume) -> RunRecord:
 
 
 def _fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, resume: Resume | None) -> None:
-    trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
+    with under("data", check_loading):  # what could not be checked without the slices
+        trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
 def _train_beside(config: DictConfig) -> float | None:

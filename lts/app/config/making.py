@@ -1,14 +1,15 @@
 """From settings to the object that they describe: a class named by `_target_`, and its arguments.
 
 Arguments are held against the annotations of the class first. What a class of another library says against
-the values it is given is the user's to hear; what goes wrong in one of ours is a bug.
+the values it is given is the user's to hear; what goes wrong in one of ours is a bug. Our classes name their
+arguments, `width: must be ...`; here the user is told of the keys of the config, `model.width: must be ...`.
 """
 
 import functools
 import inspect
 import pkgutil
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_type_hints
 
@@ -19,7 +20,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lts.app.config.suggestions import closest
 from lts.app.config.values import Made, fits, shown, words
-from lts.base import ConfigError, LtsError
+from lts.base import ConfigError, LtsError, one_line
 
 _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 _NO_NAMES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -44,13 +45,31 @@ def make(config: DictConfig, *, key: str, kind: type, partial: bool = False, **a
             f"{key}._partial_: must be {shown(partial)}, got {shown(settings.get('_partial_'))}"
         )
     check_arguments_of(key, settings, given=arguments)
-    with _blamed_on(key):
+    with _blamed_on(key, _find(f"{key}._target_", settings["_target_"])):
         made = instantiate(config, _convert_="all", **arguments)
     is_kind = _makes(made.func, kind) if isinstance(made, functools.partial) else isinstance(made, kind)
     if not is_kind:
         target = shown(settings["_target_"])
         raise ConfigError(f"{key}._target_: must name what makes a kind of {kind.__name__}, got {target}")
     return made
+
+
+@contextmanager
+def under(key: str, called: Callable[..., Any]) -> Iterator[None]:
+    """Within, an error of the user that begins with arguments of what is called is told of their keys.
+
+    Args:
+        key: The section of the config that the arguments come from.
+        called: The class or function that says `width: must be ...`, or `alpha, beta: one of them ...`.
+
+    Raises:
+        LtsError: The same one, saying `model.width: must be ...`, `loss.alpha, loss.beta: one of them ...`.
+    """
+    try:
+        yield
+    except LtsError as error:
+        _name_keys(error, key, called)
+        raise
 
 
 @contextmanager
@@ -87,9 +106,8 @@ def check_arguments_of(key: str, settings: Mapping[str, Any], *, given: Collecti
     if not isinstance(partial, bool):
         raise ConfigError(f"{key}._partial_: must be true or false, got {shown(partial)}")
     called = target.__init__ if inspect.isclass(target) else target
-    try:
-        parameters = dict(inspect.signature(target).parameters)
-    except (TypeError, ValueError):  # of what is written in C, nothing is known before the call
+    parameters = _parameters_of(target)
+    if parameters is None:
         return None
     _check_names(key, settings, parameters, of=getattr(target, "__name__", "it"))
     _check_types(key, settings, {name: hint for name, hint in _hints_of(called).items() if name not in given})
@@ -148,6 +166,13 @@ def _find(key: str, name: Any) -> Any:
     return target
 
 
+def _parameters_of(called: Any) -> dict[str, inspect.Parameter] | None:
+    try:
+        return dict(inspect.signature(called).parameters)
+    except (TypeError, ValueError):  # of what is written in C, nothing is known before the call
+        return None
+
+
 def _hints_of(called: Any) -> dict[str, Any]:
     try:
         return get_type_hints(called)
@@ -166,14 +191,33 @@ def _makes(function: Any, kind: type) -> bool:
     return not inspect.isclass(function) or issubclass(function, kind)
 
 
+def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
+    """Change the arguments that an error begins with into keys; returns whether it named any."""
+    named, _, rule = str(error).partition(": ")
+    told = re.split("(, | and )", named)
+    if named.startswith(f"{key}."):
+        return True  # until no class names a key
+    if not set(told[::2]) <= (_parameters_of(called) or {}).keys():
+        return False
+    told[::2] = [f"{key}.{name}" for name in told[::2]]
+    error.args = (one_line(f"{''.join(told)}: {rule}"),)
+    return True
+
+
 @contextmanager
-def _blamed_on(key: str) -> Iterator[None]:
-    """Within, an error of another library's class is the user's, and one of ours is a bug."""
+def _blamed_on(key: str, target: Callable[..., Any]) -> Iterator[None]:
+    """Within, an error of another library's class is the user's, and one of ours is a bug.
+
+    What our class says is told of its section, but for the app's own classes, which name keys themselves.
+    """
     try:
         yield
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, LtsError):
+            is_of_app = str(target.__module__).startswith("lts.app.")
+            if not (is_of_app or _name_keys(cause, key, target)) and isinstance(cause, ConfigError):
+                cause.args = (one_line(f"{key}: {cause}"),)
             raise cause from None
         failed = re.search(r"target '([^']+)'", str(error))
         is_ours = failed is not None and failed[1].startswith("lts.")
