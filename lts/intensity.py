@@ -17,7 +17,7 @@ _FARTHEST_HU = 1_000_000
 _PERCENT_STEPS = 1_000_000
 
 
-def window(hu: Tensor, *, level_hu: float, width_hu: float) -> Tensor:
+def window(hu: Tensor, *, level_hu: float = 40, width_hu: float = 400) -> Tensor:
     """Clip to a window and scale to [0, 1].
 
     Args:
@@ -50,7 +50,7 @@ class Intensity(nn.Module):
 
 
 class Window(Intensity):
-    """The clinical window as one channel; see `window`.
+    """A window as one channel; see `window`. As it is, the one that abdominal CT is read in.
 
     Args:
         level_hu: Center of the window.
@@ -62,7 +62,7 @@ class Window(Intensity):
 
     channels = 1
 
-    def __init__(self, *, level_hu: float, width_hu: float) -> None:
+    def __init__(self, *, level_hu: float = 40, width_hu: float = 400) -> None:
         super().__init__()
         _check_window(level_hu, width_hu)
         self.level_hu = float(level_hu)
@@ -94,7 +94,7 @@ class HistogramEqualization(Intensity):
     channels = 1
     curve: Tensor
 
-    def __init__(self, *, low_hu: int, high_hu: int) -> None:
+    def __init__(self, *, low_hu: int = -200, high_hu: int = 300) -> None:
         super().__init__()
         whole = low_hu % 1 == 0 and high_hu % 1 == 0
         if not (whole and AIR_HU <= low_hu < high_hu <= _HIGHEST_HU):
@@ -160,7 +160,7 @@ class MRPercentiles(Intensity):
 
     channels = 1
 
-    def __init__(self, *, lower_percent: float, upper_percent: float) -> None:
+    def __init__(self, *, lower_percent: float = 1, upper_percent: float = 99) -> None:
         super().__init__()
         if not 0 <= lower_percent < upper_percent <= 100:
             raise ConfigError(
@@ -189,14 +189,21 @@ class Channels(Intensity):
     """Several maps of the same slice, one after the other along the channel axis.
 
     Args:
-        channels: The maps, at least one.
+        channels: The maps, at least one; None for three views of CT: a narrow window of the liver, a wider
+            one for its tumors, and the whole of the soft tissue, equalized.
 
     Raises:
         ConfigError: There is none.
     """
 
-    def __init__(self, channels: Sequence[Intensity]) -> None:
+    def __init__(self, channels: Sequence[Intensity] | None = None) -> None:
         super().__init__()
+        if channels is None:
+            channels = (
+                Window(level_hu=30, width_hu=150),
+                Window(level_hu=60, width_hu=200),
+                HistogramEqualization(),
+            )
         if not channels:
             raise ConfigError("channels: must name at least one map, got none")
         self.maps = nn.ModuleList(channels)

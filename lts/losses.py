@@ -23,7 +23,7 @@ class RegionLoss(nn.Module, ABC):
 
     region_weights: Tensor | None
 
-    def __init__(self, *, region_weights: Sequence[float] | None) -> None:
+    def __init__(self, *, region_weights: Sequence[float] | None = None) -> None:
         super().__init__()
         weights = None
         if region_weights is not None:
@@ -86,10 +86,10 @@ class BCEDiceLoss(RegionLoss):
     def __init__(
         self,
         *,
-        region_weights: Sequence[float] | None,
-        pos_weight: float | Sequence[float] | None,
-        dice_weight: float,
-        smooth: float,
+        region_weights: Sequence[float] | None = None,
+        pos_weight: float | Sequence[float] | None = None,
+        dice_weight: float = 0.5,
+        smooth: float = 1.0,
     ) -> None:
         super().__init__(region_weights=region_weights)
         _check_share("dice_weight", dice_weight)
@@ -133,12 +133,12 @@ class FocalDiceLoss(BCEDiceLoss):
     def __init__(
         self,
         *,
-        region_weights: Sequence[float] | None,
-        pos_weight: float | Sequence[float] | None,
-        gamma: float,
-        alpha: float | None,
-        dice_weight: float,
-        smooth: float,
+        region_weights: Sequence[float] | None = None,
+        pos_weight: float | Sequence[float] | None = None,
+        gamma: float = 2.0,
+        alpha: float | None = None,
+        dice_weight: float = 0.5,
+        smooth: float = 1.0,
     ) -> None:
         super().__init__(
             region_weights=region_weights, pos_weight=pos_weight, dice_weight=dice_weight, smooth=smooth
@@ -172,7 +172,12 @@ class TverskyLoss(RegionLoss):
     """
 
     def __init__(
-        self, *, region_weights: Sequence[float] | None, alpha: float, beta: float, smooth: float
+        self,
+        *,
+        region_weights: Sequence[float] | None = None,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        smooth: float = 1.0,
     ) -> None:
         super().__init__(region_weights=region_weights)
         _check_not_negative("alpha", alpha)
@@ -187,7 +192,9 @@ class TverskyLoss(RegionLoss):
         return 1 - soft_tversky(logits, target, alpha=self.alpha, beta=self.beta, smooth=self.smooth)
 
 
-def soft_tversky(logits: Tensor, target: Tensor, *, alpha: float, beta: float, smooth: float) -> Tensor:
+def soft_tversky(
+    logits: Tensor, target: Tensor, *, alpha: float = 0.5, beta: float = 0.5, smooth: float = 1.0
+) -> Tensor:
     """Tversky index of probabilities, `(TP + smooth) / (TP + alpha FP + beta FN + smooth)`, per region.
 
     TP, FP and FN are sums of probability over all pixels of the batch together, so that a slice without

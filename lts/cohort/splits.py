@@ -29,8 +29,8 @@ class Split:
     """
 
     train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...]
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,7 +96,9 @@ def _joined(patients: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(case_id for ids in patients for case_id in ids)
 
 
-def check_draw(*, val_share: float, test_share: float = 0, folds: int = 2, fold: int = 0, seed: int) -> None:
+def check_draw(
+    *, val_share: float = 0.2, test_share: float = 0, folds: int = 2, fold: int = 0, seed: int = 0
+) -> None:
     """Check how a split is to be drawn, as far as that can be done without cases.
 
     Args:
@@ -130,7 +132,9 @@ def _rounded_count(share: float, *, of: int) -> int:
     return max(1, int(share * of + 0.5)) if share else 0
 
 
-def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: float, seed: int) -> Split:
+def split_by_patient(
+    cases: Sequence[Case], *, val_share: float = 0.2, test_share: float = 0.2, seed: int = 0
+) -> Split:
     """Draw whole patients into validation and test, the rest into training.
 
     Shares are of patients, rounded to the nearest count (halves up). A part of share 0 stays empty, any other
@@ -160,7 +164,9 @@ def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: flo
     return Split(train=_joined(rest[val_count:]), val=_joined(rest[:val_count]), test=_joined(test))
 
 
-def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share: float, seed: int) -> Split:
+def split_into_folds(
+    cases: Sequence[Case], *, folds: int, fold: int, val_share: float = 0.2, seed: int = 0
+) -> Split:
     """One fold of a cross-validation by patient: over all folds, each case is tested exactly once.
 
     The sizes of folds differ by one patient at most. Validation takes patients that the fold does not test,

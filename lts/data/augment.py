@@ -15,7 +15,7 @@ import numpy as np
 from albumentations.augmentations.geometric.functional import center, create_affine_transformation_matrix
 from numpy.typing import NDArray
 
-from lts.base import BACKGROUND, ConfigError
+from lts.base import AIR_HU, BACKGROUND, ConfigError
 
 # OpenCV would start a thread per core in every loader worker, and a forked worker inherits a pool without its
 # threads. Set here, it holds before the first call in every process that augments, forked or spawned.
@@ -57,19 +57,19 @@ class Augmentation:
     def __init__(
         self,
         *,
-        flip_left_right: float,
-        flip_front_back: float,
-        affine_probability: float,
-        rotate_deg: Sequence[float],
-        scale: Sequence[float],
-        shift_percent: Sequence[float],
-        intensity_probability: float,
-        hu_shift: Sequence[float],
-        hu_scale: Sequence[float],
-        hu_scale_center: float,
-        noise_probability: float,
-        noise_hu: Sequence[float],
-        air_hu: int,
+        flip_left_right: float = 0.5,
+        flip_front_back: float = 0.0,
+        affine_probability: float = 0.8,
+        rotate_deg: Sequence[float] = (-15, 15),
+        scale: Sequence[float] = (0.85, 1.15),
+        shift_percent: Sequence[float] = (-5, 5),
+        intensity_probability: float = 0.5,
+        hu_shift: Sequence[float] = (-15, 15),
+        hu_scale: Sequence[float] = (0.9, 1.1),
+        hu_scale_center: float = 60,
+        noise_probability: float = 0.3,
+        noise_hu: Sequence[float] = (0, 10),
+        air_hu: int = AIR_HU,
     ) -> None:
         _check_number("air_hu", air_hu, _INT16.min, _INT16.max)
         if air_hu % 1:

@@ -46,12 +46,12 @@ class SliceSampler(Sampler[SliceDraw]):
         self,
         holds_region: np.ndarray,
         *,
-        region: str,
-        region_share: float,
-        slices_per_epoch: int | None,
-        seed: int,
-        rank: int,
-        world_size: int,
+        region: str = "tumor",
+        region_share: float = 0.5,
+        slices_per_epoch: int | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if not 0 <= region_share <= 1:
             raise ConfigError(f"region_share: must lie in [0, 1], got {region_share}")

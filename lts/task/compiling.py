@@ -29,7 +29,7 @@ class CompileNetwork(Callback):
             compile.
     """
 
-    def __init__(self, *, when: Choice, tell: Callable[[str], None]) -> None:
+    def __init__(self, *, when: Choice = "auto", tell: Callable[[str], None] = print) -> None:
         if when not in (True, False, "auto"):
             raise ConfigError(f'when: must be True, False or "auto", got {when!r}')
         self._when, self._tell = when, tell
@@ -54,7 +54,7 @@ class CompileNetwork(Callback):
             self._tell(line)
 
 
-def why_not_compiled(device: torch.device) -> str | None:
+def why_not_compiled(device: torch.device | str = "cpu") -> str | None:
     """What keeps this machine from compiling, found by compiling very little; None where nothing does."""
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))

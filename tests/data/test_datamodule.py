@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from lts.base import ConfigError
 from lts.data import Augmentation, SliceDataModule, SliceDataset, SliceDraw
-from lts.intensity import Channels, HistogramEqualization, Window
+from lts.intensity import Channels, HistogramEqualization, MRPercentiles, Window
 from lts.slices import Recipe, build_store, hu_counts_of
 
 RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
@@ -171,6 +171,16 @@ def test_cases_to_predict_need_no_mask(cases, tmp_path: Path) -> None:
     batches = ready(data, data.predict_dataloader())
     assert "mask" not in batches[0]
     assert sum(len(batch["image"]) for batch in batches) == 5
+
+
+def test_cases_and_a_folder_are_all_that_must_be_said(cases, tmp_path: Path) -> None:
+    data = SliceDataModule(cases={"train": cases[:2], "val": cases[2:]}, store_dir=tmp_path / "store")
+    data.setup("fit")
+    batch = ready(data, data.val_dataloader())[0]
+    assert batch["image"].shape == (7 + 8, 3, 256, 256)
+    assert batch["mask"].shape == (7 + 8, 2, 256, 256)
+    of_mr = SliceDataModule(cases={}, store_dir="nowhere", recipe=Recipe(modality="mr"))
+    assert isinstance(of_mr.intensity, MRPercentiles)
 
 
 def test_one_region_is_a_binary_task(cases, tmp_path: Path) -> None:

@@ -146,9 +146,7 @@ def test_a_negative_number_of_frozen_epochs_is_refused() -> None:
 
 def test_the_history_holds_every_epoch_also_after_a_resume(tmp_path: Path) -> None:
     def history() -> EpochHistory:
-        return EpochHistory(
-            path=tmp_path / "curves.png", monitor="val/tumor/dice_per_case", highest_is_best=True
-        )
+        return EpochHistory(path=tmp_path / "curves.png", monitor="val/tumor/dice_per_case")
 
     first = history()
     fit(tmp_path, [first], epochs=2)
@@ -168,10 +166,9 @@ def test_the_history_holds_every_epoch_also_after_a_resume(tmp_path: Path) -> No
 
 
 def test_the_best_epoch_is_the_highest_or_the_lowest(tmp_path: Path) -> None:
-    scores = {1: {"s": 0.1}, 2: {"s": 0.7}, 3: {"s": 0.3}, 4: {}}
-    for highest, expected in ((True, 2), (False, 1)):
-        history = EpochHistory(path=tmp_path / "c.png", monitor="s", highest_is_best=highest)
-        history.load_state_dict({"epochs": scores})
+    for score, expected in (("val/tumor/dice_global", 2), ("val/loss", 1)):
+        history = EpochHistory(path=tmp_path / "c.png", monitor=score)
+        history.load_state_dict({"epochs": {1: {score: 0.1}, 2: {score: 0.7}, 3: {score: 0.3}, 4: {}}})
         assert history.best_epoch() == expected
 
 
@@ -183,7 +180,7 @@ def test_an_epoch_is_told_of_when_its_checkpoint_is_on_the_disk(tmp_path: Path) 
         told.append((saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], line))
 
     monitor = "val/tumor/dice_where_present"
-    history = EpochHistory(path=tmp_path / "curves.png", monitor=monitor, highest_is_best=True)
+    history = EpochHistory(path=tmp_path / "curves.png", monitor=monitor)
     fit(tmp_path, [TellEpochs(history, tell=tell), history], epochs=2)
     assert [epochs for epochs, _ in told] == [1, 2]
     for number, (_, line) in enumerate(told, start=1):

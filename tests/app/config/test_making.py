@@ -82,7 +82,7 @@ def test_what_is_wrong_within_a_list_is_told_by_its_place() -> None:
 @pytest.mark.parametrize(
     ("settings", "kind", "line"),
     [
-        ({"_target_": "lts.intensity.Window", "level_hu": 1}, object, "part.width_hu: must be given"),
+        ({"_target_": "torch.nn.Linear", "in_features": 1}, object, "part.out_features: must be given"),
         (WINDOW, torch.optim.Optimizer, "part._target_: must name what makes a kind of Optimizer, got"),
         ({"_target_": "builtins.dict"}, Callable, "part._target_: must name what makes a kind of Callable"),
         (  # written in C: it says itself what it takes

@@ -127,11 +127,7 @@ def make_task_and_trainer(
         val_cases=len(members["val"]),
         encoder_lr_scale=config.task.encoder_lr_scale,
     )
-    history = EpochHistory(
-        path=Path(config.paths.output_dir) / "curves.png",
-        monitor=best.monitor,
-        highest_is_best=best.mode == "max",
-    )
+    history = EpochHistory(path=Path(config.paths.output_dir) / "curves.png", monitor=best.monitor)
     describe = DescribeCheckpoint(
         description=describe_run(
             config, network=spec, members=members, changes=resume.history if resume else []
