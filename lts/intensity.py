@@ -17,7 +17,7 @@ _FARTHEST_HU = 1_000_000
 _PERCENT_STEPS = 1_000_000
 
 
-def window(hu: Tensor, *, level_hu: float, width_hu: float) -> Tensor:
+def window(hu: Tensor, *, level_hu: float = 40, width_hu: float = 400) -> Tensor:
     """Clip to a window and scale to [0, 1].
 
     Args:
@@ -50,7 +50,7 @@ class Intensity(nn.Module):
 
 
 class Window(Intensity):
-    """The clinical window as one channel; see `window`.
+    """A window as one channel; see `window`. As it is, the one that abdominal CT is read in.
 
     Args:
         level_hu: Center of the window.
@@ -62,7 +62,7 @@ class Window(Intensity):
 
     channels = 1
 
-    def __init__(self, *, level_hu: float, width_hu: float) -> None:
+    def __init__(self, *, level_hu: float = 40, width_hu: float = 400) -> None:
         super().__init__()
         _check_window(level_hu, width_hu)
         self.level_hu = float(level_hu)
@@ -94,12 +94,12 @@ class HistogramEqualization(Intensity):
     channels = 1
     curve: Tensor
 
-    def __init__(self, *, low_hu: int, high_hu: int) -> None:
+    def __init__(self, *, low_hu: int = -200, high_hu: int = 300) -> None:
         super().__init__()
         whole = low_hu % 1 == 0 and high_hu % 1 == 0
         if not (whole and AIR_HU <= low_hu < high_hu <= _HIGHEST_HU):
             raise ConfigError(
-                f"intensity: HistogramEqualization needs whole {AIR_HU} <= low_hu < high_hu "
+                f"HistogramEqualization needs whole {AIR_HU} <= low_hu < high_hu "
                 f"<= {_HIGHEST_HU}, got {low_hu=}, {high_hu=}"
             )
         self.low_hu, self.high_hu = int(low_hu), int(high_hu)
@@ -123,7 +123,7 @@ class HistogramEqualization(Intensity):
         total = counts.sum()
         if total == 0:
             raise ConfigError(
-                "intensity: HistogramEqualization found no training voxel "
+                "HistogramEqualization found no training voxel "
                 f"above low_hu={self.low_hu} and up to high_hu={self.high_hu}"
             )
         self.curve.copy_(counts.cumsum(0) / total)
@@ -132,9 +132,7 @@ class HistogramEqualization(Intensity):
     def forward(self, hu: Tensor) -> Tensor:
         _check_shape(hu)
         if not self._fitted:
-            raise CheckpointError(
-                "intensity: HistogramEqualization was neither fitted on training cases nor loaded"
-            )
+            raise CheckpointError("HistogramEqualization was neither fitted on training cases nor loaded")
         last = self.high_hu - self.low_hu
         position = (hu.float() - self.low_hu).clamp(0.0, float(last))
         below = position.long()
@@ -162,11 +160,11 @@ class MRPercentiles(Intensity):
 
     channels = 1
 
-    def __init__(self, *, lower_percent: float, upper_percent: float) -> None:
+    def __init__(self, *, lower_percent: float = 1, upper_percent: float = 99) -> None:
         super().__init__()
         if not 0 <= lower_percent < upper_percent <= 100:
             raise ConfigError(
-                "intensity: MRPercentiles needs 0 <= lower_percent < upper_percent <= 100, "
+                "MRPercentiles needs 0 <= lower_percent < upper_percent <= 100, "
                 f"got lower_percent={lower_percent}, upper_percent={upper_percent}"
             )
         self.lower_percent = float(lower_percent)
@@ -191,16 +189,23 @@ class Channels(Intensity):
     """Several maps of the same slice, one after the other along the channel axis.
 
     Args:
-        channels: The maps, at least one.
+        channels: The maps, at least one; None for three views of CT: a narrow window of the liver, a wider
+            one for its tumors, and the whole of the soft tissue, equalized.
 
     Raises:
         ConfigError: There is none.
     """
 
-    def __init__(self, channels: Sequence[Intensity]) -> None:
+    def __init__(self, channels: Sequence[Intensity] | None = None) -> None:
         super().__init__()
+        if channels is None:
+            channels = (
+                Window(level_hu=30, width_hu=150),
+                Window(level_hu=60, width_hu=200),
+                HistogramEqualization(),
+            )
         if not channels:
-            raise ConfigError("intensity.channels: must name at least one map, got none")
+            raise ConfigError("channels: must name at least one map, got none")
         self.maps = nn.ModuleList(channels)
         self.channels = sum(each.channels for each in channels)
 
@@ -252,8 +257,7 @@ def _mark_fitted(module: nn.Module, _incompatible_keys: object) -> None:
 def _check_window(level_hu: float, width_hu: float) -> None:
     if not (0 < width_hu <= _FARTHEST_HU and abs(level_hu) <= _FARTHEST_HU):
         raise ConfigError(
-            f"intensity: Window needs 0 < width_hu and |level_hu| up to {_FARTHEST_HU}, "
-            f"got {width_hu=}, {level_hu=}"
+            f"Window needs 0 < width_hu and |level_hu| up to {_FARTHEST_HU}, got {width_hu=}, {level_hu=}"
         )
 
 

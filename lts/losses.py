@@ -23,14 +23,14 @@ class RegionLoss(nn.Module, ABC):
 
     region_weights: Tensor | None
 
-    def __init__(self, *, region_weights: Sequence[float] | None) -> None:
+    def __init__(self, *, region_weights: Sequence[float] | None = None) -> None:
         super().__init__()
         weights = None
         if region_weights is not None:
             listed = isinstance(region_weights, Sequence) and all(map(_is_number, region_weights))
             if not (listed and min(region_weights, default=0) >= 0 and sum(region_weights) > 0):
                 raise ConfigError(
-                    f"loss.region_weights: must list numbers >= 0, one of them > 0, got {region_weights!r}"
+                    f"region_weights: must list numbers >= 0, one of them > 0, got {region_weights!r}"
                 )
             weights = torch.tensor(list(region_weights), dtype=torch.float32)
         self.register_buffer("region_weights", weights, persistent=False)
@@ -52,13 +52,13 @@ class RegionLoss(nn.Module, ABC):
             Scalar.
 
         Raises:
-            ConfigError: `loss.region_weights` or `loss.pos_weight` is not one number per region.
+            ConfigError: `region_weights` or `pos_weight` is not one number per region.
             ValueError: The shapes differ or are not of four dimensions.
         """
         if logits.ndim != 4 or logits.shape != target.shape:
             shapes = f"{tuple(logits.shape)} and {tuple(target.shape)}"
             raise ValueError(f"logits and target must both be (B, R, H, W), got {shapes}")
-        _check_length("loss.region_weights", self.region_weights, logits.shape[1])
+        _check_length("region_weights", self.region_weights, logits.shape[1])
         if logits.dtype != torch.float64:
             logits = logits.float()
         losses = self.per_region(logits, target.to(logits.dtype))
@@ -86,13 +86,13 @@ class BCEDiceLoss(RegionLoss):
     def __init__(
         self,
         *,
-        region_weights: Sequence[float] | None,
-        pos_weight: float | Sequence[float] | None,
-        dice_weight: float,
-        smooth: float,
+        region_weights: Sequence[float] | None = None,
+        pos_weight: float | Sequence[float] | None = None,
+        dice_weight: float = 0.5,
+        smooth: float = 1.0,
     ) -> None:
         super().__init__(region_weights=region_weights)
-        _check_share("loss.dice_weight", dice_weight)
+        _check_share("dice_weight", dice_weight)
         _check_smooth(smooth)
         self.register_buffer("pos_weight", _pos_weight(pos_weight), persistent=False)
         self.dice_weight, self.smooth = dice_weight, smooth
@@ -101,7 +101,7 @@ class BCEDiceLoss(RegionLoss):
         """`(B, R, H, W)` twice to `(R,)`."""
         pixels = self.pixel_loss(logits, target)
         if self.pos_weight is not None:
-            _check_length("loss.pos_weight", self.pos_weight, logits.shape[1])
+            _check_length("pos_weight", self.pos_weight, logits.shape[1])
             factor = self.pos_weight.to(logits.dtype).reshape(-1, 1, 1)
             pixels = pixels * (1 + (factor - 1) * target)
         dice = soft_tversky(logits, target, alpha=0.5, beta=0.5, smooth=self.smooth / 2)
@@ -133,19 +133,19 @@ class FocalDiceLoss(BCEDiceLoss):
     def __init__(
         self,
         *,
-        region_weights: Sequence[float] | None,
-        pos_weight: float | Sequence[float] | None,
-        gamma: float,
-        alpha: float | None,
-        dice_weight: float,
-        smooth: float,
+        region_weights: Sequence[float] | None = None,
+        pos_weight: float | Sequence[float] | None = None,
+        gamma: float = 2.0,
+        alpha: float | None = None,
+        dice_weight: float = 0.5,
+        smooth: float = 1.0,
     ) -> None:
         super().__init__(
             region_weights=region_weights, pos_weight=pos_weight, dice_weight=dice_weight, smooth=smooth
         )
-        _check_not_negative("loss.gamma", gamma)
+        _check_not_negative("gamma", gamma)
         if alpha is not None:
-            _check_share("loss.alpha", alpha)
+            _check_share("alpha", alpha)
         self.gamma, self.alpha = gamma, alpha
 
     def pixel_loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -172,13 +172,18 @@ class TverskyLoss(RegionLoss):
     """
 
     def __init__(
-        self, *, region_weights: Sequence[float] | None, alpha: float, beta: float, smooth: float
+        self,
+        *,
+        region_weights: Sequence[float] | None = None,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        smooth: float = 1.0,
     ) -> None:
         super().__init__(region_weights=region_weights)
-        _check_not_negative("loss.alpha", alpha)
-        _check_not_negative("loss.beta", beta)
+        _check_not_negative("alpha", alpha)
+        _check_not_negative("beta", beta)
         if alpha == beta == 0:
-            raise ConfigError("loss.alpha, loss.beta: one of them must be > 0, got 0 and 0")
+            raise ConfigError("alpha, beta: one of them must be > 0, got 0 and 0")
         _check_smooth(smooth)
         self.alpha, self.beta, self.smooth = alpha, beta, smooth
 
@@ -187,7 +192,9 @@ class TverskyLoss(RegionLoss):
         return 1 - soft_tversky(logits, target, alpha=self.alpha, beta=self.beta, smooth=self.smooth)
 
 
-def soft_tversky(logits: Tensor, target: Tensor, *, alpha: float, beta: float, smooth: float) -> Tensor:
+def soft_tversky(
+    logits: Tensor, target: Tensor, *, alpha: float = 0.5, beta: float = 0.5, smooth: float = 1.0
+) -> Tensor:
     """Tversky index of probabilities, `(TP + smooth) / (TP + alpha FP + beta FN + smooth)`, per region.
 
     TP, FP and FN are sums of probability over all pixels of the batch together, so that a slice without
@@ -220,7 +227,7 @@ def _pos_weight(value: float | Sequence[float] | None) -> Tensor | None:
         return None
     factors = list(value) if isinstance(value, Sequence) else [value]
     if not (all(map(_is_number, factors)) and min(factors, default=0) > 0):
-        raise ConfigError(f"loss.pos_weight: must be a number > 0 or a list of one per region, got {value!r}")
+        raise ConfigError(f"pos_weight: must be a number > 0 or a list of one per region, got {value!r}")
     return torch.tensor(factors if isinstance(value, Sequence) else value, dtype=torch.float32)
 
 
@@ -245,4 +252,4 @@ def _check_not_negative(key: str, value: float) -> None:
 
 def _check_smooth(value: float) -> None:
     if not (_is_number(value) and value > 0):
-        raise ConfigError(f"loss.smooth: must be a number of pixels > 0, got {value!r}")
+        raise ConfigError(f"smooth: must be a number of pixels > 0, got {value!r}")

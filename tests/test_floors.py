@@ -1,5 +1,7 @@
-"""The contract on imports holds, and would tell of an import against it."""
+"""The contracts on floors hold: what each may import, and that the app alone knows the keys of the config."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SECTIONS = [
+    *(path.name for path in (ROOT / "conf").iterdir() if path.is_dir()),
+    "postprocess",
+    "split",
+    "task",
+]
+A_KEY = re.compile(rf"(?<![\w./*])({'|'.join(SECTIONS)})\.([a-z_]+|$)")
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -53,3 +62,25 @@ def test_an_import_against_the_floors_is_found(copy: Path, file: str, line: str)
     path = copy / file
     path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
     assert lint(copy).returncode == 1
+
+
+NOT_YET = ("lts/base", "lts/cohort", "lts/evaluation", "lts/inference", "lts/networks")
+
+
+def texts(source: str) -> list[str]:
+    """The strings of a module that are no docstrings."""
+    tree = ast.parse(source)
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in told)
+    return [node.value for node in strings if isinstance(node.value, str)]
+
+
+def test_no_message_below_the_app_names_a_key_of_the_config() -> None:
+    assert A_KEY.search(texts('raise ConfigError(f"data.{key}: must be 1")')[0])
+    found = [
+        f"{file.relative_to(ROOT)}: {text}"
+        for file in sorted((ROOT / "lts").rglob("*.py"))
+        for text in texts(file.read_text(encoding="utf-8"))
+        if not file.is_relative_to(ROOT / "lts" / "app") and A_KEY.search(text)
+    ]
+    assert [line for line in found if not line.startswith(NOT_YET)] == []

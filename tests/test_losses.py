@@ -282,9 +282,7 @@ def test_weights_move_with_the_module() -> None:
 )
 def test_bad_region_weights_are_refused(weights: object) -> None:
     for make in (bce_dice, focal_dice, tversky):
-        with pytest.raises(
-            ConfigError, match=r"^loss\.region_weights: must list numbers >= 0, one of them > 0"
-        ):
+        with pytest.raises(ConfigError, match=r"^region_weights: must list numbers >= 0, one of them > 0"):
             make(region_weights=weights)
 
 
@@ -292,7 +290,7 @@ def test_bad_region_weights_are_refused(weights: object) -> None:
 def test_a_bad_positive_weight_is_refused(weight: object) -> None:
     for make in (bce_dice, focal_dice):
         with pytest.raises(
-            ConfigError, match=r"^loss\.pos_weight: must be a number > 0 or a list of one per region"
+            ConfigError, match=r"^pos_weight: must be a number > 0 or a list of one per region"
         ):
             make(pos_weight=weight)
 
@@ -303,7 +301,7 @@ def test_weights_for_another_number_of_regions_are_refused(
     batch: tuple[Tensor, Tensor], key: str, weights: list[float]
 ) -> None:
     loss = bce_dice(**{key: weights})
-    rule = rf"^loss\.{key}: must be one number per region \(2\), got {len(weights)}$"
+    rule = rf"^{key}: must be one number per region \(2\), got {len(weights)}$"
     with pytest.raises(ConfigError, match=rule):
         loss(*batch)
 
@@ -324,12 +322,12 @@ def test_weights_for_another_number_of_regions_are_refused(
     ],
 )
 def test_a_bad_setting_is_named(make: Any, key: str, value: object, rule: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^loss\.{key}: {rule}$"):
+    with pytest.raises(ConfigError, match=rf"^{key}: {rule}$"):
         make(**{key: value})
 
 
 def test_tversky_without_any_error_to_weigh_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^loss\.alpha, loss\.beta: one of them must be > 0, got 0 and 0$"):
+    with pytest.raises(ConfigError, match=r"^alpha, beta: one of them must be > 0, got 0 and 0$"):
         tversky(alpha=0, beta=0.0)
 
 

@@ -29,8 +29,8 @@ class Split:
     """
 
     train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...]
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,8 +86,7 @@ def _shuffled_patients(cases: Sequence[Case], *, least: int, seed: int) -> list[
     if len(patients) < least:
         raise CohortError(
             f"a split by patient into {least} parts needs {least} patients or more, got {len(patients)}"
-            f" ({name_some(patients)}); split.val_share=0 and split.test_share=0 leave a part empty,"
-            " split.file chooses the parts"
+            f" ({name_some(patients)})"
         )
     order = np.random.default_rng(seed).permutation(len(patients))
     return [tuple(ids_of_patient[patients[index]]) for index in order]
@@ -97,7 +96,9 @@ def _joined(patients: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(case_id for ids in patients for case_id in ids)
 
 
-def check_draw(*, val_share: float, test_share: float = 0, folds: int = 2, fold: int = 0, seed: int) -> None:
+def check_draw(
+    *, val_share: float = 0.2, test_share: float = 0, folds: int = 2, fold: int = 0, seed: int = 0
+) -> None:
     """Check how a split is to be drawn, as far as that can be done without cases.
 
     Args:
@@ -112,18 +113,18 @@ def check_draw(*, val_share: float, test_share: float = 0, folds: int = 2, fold:
     """
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 <= share < 1:
-            raise ConfigError(f"split.{name}: must be 0 or more and less than 1, got {share}")
+            raise ConfigError(f"{name}: must be 0 or more and less than 1, got {share}")
     if val_share + test_share >= 1:
         raise ConfigError(
-            "split.val_share and split.test_share: must leave cases to train on (sum below 1), "
+            "val_share and test_share: must leave cases to train on (sum below 1), "
             f"got {val_share} and {test_share}"
         )
     if folds < 2:
-        raise ConfigError(f"split.folds: must be 2 or more, got {folds}")
+        raise ConfigError(f"folds: must be 2 or more, got {folds}")
     if not 0 <= fold < folds:
-        raise ConfigError(f"split.fold: must be from 0 to {folds - 1} (split.folds is {folds}), got {fold}")
+        raise ConfigError(f"fold: must be from 0 to {folds - 1} of {folds} folds, got {fold}")
     if seed < 0:
-        raise ConfigError(f"split.seed: must be 0 or more, got {seed}")
+        raise ConfigError(f"seed: must be 0 or more, got {seed}")
 
 
 def _rounded_count(share: float, *, of: int) -> int:
@@ -131,7 +132,9 @@ def _rounded_count(share: float, *, of: int) -> int:
     return max(1, int(share * of + 0.5)) if share else 0
 
 
-def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: float, seed: int) -> Split:
+def split_by_patient(
+    cases: Sequence[Case], *, val_share: float = 0.2, test_share: float = 0.2, seed: int = 0
+) -> Split:
     """Draw whole patients into validation and test, the rest into training.
 
     Shares are of patients, rounded to the nearest count (halves up). A part of share 0 stays empty, any other
@@ -161,7 +164,9 @@ def split_by_patient(cases: Sequence[Case], *, val_share: float, test_share: flo
     return Split(train=_joined(rest[val_count:]), val=_joined(rest[:val_count]), test=_joined(test))
 
 
-def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share: float, seed: int) -> Split:
+def split_into_folds(
+    cases: Sequence[Case], *, folds: int, fold: int, val_share: float = 0.2, seed: int = 0
+) -> Split:
     """One fold of a cross-validation by patient: over all folds, each case is tested exactly once.
 
     The sizes of folds differ by one patient at most. Validation takes patients that the fold does not test,
@@ -184,13 +189,11 @@ def split_into_folds(cases: Sequence[Case], *, folds: int, fold: int, val_share:
     left = 1 + bool(val_share)
     patients = _shuffled_patients(cases, least=left + 1, seed=seed)
     if folds > len(patients):
-        raise ConfigError(
-            f"split.folds: must be at most the number of patients ({len(patients)}), got {folds}"
-        )
+        raise ConfigError(f"folds: must be at most the number of patients ({len(patients)}), got {folds}")
     largest_fold = -(-len(patients) // folds)
     if len(patients) - largest_fold < left:
         raise ConfigError(
-            f"split.folds: each fold must leave {left} patients to train and validate on; "
+            f"folds: each fold must leave {left} patients to train and validate on; "
             f"{folds} folds of {len(patients)} patients do not"
         )
     start, stop = (len(patients) * number // folds for number in (fold, fold + 1))
@@ -254,5 +257,5 @@ def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
         named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in torn.items())
         problems.append(f"patients in two parts: {named}")
     if problems:
-        raise told_together(f"split.file: {path}", problems)
+        raise told_together(str(path), problems)
     return split

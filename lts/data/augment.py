@@ -15,7 +15,7 @@ import numpy as np
 from albumentations.augmentations.geometric.functional import center, create_affine_transformation_matrix
 from numpy.typing import NDArray
 
-from lts.base import BACKGROUND, ConfigError
+from lts.base import AIR_HU, BACKGROUND, ConfigError
 
 # OpenCV would start a thread per core in every loader worker, and a forked worker inherits a pool without its
 # threads. Set here, it holds before the first call in every process that augments, forked or spawned.
@@ -57,23 +57,23 @@ class Augmentation:
     def __init__(
         self,
         *,
-        flip_left_right: float,
-        flip_front_back: float,
-        affine_probability: float,
-        rotate_deg: Sequence[float],
-        scale: Sequence[float],
-        shift_percent: Sequence[float],
-        intensity_probability: float,
-        hu_shift: Sequence[float],
-        hu_scale: Sequence[float],
-        hu_scale_center: float,
-        noise_probability: float,
-        noise_hu: Sequence[float],
-        air_hu: int,
+        flip_left_right: float = 0.5,
+        flip_front_back: float = 0.0,
+        affine_probability: float = 0.8,
+        rotate_deg: Sequence[float] = (-15, 15),
+        scale: Sequence[float] = (0.85, 1.15),
+        shift_percent: Sequence[float] = (-5, 5),
+        intensity_probability: float = 0.5,
+        hu_shift: Sequence[float] = (-15, 15),
+        hu_scale: Sequence[float] = (0.9, 1.1),
+        hu_scale_center: float = 60,
+        noise_probability: float = 0.3,
+        noise_hu: Sequence[float] = (0, 10),
+        air_hu: int = AIR_HU,
     ) -> None:
         _check_number("air_hu", air_hu, _INT16.min, _INT16.max)
         if air_hu % 1:
-            raise ConfigError(f"augment.air_hu: must be a whole number, got {air_hu}")
+            raise ConfigError(f"air_hu: must be a whole number, got {air_hu}")
         _check_number("hu_scale_center", hu_scale_center, _INT16.min, _INT16.max)
         shift = _checked_range("shift_percent", shift_percent, -100, 100)
         steps = [
@@ -253,17 +253,17 @@ def _checked_range(
 ) -> tuple[float, float]:
     """Return `bounds` as two numbers in order, within [lowest, highest]; `above`: not at `lowest`."""
     if not isinstance(bounds, Sequence) or len(bounds) != 2:
-        raise ConfigError(f"augment.{key}: must be a range [lowest, highest], got {bounds!r}")
+        raise ConfigError(f"{key}: must be a range [lowest, highest], got {bounds!r}")
     for bound in bounds:
         _check_number(key, bound, lowest, highest)
     if bounds[0] > bounds[1]:
-        raise ConfigError(f"augment.{key}: the lowest value must come first, got {list(bounds)}")
+        raise ConfigError(f"{key}: the lowest value must come first, got {list(bounds)}")
     if above and bounds[0] <= lowest:
-        raise ConfigError(f"augment.{key}: must be > {lowest}, got {list(bounds)}")
+        raise ConfigError(f"{key}: must be > {lowest}, got {list(bounds)}")
     return float(bounds[0]), float(bounds[1])
 
 
 def _check_number(key: str, value: object, lowest: float, highest: float) -> None:
     is_number = isinstance(value, int | float) and math.isfinite(value)
     if not (is_number and lowest <= value <= highest):  # type: ignore[operator]
-        raise ConfigError(f"augment.{key}: must be a number in [{lowest}, {highest}], got {value!r}")
+        raise ConfigError(f"{key}: must be a number in [{lowest}, {highest}], got {value!r}")

@@ -14,7 +14,7 @@ from lts.base import ConfigError, region_min_labels, usable_processors
 from lts.cohort import Case
 from lts.data.dataset import Arrays, Augment, SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
-from lts.intensity import Intensity, apply_with_context
+from lts.intensity import Channels, Intensity, MRPercentiles, apply_with_context
 from lts.slices import Recipe, StoredCase, build_store, hu_counts_of
 
 Subset = Literal["train", "val", "test", "predict"]
@@ -33,7 +33,12 @@ _SUBSETS_OF_STAGE: dict[str, tuple[Subset, ...]] = {
 
 
 def check_loading(
-    *, context: int, batch_size: int, num_workers: int, region_share: float, slices_per_epoch: int | None
+    *,
+    context: int = 0,
+    batch_size: int = 16,
+    num_workers: int = 2,
+    region_share: float = 0.5,
+    slices_per_epoch: int | None = None,
 ) -> None:
     """Check how slices are drawn and loaded, as far as that can be told without the slices.
 
@@ -49,11 +54,11 @@ def check_loading(
         ("slices_per_epoch", slices_per_epoch, 1, MOST_SLICES),
     ):
         if number is not None and not least <= number <= most:
-            raise ConfigError(f"data.{key}: must be from {least} to {most}, got {number}")
+            raise ConfigError(f"{key}: must be from {least} to {most}, got {number}")
     if batch_size < 1:
-        raise ConfigError(f"data.batch_size: must be at least 1, got {batch_size}")
+        raise ConfigError(f"batch_size: must be at least 1, got {batch_size}")
     if not 0 <= region_share <= 1:
-        raise ConfigError(f"data.region_share: must lie in [0, 1], got {region_share}")
+        raise ConfigError(f"region_share: must lie in [0, 1], got {region_share}")
 
 
 class SliceDataModule(LightningDataModule):
@@ -61,10 +66,11 @@ class SliceDataModule(LightningDataModule):
 
     Args:
         cases: Cases of each subset.
-        recipe: How volumes become slices.
         store_dir: Folder of all stores.
-        intensity: HU to channels; fitted here on the training cases alone.
-        augment: Augmentation of training slices, None for none.
+        recipe: How volumes become slices.
+        intensity: HU to channels; fitted here on the training cases alone. None for `Channels()`, of MR for
+            `MRPercentiles()`.
+        augment: Augmentation of training slices, as `Augmentation()`; None for none.
         regions: Regions in channel order.
         context: Neighboring slices on each side.
         batch_size: Slices of a batch, on each device.
@@ -82,17 +88,17 @@ class SliceDataModule(LightningDataModule):
         self,
         *,
         cases: Mapping[Subset, Sequence[Case]],
-        recipe: Recipe,
-        store_dir: Path,
-        intensity: Intensity,
-        augment: Augment | None,
-        regions: Sequence[str],
-        context: int,
-        batch_size: int,
-        num_workers: int,
-        region_share: float,
-        slices_per_epoch: int | None,
-        seed: int,
+        store_dir: str | Path,
+        recipe: Recipe = Recipe(),
+        intensity: Intensity | None = None,
+        augment: Augment | None = None,
+        regions: Sequence[str] = ("liver", "tumor"),
+        context: int = 0,
+        batch_size: int = 16,
+        num_workers: int = 2,
+        region_share: float = 0.5,
+        slices_per_epoch: int | None = None,
+        seed: int = 0,
         progress: TellProgress = lambda _done, _total: None,
     ) -> None:
         super().__init__()
@@ -103,8 +109,10 @@ class SliceDataModule(LightningDataModule):
             region_share=region_share,
             slices_per_epoch=slices_per_epoch,
         )
+        if intensity is None:
+            intensity = MRPercentiles() if recipe.modality == "mr" else Channels()
         self.intensity = intensity
-        self._cases, self._recipe, self._store_dir = cases, recipe, store_dir
+        self._cases, self._recipe, self._store_dir = cases, recipe, Path(store_dir)
         self._augment, self._regions, self._context = augment, tuple(regions), context
         self._batch_size, self._num_workers = batch_size, num_workers
         self._region_share, self._slices_per_epoch, self._seed = region_share, slices_per_epoch, seed
@@ -144,7 +152,13 @@ class SliceDataModule(LightningDataModule):
                 augment=self._augment if subset == "train" else None,
             )
         if stage == "fit":
+            self._fit_intensity()
+
+    def _fit_intensity(self) -> None:
+        try:
             self.intensity.fit(torch.from_numpy(hu_counts_of(self._datasets["train"].cases)))
+        except ConfigError as error:
+            raise ConfigError(f"intensity: {error}") from error
 
     def train_dataloader(self) -> DataLoader[Arrays]:
         """Shuffled and augmented slices of the training cases."""

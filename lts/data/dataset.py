@@ -31,9 +31,11 @@ class SliceDataset(Dataset[Arrays]):
         ConfigError: `context` is negative.
     """
 
-    def __init__(self, cases: Sequence[StoredCase], *, context: int, augment: Augment | None) -> None:
+    def __init__(
+        self, cases: Sequence[StoredCase], *, context: int = 0, augment: Augment | None = None
+    ) -> None:
         if context < 0:
-            raise ConfigError(f"data.context: must be 0 or more neighboring slices, got {context}")
+            raise ConfigError(f"context: must be 0 or more neighboring slices, got {context}")
         self.cases = tuple(cases)
         self._context, self._augment = context, augment
         depths = [case.shape[0] for case in cases]

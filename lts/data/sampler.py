@@ -8,7 +8,7 @@ from torch.utils.data import Sampler
 
 from lts.base import ConfigError
 
-_ADVICE = {"tumor": "; to train without tumors set data.regions=[liver]"}
+_ADVICE = {"tumor": "; to train without tumors leave them out of the regions"}
 
 
 class SliceDraw(NamedTuple):
@@ -46,20 +46,20 @@ class SliceSampler(Sampler[SliceDraw]):
         self,
         holds_region: np.ndarray,
         *,
-        region: str,
-        region_share: float,
-        slices_per_epoch: int | None,
-        seed: int,
-        rank: int,
-        world_size: int,
+        region: str = "tumor",
+        region_share: float = 0.5,
+        slices_per_epoch: int | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if not 0 <= region_share <= 1:
-            raise ConfigError(f"data.region_share: must lie in [0, 1], got {region_share}")
+            raise ConfigError(f"region_share: must lie in [0, 1], got {region_share}")
         if slices_per_epoch is not None and slices_per_epoch < world_size:
-            raise ConfigError(f"data.slices_per_epoch: must be at least {world_size}, got {slices_per_epoch}")
+            raise ConfigError(f"slices_per_epoch: must be at least {world_size}, got {slices_per_epoch}")
         if region_share and not holds_region.any():
             raise ConfigError(
-                f"data.region_share: must be 0 where no training slice holds {region}, got {region_share}"
+                f"region_share: must be 0 where no training slice holds {region}, got {region_share}"
                 f"{_ADVICE.get(region, '')}"
             )
         self._with_region = np.flatnonzero(holds_region)

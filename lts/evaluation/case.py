@@ -36,8 +36,8 @@ class ScoringRules:
     """
 
     regions: tuple[str, ...]
-    nsd_mm: tuple[float, ...]
-    lits: bool
+    nsd_mm: tuple[float, ...] = (2.0,)
+    lits: bool = False
     overlay_dir: Path | None
     window_hu: tuple[float, float] | None
 

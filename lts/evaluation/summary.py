@@ -36,9 +36,9 @@ class Bootstrap:
         seed: Of the random numbers.
     """
 
-    level: float
-    resamples: int
-    seed: int
+    level: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -44,8 +44,8 @@ class SliceView:
     """
 
     image: NDArray[np.generic]
-    reference: Mask | None
-    prediction: Mask | None
+    reference: Mask | None = None
+    prediction: Mask | None = None
     spacing_mm: tuple[float, float]
     title: str = ""
 
@@ -61,12 +61,12 @@ class SliceView:
 def overlay(
     image: NDArray[np.generic],
     *,
-    reference: Mask | None,
-    prediction: Mask | None,
-    regions: Sequence[str],
+    reference: Mask | None = None,
+    prediction: Mask | None = None,
+    regions: Sequence[str] = ("liver", "tumor"),
     spacing_mm: tuple[float, float],
-    level_hu: float,
-    width_hu: float,
+    level_hu: float = 40,
+    width_hu: float = 400,
     title: str = "",
 ) -> Rgb:
     """Draw one slice in gray with the contours of its regions, a legend, sides of the body and a scale.
@@ -102,7 +102,12 @@ def gray_range(images: Sequence[NDArray[np.generic]]) -> tuple[float, float]:
 
 
 def overlay_sheet(
-    views: Sequence[SliceView], *, regions: Sequence[str], level_hu: float, width_hu: float, columns: int = 3
+    views: Sequence[SliceView],
+    *,
+    regions: Sequence[str] = ("liver", "tumor"),
+    level_hu: float = 40,
+    width_hu: float = 400,
+    columns: int = 3,
 ) -> Rgb:
     """Draw several slices as `overlay` does, side by side under one legend.
 

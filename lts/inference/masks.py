@@ -29,9 +29,9 @@ class Postprocess:
         ConfigError: `min_lesion_ml` is negative or not finite.
     """
 
-    largest_liver: bool
-    tumor_within_liver: bool
-    min_lesion_ml: float
+    largest_liver: bool = False
+    tumor_within_liver: bool = False
+    min_lesion_ml: float = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_lesion_ml < float("inf"):

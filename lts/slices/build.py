@@ -43,7 +43,7 @@ def build_store(
     recipe: Recipe,
     *,
     store_dir: Path,
-    workers: int,
+    workers: int = 1,
     progress: Progress = lambda _done, _total: None,
 ) -> tuple[StoredCase, ...]:
     """Bring cases into the store of a recipe and open them; what is there and unchanged is kept.

@@ -88,12 +88,10 @@ def check_plane(*, image_size: int, pixel_mm: float | None) -> None:
     """
     if not SMALLEST_IMAGE <= image_size <= LARGEST_IMAGE:
         raise ConfigError(
-            f"data.image_size: must be from {SMALLEST_IMAGE} to {LARGEST_IMAGE} pixels, got {image_size}"
+            f"image_size: must be from {SMALLEST_IMAGE} to {LARGEST_IMAGE} pixels, got {image_size}"
         )
     if pixel_mm is not None and not SMALLEST_MM <= pixel_mm <= LARGEST_MM:
-        raise ConfigError(
-            f"data.pixel_mm: must be from {SMALLEST_MM} to {LARGEST_MM} mm or null, got {pixel_mm}"
-        )
+        raise ConfigError(f"pixel_mm: must be from {SMALLEST_MM} to {LARGEST_MM} mm or null, got {pixel_mm}")
 
 
 def fit_plane(

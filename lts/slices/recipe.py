@@ -19,9 +19,9 @@ class Recipe:
         modality: `ct` (Hounsfield units) or `mr` (its own scale).
     """
 
-    image_size: int
-    pixel_mm: float | None
-    modality: Modality
+    image_size: int = 256
+    pixel_mm: float | None = None
+    modality: Modality = "ct"
 
     @property
     def fill(self) -> int:

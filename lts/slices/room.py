@@ -35,5 +35,5 @@ def check_room(cases: Sequence[Case], recipe: Recipe, *, store: Path) -> None:
     if needed > free:
         raise StorageError(
             f"{store}: the slices of {len(cases)} cases need {needed} bytes of disk, {free} are free; "
-            "name another disk in paths.store_dir, or choose a smaller data.image_size"
+            "choose a folder on another disk for the store, or a smaller image_size"
         )

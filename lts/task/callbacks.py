@@ -14,7 +14,7 @@ from torch import nn
 
 from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.figures import gray_range, overlay, save_curves
-from lts.task.choosing import TRAIN_LOSS, VAL_LOSS, best_epoch
+from lts.task.choosing import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.epochs import scores_of_epoch
 from lts.task.module import Batch, SegmentationTask
 
@@ -22,7 +22,7 @@ from lts.task.module import Batch, SegmentationTask
 class FreezeEncoder(Callback):
     """Keeps the encoder as it is for the first epochs, its norms' statistics too, then lets it learn.
 
-    The rate it then learns at is `task.encoder_lr_scale` times that of the rest.
+    The rate it then learns at is the `encoder_lr_scale` of `SegmentationTask` times that of the rest.
 
     Args:
         epochs: Epochs during which the encoder is frozen.
@@ -31,9 +31,9 @@ class FreezeEncoder(Callback):
         ConfigError: `epochs` is negative, or the network has no part called `encoder`.
     """
 
-    def __init__(self, *, epochs: int) -> None:
+    def __init__(self, *, epochs: int = 2) -> None:
         if epochs < 0:
-            raise ConfigError(f"callbacks.freeze_encoder.epochs: must be 0 or more, got {epochs}")
+            raise ConfigError(f"epochs: must be 0 or more, got {epochs}")
         self._epochs = epochs
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -51,7 +51,7 @@ class FreezeEncoder(Callback):
         encoder = getattr(pl_module.network, "encoder", None)
         if not isinstance(encoder, nn.Module):
             network = type(pl_module.network).__name__
-            raise ConfigError(f"callbacks.freeze_encoder: {network} has no part called encoder to freeze")
+            raise ConfigError(f"network: must have a part called encoder to freeze, got {network}")
         return encoder
 
 
@@ -61,13 +61,11 @@ class EpochHistory(Callback):
     Args:
         path: The picture of the curves.
         monitor: The score that picks the best checkpoint, None where the last epoch is the best.
-        highest_is_best: Whether the best is the highest.
     """
 
-    def __init__(self, *, path: Path, monitor: str | None, highest_is_best: bool) -> None:
+    def __init__(self, *, path: str | Path, monitor: str | None = None) -> None:
         self.epochs: dict[int, dict[str, float]] = {}
-        self.monitor = monitor
-        self._path, self._highest_is_best = path, highest_is_best
+        self.monitor, self._path = monitor, Path(path)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note and draw; validation has run by now, and the checkpoints come next."""
@@ -86,7 +84,8 @@ class EpochHistory(Callback):
 
     def best_epoch(self) -> int | None:
         """The number of the best epoch so far."""
-        return best_epoch(self.epochs, monitor=self.monitor, highest_is_best=self._highest_is_best)
+        highest_is_best = self.monitor is not None and mode_of(self.monitor) == "max"
+        return best_epoch(self.epochs, monitor=self.monitor, highest_is_best=highest_is_best)
 
 
 class TellEpochs(Checkpoint):
@@ -99,7 +98,7 @@ class TellEpochs(Checkpoint):
         tell: Called with the line, by the first process alone.
     """
 
-    def __init__(self, history: EpochHistory, *, tell: Callable[[str], None]) -> None:
+    def __init__(self, history: EpochHistory, *, tell: Callable[[str], None] = print) -> None:
         self._history, self._tell = history, tell
         self._started = 0.0
 
@@ -146,15 +145,15 @@ class LogOverlays(Callback):
         ConfigError: A setting breaks its rule.
     """
 
-    def __init__(self, *, cases: int, every_n_epochs: int, window_hu: tuple[float, float] | None) -> None:
+    def __init__(
+        self, *, cases: int = 4, every_n_epochs: int = 5, window_hu: tuple[float, float] | None = (40, 400)
+    ) -> None:
         if every_n_epochs < 1:
-            raise ConfigError(f"callbacks.overlays.every_n_epochs: must be at least 1, got {every_n_epochs}")
+            raise ConfigError(f"every_n_epochs: must be at least 1, got {every_n_epochs}")
         if cases < 0:
-            raise ConfigError(f"callbacks.overlays.cases: must be 0 or more, got {cases}")
+            raise ConfigError(f"cases: must be 0 or more, got {cases}")
         if window_hu is not None and not window_hu[1] > 0:
-            raise ConfigError(
-                f"callbacks.overlays.window_hu: must be a level and a width > 0, got {list(window_hu)}"
-            )
+            raise ConfigError(f"window_hu: must be a level and a width > 0, got {list(window_hu)}")
         self._cases, self._every_n_epochs = cases, every_n_epochs
         self._window_hu = window_hu
         self._best: dict[int, _Shown] = {}
@@ -245,5 +244,5 @@ class DescribeCheckpoint(Callback):
         for key in ("regions", "split"):
             if saved.get(key) != self._description[key]:
                 raise CheckpointError(
-                    f"ckpt: was trained with another {key} than this run's; resume with the same data"
+                    f"checkpoint: was trained with another {key} than this run's; resume with the same data"
                 )

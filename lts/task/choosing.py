@@ -1,7 +1,7 @@
 """Which epoch of a training is the best: by one score, and among equals by the validation loss."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Mode = Literal["min", "max"]
@@ -13,7 +13,7 @@ _OF_PRESENT = ("dice_where_present", "dice_global", "iou_global", "precision", "
 _OF_REGION = ("dice_per_case", "iou_per_case", *_OF_PRESENT)
 
 
-def score_names(regions: tuple[str, ...]) -> tuple[str, ...]:
+def score_names(regions: Sequence[str] = ("liver", "tumor")) -> tuple[str, ...]:
     """What a training logs after each epoch, and a checkpoint can be chosen by."""
     of_all = [f"{stage}/{score}" for stage in ("train", "val") for score in _OF_ALL]
     return (*of_all, *(f"val/{region}/{score}" for region in regions for score in _OF_REGION))

@@ -29,9 +29,9 @@ class CompileNetwork(Callback):
             compile.
     """
 
-    def __init__(self, *, when: Choice, tell: Callable[[str], None]) -> None:
+    def __init__(self, *, when: Choice = "auto", tell: Callable[[str], None] = print) -> None:
         if when not in (True, False, "auto"):
-            raise ConfigError(f"compile: must be auto, true or false, got {when!r}")
+            raise ConfigError(f'when: must be True, False or "auto", got {when!r}')
         self._when, self._tell = when, tell
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -44,7 +44,7 @@ class CompileNetwork(Callback):
             return
         reason = why_not_compiled(pl_module.device)
         if reason and self._when is True:
-            raise ConfigError(f"compile: this machine cannot compile ({reason}); use compile=false")
+            raise ConfigError(f"when: this machine cannot compile ({reason})")
         if reason:
             line = f"the network is not compiled: {reason}"
         else:
@@ -54,7 +54,7 @@ class CompileNetwork(Callback):
             self._tell(line)
 
 
-def why_not_compiled(device: torch.device) -> str | None:
+def why_not_compiled(device: torch.device | str = "cpu") -> str | None:
     """What keeps this machine from compiling, found by compiling very little; None where nothing does."""
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))

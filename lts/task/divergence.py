@@ -32,7 +32,9 @@ class WatchLoss(Callback):
         DivergedError: From any hook of training or validation.
     """
 
-    def __init__(self, *, remedies: str, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, remedies: str = "try a lower learning rate", tell: Callable[[str], None] = print
+    ) -> None:
         self._remedies, self._tell = remedies, tell
         self._first_bad: torch.Tensor | None = None
         self._first_loss: torch.Tensor | None = None

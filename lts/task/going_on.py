@@ -23,7 +23,7 @@ class TakeNewSettings(Callback):
         rate_is_new: Whether the learning rate of the settings is another one than that of the checkpoint.
     """
 
-    def __init__(self, *, rate_is_new: bool) -> None:
+    def __init__(self, *, rate_is_new: bool = False) -> None:
         self._rate_is_new = rate_is_new
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,7 +73,7 @@ class SeedEpochs(Callback):
         seed: Of the run.
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002

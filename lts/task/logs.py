@@ -78,7 +78,7 @@ class TellTimeLeft(Callback):
         tell: Called with the line.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None] = print) -> None:
         self._tell = tell
         self._batches, self._began_s = 0, 0.0
         self._told = False

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
@@ -18,6 +19,12 @@ from lts.task.epochs import scores_of_epoch
 
 Batch = Mapping[str, Tensor]
 ParameterGroup = dict[str, Any]
+
+ADAM = partial(Adam, lr=1e-4, weight_decay=1e-5)
+"""The default optimizer. Its decay is coupled: twice the lambda of an L2 penalty."""
+
+PLATEAU = partial(ReduceLROnPlateau, mode="min", factor=0.5, patience=5, min_lr=1e-6)
+"""The default scheduler."""
 
 _NEVER = sys.maxsize
 """Epochs until Lightning would step a plateau itself."""
@@ -32,9 +39,9 @@ class SegmentationTask(LightningModule):
     Args:
         network: The network; a part called `encoder` can learn at a rate of its own.
         loss: Called with logits and mask.
-        optimizer: Called with parameter groups.
-        scheduler: Called with the optimizer, None for a constant rate; a plateau is that of `val/loss`, or
-            of `train/loss` where validation has no case.
+        optimizer: Called with parameter groups; as it is, Adam at 1e-4.
+        scheduler: Called with the optimizer, None for a constant rate; a plateau, as it is by itself, is that
+            of `val/loss`, or of `train/loss` where validation has no case.
         regions: Regions in channel order.
         val_cases: How many cases validation has; 0 for none.
         encoder_lr_scale: Rate of the encoder relative to that of the rest.
@@ -45,15 +52,15 @@ class SegmentationTask(LightningModule):
         *,
         network: nn.Module,
         loss: nn.Module,
-        optimizer: Callable[[list[ParameterGroup]], Optimizer],
-        scheduler: Callable[[Optimizer], Any] | None,
-        regions: Sequence[str],
-        val_cases: int,
-        encoder_lr_scale: float,
+        optimizer: Callable[[list[ParameterGroup]], Optimizer] = ADAM,
+        scheduler: Callable[[Optimizer], Any] | None = PLATEAU,
+        regions: Sequence[str] = ("liver", "tumor"),
+        val_cases: int = 0,
+        encoder_lr_scale: float = 1.0,
     ) -> None:
         super().__init__()
         if not encoder_lr_scale > 0:
-            raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {encoder_lr_scale}")
+            raise ConfigError(f"encoder_lr_scale: must be > 0, got {encoder_lr_scale}")
         self.network, self.loss = network, loss
         self.regions = tuple(regions)
         self._optimizer, self._scheduler = optimizer, scheduler
@@ -119,7 +126,7 @@ class SegmentationTask(LightningModule):
             shapes = [tuple(state[name].shape) if name in state else None for state in (own, found)]
             if shapes[0] != shapes[1]:
                 raise CheckpointError(
-                    f"ckpt: {name} must be of shape {shapes[0]} for this network, got {shapes[1]}"
+                    f"checkpoint: {name} must be of shape {shapes[0]} for this network, got {shapes[1]}"
                 )
 
     def on_train_epoch_end(self) -> None:
@@ -163,7 +170,7 @@ class SegmentationTask(LightningModule):
         return scheduler
 
 
-def parameter_groups(network: nn.Module, *, split_encoder: bool) -> list[ParameterGroup]:
+def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list[ParameterGroup]:
     """Divide parameters by what regularizes them and how fast they learn.
 
     Weight decay is for the weights of convolutions alone, never for norms or biases.

@@ -11,7 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.base import CheckpointError, written_whole
-from lts.task.choosing import VAL_LOSS, is_better
+from lts.task.choosing import VAL_LOSS, Mode, is_better, mode_of
 from lts.task.epochs import scores_of_epoch
 
 
@@ -52,9 +52,36 @@ class BestCheckpoint(ModelCheckpoint):
     before; where it does that epoch over with another score, as it may on a GPU, the file would hold weights
     that the run no longer knows the score of. A file in another folder is another run's: a run that starts
     from its checkpoint looks for its own best.
+
+    Args:
+        dirpath: Folder of the file, None for that of the trainer's logs.
+        filename: Its name, without `.ckpt`.
+        monitor: The score that decides, None for the last epoch.
+        mode: Whether its lowest (`min`) or highest (`max`) value is the best; None as `mode_of` says.
+        save_on_train_epoch_end: See `ModelCheckpoint`, as is the last.
+        enable_version_counter: Whether a file of that name is left, and the next called `best-v1`.
     """
 
     _best_loss = math.nan
+
+    def __init__(
+        self,
+        dirpath: str | Path | None = None,
+        *,
+        filename: str = "best",
+        monitor: str | None = None,
+        mode: Mode | None = None,
+        save_on_train_epoch_end: bool = True,
+        enable_version_counter: bool = False,
+    ) -> None:
+        super().__init__(
+            dirpath,
+            filename=filename,
+            monitor=monitor,
+            mode=mode or ("min" if monitor is None else mode_of(monitor)),
+            save_on_train_epoch_end=save_on_train_epoch_end,
+            enable_version_counter=enable_version_counter,
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the epoch, unless it has no score of its own."""

@@ -130,15 +130,36 @@ def test_a_network_of_elsewhere_is_refused() -> None:
         build_network(settings, in_channels=3, out_channels=2)
 
 
-def test_no_key_has_two_defaults() -> None:
-    # What a YAML file states no constructor repeats: leaving out any key of a leaf must fail.
-    for choice in ("loss=bce_dice", "loss=focal_dice", "loss=tversky", "intensity=mri", "augment=default"):
-        group = choice.split("=")[0]
-        leaf = getattr(compose(choice), group)
-        for key in leaf.arguments:
-            less = {name: value for name, value in leaf.arguments.items() if name != key}
-            with pytest.raises(ConfigError, match=f"{group}.{key}: must be given"):
-                make(Component(leaf.target, less), key=group, kind=object)
+HU = torch.linspace(-1100, 500, 64 * 64).reshape(1, 1, 64, 64)
+MASK = torch.zeros(1, 2, 64, 64).index_fill_(2, torch.arange(20, 40), 1)
+COUNTS = torch.ones(4096, dtype=torch.int64)
+
+
+def what_it_does(part: torch.nn.Module | Augmentation) -> torch.Tensor:
+    """What a loss, an intensity or an augmentation makes of one slice."""
+    if isinstance(part, Augmentation):
+        image, _ = part(HU[0].short().numpy(), MASK[0, 0].byte().numpy(), seed=3)
+        return torch.from_numpy(image)
+    if isinstance(part, Intensity):
+        part.fit(COUNTS)
+        return part(HU)
+    return part(HU.expand(1, 2, -1, -1) / 300, MASK)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *(f"loss={name}" for name in choices("loss")),
+        *(f"intensity={name}" for name in choices("intensity")),
+        "augment=default",
+    ],
+)
+def test_what_a_choice_leaves_out_its_class_knows(choice: str) -> None:
+    group = choice.split("=", maxsplit=1)[0]
+    leaf = getattr(compose(choice), group)
+    whole = make(leaf, key=group, kind=object)
+    bare = make(Component(leaf.target), key=group, kind=object)
+    torch.testing.assert_close(what_it_does(bare), what_it_does(whole), rtol=0, atol=0)
 
 
 def test_what_refers_to_an_open_setting_is_open_and_to_none_is_refused() -> None:

@@ -175,30 +175,30 @@ def test_parts_are_in_natural_order() -> None:
 @pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
 def test_a_share_outside_its_range_is_refused_by_its_key(name: str, share: float) -> None:
     shares = {"val_share": 0.2, "test_share": 0.2, name: share}
-    with pytest.raises(ConfigError, match=rf"split\.{name}: must be 0 or more and less than 1, got {share}"):
+    with pytest.raises(ConfigError, match=rf"^{name}: must be 0 or more and less than 1, got {share}"):
         split_by_patient(make_cases([1] * 5), seed=0, **shares)
 
 
 def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"split\.val_share and split\.test_share: .* got 0\.5 and 0\.5"):
+    with pytest.raises(ConfigError, match=r"^val_share and test_share: .* got 0\.5 and 0\.5"):
         split_by_patient(make_cases([1] * 5), val_share=0.5, test_share=0.5, seed=0)
 
 
 def test_a_negative_seed_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"split\.seed: must be 0 or more, got -1"):
+    with pytest.raises(ConfigError, match=r"^seed: must be 0 or more, got -1"):
         split_by_patient(make_cases([1] * 5), val_share=0.2, test_share=0.2, seed=-1)
 
 
 @pytest.mark.parametrize(
-    ("cases_of_patient", "told"), [([9, 9], r"2 \(p0, p1\)"), ([9], r"1 \(p0\)"), ([], "0")]
+    ("cases_of_patient", "told"), [([9, 9], r"2 \(p0, p1\)"), ([9], r"1 \(p0\)"), ([], r"0 \(\)")]
 )
 def test_fewer_than_three_patients_are_refused_with_their_number(
     cases_of_patient: list[int], told: str
 ) -> None:
     cases = make_cases(cases_of_patient)
-    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}.* split\.file chooses"):
+    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}$"):
         split_by_patient(cases, val_share=0.2, test_share=0.2, seed=0)
-    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}.* split\.file chooses"):
+    with pytest.raises(CohortError, match=rf"needs 3 patients or more, got {told}$"):
         split_into_folds(cases, folds=2, fold=0, val_share=0.2, seed=0)
 
 
@@ -234,13 +234,13 @@ def test_folds_validate_on_different_patients() -> None:
 @pytest.mark.parametrize(
     ("folds", "fold", "val_share", "told"),
     [
-        (1, 0, 0.2, r"split\.folds: must be 2 or more, got 1"),
-        (5, 5, 0.2, r"split\.fold: must be from 0 to 4 \(split\.folds is 5\), got 5"),
-        (5, -1, 0.2, r"split\.fold: must be from 0 to 4 \(split\.folds is 5\), got -1"),
-        (4, 0, 0.2, r"split\.folds: must be at most the number of patients \(3\), got 4"),
-        (2, 0, 0.2, r"split\.folds: each fold must leave 2 patients .* 2 folds of 3 patients do not"),
-        (2, 1, 0.2, r"split\.folds: each fold must leave 2 patients .* 2 folds of 3 patients do not"),
-        (3, 0, 1.0, r"split\.val_share: must be 0 or more and less than 1, got 1\.0"),
+        (1, 0, 0.2, r"^folds: must be 2 or more, got 1"),
+        (5, 5, 0.2, r"^fold: must be from 0 to 4 of 5 folds, got 5"),
+        (5, -1, 0.2, r"^fold: must be from 0 to 4 of 5 folds, got -1"),
+        (4, 0, 0.2, r"^folds: must be at most the number of patients \(3\), got 4"),
+        (2, 0, 0.2, r"^folds: each fold must leave 2 patients .* 2 folds of 3 patients do not"),
+        (2, 1, 0.2, r"^folds: each fold must leave 2 patients .* 2 folds of 3 patients do not"),
+        (3, 0, 1.0, r"^val_share: must be 0 or more and less than 1, got 1\.0"),
     ],
 )
 def test_bad_numbers_of_folds_are_refused_by_their_key(
@@ -251,7 +251,7 @@ def test_bad_numbers_of_folds_are_refused_by_their_key(
 
 
 def test_a_fold_refuses_a_negative_seed() -> None:
-    with pytest.raises(ConfigError, match=r"split\.seed: must be 0 or more, got -3"):
+    with pytest.raises(ConfigError, match=r"^seed: must be 0 or more, got -3"):
         split_into_folds(make_cases([1, 1, 1]), folds=3, fold=0, val_share=0.2, seed=-3)
 
 
@@ -318,7 +318,7 @@ def test_all_problems_of_a_split_file_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(CohortError) as error:
         read_split(path, cases=make_cases([3, 2, 2]))
     assert str(error.value) == (
-        f"split.file: {path}: train must name one case or more; cases the cohort does not have: x, y; "
+        f"{path}: train must name one case or more; cases the cohort does not have: x, y; "
         'cases of the cohort in no part (list them under "unused"?): p1-0, p1-1; '
         "patients in two parts: p0 (val, test)"
     )

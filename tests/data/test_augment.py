@@ -430,7 +430,7 @@ def test_one_thread_and_no_question_to_the_network():
     ],
 )
 def test_a_setting_that_breaks_its_rule_is_refused_by_name(key, value, rule):
-    with pytest.raises(ConfigError, match=rf"augment\.{key}: {rule}"):
+    with pytest.raises(ConfigError, match=rf"^{key}: {rule}"):
         augmentation(**{key: value})
 
 

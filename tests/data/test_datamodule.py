@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from lts.base import ConfigError
 from lts.data import Augmentation, SliceDataModule, SliceDataset, SliceDraw
-from lts.intensity import Channels, HistogramEqualization, Window
+from lts.intensity import Channels, HistogramEqualization, MRPercentiles, Window
 from lts.slices import Recipe, build_store, hu_counts_of
 
 RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
@@ -173,6 +173,16 @@ def test_cases_to_predict_need_no_mask(cases, tmp_path: Path) -> None:
     assert sum(len(batch["image"]) for batch in batches) == 5
 
 
+def test_cases_and_a_folder_are_all_that_must_be_said(cases, tmp_path: Path) -> None:
+    data = SliceDataModule(cases={"train": cases[:2], "val": cases[2:]}, store_dir=tmp_path / "store")
+    data.setup("fit")
+    batch = ready(data, data.val_dataloader())[0]
+    assert batch["image"].shape == (7 + 8, 3, 256, 256)
+    assert batch["mask"].shape == (7 + 8, 2, 256, 256)
+    of_mr = SliceDataModule(cases={}, store_dir="nowhere", recipe=Recipe(modality="mr"))
+    assert isinstance(of_mr.intensity, MRPercentiles)
+
+
 def test_one_region_is_a_binary_task(cases, tmp_path: Path) -> None:
     data = data_module(cases, tmp_path, regions=("tumor",))
     data.setup("fit")
@@ -184,8 +194,8 @@ def test_one_region_is_a_binary_task(cases, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 0}, "data.batch_size: must be at least 1, got 0"),
-        ({"num_workers": -1}, "data.num_workers: must be from 0 to 256, got -1"),
+        ({"batch_size": 0}, "^batch_size: must be at least 1, got 0"),
+        ({"num_workers": -1}, "^num_workers: must be from 0 to 256, got -1"),
     ],
 )
 def test_impossible_settings_are_refused(cases, tmp_path: Path, changes: dict, message: str) -> None:
@@ -194,7 +204,7 @@ def test_impossible_settings_are_refused(cases, tmp_path: Path, changes: dict, m
 
 
 def test_a_negative_context_is_refused() -> None:
-    with pytest.raises(ConfigError, match="data.context: must be 0 or more neighboring slices, got -1"):
+    with pytest.raises(ConfigError, match="^context: must be 0 or more neighboring slices, got -1"):
         SliceDataset([], context=-1, augment=None)
 
 

@@ -89,17 +89,17 @@ def test_there_and_back_lands_on_the_same_pixels() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image_size": 8, "pixel_mm": None}, "data.image_size: must be from 16 to 4096 pixels, got 8"),
-        ({"image_size": 4097, "pixel_mm": None}, "data.image_size: must be from 16 to 4096 pixels, got 4097"),
+        ({"image_size": 8, "pixel_mm": None}, "^image_size: must be from 16 to 4096 pixels, got 8"),
+        ({"image_size": 4097, "pixel_mm": None}, "^image_size: must be from 16 to 4096 pixels, got 4097"),
         (
             {"image_size": 64, "pixel_mm": 101},
-            "data.pixel_mm: must be from 0.01 to 100.0 mm or null, got 101",
+            "^pixel_mm: must be from 0.01 to 100.0 mm or null, got 101",
         ),
-        ({"image_size": 64, "pixel_mm": float("nan")}, "data.pixel_mm: must be .*, got nan"),
-        ({"image_size": 64, "pixel_mm": 0}, "data.pixel_mm: must be from 0.01 to 100.0 mm or null, got 0"),
+        ({"image_size": 64, "pixel_mm": float("nan")}, "^pixel_mm: must be .*, got nan"),
+        ({"image_size": 64, "pixel_mm": 0}, "^pixel_mm: must be from 0.01 to 100.0 mm or null, got 0"),
         (
             {"image_size": 64, "pixel_mm": -1.5},
-            "data.pixel_mm: must be from 0.01 to 100.0 mm or null, got -1.5",
+            "^pixel_mm: must be from 0.01 to 100.0 mm or null, got -1.5",
         ),
     ],
 )

@@ -91,11 +91,11 @@ def test_where_nothing_can_be_compiled_auto_says_so_and_true_is_refused(
     train(CompileNetwork(when="auto", tell=told.append))
     assert told == ["the network is not compiled: RuntimeError: no compiler"]
     with pytest.raises(
-        ConfigError, match=r"compile: this machine cannot compile \(RuntimeError: no compiler\)"
+        ConfigError, match=r"^when: this machine cannot compile \(RuntimeError: no compiler\)$"
     ):
         train(CompileNetwork(when=True, tell=told.append))
 
 
 def test_another_word_is_refused() -> None:
-    with pytest.raises(ConfigError, match="compile: must be auto, true or false, got 'yes'"):
+    with pytest.raises(ConfigError, match="^when: must be True, False or \"auto\", got 'yes'"):
         CompileNetwork(when="yes", tell=print)  # type: ignore[arg-type]

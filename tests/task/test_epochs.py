@@ -60,7 +60,7 @@ def test_epochs_without_a_validation_have_no_scores_and_move_nothing(tmp_path: P
         val_cases=2,
         encoder_lr_scale=1.0,
     )
-    history = EpochHistory(path=tmp_path / "curves.png", monitor="val/loss", highest_is_best=False)
+    history = EpochHistory(path=tmp_path / "curves.png", monitor="val/loss")
     best = BestCheckpoint(
         dirpath=tmp_path, filename="best", monitor="val/loss", mode="min", save_on_train_epoch_end=True
     )

@@ -88,11 +88,23 @@ def test_without_validation_a_plateau_follows_the_training_loss() -> None:
     assert configured["lr_scheduler"]["monitor"] == "train/loss"
 
 
+def test_a_task_needs_a_network_and_a_loss_alone() -> None:
+    bare = SegmentationTask(network=unet(), loss=loss())
+    configured = bare.configure_optimizers()
+    optimizer, plateau = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-4, 1e-4]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-5, 0.0]
+    assert (plateau.factor, plateau.patience, plateau.min_lrs) == (0.5, 5, [1e-6, 1e-6])
+    assert configured["lr_scheduler"]["monitor"] == "train/loss"
+    assert bare.regions == REGIONS
+
+
 def test_weights_of_other_shapes_are_refused() -> None:
     wide = UNet(in_channels=1, out_channels=2, width=8, depth=2, norm="batch", dropout=0.0)
     module, saved = task(unet()), {"state_dict": task(wide).state_dict()}
     with pytest.raises(
-        CheckpointError, match=r"^ckpt: network\..* must be of shape \(.*4.*\) for this network, got"
+        CheckpointError, match=r"^checkpoint: network\..* must be of shape \(.*4.*\) for this network, got"
     ):
         module.on_load_checkpoint(saved)
     module.on_load_checkpoint({"state_dict": module.state_dict()})
@@ -100,7 +112,7 @@ def test_weights_of_other_shapes_are_refused() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0])
 def test_an_encoder_that_cannot_learn_is_refused(scale: float) -> None:
-    with pytest.raises(ConfigError, match="task.encoder_lr_scale: must be > 0"):
+    with pytest.raises(ConfigError, match="^encoder_lr_scale: must be > 0"):
         task(unet(), encoder_lr_scale=scale)
 
 

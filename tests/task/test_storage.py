@@ -68,6 +68,15 @@ def test_among_epochs_of_one_score_the_lowest_validation_loss_is_kept(
     assert epochs(best_of(tmp_path), *scores) == kept
 
 
+@pytest.mark.parametrize(
+    ("monitor", "mode"), [("val/loss", "min"), ("val/tumor/dice_global", "max"), (None, "min")]
+)
+def test_which_way_is_better_follows_from_the_score(tmp_path: Path, monitor: str | None, mode: str) -> None:
+    best = BestCheckpoint(tmp_path, monitor=monitor)
+    assert (best.mode, best.filename) == (mode, "best")
+    assert BestCheckpoint(tmp_path, monitor=monitor, mode="max").mode == "max"
+
+
 def test_a_resumed_run_knows_the_validation_loss_of_its_best(tmp_path: Path) -> None:
     assert epochs(best_of(tmp_path), (0.0, 0.3)) == 1
     resumed = best_of(tmp_path)

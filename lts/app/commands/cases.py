@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from lts.app.config.making import under
 from lts.app.config.plain import to_plain
 from lts.app.config.settings import CasesSettings, DataSettings, SplitSettings
 from lts.app.run.console import ShowProgress
-from lts.base import ConfigError
+from lts.base import CohortError, ConfigError
 from lts.cohort import (
     Cohort,
     Split,
@@ -56,10 +57,12 @@ def check_split(settings: SplitSettings) -> None:
         )
     if settings.file is not None:
         return
-    if settings.folds is None or settings.fold is None:
-        check_draw(val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed)
-    else:
-        check_draw(val_share=settings.val_share, folds=settings.folds, fold=settings.fold, seed=settings.seed)
+    val_share, seed = settings.val_share, settings.seed
+    with under("split", check_draw):
+        if settings.folds is None or settings.fold is None:
+            check_draw(val_share=val_share, test_share=settings.test_share, seed=seed)
+        else:
+            check_draw(val_share=val_share, folds=settings.folds, fold=settings.fold, seed=seed)
 
 
 def split_cohort(cohort: Cohort, settings: SplitSettings) -> Split:
@@ -72,14 +75,17 @@ def split_cohort(cohort: Cohort, settings: SplitSettings) -> Split:
     check_split(settings)
     if settings.file is not None:
         return read_split(Path(settings.file), cases=cohort.cases)
-    if settings.folds is None or settings.fold is None:
-        return split_by_patient(
-            cohort.cases, val_share=settings.val_share, test_share=settings.test_share, seed=settings.seed
-        )
-    return split_into_folds(
-        cohort.cases,
-        folds=settings.folds,
-        fold=settings.fold,
-        val_share=settings.val_share,
-        seed=settings.seed,
-    )
+    val_share, seed = settings.val_share, settings.seed
+    folds, fold = settings.folds, settings.fold
+    try:
+        if folds is None or fold is None:
+            return split_by_patient(
+                cohort.cases, val_share=val_share, test_share=settings.test_share, seed=seed
+            )
+        with under("split", split_into_folds):
+            return split_into_folds(cohort.cases, folds=folds, fold=fold, val_share=val_share, seed=seed)
+    except CohortError as error:
+        raise CohortError(
+            f"{error}; split.val_share=0 and split.test_share=0 leave a part empty,"
+            " split.file chooses the parts"
+        ) from error

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lts.app.config.making import under
 from lts.app.config.plain import to_plain
 from lts.app.config.settings import PredictionSettings, PredictSettings
 from lts.app.config.values import Place
@@ -54,13 +55,15 @@ def open_predictor(settings: PredictionSettings, checkpoints: tuple[Checkpoint, 
         ConfigError: A setting breaks its rule.
         CheckpointError: The checkpoints do not fit together.
     """
+    with under("postprocess", Postprocess):
+        postprocess = Postprocess(**to_plain(settings.postprocess))
     return Predictor(
         checkpoints,
         device=find_device(settings.device),
         batch_size=settings.batch_size,
         flips=settings.flips,
         temperature=settings.temperature,
-        postprocess=Postprocess(**to_plain(settings.postprocess)),
+        postprocess=postprocess,
     )
 
 

@@ -31,6 +31,7 @@ from lts.app.commands.training.parts import (
 )
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.config.component import OPEN, Component
+from lts.app.config.making import under
 from lts.app.config.plain import in_folder, to_plain
 from lts.app.config.settings import TrainSettings
 from lts.app.config.types import check_settings
@@ -50,7 +51,7 @@ from lts.app.run.writing import write_json
 from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions
 from lts.cohort import Cohort, Split
-from lts.data import SliceDataModule
+from lts.data import SliceDataModule, check_loading
 from lts.inference import Predictor
 from lts.task import SegmentationTask
 
@@ -190,7 +191,8 @@ def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> R
 
 
 def _fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, resume: Resume | None) -> None:
-    trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
+    with under("data", check_loading):  # what could not be checked without the slices
+        trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
 def _train_beside(settings: TrainSettings) -> Training:

@@ -1,27 +1,27 @@
 """From settings to the object that they describe: a class named by `_target_`, and its arguments.
 
 Arguments are held against the annotations of the class first. What a class of another library says against
-the values it is given is the user's to hear; what goes wrong in one of ours is a bug.
+the values it is given is the user's to hear; what goes wrong in one of ours is a bug. Our classes name their
+arguments, `width: must be ...`; here the user is told of the keys of the config, `model.width: must be ...`.
 """
 
 import functools
 import inspect
 import pkgutil
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_type_hints
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
 from lts.app.config.values import Made, fits, shown, words
-from lts.base import ConfigError, LtsError
+from lts.base import ConfigError, LtsError, one_line
 
 _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
+"""What Hydra knows beside arguments; `_convert_` says nothing here, where all is plain."""
 _NO_NAMES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -44,13 +44,30 @@ def make(component: Component, *, key: str, kind: type, partial: bool = False, *
             f"{key}._partial_: must be {shown(partial)}, got {shown(settings.get('_partial_'))}"
         )
     check_arguments_of(key, settings, given=arguments)
-    with _blamed_on(key):
-        made = instantiate(settings, _convert_="all", **arguments)
+    made = _built(key, settings, arguments)
     is_kind = _makes(made.func, kind) if isinstance(made, functools.partial) else isinstance(made, kind)
     if not is_kind:
         target = shown(settings["_target_"])
         raise ConfigError(f"{key}._target_: must name what makes a kind of {kind.__name__}, got {target}")
     return made
+
+
+@contextmanager
+def under(key: str, called: Callable[..., Any]) -> Iterator[None]:
+    """Within, an error of the user that begins with arguments of what is called is told of their keys.
+
+    Args:
+        key: The section of the config that the arguments come from.
+        called: The class or function that says `width: must be ...`, or `alpha, beta: one of them ...`.
+
+    Raises:
+        LtsError: The same one, saying `model.width: must be ...`, `loss.alpha, loss.beta: one of them ...`.
+    """
+    try:
+        yield
+    except LtsError as error:
+        _name_keys(error, key, called)
+        raise
 
 
 @contextmanager
@@ -87,9 +104,8 @@ def check_arguments_of(key: str, settings: Mapping[str, Any], *, given: Collecti
     if not isinstance(partial, bool):
         raise ConfigError(f"{key}._partial_: must be true or false, got {shown(partial)}")
     called = target.__init__ if inspect.isclass(target) else target
-    try:
-        parameters = dict(inspect.signature(target).parameters)
-    except (TypeError, ValueError):  # of what is written in C, nothing is known before the call
+    parameters = _parameters_of(target)
+    if parameters is None:
         return None
     _check_names(key, settings, parameters, of=getattr(target, "__name__", "it"))
     _check_types(key, settings, {name: hint for name, hint in _hints_of(called).items() if name not in given})
@@ -148,6 +164,13 @@ def _find(key: str, name: Any) -> Any:
     return target
 
 
+def _parameters_of(called: Any) -> dict[str, inspect.Parameter] | None:
+    try:
+        return dict(inspect.signature(called).parameters)
+    except (TypeError, ValueError):  # of what is written in C, nothing is known before the call
+        return None
+
+
 def _hints_of(called: Any) -> dict[str, Any]:
     try:
         return get_type_hints(called)
@@ -159,24 +182,67 @@ def _makes(function: Any, kind: type) -> bool:
     return not inspect.isclass(function) or issubclass(function, kind)
 
 
+def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
+    """Change the arguments that an error begins with into keys; returns whether it named any."""
+    named, _, rule = str(error).partition(": ")
+    told = re.split("(, | and )", named)
+    if named.startswith(f"{key.partition('.')[0]}."):
+        return True  # until no class names a key
+    if not set(told[::2]) <= (_parameters_of(called) or {}).keys():
+        return False
+    told[::2] = [f"{key}.{name}" for name in told[::2]]
+    error.args = (one_line(f"{''.join(told)}: {rule}"),)
+    return True
+
+
+def _built(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """What checked settings describe, and what is described within them."""
+    target = _find(f"{key}._target_", settings["_target_"])
+    value_of = _value if settings.get("_recursive_", True) else lambda _key, value: value
+    places = [value_of(f"{key}._args_", value) for value in settings.get("_args_", ())]
+    names = {
+        name: value_of(f"{key}.{name}", value)
+        for name, value in settings.items()
+        if name not in given and name not in _OF_HYDRA
+    }
+    if settings.get("_partial_"):
+        return functools.partial(target, *places, **names, **given)
+    with _blamed_on(key, target):
+        return target(*places, **names, **given)
+
+
+def _value(key: str, value: Any) -> Any:
+    if isinstance(value, dict) and "_target_" in value:
+        return _built(key, value, {})
+    if isinstance(value, dict):
+        return {name: _value(f"{key}.{name}", item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_value(f"{key}.{place}", item) for place, item in enumerate(value)]
+    return value
+
+
 @contextmanager
-def _blamed_on(key: str) -> Iterator[None]:
-    """Within, an error of another library's class is the user's, and one of ours is a bug."""
+def _blamed_on(key: str, target: Callable[..., Any]) -> Iterator[None]:
+    """Within, an error of another library's class is the user's, and one of ours is a bug.
+
+    What our class says is told of its section, but for the app's own classes, which name keys themselves.
+    """
+    module = str(getattr(target, "__module__", ""))
     try:
         yield
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, LtsError):
-            raise cause from None
-        failed = re.search(r"target '([^']+)'", str(error))
-        is_ours = failed is not None and failed[1].startswith("lts.")
-        if is_ours and not isinstance(cause, MisconfigurationException):
+    except LtsError as error:
+        is_told = module.startswith("lts.app.") or _name_keys(error, key, target)
+        if not is_told and isinstance(error, ConfigError):
+            error.args = (one_line(f"{key}: {error}"),)
+        raise
+    except MisconfigurationException as error:
+        raise ConfigError(f"{key}: {_reason(error)}") from error
+    except Exception as error:
+        if module.startswith("lts."):
             raise
-        raise ConfigError(f"{key}: {_reason(cause)}") from error
+        raise ConfigError(f"{key}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, InstantiationException) and error.__cause__:
-        return _reason(error.__cause__)
     told = " ".join(str(error).split())
     return told or type(error).__name__

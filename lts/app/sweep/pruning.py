@@ -97,7 +97,7 @@ class PruneHopeless(Callback):
     """
 
     def __init__(
-        self, *, folder: str, monitor: str | None, mode: str, warmup_epochs: int, min_siblings: int
+        self, *, folder: str, monitor: str | None, mode: str, warmup_epochs: int = 5, min_siblings: int = 4
     ) -> None:
         if monitor is None:
             raise ConfigError(

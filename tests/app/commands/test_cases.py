@@ -5,7 +5,7 @@ import pytest
 
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.config.settings import DataSettings, PhantomSettings, SplitSettings
-from lts.base import ConfigError
+from lts.base import CohortError, ConfigError
 from lts.cohort import Case, Cohort
 
 NOTHING = Path("nothing")
@@ -36,6 +36,30 @@ def test_shares_folds_and_files_divide_a_cohort(tmp_path: Path) -> None:
 def test_settings_that_contradict_each_other_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         split(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"val_share": 1}, "split.val_share: must be 0 or more and less than 1, got 1"),
+        ({"val_share": 0.5, "test_share": 0.5}, "split.val_share and split.test_share: must leave cases"),
+        ({"folds": 11, "fold": 0}, r"split.folds: must be at most the number of patients \(10\), got 11"),
+    ],
+)
+def test_a_rule_of_the_cohort_is_told_by_the_keys_of_the_config(changes: dict, line: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        split(**changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"folds": 2, "fold": 0}])
+def test_too_few_patients_are_told_with_what_helps(changes: dict) -> None:
+    two = Cohort("lits", NOTHING, COHORT.cases[:2])
+    with pytest.raises(CohortError) as refused:
+        split_cohort(two, SplitSettings(**changes))
+    assert str(refused.value) == (
+        "a split by patient into 3 parts needs 3 patients or more, got 2 (p0, p1); split.val_share=0 and "
+        "split.test_share=0 leave a part empty, split.file chooses the parts"
+    )
 
 
 @pytest.mark.parametrize("part", ["val", "test"])

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.errors import InstantiationException
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.making import make, told_as
-from lts.base import ConfigError
+from lts.app.config.making import make, told_as, under
+from lts.base import CohortError, ConfigError, VolumeError
 from lts.intensity import Channels, Intensity, Window
 
 
@@ -65,7 +64,7 @@ def test_a_partial_makes_its_object_later() -> None:
         ({"width_hu": "???"}, "part.width_hu: must be given"),
         ({"width_hu": {"_target_": "os.getcwd"}}, "part.width_hu: must be a number, got "),
         ({"width_hu": {"_target_": "no.such"}}, "part.width_hu._target_: 'no.such' cannot be had"),
-        ({"width_hu": 0}, "intensity: Window needs 0 < width_hu"),
+        ({"width_hu": 0}, "part: Window needs 0 < width_hu"),
     ],
 )
 def test_wrong_settings_are_told_by_their_key(change: dict[str, Any], line: str) -> None:
@@ -82,7 +81,7 @@ def test_what_is_wrong_within_a_list_is_told_by_its_place() -> None:
 @pytest.mark.parametrize(
     ("settings", "kind", "line"),
     [
-        ({"_target_": "lts.intensity.Window", "level_hu": 1}, object, "part.width_hu: must be given"),
+        ({"_target_": "torch.nn.Linear", "in_features": 1}, object, "part.out_features: must be given"),
         (WINDOW, torch.optim.Optimizer, "part._target_: must name what makes a kind of Optimizer, got"),
         ({"_target_": "builtins.dict"}, Callable, "part._target_: must name what makes a kind of Callable"),
         (  # written in C: it says itself what it takes
@@ -117,8 +116,69 @@ def test_a_partial_of_another_kind_is_refused() -> None:
 
 
 def test_an_error_of_a_class_of_ours_stays_a_bug() -> None:
-    with pytest.raises(InstantiationException, match="ours: 3"):
+    with pytest.raises(RuntimeError, match="ours: 3"):
         made({"_target_": "torch.nn.OursForTests", "size": 3})
+
+
+LOSS = {
+    "_target_": "lts.losses.TverskyLoss",
+    "region_weights": None,
+    "alpha": 0.3,
+    "beta": 0.7,
+    "smooth": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({**LOSS, "smooth": 0}, "part.smooth: must be a number of pixels > 0, got 0"),
+        ({**LOSS, "alpha": 0, "beta": 0}, "part.alpha, part.beta: one of them must be > 0, got 0 and 0"),
+        ({"_target_": "lts.intensity.Channels", "channels": []}, "part.channels: must name at least one map"),
+        (
+            {"_target_": "lts.intensity.Channels", "channels": [{**WINDOW, "width_hu": 0}]},
+            "part.channels.0: Window needs 0 < width_hu",
+        ),
+        (  # of the app itself, which knows the keys
+            {
+                "_target_": "lts.app.sweep.pruning.PruneHopeless",
+                "folder": "x",
+                "monitor": None,
+                "mode": "min",
+                "warmup_epochs": 0,
+                "min_siblings": 1,
+            },
+            "pruning: compares jobs by callbacks.best.monitor, which must be a score, got null",
+        ),
+    ],
+)
+def test_what_our_classes_say_of_arguments_is_told_of_keys(settings: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        made(settings)
+
+
+def of_two(*, first: int, second: int) -> None:
+    """Takes two settings."""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("first: must be 1"), "data.first: must be 1"),
+        (ConfigError("first and second: must differ"), "data.first and data.second: must differ"),
+        (CohortError("second, first: must differ"), "data.second, data.first: must differ"),
+        (ConfigError("first: must be above second: 2"), "data.first: must be above second: 2"),
+        (ConfigError("third: must be 1"), "third: must be 1"),
+        (ConfigError("first and third: must differ"), "first and third: must differ"),
+        (ConfigError("first must be 1"), "first must be 1"),
+        (VolumeError("a.nii: is damaged"), "a.nii: is damaged"),
+    ],
+)
+def test_arguments_at_the_head_of_a_line_become_keys(error: Exception, line: str) -> None:
+    with pytest.raises(type(error)) as told, under("data", of_two):
+        raise error
+    assert told.value is error
+    assert str(error) == line
 
 
 def test_what_a_library_says_is_told_under_a_key_and_what_we_say_as_it_is() -> None:

@@ -127,11 +127,7 @@ def make_task_and_trainer(
         val_cases=len(members["val"]),
         encoder_lr_scale=settings.task.encoder_lr_scale,
     )
-    history = EpochHistory(
-        path=Path(settings.paths.output_dir) / "curves.png",
-        monitor=best["monitor"],
-        highest_is_best=best["mode"] == "max",
-    )
+    history = EpochHistory(path=Path(settings.paths.output_dir) / "curves.png", monitor=best["monitor"])
     describe = DescribeCheckpoint(
         description=describe_run(
             settings, network=spec, members=members, changes=resume.history if resume else []

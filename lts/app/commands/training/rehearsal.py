@@ -17,14 +17,14 @@ from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.component import OPEN
-from lts.app.config.making import make, told_as
+from lts.app.config.making import make, told_as, under
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.base import ConfigError
 from lts.data import check_loading
 from lts.intensity import Intensity
 from lts.slices import check_plane
-from lts.task import CompileNetwork, mode_of, parameter_groups
+from lts.task import mode_of, parameter_groups, why_not_compiled
 
 _LARGEST_SEED = 2**32 - 1
 _BYTES_OF_A_PARAMETER = 16
@@ -44,18 +44,19 @@ def rehearse(settings: TrainSettings) -> None:
     if not 0 <= settings.seed <= _LARGEST_SEED:
         raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {settings.seed}")
     data = settings.data
-    check_plane(image_size=data.image_size, pixel_mm=data.pixel_mm)
-    check_loading(
-        context=data.context,
-        batch_size=data.batch_size,
-        num_workers=data.num_workers,
-        region_share=data.region_share,
-        slices_per_epoch=data.slices_per_epoch,
-    )
+    with under("data", check_plane):
+        check_plane(image_size=data.image_size, pixel_mm=data.pixel_mm)
+    with under("data", check_loading):
+        check_loading(
+            context=data.context,
+            batch_size=data.batch_size,
+            num_workers=data.num_workers,
+            region_share=data.region_share,
+            slices_per_epoch=data.slices_per_epoch,
+        )
     if data.display_hu is not None and not data.display_hu[1] > 0:
         raise ConfigError(f"data.display_hu: must be a level and a width > 0, got {list(data.display_hu)}")
     check_split(settings.split)
-    CompileNetwork(when=settings.compile, tell=lambda _line: None)
     make(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
     intensity: Intensity = make(settings.intensity, key="intensity", kind=Intensity)
     channels = intensity.channels * (2 * data.context + 1)
@@ -65,6 +66,7 @@ def rehearse(settings: TrainSettings) -> None:
     callbacks = make_callbacks(settled, loggers)
     check_monitors(callbacks, tuple(data.regions))
     trainer = make_trainer(settings, callbacks=list(callbacks.values()), loggers=loggers)
+    _check_compiler(settings.compile, trainer.strategy.root_device)
     network = _network_without_memory(settings, channels=channels)
     _try_loss(settings, regions=len(data.regions))
     _try_optimizer(settings, network, device=trainer.strategy.root_device)
@@ -100,6 +102,11 @@ def _with_some_monitor(settings: TrainSettings) -> TrainSettings:
     return follow(settings, monitor=monitor, mode=mode_of(str(monitor)) if asked == OPEN else asked)
 
 
+def _check_compiler(when: str | bool, device: torch.device) -> None:
+    if when is True and (reason := why_not_compiled(device)):
+        raise ConfigError(f"compile: this machine cannot compile ({reason}); use compile=false")
+
+
 def _network_without_memory(settings: TrainSettings, *, channels: int) -> nn.Module:
     size, regions = settings.data.image_size, len(settings.data.regions)
     with torch.device("meta"), warnings.catch_warnings(), told_as("model"):
@@ -125,7 +132,8 @@ def _try_loss(settings: TrainSettings, *, regions: int) -> None:
     loss: nn.Module = make(settings.loss, key="loss", kind=nn.Module)
     logits = torch.zeros(1, regions, _PIXELS, _PIXELS, requires_grad=True)
     with told_as("loss"):
-        value: Tensor = loss(logits, torch.zeros_like(logits, dtype=torch.bool))
+        with under("loss", type(loss)):
+            value: Tensor = loss(logits, torch.zeros_like(logits, dtype=torch.bool))
         if value.ndim or not math.isfinite(value.item()):
             raise ConfigError(f"loss: must be one finite number, got {value.tolist()}")
         torch.autograd.grad(value, logits)

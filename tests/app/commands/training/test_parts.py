@@ -9,10 +9,12 @@ import torch
 from run_kit import ON_CPU
 
 from lts.app.commands.cases import open_cohort, split_cohort
+from lts.app.commands.train import _fit
 from lts.app.commands.training.parts import make_task_and_trainer, members_of, set_up_data, tell_of_store
 from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import ObeySignals
 from lts.app.run.signals import StopSignals
+from lts.base import ConfigError
 from lts.cohort import Cohort, Split
 from lts.data import SliceDataModule
 from lts.slices import content_hash
@@ -104,3 +106,14 @@ def test_a_trainer_has_all_that_keeps_a_run_whole(parts: Parts, signals: StopSig
     assert task.regions == ("liver", "tumor")
     assert task._encoder_lr_scale == 0.25
     assert len(task.overlap.counts) == 1  # validation cases
+
+
+def test_a_share_of_slices_that_do_not_exist_is_told_by_its_key() -> None:
+    class Trainer:
+        def fit(self, *_: object, **__: object) -> None:
+            raise ConfigError("region_share: must be 0 where no training slice holds tumor, got 0.5")
+
+    with pytest.raises(
+        ConfigError, match=r"^data\.region_share: must be 0 where no training slice holds tumor"
+    ):
+        _fit(Trainer(), None, None, None)  # type: ignore[arg-type]

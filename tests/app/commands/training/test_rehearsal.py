@@ -194,6 +194,21 @@ def test_weights_that_are_not_there_are_missed_before_anything_is_read() -> None
         rehearse(settings)
 
 
+def test_a_machine_that_cannot_compile_is_told_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    rehearse(compose("compile=auto"))
+    with pytest.raises(ConfigError) as refused:
+        rehearse(compose("compile=true"))
+    assert str(refused.value) == (
+        "compile: this machine cannot compile (RuntimeError: no compiler); use compile=false"
+    )
+
+
 def trainer_of(*overrides: str, tmp_path: Path) -> Any:
     settings = compose(*overrides, f"paths.output_dir={tmp_path}")
     return make_trainer(settings, callbacks=[], loggers=[])
@@ -239,7 +254,7 @@ STOP = "+callbacks.stop._target_=pytorch_lightning.callbacks.EarlyStopping"
             ("+callbacks.stop.monitor=val/liver/dice_global",),
             "callbacks.stop.mode: must be max for val/liver/dice_global, got min",
         ),
-        (("split.folds=3", "split.fold=3"), "split.fold: must be from 0 to 2 (split.folds is 3), got 3"),
+        (("split.folds=3", "split.fold=3"), "split.fold: must be from 0 to 2 of 3 folds, got 3"),
         (("split.folds=1", "split.fold=0"), "split.folds: must be 2 or more, got 1"),
     ],
 )
