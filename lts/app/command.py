@@ -22,7 +22,8 @@ from lts.app.config.groups import CONF
 from lts.app.config.options import options_first
 from lts.app.config.plain import from_plain, in_folder
 from lts.app.config.settings import SETTINGS
-from lts.app.config.yaml_files import name_spoilt_files, read_settings
+from lts.app.config.spoilt_files import name_spoilt_files
+from lts.app.config.yaml_files import read_settings
 from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
 from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of, hear_threads, raise_what_threads_met
 from lts.app.run.invocation import FROM_PYTHON, Invocation

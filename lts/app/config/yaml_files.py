@@ -1,18 +1,23 @@
-"""Files of settings that somebody edits: one that is no YAML is told by its name, line and column."""
+"""Settings as YAML files; one that is no YAML is told by its name, line and column."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_repository import ConfigRepository
-from hydra.core.object_type import ObjectType
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import MarkedYAMLError, YAMLError
+import yaml
 
 from lts.base import ConfigError, written_whole
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Quotes a text that Hydra would read as a number: `1e-3`, which has no point, is one to it."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"), list("-+0123456789")
+)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -21,8 +26,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: It cannot be read, is no YAML or holds no settings.
     """
-    with _told_of(path):
-        settings: Any = OmegaConf.to_container(OmegaConf.load(path))
+    with told_of(path):
+        settings: Any = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: must hold settings by name, got a list")
     return settings
@@ -34,43 +39,37 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         StorageError: They cannot be written; what was there stays.
     """
-    text = OmegaConf.to_yaml(OmegaConf.create(dict(settings)))
+    text = yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     with written_whole(path) as file:
         # A file name that is not UTF-8 reaches here as lone surrogates.
         file.write(text.encode("utf-8", "backslashreplace"))
 
 
-def name_spoilt_files() -> None:
-    """Have Hydra say which file of its search path cannot be read, and where, which it does not by itself."""
-    load = ConfigRepository.load_config
-    if getattr(load, "names_files", False):
-        return
-
-    def load_or_tell(repository: ConfigRepository, config_path: str) -> Any:
-        source = repository._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
-        with _told_of(f"{source.path}/{config_path.removesuffix('.yaml')}.yaml" if source else config_path):
-            return load(repository, config_path)
-
-    load_or_tell.names_files = True  # type: ignore[attr-defined]
-    ConfigRepository.load_config = load_or_tell  # type: ignore[method-assign, assignment]
-
-
 @contextmanager
-def _told_of(path: Path | str) -> Iterator[None]:
+def told_of(path: Path | str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Within, what is wrong with a file is told of it.
+
+    Args:
+        path: The file.
+        but: Errors that are left as they are.
+
+    Raises:
+        ConfigError: It cannot be read, or is no YAML.
+    """
     try:
         yield
-    except (OmegaConfBaseException, HydraException):
+    except but:
         raise
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: must be YAML in UTF-8: {_problem(error)}") from error
 
 
 def _problem(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
         mark = error.problem_mark
         return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
     return " ".join(str(error).split())

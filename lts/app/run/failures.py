@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lts.app.config.hydra_errors import is_of_a_constructor, told_of, without_jargon
 from lts.app.run.signals import Interrupted
 from lts.base import LtsError, StorageError, causes_of, one_line
 
@@ -92,10 +91,19 @@ def _user_message(error: BaseException, name: str) -> str | None:
     """One line for an error of the user's, None for a bug of ours."""
     for cause in causes_of(error, in_passing=False):
         if isinstance(cause, LtsError):
-            return without_jargon(cause)
-    if is_of_a_constructor(error):
-        return None
-    return told_of(error, name=name) or _disk_message(error) or _message_of_a_library(error)
+            return _in_a_line(cause)
+    told = None
+    if type(error).__module__.partition(".")[0] in ("hydra", "omegaconf"):
+        from lts.app.config.hydra_errors import is_of_a_constructor, told_of
+
+        if is_of_a_constructor(error):
+            return None
+        told = told_of(error, name=name)
+    return told or _disk_message(error) or _message_of_a_library(error)
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def _message_of_a_library(error: BaseException) -> str | None:
@@ -105,11 +113,11 @@ def _message_of_a_library(error: BaseException) -> str | None:
     """
     for cause in causes_of(error, in_passing=False):
         if type(cause).__name__ == "MisconfigurationException":
-            return without_jargon(cause)
+            return _in_a_line(cause)
         if isinstance(cause, MemoryError) or any(
             name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
         ):
-            why = without_jargon(cause) or "there is too little for what was asked"
+            why = _in_a_line(cause) or "there is too little for what was asked"
             return f"memory: {why}; a smaller batch_size, image_size or model takes less"
     return None
 

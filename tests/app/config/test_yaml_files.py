@@ -5,7 +5,8 @@ from pathlib import Path
 import hydra
 import pytest
 
-from lts.app.config.yaml_files import name_spoilt_files, read_settings, write_settings
+from lts.app.config.spoilt_files import name_spoilt_files
+from lts.app.config.yaml_files import read_settings, write_settings
 from lts.base import ConfigError
 
 CONF = Path(__file__).parents[3] / "conf"
