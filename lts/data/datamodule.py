@@ -8,7 +8,7 @@ import cv2
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, default_convert
+from torch.utils.data import DataLoader, Dataset, Sampler, default_convert
 
 from lts.base import ConfigError, region_min_labels, usable_processors
 from lts.cohort import Case
@@ -220,7 +220,7 @@ class SliceDataModule(LightningDataModule):
         self, dataset: SliceDataset, sampler: Sampler[SliceDraw], *, drop_last: bool
     ) -> DataLoader[Any]:
         return DataLoader(
-            dataset,
+            _Batches(dataset),
             batch_size=self._batch_size,
             sampler=sampler,
             drop_last=drop_last,
@@ -233,6 +233,19 @@ class SliceDataModule(LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+class _Batches(Dataset[Arrays]):
+    """Has a loader read each batch at once."""
+
+    def __init__(self, dataset: SliceDataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitems__(self, draws: Sequence[SliceDraw]) -> Arrays:
+        return self._dataset.read(draws)
 
 
 class _InOrder(Sampler[SliceDraw]):
