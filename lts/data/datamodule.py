@@ -47,6 +47,11 @@ def check_loading(
 
     Raises:
         ConfigError: One breaks its rule.
+
+    Example:
+        >>> check_loading(batch_size=0)
+        Traceback (most recent call last):
+        lts.base...ConfigError: batch_size: must be at least 1, got 0
     """
     for key, number, least, most in (
         ("context", context, 0, MOST_NEIGHBORS),
@@ -82,6 +87,16 @@ class SliceDataModule(LightningDataModule):
 
     Raises:
         ConfigError: As `check_loading`.
+
+    Example:
+        >>> from lts.cohort import find_cases, make_phantom_cohort
+        >>> root = make_phantom_cohort("phantoms", cases=2, matrix=32, seed=0)
+        >>> cases = find_cases(root, layout="lits").cases
+        >>> data = SliceDataModule(cases={"train": cases}, store_dir="store", num_workers=0)
+        >>> data.setup("fit")
+        >>> batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+        >>> batch["image"].shape, batch["mask"].shape  # three channels of HU, two regions
+        (torch.Size([16, 3, 256, 256]), torch.Size([16, 2, 256, 256]))
     """
 
     def __init__(

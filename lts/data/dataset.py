@@ -33,6 +33,18 @@ class SliceDataset(Dataset[Arrays]):
 
     Raises:
         ConfigError: `context` is negative.
+
+    Example:
+        >>> from lts.cohort import find_cases, make_phantom_cohort
+        >>> root = make_phantom_cohort("phantoms", cases=2, matrix=32, seed=0)
+        >>> cases = find_cases(root, layout="lits").cases
+        >>> from torch.utils.data import DataLoader
+        >>> from lts.slices import Recipe, build_store
+        >>> dataset = SliceDataset(build_store(cases, Recipe(image_size=64), store_dir="store"))
+        >>> dataset[0]["image"].shape, dataset[0]["labels"].shape
+        ((1, 64, 64), (64, 64))
+        >>> next(iter(DataLoader(dataset, batch_size=4, shuffle=True)))["image"].shape
+        torch.Size([4, 1, 64, 64])
     """
 
     def __init__(
