@@ -39,9 +39,7 @@ def loader_lines(scratch: Path) -> str:
     scratch.mkdir()
     data = make_data(full_size_case(scratch), scratch, shipped("augment/default"), SLICES)
     go_through(data.train_dataloader())
-    lines = _lines(
-        lambda: go_through(data.train_dataloader()), SliceDataset.__getitems__, Augmentation.__call__
-    )
+    lines = _lines(lambda: go_through(data.train_dataloader()), SliceDataset.read, Augmentation.__call__)
     torch.set_num_threads(threads)
     return lines
 

@@ -1,5 +1,7 @@
 """Liver tumor segmentation in CT: train, sweep, score and deploy.
 
+What is used most can be had from here, all else from the floors, as `lts.losses.BCEDiceLoss`.
+
 Example:
     >>> import lts
     >>> data = lts.DataSettings(layout="lits", root="scans", batch_size=8)
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         TaskSettings,
         TrainSettings,
     )
+    from lts.inference import Predictor
 
 _HOMES = {
     "check": "lts.app.commands.check",
@@ -48,6 +51,7 @@ _HOMES = {
     "train": "lts.app.commands.train",
     "Training": "lts.app.commands.train",
     "Component": "lts.app.config.component",
+    "Predictor": "lts.inference",
     **dict.fromkeys(
         (
             *("ArchiveSettings", "CasesSettings", "CheckSettings", "DataSettings", "EvaluateSettings"),
@@ -66,7 +70,8 @@ __all__ = ["__version__", *_HOMES]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lts' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
 
 
 def __dir__() -> list[str]:

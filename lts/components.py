@@ -28,6 +28,11 @@ class Component:
         diameter_mm: Its size: the diameter of the sphere of equal volume.
         center: Mean voxel index along Z, H, W.
         box: Its bounding box.
+
+    Example:
+        >>> _, (cube,) = find_components(np.ones((2, 2, 2), bool), voxel_ml=1.0)
+        >>> cube.volume_ml, cube.center, round(cube.diameter_mm, 1)
+        (8.0, (0.5, 0.5, 0.5), 24.8)
     """
 
     label: int
@@ -47,6 +52,13 @@ def find_components(mask: _Mask, *, voxel_ml: float) -> tuple[_Labels, tuple[Com
 
     Returns:
         `(Z, H, W)` int32, 0 outside, and the components in the order of their labels.
+
+    Example:
+        >>> mask = np.zeros((4, 8, 8), bool)
+        >>> mask[1, 2:4, 2:4] = mask[3, 6, 6] = True
+        >>> labels, found = find_components(mask, voxel_ml=0.5)
+        >>> [(each.voxels, each.volume_ml) for each in found]
+        [(4, 2.0), (1, 0.5)]
     """
     labels = np.zeros(mask.shape, np.int32)
     box = bounding_box(mask)
@@ -71,7 +83,14 @@ def find_components(mask: _Mask, *, voxel_ml: float) -> tuple[_Labels, tuple[Com
 
 
 def bounding_box(mask: _Mask) -> Box | None:
-    """The smallest box that holds a `(Z, H, W)` bool mask, None for an empty one."""
+    """The smallest box that holds a `(Z, H, W)` bool mask, None for an empty one.
+
+    Example:
+        >>> mask = np.zeros((4, 8, 8), bool)
+        >>> mask[1, 2:4, 5] = True
+        >>> bounding_box(mask)
+        (slice(1, 2, None), slice(2, 4, None), slice(5, 6, None))
+    """
     planes = np.flatnonzero(np.any(mask, axis=(1, 2)))
     if not len(planes):
         return None

@@ -30,6 +30,10 @@ def window(hu: Tensor, *, level_hu: float = 40, width_hu: float = 400) -> Tensor
 
     Raises:
         ConfigError: `width_hu` is not positive, or one of the two is beyond 1,000,000.
+
+    Example:
+        >>> window(torch.tensor([[[[-1000, 40, 140]]]]), level_hu=40, width_hu=400)
+        tensor([[[[0.0000, 0.5000, 0.7500]]]])
     """
     _check_window(level_hu, width_hu)
     low_hu = level_hu - width_hu / 2
@@ -37,7 +41,16 @@ def window(hu: Tensor, *, level_hu: float = 40, width_hu: float = 400) -> Tensor
 
 
 class Intensity(nn.Module):
-    """A map from `(B, 1, H, W)` raw values to `(B, channels, H, W)` float32 in [0, 1]."""
+    """A map from `(B, 1, H, W)` raw values to `(B, channels, H, W)` float32 in [0, 1].
+
+    Example:
+        >>> class Positive(Intensity):
+        ...     channels = 1
+        ...     def forward(self, hu):
+        ...         return (hu > 0).float()
+        >>> Channels([Window(), Positive()]).channels
+        2
+    """
 
     channels: int
 
@@ -58,6 +71,10 @@ class Window(Intensity):
 
     Raises:
         ConfigError: `width_hu` is not positive, or one of the two is beyond 1,000,000.
+
+    Example:
+        >>> Window()(torch.tensor([[[[-1000, 40, 140]]]]))
+        tensor([[[[0.0000, 0.5000, 0.7500]]]])
     """
 
     channels = 1
@@ -89,6 +106,12 @@ class HistogramEqualization(Intensity):
     Raises:
         ConfigError: The ends are not whole, not in that range or not in order.
         CheckpointError: Used before `fit` and without a fitted state loaded.
+
+    Example:
+        >>> equalization = HistogramEqualization(low_hu=0, high_hu=4)
+        >>> equalization.fit(torch.ones(4096, dtype=torch.int64))  # every HU as often
+        >>> equalization(torch.tensor([[[[-50, 1, 2, 300]]]]))
+        tensor([[[[0.0000, 0.2500, 0.5000, 1.0000]]]])
     """
 
     channels = 1
@@ -156,6 +179,11 @@ class MRPercentiles(Intensity):
 
     Raises:
         ConfigError: Not 0 <= `lower_percent` < `upper_percent` <= 100.
+
+    Example:
+        >>> slices = torch.tensor([[[[0.0, 100.0, 400.0]]]])
+        >>> MRPercentiles(lower_percent=0, upper_percent=100)(slices)
+        tensor([[[[0.0000, 0.2500, 1.0000]]]])
     """
 
     channels = 1
@@ -194,6 +222,12 @@ class Channels(Intensity):
 
     Raises:
         ConfigError: There is none.
+
+    Example:
+        >>> Channels([Window(level_hu=60, width_hu=200), Window()])(torch.zeros(1, 1, 8, 8)).shape
+        torch.Size([1, 2, 8, 8])
+        >>> Channels().channels
+        3
     """
 
     def __init__(self, channels: Sequence[Intensity] | None = None) -> None:
@@ -228,6 +262,10 @@ def apply_with_context(intensity: Intensity, hu: Tensor) -> Tensor:
 
     Returns:
         `(B, N * intensity.channels, H, W)` float32, slice after slice: all channels of one, then the next.
+
+    Example:
+        >>> apply_with_context(Window(), torch.zeros(2, 3, 8, 8)).shape  # a slice and two neighbors
+        torch.Size([2, 3, 8, 8])
     """
     batch, slices, height, width = hu.shape
     mapped: Tensor = intensity(hu.reshape(batch * slices, 1, height, width))

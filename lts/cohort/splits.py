@@ -26,6 +26,11 @@ class Split:
 
     Raises:
         CohortError: A case is named twice.
+
+    Example:
+        >>> split = Split(train=("case-10", "case-2"), val=("case-7",))
+        >>> split.train, split.test, split.subset("all")
+        (('case-2', 'case-10'), (), ('case-2', 'case-7', 'case-10'))
     """
 
     train: tuple[str, ...]
@@ -110,6 +115,12 @@ def check_draw(
 
     Raises:
         ConfigError: A number is outside its range, or the shares leave nothing to train on.
+
+    Example:
+        >>> check_draw(val_share=0.2, folds=5, fold=4)
+        >>> check_draw(folds=5, fold=5)
+        Traceback (most recent call last):
+        lts.base...ConfigError: fold: must be from 0 to 4 of 5 folds, got 5
     """
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 <= share < 1:
@@ -151,6 +162,12 @@ def split_by_patient(
     Raises:
         ConfigError: A share is outside [0, 1), the two leave nothing to train on, or the seed is negative.
         CohortError: There are fewer patients than parts.
+
+    Example:
+        >>> cases = [Case(f"scan-{n}", f"patient-{n // 2}", Path(f"{n}.nii"), None) for n in range(10)]
+        >>> split = split_by_patient(cases, seed=1)
+        >>> len(split.train), split.val, split.test
+        (6, ('scan-0', 'scan-1'), ('scan-8', 'scan-9'))
     """
     check_draw(val_share=val_share, test_share=test_share, seed=seed)
     patients = _shuffled_patients(cases, least=1 + bool(val_share) + bool(test_share), seed=seed)
@@ -184,6 +201,11 @@ def split_into_folds(
         ConfigError: A number is outside its range; there are more folds than patients, or a fold leaves
             too few patients to train and validate on.
         CohortError: There are too few patients.
+
+    Example:
+        >>> cases = [Case(f"scan-{n}", f"patient-{n}", Path(f"{n}.nii"), None) for n in range(6)]
+        >>> [split_into_folds(cases, folds=3, fold=fold).test for fold in range(3)]
+        [('scan-2', 'scan-3'), ('scan-4', 'scan-5'), ('scan-0', 'scan-1')]
     """
     check_draw(val_share=val_share, folds=folds, fold=fold, seed=seed)
     left = 1 + bool(val_share)
@@ -210,6 +232,11 @@ def parse_split(path: Path) -> Split:
 
     Raises:
         CohortError: The file cannot be read, has no such lists, or names a case twice.
+
+    Example:
+        >>> _ = Path("split.json").write_text('{"train": ["a", "b"], "val": ["c"], "test": []}')
+        >>> parse_split(Path("split.json")).train
+        ('a', 'b')
     """
     content = read_json_object(path)
     try:
@@ -219,7 +246,12 @@ def parse_split(path: Path) -> Split:
 
 
 def membership_problems(split: Split, cases: Iterable[Case]) -> list[str]:
-    """What keeps a split from being one of these cases: each must be named, no other, one to train on."""
+    """What keeps a split from being one of these cases: each must be named, no other, one to train on.
+
+    Example:
+        >>> membership_problems(Split(train=("a", "b")), [Case("a", "a", Path("a.nii"), None)])
+        ['cases the cohort does not have: b']
+    """
     present = {case.id for case in cases}
     problems = [] if split.train else ["train must name one case or more"]
     named = set(split.subset("all")) | set(split.unused)
@@ -231,7 +263,13 @@ def membership_problems(split: Split, cases: Iterable[Case]) -> list[str]:
 
 
 def torn_patients(split: Split, cases: Iterable[Case]) -> dict[str, tuple[str, ...]]:
-    """The patients with cases in two or three parts, and these parts."""
+    """The patients with cases in two or three parts, and these parts.
+
+    Example:
+        >>> cases = [Case(name, "patient-1", Path(f"{name}.nii"), None) for name in ("a", "b")]
+        >>> torn_patients(Split(train=("a",), test=("b",)), cases)
+        {'patient-1': ('train', 'test')}
+    """
     part_of = {case_id: part for part in PARTS for case_id in split.subset(part)}
     parts_of = grouped((case.patient, part_of[case.id]) for case in cases if case.id in part_of)
     return {
@@ -250,6 +288,11 @@ def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
     Raises:
         CohortError: The file cannot be read or has no such lists; there is nothing to train on; a case is
             unknown, named twice or not named; a patient is in two parts.
+
+    Example:
+        >>> _ = Path("split.json").write_text('{"train": ["a"], "val": [], "test": ["b"]}')
+        >>> read_split(Path("split.json"), cases=[Case(id, id, Path(f"{id}.nii"), None) for id in "ab"]).test
+        ('b',)
     """
     split = parse_split(path)
     problems = membership_problems(split, cases)

@@ -52,6 +52,13 @@ class Augmentation:
 
     Raises:
         ConfigError: A probability outside [0, 1], or a range that is not two numbers in order, within bounds.
+
+    Example:
+        >>> augment = Augmentation(rotate_deg=(-30, 30))
+        >>> image, labels = np.zeros((1, 64, 64), np.int16), np.zeros((64, 64), np.uint8)
+        >>> image, labels = augment(image, labels, seed=7)
+        >>> image.shape, image.dtype, labels.shape
+        ((1, 64, 64), dtype('int16'), (64, 64))
     """
 
     def __init__(

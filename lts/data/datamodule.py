@@ -8,7 +8,7 @@ import cv2
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, default_convert
+from torch.utils.data import DataLoader, Dataset, Sampler, default_convert
 
 from lts.base import ConfigError, region_min_labels, usable_processors
 from lts.cohort import Case
@@ -47,6 +47,11 @@ def check_loading(
 
     Raises:
         ConfigError: One breaks its rule.
+
+    Example:
+        >>> check_loading(batch_size=0)
+        Traceback (most recent call last):
+        lts.base...ConfigError: batch_size: must be at least 1, got 0
     """
     for key, number, least, most in (
         ("context", context, 0, MOST_NEIGHBORS),
@@ -82,6 +87,16 @@ class SliceDataModule(LightningDataModule):
 
     Raises:
         ConfigError: As `check_loading`.
+
+    Example:
+        >>> from lts.cohort import find_cases, make_phantom_cohort
+        >>> root = make_phantom_cohort("phantoms", cases=2, matrix=32, seed=0)
+        >>> cases = find_cases(root, layout="lits").cases
+        >>> data = SliceDataModule(cases={"train": cases}, store_dir="store", num_workers=0)
+        >>> data.setup("fit")
+        >>> batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+        >>> batch["image"].shape, batch["mask"].shape  # three channels of HU, two regions
+        (torch.Size([16, 3, 256, 256]), torch.Size([16, 2, 256, 256]))
     """
 
     def __init__(
@@ -220,7 +235,7 @@ class SliceDataModule(LightningDataModule):
         self, dataset: SliceDataset, sampler: Sampler[SliceDraw], *, drop_last: bool
     ) -> DataLoader[Any]:
         return DataLoader(
-            dataset,
+            _Batches(dataset),
             batch_size=self._batch_size,
             sampler=sampler,
             drop_last=drop_last,
@@ -233,6 +248,19 @@ class SliceDataModule(LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+class _Batches(Dataset[Arrays]):
+    """Has a loader read each batch at once."""
+
+    def __init__(self, dataset: SliceDataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitems__(self, draws: Sequence[SliceDraw]) -> Arrays:
+        return self._dataset.read(draws)
 
 
 class _InOrder(Sampler[SliceDraw]):

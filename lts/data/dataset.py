@@ -1,8 +1,9 @@
-"""Stored slices as samples for the loader."""
+"""Stored slices as samples, one by one or a batch at once."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from lts.base import ConfigError
@@ -13,22 +14,37 @@ Arrays = dict[str, np.ndarray]
 Augment = Callable[..., tuple[np.ndarray, np.ndarray]]
 """Called with `(image (N, H, W) int16, labels (H, W) uint8, seed=)`, returns both."""
 
+_SEEDS = 2**32
+
 
 class SliceDataset(Dataset[Arrays]):
-    """Every slice of several stored cases, with its neighbors as channels, read a batch at a time.
+    """Every slice of several stored cases, with its neighbors as channels; any `DataLoader` takes it.
 
-    Arrays are opened lazily in the process that reads them, and mapped: workers share their pages. A batch
-    is `image` `(B, 2 * context + 1, H, W)` int16, `labels` `(B, H, W)` uint8 where all cases have masks,
-    `case` (index into `cases`), `slice` (index from the feet up) and `pixel_mm`, each `(B,)`. Beyond the ends
-    the outermost slice repeats.
+    A sample is a dict of arrays: `image` `(2 * context + 1, H, W)` int16, `labels` `(H, W)` uint8 where all
+    cases have masks, `case` (index into `cases`), `slice` (index from the feet up) and `pixel_mm`. Beyond the
+    ends the outermost slice repeats. Files are opened lazily in the process that reads them, and mapped:
+    workers share their pages.
 
     Args:
         cases: Stored cases.
         context: Neighboring slices on each side.
-        augment: Applied to each slice with the seed of its draw; None leaves it as stored.
+        augment: Applied to each slice, with the seed of its draw where there is one, else with one from
+            torch's random numbers; None leaves it as stored.
 
     Raises:
         ConfigError: `context` is negative.
+
+    Example:
+        >>> from lts.cohort import find_cases, make_phantom_cohort
+        >>> root = make_phantom_cohort("phantoms", cases=2, matrix=32, seed=0)
+        >>> cases = find_cases(root, layout="lits").cases
+        >>> from torch.utils.data import DataLoader
+        >>> from lts.slices import Recipe, build_store
+        >>> dataset = SliceDataset(build_store(cases, Recipe(image_size=64), store_dir="store"))
+        >>> dataset[0]["image"].shape, dataset[0]["labels"].shape
+        ((1, 64, 64), (64, 64))
+        >>> next(iter(DataLoader(dataset, batch_size=4, shuffle=True)))["image"].shape
+        torch.Size([4, 1, 64, 64])
     """
 
     def __init__(
@@ -52,8 +68,19 @@ class SliceDataset(Dataset[Arrays]):
         """Which slices hold a region, `(len(self),)` bool."""
         return np.concatenate([case.holds(region) for case in self.cases])
 
-    def __getitems__(self, draws: Sequence[SliceDraw]) -> Arrays:
-        """The slices of several draws, which all loaders ask for at once."""
+    def __getitem__(self, index: int | SliceDraw) -> Arrays:
+        """The sample at a position, or of a draw of `SliceSampler`.
+
+        Raises:
+            IndexError: There is no such position.
+        """
+        if not isinstance(index, SliceDraw):
+            seed = int(torch.randint(_SEEDS, ())) if self._augment else 0
+            index = SliceDraw(range(len(self))[index], seed)
+        return {name: values[0, ...] for name, values in self.read([index]).items()}
+
+    def read(self, draws: Sequence[SliceDraw]) -> Arrays:
+        """The samples of several draws, along a first axis: faster than one by one, and stacked."""
         positions = np.array([draw.position for draw in draws])
         cases = self._case_of[positions]
         slices = positions - self._first_of[cases]

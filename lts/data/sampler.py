@@ -17,6 +17,10 @@ class SliceDraw(NamedTuple):
     Attributes:
         position: Position in the dataset.
         seed: Draws every random choice made for this slice in this epoch.
+
+    Example:
+        >>> SliceDraw(position=4, seed=0)
+        SliceDraw(position=4, seed=0)
     """
 
     position: int
@@ -40,6 +44,12 @@ class SliceSampler(Sampler[SliceDraw]):
 
     Raises:
         ConfigError: A share outside [0, 1], an epoch without slices, or a share of slices that do not exist.
+
+    Example:
+        >>> holds_tumor = np.arange(100) < 10
+        >>> drawn = [draw.position for draw in SliceSampler(holds_tumor, region_share=0.3)]
+        >>> len(drawn), int(holds_tumor[drawn].sum())
+        (100, 30)
     """
 
     def __init__(

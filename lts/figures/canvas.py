@@ -66,6 +66,11 @@ def save_png(path: Path, rgb: Rgb) -> None:
     Raises:
         ValueError: `rgb` is not such an array.
         StorageError: It cannot be written.
+
+    Example:
+        >>> save_png(Path("gray.png"), np.full((8, 8, 3), 128, np.uint8))
+        >>> Path("gray.png").read_bytes()[1:4]
+        b'PNG'
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"{path}: a picture must be (height, width, 3) uint8, got {rgb.shape} {rgb.dtype}")

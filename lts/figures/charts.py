@@ -45,6 +45,10 @@ def save_curves(
 
     Raises:
         ValueError: No name in `history` has a panel.
+
+    Example:
+        >>> history = {1: {"train/loss": 0.9, "val/loss": 0.8}, 2: {"train/loss": 0.6, "val/loss": 0.7}}
+        >>> save_curves(Path("curves.png"), history, best_epoch=2)
     """
     names = sorted({name for values in history.values() for name in values})
     panels = [
@@ -80,6 +84,9 @@ def save_roc(path: Path, curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]
         path: The PNG file.
         curves: False positive rate, true positive rate and area by name. A curve whose area is NaN is listed
             as not defined.
+
+    Example:
+        >>> save_roc(Path("roc.png"), {"tumor": ([0, 0.1, 1], [0, 0.8, 1], 0.85)})
     """
     figure = _new_chart(560, 560)
     axes = figure.subplots()
@@ -115,6 +122,10 @@ def save_leaderboard(
 
     Raises:
         ValueError: There is no run.
+
+    Example:
+        >>> runs = [("lr=1e-3", 0.61), ("lr=1e-4", 0.58)]
+        >>> save_leaderboard(Path("leaderboard.png"), runs, score="val/tumor/dice_global")
     """
     if not rows:
         raise ValueError("rows: a leaderboard needs at least one run, got none")

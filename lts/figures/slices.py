@@ -41,6 +41,11 @@ class SliceView:
         prediction: As `reference`.
         spacing_mm: Pixel size along H and W.
         title: A line above the slice, such as case, slice and score.
+
+    Example:
+        >>> view = SliceView(image=np.zeros((100, 200)), spacing_mm=(2.0, 1.0))
+        >>> view.size_px(300)  # as high as wide in mm
+        (300, 300)
     """
 
     image: NDArray[np.generic]
@@ -88,6 +93,12 @@ def overlay(
         ConfigError: `width_hu` is not positive.
         VolumeError: `spacing_mm` is not positive.
         ValueError: An array has another shape or dtype.
+
+    Example:
+        >>> image, liver = np.zeros((64, 64)), np.zeros((1, 64, 64), bool)
+        >>> liver[0, 20:40, 10:30] = True
+        >>> overlay(image, reference=liver, regions=["liver"], spacing_mm=(5.0, 5.0)).shape
+        (670, 640, 3)
     """
     view = SliceView(
         image=image, reference=reference, prediction=prediction, spacing_mm=spacing_mm, title=title
@@ -96,7 +107,12 @@ def overlay(
 
 
 def gray_range(images: Sequence[NDArray[np.generic]]) -> tuple[float, float]:
-    """Level and width from the 1st to the 99th percentile, for images that have no scale of their own."""
+    """Level and width from the 1st to the 99th percentile, for images that have no scale of their own.
+
+    Example:
+        >>> gray_range([np.linspace(0, 100, 101)])
+        (50.0, 98.0)
+    """
     low, high = np.percentile(np.stack(images).astype(np.float32), (1, 99))
     return float(low + high) / 2, max(float(high - low), 1.0)
 
@@ -125,6 +141,11 @@ def overlay_sheet(
         ConfigError: `width_hu` or `columns` is not positive.
         VolumeError: A `spacing_mm` is not positive.
         ValueError: There is no slice, or an array has another shape or dtype.
+
+    Example:
+        >>> view = SliceView(image=np.zeros((64, 64)), spacing_mm=(5.0, 5.0), title="slice 9")
+        >>> overlay_sheet([view] * 4, columns=2).shape
+        (786, 726, 3)
     """
     if not views:
         raise ValueError("views: a sheet needs at least one slice, got none")

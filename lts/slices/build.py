@@ -42,7 +42,7 @@ def build_store(
     cases: Sequence[Case],
     recipe: Recipe,
     *,
-    store_dir: Path,
+    store_dir: str | Path,
     workers: int = 1,
     progress: Progress = lambda _done, _total: None,
 ) -> tuple[StoredCase, ...]:
@@ -62,7 +62,7 @@ def build_store(
         VolumeError: Files cannot be read; the good cases are stored all the same.
         StorageError: The store will not fit on the disk, or cannot be written to.
     """
-    store = store_dir / recipe.folder_name
+    store = Path(store_dir) / recipe.folder_name
     try:
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:

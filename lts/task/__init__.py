@@ -2,7 +2,7 @@
 
 from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays, TellEpochs
 from lts.task.choosing import Mode, mode_of, needs_region, score_names, standstill
-from lts.task.compiling import CompileNetwork, why_not_compiled
+from lts.task.compiling import CompileNetwork
 from lts.task.divergence import WatchLoss
 from lts.task.epochs import is_validated, scores_of_epoch
 from lts.task.going_on import SeedEpochs, TakeNewSettings
@@ -33,5 +33,4 @@ __all__ = [
     "score_names",
     "scores_of_epoch",
     "standstill",
-    "why_not_compiled",
 ]

@@ -29,6 +29,10 @@ class FreezeEncoder(Callback):
 
     Raises:
         ConfigError: `epochs` is negative, or the network has no part called `encoder`.
+
+    Example:
+        >>> freeze = FreezeEncoder(epochs=5)  # the encoder learns from the sixth epoch on
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[freeze])
     """
 
     def __init__(self, *, epochs: int = 2) -> None:
@@ -61,6 +65,12 @@ class EpochHistory(Callback):
     Args:
         path: The picture of the curves.
         monitor: The score that picks the best checkpoint, None where the last epoch is the best.
+
+    Example:
+        >>> history = EpochHistory(path="curves.png", monitor="val/loss")
+        >>> history.load_state_dict({"epochs": {1: {"val/loss": 0.5}, 2: {"val/loss": 0.3}}})
+        >>> history.best_epoch()
+        2
     """
 
     def __init__(self, *, path: str | Path, monitor: str | None = None) -> None:
@@ -96,6 +106,10 @@ class TellEpochs(Checkpoint):
     Args:
         history: Knows the scores.
         tell: Called with the line, by the first process alone.
+
+    Example:
+        >>> history = EpochHistory(path="curves.png", monitor="val/loss")
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[history, TellEpochs(history)])
     """
 
     def __init__(self, history: EpochHistory, *, tell: Callable[[str], None] = print) -> None:
@@ -143,6 +157,10 @@ class LogOverlays(Callback):
 
     Raises:
         ConfigError: A setting breaks its rule.
+
+    Example:
+        >>> overlays = LogOverlays(cases=2, every_n_epochs=1)  # a picture of two cases after each epoch
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[overlays])
     """
 
     def __init__(
@@ -218,6 +236,13 @@ class DescribeCheckpoint(Callback):
     Args:
         description: How to build what the weights belong to, and where they come from; plain types.
         intensity: Its state is saved as it is at the time.
+
+    Example:
+        >>> describe = DescribeCheckpoint(description={"regions": ["tumor"]}, intensity=nn.Identity())
+        >>> checkpoint = {}
+        >>> describe.on_save_checkpoint(None, None, checkpoint)
+        >>> checkpoint["lts"]["regions"]
+        ['tumor']
     """
 
     def __init__(self, *, description: Mapping[str, Any], intensity: nn.Module) -> None:

@@ -14,19 +14,34 @@ _OF_REGION = ("dice_per_case", "iou_per_case", *_OF_PRESENT)
 
 
 def score_names(regions: Sequence[str] = ("liver", "tumor")) -> tuple[str, ...]:
-    """What a training logs after each epoch, and a checkpoint can be chosen by."""
+    """What a training logs after each epoch, and a checkpoint can be chosen by.
+
+    Example:
+        >>> score_names(["tumor"])[3:6]
+        ('val/accuracy', 'val/tumor/dice_per_case', 'val/tumor/iou_per_case')
+    """
     of_all = [f"{stage}/{score}" for stage in ("train", "val") for score in _OF_ALL]
     return (*of_all, *(f"val/{region}/{score}" for region in regions for score in _OF_REGION))
 
 
 def needs_region(score: str) -> str | None:
-    """The region without which a score is not defined, or is the same for nearly every model; else None."""
+    """The region without which a score is not defined, or is the same for nearly every model; else None.
+
+    Example:
+        >>> needs_region("val/tumor/auroc"), needs_region("val/loss")
+        ('tumor', None)
+    """
     _, *region, kind = score.split("/")  # of training nothing is known of a region
     return region[0] if region and kind in _OF_PRESENT else None
 
 
 def mode_of(score: str) -> Mode:
-    """Whether the lowest or the highest value of a score is the best."""
+    """Whether the lowest or the highest value of a score is the best.
+
+    Example:
+        >>> mode_of("val/loss"), mode_of("val/tumor/dice_global")
+        ('min', 'max')
+    """
     return "min" if score.endswith("/loss") else "max"
 
 
@@ -74,7 +89,13 @@ def best_epoch(
 
 
 def standstill(epochs: Mapping[int, Mapping[str, float]], monitor: str | None) -> str | None:
-    """A line that says that a score was the same in all epochs, of which there are two or more; else None."""
+    """A line that says that a score was the same in all epochs, of which there are two or more; else None.
+
+    Example:
+        >>> print(standstill({1: {"val/accuracy": 0.5}, 2: {"val/accuracy": 0.5}}, "val/accuracy"))
+        val/accuracy never moved from 0.5000 in 2 epochs: it cannot tell them apart,
+        so the lowest val/loss chose best.ckpt
+    """
     values = [scores[monitor] for scores in epochs.values() if monitor in scores] if monitor else []
     if len(values) < 2:
         return None

@@ -27,6 +27,10 @@ class CompileNetwork(Callback):
     Raises:
         ConfigError: `when` is something else. From `on_train_start`: it is True and this machine cannot
             compile.
+
+    Example:
+        >>> compile_network = CompileNetwork(when=True)  # or end where this machine cannot
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[compile_network])
     """
 
     def __init__(self, *, when: Choice = "auto", tell: Callable[[str], None] = print) -> None:

@@ -30,6 +30,10 @@ class WatchLoss(Callback):
 
     Raises:
         DivergedError: From any hook of training or validation.
+
+    Example:
+        >>> watch_loss = WatchLoss(remedies="try a rate below 1e-3")
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[watch_loss])
     """
 
     def __init__(

@@ -6,13 +6,23 @@ _OF_VALIDATION = "val/"
 
 
 def is_validated(trainer: Trainer) -> bool:
-    """Whether the epoch that a training is in is one of those after which the validation cases are scored."""
+    """Whether the epoch that a training is in is one of those after which the validation cases are scored.
+
+    Example:
+        >>> is_validated(Trainer(accelerator="cpu", logger=False))  # which has no validation cases yet
+        False
+    """
     every = trainer.check_val_every_n_epoch or 1
     return bool(trainer.enable_validation) and (trainer.current_epoch + 1) % every == 0
 
 
 def scores_of_epoch(trainer: Trainer) -> dict[str, float]:
-    """The scores of the epoch that ends, without those of an earlier one that the trainer still holds."""
+    """The scores of the epoch that ends, without those of an earlier one that the trainer still holds.
+
+    Example:
+        >>> scores_of_epoch(Trainer(accelerator="cpu", logger=False))  # of which no epoch has ended yet
+        {}
+    """
     validated = is_validated(trainer)
     return {
         name: float(score)

@@ -21,6 +21,10 @@ class TakeNewSettings(Callback):
 
     Args:
         rate_is_new: Whether the learning rate of the settings is another one than that of the checkpoint.
+
+    Example:
+        >>> take_rate = TakeNewSettings(rate_is_new=True)  # the one that the task has now
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[take_rate])
     """
 
     def __init__(self, *, rate_is_new: bool = False) -> None:
@@ -71,6 +75,10 @@ class SeedEpochs(Callback):
 
     Args:
         seed: Of the run.
+
+    Example:
+        >>> seed_epochs = SeedEpochs(seed=3)  # as often as a run is resumed, dropout is the same
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[seed_epochs])
     """
 
     def __init__(self, *, seed: int = 0) -> None:

@@ -21,6 +21,9 @@ class WholeLogs(Callback):
     the disk in its own time, and a log of another kind begins anew with every process. So what was logged is
     on the disk before a checkpoint is, and a resumed run logs again what its checkpoint knows and a log may
     lack.
+
+    Example:
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[WholeLogs()])
     """
 
     def __init__(self) -> None:
@@ -76,6 +79,9 @@ class TellTimeLeft(Callback):
 
     Args:
         tell: Called with the line.
+
+    Example:
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[TellTimeLeft()])
     """
 
     def __init__(self, tell: Callable[[str], None] = print) -> None:

@@ -45,6 +45,14 @@ class SegmentationTask(LightningModule):
         regions: Regions in channel order.
         val_cases: How many cases validation has; 0 for none.
         encoder_lr_scale: Rate of the encoder relative to that of the rest.
+
+    Example:
+        >>> from lts.losses import BCEDiceLoss
+        >>> task = SegmentationTask(network=nn.Conv2d(3, 2, 3, padding=1), loss=BCEDiceLoss())
+        >>> task(torch.zeros(4, 3, 32, 32)).shape
+        torch.Size([4, 2, 32, 32])
+        >>> task.make_optimizer().param_groups[0]["lr"]
+        0.0001
     """
 
     def __init__(
@@ -182,6 +190,11 @@ def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list
     Returns:
         Groups named `encoder/kernels`, `encoder/rest`, `network/kernels`, `network/rest`, without empty ones;
         those of the rest do not decay.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+        >>> [(group["name"], len(group["params"])) for group in parameter_groups(network)]
+        [('network/kernels', 1), ('network/rest', 3)]
     """
     convolutions = [module for module in network.modules() if isinstance(module, nn.modules.conv._ConvNd)]
     kernels = {id(module.weight) for module in convolutions}

@@ -20,6 +20,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
     Lightning's own way moves them over from the folder of temporary files, which often is another disk: then
     the move is a copy in place.
+
+    Example:
+        >>> io = WholeCheckpointIO()
+        >>> io.save_checkpoint({"epoch": 3}, "a.ckpt")
+        >>> io.load_checkpoint("a.ckpt", weights_only=True)
+        {'epoch': 3}
     """
 
     def save_checkpoint(
@@ -60,6 +66,11 @@ class BestCheckpoint(ModelCheckpoint):
         mode: Whether its lowest (`min`) or highest (`max`) value is the best; None as `mode_of` says.
         save_on_train_epoch_end: See `ModelCheckpoint`, as is the last.
         enable_version_counter: Whether a file of that name is left, and the next called `best-v1`.
+
+    Example:
+        >>> best = BestCheckpoint("checkpoints", monitor="val/tumor/dice_where_present")
+        >>> best.mode, best.filename
+        ('max', 'best')
     """
 
     _best_loss = math.nan

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from lts.base import ConfigError
-from lts.data import Augmentation, SliceDataModule, SliceDataset, SliceDraw
+from lts.data import Augmentation, SliceDataModule, SliceDataset
 from lts.intensity import Channels, HistogramEqualization, MRPercentiles, Window
 from lts.slices import Recipe, build_store, hu_counts_of
 
@@ -113,18 +113,14 @@ def test_augmentation_changes_from_epoch_to_epoch_and_never_in_validation(cases,
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def read(dataset: SliceDataset, draw: SliceDraw) -> dict[str, np.ndarray]:
-    return {key: values[0] for key, values in dataset.__getitems__([draw]).items()}
-
-
 def test_neighbors_come_as_channels_and_the_ends_repeat(cases, tmp_path: Path) -> None:
     (stored,) = build_store(cases[:1], RECIPE, store_dir=tmp_path / "store", workers=1)
-    dataset = SliceDataset([stored], context=1, augment=None)
+    dataset = SliceDataset([stored], context=1)
     stack = stored.open_image()
-    np.testing.assert_array_equal(read(dataset, SliceDraw(0, 0))["image"], stack[[0, 0, 1]])
-    np.testing.assert_array_equal(read(dataset, SliceDraw(2, 0))["image"], stack[[1, 2, 3]])
+    np.testing.assert_array_equal(dataset[0]["image"], stack[[0, 0, 1]])
+    np.testing.assert_array_equal(dataset[2]["image"], stack[[1, 2, 3]])
     last = len(stack) - 1
-    np.testing.assert_array_equal(read(dataset, SliceDraw(last, 0))["image"], stack[[last - 1, last, last]])
+    np.testing.assert_array_equal(dataset[last]["image"], stack[[last - 1, last, last]])
     data = data_module(cases, tmp_path, context=1)
     data.setup("fit")
     batch = next(iter(ready(data, data.val_dataloader())))
@@ -135,11 +131,9 @@ def test_neighbors_come_as_channels_and_the_ends_repeat(cases, tmp_path: Path) -
 
 def test_neighbors_never_come_from_another_case(cases, tmp_path: Path) -> None:
     stored = build_store(cases[:2], RECIPE, store_dir=tmp_path / "store", workers=1)
-    dataset = SliceDataset(stored, context=1, augment=None)
+    dataset = SliceDataset(stored, context=1)
     first_of_second = stored[0].shape[0]
-    np.testing.assert_array_equal(
-        read(dataset, SliceDraw(first_of_second, 0))["image"], stored[1].open_image()[[0, 0, 1]]
-    )
+    np.testing.assert_array_equal(dataset[first_of_second]["image"], stored[1].open_image()[[0, 0, 1]])
 
 
 def test_every_slice_of_a_subset_comes_once(cases, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from lts.base import ConfigError
 from lts.data import check_loading
 from lts.intensity import Intensity
 from lts.slices import check_plane
-from lts.task import mode_of, parameter_groups, why_not_compiled
+from lts.task import mode_of, parameter_groups
+from lts.task.compiling import why_not_compiled
 
 _LARGEST_SEED = 2**32 - 1
 _BYTES_OF_A_PARAMETER = 16
