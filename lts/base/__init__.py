@@ -27,7 +27,17 @@ from lts.base._labels import (
 )
 from lts.base._processors import processors_of_affinity, usable_processors
 from lts.base._reading import read_csv_rows, read_json_object
-from lts.base._text import one_line, printable, shortened, shown
+from lts.base._text import (
+    MOST_NAMED,
+    counted,
+    listed,
+    name_some,
+    natural_key,
+    one_line,
+    printable,
+    shortened,
+    shown,
+)
 from lts.base._writing import clear_left_over, storage_error, sync_folder, written_whole
 
 __all__ = [
@@ -39,6 +49,7 @@ __all__ = [
     "LABELS",
     "LIVER",
     "MASK_THRESHOLD",
+    "MOST_NAMED",
     "REGION_MIN_LABEL",
     "TUMOR",
     "CheckpointError",
@@ -52,6 +63,10 @@ __all__ = [
     "causes_of",
     "check_regions",
     "clear_left_over",
+    "counted",
+    "listed",
+    "name_some",
+    "natural_key",
     "one_line",
     "printable",
     "processors_of_affinity",

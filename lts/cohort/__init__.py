@@ -1,8 +1,9 @@
 """Cases on disk: layouts, splits by patient, phantom scans."""
 
+from lts.base import name_some, natural_key
 from lts.cohort.archive import ArchiveLimits
-from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, natural_key
-from lts.cohort.files import composed, name_some
+from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem
+from lts.cohort.files import composed
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
 from lts.cohort.processes import WorkerPool

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, read_json_object, shown
+from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, name_some, read_json_object, shown
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.files import (
     NIFTI_ENDINGS,
@@ -17,7 +17,6 @@ from lts.cohort.files import (
     is_file,
     is_hidden,
     matched_cases,
-    name_some,
     nifti_files,
     nifti_stem,
     shared_file_problems,

@@ -7,25 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from lts.base import CohortError, shortened
-from lts.cohort.case import Case, natural_key
+from lts.base import CohortError, name_some
+from lts.cohort.case import Case
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 
-MOST_NAMED = 10
-"""How many names one problem lists before it counts the rest."""
-
-_MOST_OF_A_NAME = 250
-
 T = TypeVar("T")
-
-
-def name_some(names: Iterable[str]) -> str:
-    """`a, b, c` in natural order, cut after `MOST_NAMED`, with how many more there are."""
-    in_order = sorted(names, key=natural_key)
-    more = len(in_order) - MOST_NAMED
-    named = (shortened(name, most=_MOST_OF_A_NAME) for name in in_order[:MOST_NAMED])
-    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 def told_together(where: str, problems: Sequence[str]) -> CohortError:

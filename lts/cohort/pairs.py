@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lts.base import CohortError, read_csv_rows
+from lts.base import MOST_NAMED, CohortError, name_some, read_csv_rows
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, patient_problem
-from lts.cohort.files import MOST_NAMED, composed, exists, is_file, name_some, shared_file_problems
+from lts.cohort.files import composed, exists, is_file, shared_file_problems
 
 COLUMNS = ("case", "patient", "image", "mask")
 CSV_NAMES = ("cases.csv", "pairs.csv")

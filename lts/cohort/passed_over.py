@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lts.cohort.case import natural_key
+from lts.base import counted, listed, natural_key, printable, shortened
 from lts.cohort.files import is_hidden
 
 CONVERT = "convert a scan to .nii.gz, and name an archive itself"
@@ -59,18 +59,11 @@ def told(paths: Sequence[Path], one: str, many: str = "", *, folder: Path, advic
     return [f"{counted(len(names), one, many)} ({some(names)}){advice}"] if names else []
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """`1 mask` or `2 masks`."""
-    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
-
-
-def some(names: Sequence[str]) -> str:
+def some(names: Iterable[str]) -> str:
     """The first names, each on one line and short, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(short(name) for name in names[:_MOST_NAMED]) + more
+    return listed(map(short, names), most=_MOST_NAMED)
 
 
 def short(name: str) -> str:
     """A name that a file brings, on one line and not too long."""
-    printable = "".join(sign if sign.isprintable() else "?" for sign in name)
-    return printable if len(printable) <= _LONGEST_NAME else f"{printable[:_LONGEST_NAME]}..."
+    return shortened(printable(name), most=_LONGEST_NAME)

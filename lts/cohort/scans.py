@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lts.base import CohortError, Modality
+from lts.base import CohortError, Modality, counted, name_some, natural_key
 from lts.cohort.archive import DEEPEST, ArchiveLimits, unpack_zip
-from lts.cohort.case import case_id_problem, length_problem, natural_key
-from lts.cohort.files import composed, exists, grouped, is_hidden, name_some, nifti_stem
-from lts.cohort.passed_over import CONVERT, counted, is_other_format, some, sort_out, told
+from lts.cohort.case import case_id_problem, length_problem
+from lts.cohort.files import composed, exists, grouped, is_hidden, nifti_stem
+from lts.cohort.passed_over import CONVERT, is_other_format, some, sort_out, told
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
 from lts.volume import DicomSeries, Volume, find_dicom, read_dicom, read_geometry, read_image
 

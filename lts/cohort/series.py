@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lts.base import CohortError
-from lts.cohort.passed_over import counted, short
+from lts.base import CohortError, counted, listed
+from lts.cohort.passed_over import short
 from lts.volume import DicomSeries
 
 _MOST_TOLD = 10
@@ -43,11 +43,12 @@ def choose_series(
     """
     for name in choice.names:
         if not any(_fits(one, name) for one in series):
-            shown = "; ".join(_described(one, folder=folder) for one in series[:_MOST_TOLD])
-            more = f"; and {len(series) - _MOST_TOLD} more" if len(series) > _MOST_TOLD else ""
+            shown = listed(
+                (_described(one, folder=folder) for one in series), most=_MOST_TOLD, separator="; "
+            )
             raise CohortError(
                 f"series: {path} holds no DICOM series of the UID, number or description {name!r}, "
-                f"but {counted(len(series), 'series', 'series')}{': ' if shown else ''}{shown}{more}"
+                f"but {counted(len(series), 'series', 'series')}{': ' if shown else ''}{shown}"
             )
     if choice.names:
         chosen = [one for one in series if any(_fits(one, name) for name in choice.names)]
@@ -56,9 +57,8 @@ def choose_series(
         chosen = [one for one in series if not one.no_volume]
         why = "series that {} no volume"
     others = [_described(one, folder=folder) for one in series if one not in chosen]
-    more = f"; and {len(others) - _MOST_TOLD} more" if len(others) > _MOST_TOLD else ""
     kind = why.format("are" if others[1:] else "is")
-    told = [f"{len(others)} {kind}: {'; '.join(others[:_MOST_TOLD])}{more}"] if others else []
+    told = [f"{len(others)} {kind}: {listed(others, most=_MOST_TOLD, separator='; ')}"] if others else []
     return [replace(one, acquisition=choice.acquisition) for one in chosen], told
 
 

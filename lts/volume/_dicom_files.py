@@ -1,12 +1,12 @@
 """DICOM files by their headers: what a folder holds, and which of its series may be volumes."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lts.base import VolumeError
+from lts.base import VolumeError, listed, natural_key
 from lts.volume._dicom_calls import parsing, read_header
 from lts.volume._dicom_image import TAGS, Image, counted, image_of, why_no_volume
 from lts.volume._dicom_kind import Beginning, beginning_of
@@ -223,14 +223,9 @@ def _names(images: list[Image], *, folder: Path) -> str:
     told = []
     for count, alike in counted(images).items():
         names = [image.path.relative_to(folder).as_posix() for image in alike]
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        told.append(f"{count} ({', '.join(names[:_MOST_NAMED])}{more})")
+        told.append(f"{count} ({listed(names, most=_MOST_NAMED)})")
     return ", ".join(told)
 
 
-def _natural_key(path: Path) -> list[tuple[list[str | int], str]]:
-    """Image 2 comes before image 10: `re.split` puts text at even places and numbers at odd ones."""
-    return [
-        ([int(p) if i % 2 else p.casefold() for i, p in enumerate(re.split(r"([0-9]+)", part))], part)
-        for part in path.parts
-    ]
+def _natural_key(path: Path) -> list[Any]:
+    return [natural_key(part) for part in path.parts]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import AIR_HU, LABELS, Modality, VolumeError
+from lts.base import AIR_HU, LABELS, Modality, VolumeError, listed
 from lts.volume._geometry import Geometry
 from lts.volume._nifti import Stored, read_header, read_stored
 from lts.volume._notes import CORNER_TOLERANCE, UNPROVEN, Note, farthest_corner, grid_notes
@@ -191,12 +191,11 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
             noise = noise or bool(off.any())
             labels[..., index] = np.where(known, rounded, 0)
         if others:
-            shown = ", ".join(f"{label:g}" for label in sorted(others)[:_SHOWN])
-            more = ", ..." if len(others) > _SHOWN else ""
+            shown = listed((f"{label:g}" for label in sorted(others)), most=_SHOWN)
             if min(others) < _AIR_HU:
-                more += ": values of a scan, so image and mask may be swapped"
+                shown += ": values of a scan, so image and mask may be swapped"
             raise VolumeError(
-                f"{stored.path}: labels must be among {list(LABELS)}, got {shown}{more}",
+                f"{stored.path}: labels must be among {list(LABELS)}, got {shown}",
                 code="labels-unknown",
             )
         if noise:

@@ -1,15 +1,14 @@
 """Pairs the masks of any system with their references, by case name."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from lts.app.commands.cases import open_cohort
-from lts.base import CohortError, ConfigError
-from lts.cohort import case_id_problem, composed, natural_key
+from lts.base import CohortError, ConfigError, name_some, natural_key
+from lts.cohort import case_id_problem, composed
 
 _SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
@@ -65,9 +64,8 @@ def pair_masks(config: DictConfig) -> list[MaskPair]:
         for name in sorted(masks.keys() & references.keys(), key=natural_key)
     ]
     if same := [pair.case for pair in pairs if pair.prediction.resolve() == pair.reference.resolve()]:
-        raise CohortError(
-            f"{predictions}: must hold predictions, got the references themselves: {_names(set(same))}"
-        )
+        named = name_some(same, most=_SHOWN)
+        raise CohortError(f"{predictions}: must hold predictions, got the references themselves: {named}")
     return pairs
 
 
@@ -114,7 +112,7 @@ def _check_pairs(
     if not predicted & referred:
         raise CohortError(
             f"{predictions}: no case has its reference in {references}: "
-            f"{_names(predicted)} against {_names(referred)}"
+            f"{name_some(predicted, most=_SHOWN)} against {name_some(referred, most=_SHOWN)}"
         )
     if allow_unpaired:
         return
@@ -124,12 +122,6 @@ def _check_pairs(
     ):
         if lost:
             raise CohortError(
-                f"{here}: lacks cases that {there} has: {_names(lost)}; "
+                f"{here}: lacks cases that {there} has: {name_some(lost, most=_SHOWN)}; "
                 "allow_unpaired=true scores the others alone"
             )
-
-
-def _names(names: set[str]) -> str:
-    shown: Sequence[str] = sorted(names, key=natural_key)
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
