@@ -25,6 +25,7 @@ from lts.base._labels import (
     check_regions,
     region_min_labels,
 )
+from lts.base._processes import MOST_WORKERS, Progress, WorkerPool, in_processes
 from lts.base._processors import processors_of_affinity, usable_processors
 from lts.base._reading import read_csv_rows, read_json_object
 from lts.base._text import (
@@ -38,7 +39,15 @@ from lts.base._text import (
     shortened,
     shown,
 )
-from lts.base._writing import clear_left_over, storage_error, sync_folder, written_whole
+from lts.base._writing import (
+    clear_left_over,
+    storage_error,
+    sync_folder,
+    write_csv,
+    write_json,
+    write_utf8,
+    written_whole,
+)
 
 __all__ = [
     "AIR_HU",
@@ -50,6 +59,7 @@ __all__ = [
     "LIVER",
     "MASK_THRESHOLD",
     "MOST_NAMED",
+    "MOST_WORKERS",
     "REGION_MIN_LABEL",
     "TUMOR",
     "CheckpointError",
@@ -58,12 +68,15 @@ __all__ = [
     "DivergedError",
     "LtsError",
     "Modality",
+    "Progress",
     "StorageError",
     "VolumeError",
+    "WorkerPool",
     "causes_of",
     "check_regions",
     "clear_left_over",
     "counted",
+    "in_processes",
     "listed",
     "name_some",
     "natural_key",
@@ -78,5 +91,8 @@ __all__ = [
     "storage_error",
     "sync_folder",
     "usable_processors",
+    "write_csv",
+    "write_json",
+    "write_utf8",
     "written_whole",
 ]

@@ -6,7 +6,6 @@ from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem
 from lts.cohort.files import composed
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.phantom import make_phantom_cohort
-from lts.cohort.processes import WorkerPool
 from lts.cohort.scans import FoundScans, ScanSource, find_scans
 from lts.cohort.series import SeriesChoice
 from lts.cohort.splits import Split, check_draw, read_split, split_by_patient, split_into_folds
@@ -21,7 +20,6 @@ __all__ = [
     "ScanSource",
     "SeriesChoice",
     "Split",
-    "WorkerPool",
     "case_id_problem",
     "check_draw",
     "composed",

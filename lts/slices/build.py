@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import as_completed, wait
 from contextlib import closing, contextmanager
 from functools import partial
@@ -13,8 +13,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from lts.base import LtsError, StorageError, VolumeError, storage_error, sync_folder
-from lts.cohort import Case, WorkerPool
+from lts.base import LtsError, Progress, StorageError, VolumeError, WorkerPool, storage_error, sync_folder
+from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, fit_plane
@@ -30,9 +30,6 @@ from lts.slices.store import (
     pixels_per_slice,
 )
 from lts.volume import read_image, read_mask
-
-Progress = Callable[[int, int], None]
-"""Called with the cases done and all cases."""
 
 _CHUNK_SLICES = 8  # what they become stays in the cache
 _INT16_PEAK = 2**14

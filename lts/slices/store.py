@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lts.base import HU_BINS, REGION_MIN_LABEL, LtsError, read_json_object, written_whole
+from lts.base import HU_BINS, REGION_MIN_LABEL, LtsError, read_json_object, write_json
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, is_sound, open_array
 
@@ -95,9 +95,9 @@ class StoredCase:
         Raises:
             StorageError: It cannot be written; the entry that was there stays.
         """
-        facts = {key: value for key, value in vars(self).items() if key != "folder"}
-        with written_whole(self.folder / ENTRY_FILE) as file:
-            file.write(json.dumps(facts, default=vars).encode())
+        facts = asdict(self)
+        del facts["folder"]
+        write_json(self.folder / ENTRY_FILE, facts, indent=None)
 
     @classmethod
     def load(cls, folder: Path) -> "StoredCase | None":

@@ -12,8 +12,8 @@ from lts.app.run.lock import alone_in_folder_of
 from lts.app.run.provenance import RunRecord, StopLine
 from lts.app.run.recording import record_kept
 from lts.app.run.records import CONFIG_FILE
-from lts.app.run.writing import write_config, write_json
-from lts.base import CohortError, ConfigError, counted, listed
+from lts.app.run.writing import write_config
+from lts.base import CohortError, ConfigError, counted, listed, write_json
 from lts.cohort import Case, Cohort, Split
 from lts.cohort.doctor import (
     Content,

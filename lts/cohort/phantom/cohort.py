@@ -1,18 +1,24 @@
 """A folder of phantom scans in the layout of LiTS."""
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from lts.base import CANONICAL_AXES, CohortError, ConfigError, read_json_object, shown, written_whole
+from lts.base import (
+    CANONICAL_AXES,
+    CohortError,
+    ConfigError,
+    Progress,
+    in_processes,
+    read_json_object,
+    shown,
+    write_json,
+)
 from lts.cohort.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
-from lts.cohort.processes import Progress, in_processes
 from lts.volume import Geometry, write_mask, write_volume
 
 GENERATOR_VERSION = 1
@@ -105,7 +111,7 @@ class _Build:
     def run(self, progress: Progress) -> None:
         """Make what is missing, then the summary."""
         cases = range(self.settings["cases"])
-        _write_json(self.notes / "settings.json", self.settings)
+        write_json(self.notes / "settings.json", self.settings, indent=1)
         missing = [case for case in cases if not self._is_made(case)]
         done = len(cases) - len(missing)
         progress(done, len(cases))
@@ -113,7 +119,7 @@ class _Build:
             done += 1
             progress(done, len(cases))
         facts = [read_json_object(self._facts(case)) for case in cases]
-        _write_json(self.summary, {"settings": self.settings, "cases": facts})
+        write_json(self.summary, {"settings": self.settings, "cases": facts}, indent=1)
 
     def make(self, case: int) -> None:
         """Make one case; its facts, written last, say that it is done."""
@@ -128,7 +134,7 @@ class _Build:
             "spacing_mm": scan.spacing_mm,
             "tumors": [asdict(tumor) for tumor in scan.tumors],
         }
-        _write_json(self._facts(case), facts)
+        write_json(self._facts(case), facts, indent=1)
 
 
 def _write_scan(scan: PhantomScan, *, volume: Path, segmentation: Path) -> None:
@@ -142,8 +148,3 @@ def _write_scan(scan: PhantomScan, *, volume: Path, segmentation: Path) -> None:
     voxels = apply_orientation(scan.hu, to_disk)
     write_volume(volume, voxels, affine=affine)
     write_mask(segmentation, scan.labels, geometry=Geometry.from_affine(affine, shape=voxels.shape))
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with written_whole(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
