@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
 Progress = Callable[[int, int], None]
-"""Called with the cases done and all cases."""
+"""Called with how many are done, and how many there are."""
 
 
 class WorkerPool:

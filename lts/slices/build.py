@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor
 
 from lts.base import LtsError, Progress, StorageError, VolumeError, WorkerPool, storage_error, sync_folder
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
 from lts.slices.histogram import count_hu
-from lts.slices.plane import PlaneFit, fit_plane
+from lts.slices.plane import fit_plane, lay_on_plane
 from lts.slices.recipe import Recipe
 from lts.slices.room import check_room
 from lts.slices.store import (
@@ -78,21 +77,6 @@ def build_store(
     if problems:
         raise VolumeError("; ".join(sorted(problems)))
     return tuple(stored[case.id] for case in cases)
-
-
-def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
-    """Slices of a scan as the network sees them, in training as in serving.
-
-    Args:
-        voxels: `(N, H, W)`, int16 or float32.
-        plane: How they are laid out.
-        fill: Value of the padding.
-
-    Returns:
-        `(N, image_size, image_size)`: int16 for int16, rounded; float32 for float32.
-    """
-    laid = plane.apply(torch.from_numpy(voxels), fill=fill)
-    return laid.round_().to(torch.int16) if voxels.dtype == np.int16 else laid
 
 
 def _results(
