@@ -12,11 +12,11 @@ from lts.cohort import (
     Split,
     check_draw,
     find_cases,
-    make_phantom_cohort,
     read_split,
     split_by_patient,
     split_into_folds,
 )
+from lts.phantom import make_phantom_cohort
 
 
 def open_cohort(data: DictConfig) -> Cohort:

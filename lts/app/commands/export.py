@@ -9,9 +9,9 @@ from torch import Tensor
 
 from lts.app.run.console import ShowProgress, say
 from lts.base import AIR_HU, ConfigError
-from lts.cohort.phantom import make_phantom
 from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
 from lts.inference.agreement import TOLERANCE
+from lts.phantom import make_phantom
 from lts.slices import Recipe, fit_plane, lay_on_plane
 from lts.volume import read_image
 

@@ -18,7 +18,7 @@ from lts.base import (
     shown,
     write_json,
 )
-from lts.cohort.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
+from lts.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
 from lts.volume import Geometry, write_mask, write_volume
 
 GENERATOR_VERSION = 1
@@ -26,7 +26,12 @@ GENERATOR_VERSION = 1
 
 
 def make_phantom_cohort(
-    root: str | os.PathLike[str], *, cases: int, matrix: int, seed: int, progress: Progress | None = None
+    root: str | os.PathLike[str],
+    *,
+    cases: int = 40,
+    matrix: int = 128,
+    seed: int = 0,
+    progress: Progress = lambda _done, _cases: None,
 ) -> Path:
     """Fill a folder with phantom scans `volume-N.nii.gz` and masks `segmentation-N.nii.gz`, N from 0.
 
@@ -48,6 +53,12 @@ def make_phantom_cohort(
     Raises:
         ConfigError: A setting breaks its rule.
         CohortError: The folder holds phantom scans of other settings, or other scans, or cannot be made.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     root = make_phantom_cohort(folder, cases=1, matrix=32)
+    ...     sorted(path.name for path in root.glob("*.nii.gz"))
+    ['segmentation-0.nii.gz', 'volume-0.nii.gz']
     """
     for key, value, least in (("cases", cases, 1), ("matrix", matrix, SMALLEST_MATRIX), ("seed", seed, 0)):
         if value < least:
@@ -61,7 +72,7 @@ def make_phantom_cohort(
             raise CohortError(f"{root}: cannot be made a folder: {error.strerror}") from error
         with FileLock(build.notes / "lock"):
             if not build.is_complete():
-                build.run(progress or (lambda _done, _cases: None))
+                build.run(progress)
     return build.root
 
 

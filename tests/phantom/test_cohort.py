@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from lts.base import CohortError, ConfigError, _processes
 from lts.cohort import find_cases
-from lts.cohort.phantom import PhantomScan, Tumor, make_phantom, make_phantom_cohort
-from lts.cohort.phantom import cohort as cohort_module
+from lts.phantom import PhantomScan, Tumor, make_phantom, make_phantom_cohort
+from lts.phantom import cohort as cohort_module
 
 
 @pytest.fixture
