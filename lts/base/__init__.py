@@ -25,6 +25,7 @@ from lts.base._labels import (
     check_regions,
     region_min_labels,
 )
+from lts.base._paths import is_file, is_folder, path_exists
 from lts.base._processes import MOST_WORKERS, Progress, WorkerPool, in_processes
 from lts.base._processors import processors_of_affinity, usable_processors
 from lts.base._reading import read_csv_rows, read_json_object
@@ -36,6 +37,7 @@ from lts.base._text import (
     natural_key,
     one_line,
     printable,
+    short_name,
     shortened,
     shown,
 )
@@ -77,15 +79,19 @@ __all__ = [
     "clear_left_over",
     "counted",
     "in_processes",
+    "is_file",
+    "is_folder",
     "listed",
     "name_some",
     "natural_key",
     "one_line",
+    "path_exists",
     "printable",
     "processors_of_affinity",
     "read_csv_rows",
     "read_json_object",
     "region_min_labels",
+    "short_name",
     "shortened",
     "shown",
     "storage_error",

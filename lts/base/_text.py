@@ -18,6 +18,8 @@ MOST_NAMED = 10
 
 _MOST_OF_A_NAME = 250
 
+_MOST_OF_A_SHORT_NAME = 60
+
 
 def printable(text: object) -> str:
     r"""`text` on one line that changes nothing but what it prints.
@@ -62,6 +64,11 @@ def one_line(message: object) -> str:
     words = printable(message).split(" ")
     told = " ".join(shortened(word, most=MOST_OF_A_WORD) for word in words)
     return shortened(told, most=MOST_OF_A_MESSAGE)
+
+
+def short_name(name: str) -> str:
+    """A name that a file brings, on one line and not too long."""
+    return shortened(printable(name), most=_MOST_OF_A_SHORT_NAME)
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -3,7 +3,7 @@
 from lts.base import name_some, natural_key
 from lts.cohort.archive import ArchiveLimits
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem
-from lts.cohort.files import composed
+from lts.cohort.files import case_stem
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.scans import FoundScans, ScanSource, find_scans
 from lts.cohort.series import SeriesChoice
@@ -20,8 +20,8 @@ __all__ = [
     "SeriesChoice",
     "Split",
     "case_id_problem",
+    "case_stem",
     "check_draw",
-    "composed",
     "find_cases",
     "find_scans",
     "name_some",

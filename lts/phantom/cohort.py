@@ -19,7 +19,7 @@ from lts.base import (
     write_json,
 )
 from lts.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
-from lts.volume import Geometry, write_mask, write_volume
+from lts.volume import MASK_SUFFIX, Geometry, scan_stem, write_mask, write_volume
 
 GENERATOR_VERSION = 1
 """Counts up with every change to what a seed makes."""
@@ -97,7 +97,7 @@ class _Build:
             return all(path.exists() for case in range(self.settings["cases"]) for path in self._files(case))
         if begun.exists():
             self._check_settings(read_json_object(begun))
-        elif any(self.root.glob("volume-*.nii*")) or any(self.root.glob("segmentation-*.nii*")):
+        elif any(_is_of_lits(path) for path in self.root.glob("*-*")):
             raise CohortError(
                 f"{self.root}: holds scans that are not phantoms of lts; name another folder in data.root"
             )
@@ -111,7 +111,7 @@ class _Build:
             )
 
     def _files(self, case: int) -> tuple[Path, Path]:
-        return self.root / f"volume-{case}.nii.gz", self.root / f"segmentation-{case}.nii.gz"
+        return self.root / f"volume-{case}{MASK_SUFFIX}", self.root / f"segmentation-{case}{MASK_SUFFIX}"
 
     def _facts(self, case: int) -> Path:
         return self.notes / f"case-{case}.json"
@@ -146,6 +146,10 @@ class _Build:
             "tumors": [asdict(tumor) for tumor in scan.tumors],
         }
         write_json(self._facts(case), facts, indent=1)
+
+
+def _is_of_lits(path: Path) -> bool:
+    return (scan_stem(path) or "").startswith(("volume-", "segmentation-"))
 
 
 def _write_scan(scan: PhantomScan, *, volume: Path, segmentation: Path) -> None:

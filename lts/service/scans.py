@@ -17,9 +17,9 @@ from lts.service.jobs import Job
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
-from lts.volume import Geometry, Volume, write_mask
+from lts.volume import MASK_SUFFIX, Geometry, Volume, write_mask
 
-MASK_FILE, VALUES_FILE, LABELS_FILE = "mask.nii.gz", "values.int16", "labels.uint8"
+MASK_FILE, VALUES_FILE, LABELS_FILE = f"mask{MASK_SUFFIX}", "values.int16", "labels.uint8"
 
 _CT_WINDOWS = (("Liver", 30.0, 150.0), ("Soft tissue", 40.0, 400.0))
 _MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
@@ -92,7 +92,7 @@ def refusal_of(error: LtsError, upload: Upload) -> RefusedError:
 
 
 def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, list[str]]:
-    """A job: the mask of a scan, as the bytes of a .nii.gz file, and what is to be said of it.
+    """A job: the mask of a scan, as the bytes of a file, and what is to be said of it.
 
     Raises:
         RefusedError: The scan cannot be read.
@@ -152,7 +152,7 @@ def _notes(
             findings,
             scan=scan,
             labels_zhw=labels,
-            path=pending.source.path,
+            files=pending.source.files,
             modality=predictor.modality,
             checkpoints=predictor.checkpoints,
         ),

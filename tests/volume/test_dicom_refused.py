@@ -286,7 +286,7 @@ def test_a_scan_beyond_memory_is_refused(phantoms: Any, monkeypatch: pytest.Monk
         raise MemoryError
 
     series = _only(folder)
-    monkeypatch.setattr("lts.volume._dicom.np", SimpleNamespace(**{**vars(np), "empty": no_memory}))
+    monkeypatch.setattr("lts.volume._read.np", SimpleNamespace(**{**vars(np), "empty": no_memory}))
     with pytest.raises(VolumeError, match=r"scan: \(6, 5, 4\) voxels do not fit into memory"):
         read_dicom_ct(series)
 

@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from lts.app.commands.cases import open_cohort
 from lts.base import CohortError, ConfigError, name_some, natural_key
-from lts.cohort import case_id_problem, composed
+from lts.cohort import case_id_problem, case_stem
+from lts.volume import suffixes_in_words
 
-_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
 _SHOWN = 5
 
@@ -35,7 +35,7 @@ class MaskPair:
 def pair_masks(config: DictConfig) -> list[MaskPair]:
     """Pair `predictions` with `references`, or with the cases of `data.root`.
 
-    Case names are file names without `.nii` or `.nii.gz`, without `_mask` at their end, and
+    Case names are file names without their suffix and without `_mask` at its end, and
     `segmentation-7` of LiTS is `volume-7`.
 
     Raises:
@@ -79,19 +79,21 @@ def masks_in(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if _SUFFIX.search(path.name) and path.name[0] != ".")
-    if any(path.name.lower().startswith("segmentation-") for path in files):
-        files = [path for path in files if not re.fullmatch(r"volume-\d+", _stem(path).lower())]
+    files = [
+        (path, stem) for path in sorted(folder.iterdir()) if (stem := case_stem(path)) and path.name[0] != "."
+    ]
+    if any(stem.lower().startswith("segmentation-") for _, stem in files):
+        files = [(path, stem) for path, stem in files if not re.fullmatch(r"volume-\d+", stem.lower())]
     found: dict[str, Path] = {}
-    for path in files:
-        name = case_name(_stem(path))
+    for path, stem in files:
+        name = case_name(stem)
         if problem := case_id_problem(name):
             raise CohortError(f"{folder}: {problem}")
         if name in found:
             raise CohortError(f"{folder}: case {name} is there twice, as {found[name].name} and {path.name}")
         found[name] = path
     if not found:
-        raise CohortError(f"{folder}: must hold masks, .nii or .nii.gz, got none")
+        raise CohortError(f"{folder}: must hold masks, {suffixes_in_words()}, got none")
     return found
 
 
@@ -100,10 +102,6 @@ def case_name(stem: str) -> str:
     name = stem.removesuffix("_mask")
     of_lits = _OF_LITS.match(name)
     return f"volume-{of_lits[2]}" if of_lits else name
-
-
-def _stem(path: Path) -> str:
-    return composed(_SUFFIX.sub("", path.name))
 
 
 def _check_pairs(

@@ -22,11 +22,7 @@ from lts.app.run.signals import stop_signals
 from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, doubts, measure
-from lts.volume import (
-    SegLayout,
-    check_dicom_seg,
-    write_mask,
-)
+from lts.volume import MASK_SUFFIX, SegLayout, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "input", "output", "overwrite", "archive", "device", "batch_size"),
@@ -164,7 +160,7 @@ class _Job:
     @property
     def mask_path(self) -> Path:
         """Where the mask goes."""
-        return self.output / f"{self.source.case}_mask.nii.gz"
+        return self.output / f"{self.source.case}_mask{MASK_SUFFIX}"
 
     def wanted(self) -> Wanted:
         """The files to write, and what asks for them."""
@@ -229,7 +225,7 @@ class _Job:
                     findings,
                     scan=scan,
                     labels_zhw=mask,
-                    path=self.source.path,
+                    files=self.source.files,
                     modality=self.predictor.modality,
                     checkpoints=self.predictor.checkpoints,
                 ),
