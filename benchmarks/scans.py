@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lts.cohort import Case
-from lts.cohort.phantom import make_phantom
+from lts.phantom import make_phantom
 from lts.volume import Geometry, write_mask, write_volume
 
 MATRIX, DEPTH = 512, 129

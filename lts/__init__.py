@@ -12,9 +12,10 @@ Example:
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # that of typing takes longer to import than all of this
 
 if TYPE_CHECKING:
     from lts.app.commands.check import check
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     )
     from lts.inference import Predictor
 
-_HOMES = {
+_HOME = {
     "check": "lts.app.commands.check",
     "evaluate": "lts.app.commands.evaluate",
     "Evaluation": "lts.app.commands.evaluate",
@@ -64,15 +65,15 @@ _HOMES = {
 }
 """Where each name is; imported when it is first asked for, as torch takes seconds."""
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
 
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lts' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
-    return found
+    def __getattr__(name):
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_HOME[name]), name)
+        return found
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    def __dir__():
+        return sorted({*globals(), *_HOME})

@@ -39,12 +39,6 @@ ALLOWED = {
     "lts/service/uploads.py": {"open.x"},
     "lts/service/folder.py": {"write_bytes"},
     "lts/service/scans.py": {"open.w"},
-    "lts/cohort/phantom/faults.py": {
-        "write_text",
-        "write_bytes",
-        "nib.save",
-        "shutil.copyfile",
-    },  # spoils files
 }
 
 

@@ -25,10 +25,31 @@ from lts.base._labels import (
     check_regions,
     region_min_labels,
 )
+from lts.base._paths import is_file, is_folder, path_exists
+from lts.base._processes import MOST_WORKERS, Progress, WorkerPool, in_processes
 from lts.base._processors import processors_of_affinity, usable_processors
 from lts.base._reading import read_csv_rows, read_json_object
-from lts.base._text import one_line, printable, shortened, shown
-from lts.base._writing import clear_left_over, storage_error, sync_folder, written_whole
+from lts.base._text import (
+    MOST_NAMED,
+    counted,
+    listed,
+    name_some,
+    natural_key,
+    one_line,
+    printable,
+    short_name,
+    shortened,
+    shown,
+)
+from lts.base._writing import (
+    clear_left_over,
+    storage_error,
+    sync_folder,
+    write_csv,
+    write_json,
+    write_utf8,
+    written_whole,
+)
 
 __all__ = [
     "AIR_HU",
@@ -39,6 +60,8 @@ __all__ = [
     "LABELS",
     "LIVER",
     "MASK_THRESHOLD",
+    "MOST_NAMED",
+    "MOST_WORKERS",
     "REGION_MIN_LABEL",
     "TUMOR",
     "CheckpointError",
@@ -47,21 +70,35 @@ __all__ = [
     "DivergedError",
     "LtsError",
     "Modality",
+    "Progress",
     "StorageError",
     "VolumeError",
+    "WorkerPool",
     "causes_of",
     "check_regions",
     "clear_left_over",
+    "counted",
+    "in_processes",
+    "is_file",
+    "is_folder",
+    "listed",
+    "name_some",
+    "natural_key",
     "one_line",
+    "path_exists",
     "printable",
     "processors_of_affinity",
     "read_csv_rows",
     "read_json_object",
     "region_min_labels",
+    "short_name",
     "shortened",
     "shown",
     "storage_error",
     "sync_folder",
     "usable_processors",
+    "write_csv",
+    "write_json",
+    "write_utf8",
     "written_whole",
 ]

@@ -1,6 +1,8 @@
 """Text that comes from outside, made fit for a line of a terminal, a log or a file."""
 
+import re
 import unicodedata
+from collections.abc import Iterable
 
 MOST_OF_A_MESSAGE = 1500
 """Characters of one line that a user is told."""
@@ -10,6 +12,13 @@ MOST_OF_A_WORD = 300
 
 MOST_OF_A_VALUE = 200
 """Characters of a value that breaks a rule."""
+
+MOST_NAMED = 10
+"""How many names one problem lists before it counts the rest."""
+
+_MOST_OF_A_NAME = 250
+
+_MOST_OF_A_SHORT_NAME = 60
 
 
 def printable(text: object) -> str:
@@ -55,3 +64,57 @@ def one_line(message: object) -> str:
     words = printable(message).split(" ")
     told = " ".join(shortened(word, most=MOST_OF_A_WORD) for word in words)
     return shortened(told, most=MOST_OF_A_MESSAGE)
+
+
+def short_name(name: str) -> str:
+    """A name that a file brings, on one line and not too long."""
+    return shortened(printable(name), most=_MOST_OF_A_SHORT_NAME)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things; `many` is what several are called, `one` with an s where it is not given.
+
+    >>> counted(1, "case"), counted(2, "case"), counted(3, "series", "series")
+    ('1 case', '2 cases', '3 series')
+    """
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def listed(items: Iterable[str], *, most: int, separator: str = ", ") -> str:
+    """The first items in the order given, and how many more there are.
+
+    >>> listed(["a", "b", "c"], most=2), listed(["a", "b", "c"], most=2, separator="; ")
+    ('a, b and 1 more', 'a; b; and 1 more')
+    """
+    items = list(items)
+    if len(items) <= most:
+        return separator.join(items)
+    gap = " " if separator == ", " else separator
+    return f"{separator.join(items[:most])}{gap}and {len(items) - most} more"
+
+
+def name_some(names: Iterable[str], *, most: int = MOST_NAMED) -> str:
+    """The first names in natural order, none of them endless, and how many more there are.
+
+    >>> name_some(["case-10", "case-9"])
+    'case-9, case-10'
+    """
+    in_order = sorted(names, key=natural_key)
+    return listed((shortened(name, most=_MOST_OF_A_NAME) for name in in_order), most=most)
+
+
+def natural_key(text: str) -> tuple[list[str | tuple[int, str]], str]:
+    """Sort key that puts `case-2` before `case-10`; equal only for equal texts.
+
+    >>> sorted(["case-10", "case-2"], key=natural_key)
+    ['case-2', 'case-10']
+    """
+    # re.split with a group alternates text and digits, so two keys never compare a text with a number.
+    parts = re.split(r"(\d+)", text)
+    return [_size_of(part) if index % 2 else part for index, part in enumerate(parts)], text
+
+
+def _size_of(digits: str) -> tuple[int, str]:
+    """What numbers compare by, for any count of digits: Python makes no number of more than 4300."""
+    significant = digits.lstrip("0")
+    return len(significant), significant

@@ -1,12 +1,15 @@
 """Files that are there whole or not at all."""
 
+import csv
 import errno
 import fcntl
+import io
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from lts.base._errors import LtsError, StorageError
@@ -51,6 +54,45 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, LtsError):
             raise
         raise storage_error(path, error) from error
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, indent: int | None = 2) -> None:
+    """Write an object as JSON.
+
+    Args:
+        path: The file, as in `written_whole`.
+        content: Plain types; numbers must be finite.
+        indent: Spaces before each level; None for all on one line.
+
+    Raises:
+        ValueError: A number is not finite.
+        StorageError: It cannot be written; what was there stays.
+    """
+    write_utf8(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None) -> None:
+    """Write rows that share their keys; `columns` names them where there may be no row.
+
+    Raises:
+        StorageError: It cannot be written; what was there stays.
+    """
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, fieldnames=list(columns or rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_utf8(path, table.getvalue())
+
+
+def write_utf8(path: Path, text: str) -> None:
+    """Write text in UTF-8.
+
+    Raises:
+        StorageError: It cannot be written; what was there stays.
+    """
+    with written_whole(path) as file:
+        # A file name that is not UTF-8 reaches here as lone surrogates.
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def clear_left_over(folder: Path) -> None:

@@ -1,11 +1,10 @@
-"""Cases on disk: layouts, splits by patient, phantom scans."""
+"""Cases on disk: layouts, splits by patient, scans to predict."""
 
+from lts.base import name_some, natural_key
 from lts.cohort.archive import ArchiveLimits
-from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, natural_key
-from lts.cohort.files import composed, name_some
+from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem
+from lts.cohort.files import case_stem
 from lts.cohort.layouts import LAYOUTS, find_cases
-from lts.cohort.phantom import make_phantom_cohort
-from lts.cohort.processes import WorkerPool
 from lts.cohort.scans import FoundScans, ScanSource, find_scans
 from lts.cohort.series import SeriesChoice
 from lts.cohort.splits import Split, check_draw, read_split, split_by_patient, split_into_folds
@@ -20,13 +19,11 @@ __all__ = [
     "ScanSource",
     "SeriesChoice",
     "Split",
-    "WorkerPool",
     "case_id_problem",
+    "case_stem",
     "check_draw",
-    "composed",
     "find_cases",
     "find_scans",
-    "make_phantom_cohort",
     "name_some",
     "natural_key",
     "read_split",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lts.base import CohortError, LtsError, storage_error
+from lts.base import CohortError, LtsError, shortened, shown, storage_error
 from lts.cohort.files import is_hidden
 
 DEEPEST = 20
@@ -119,21 +119,21 @@ def _target(path: Path, member: zipfile.ZipInfo) -> PurePosixPath:
     """Where a file of the archive belongs, relative to the folder; never outside of it."""
     name = member.filename
     target = PurePosixPath(name.replace("\\", "/"))
-    shown = repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
+    told = shown(shortened(name, most=_SHOWN))
     leads_out = target.is_absolute() or ".." in target.parts or ":" in name
     if leads_out or not target.parts or not name.isprintable():
-        raise CohortError(f"{path}: must name files inside of itself, got {shown}")
+        raise CohortError(f"{path}: must name files inside of itself, got {told}")
     if (depth := len(target.parts) - 1) > DEEPEST:
-        raise CohortError(f"{path}: must nest at most {DEEPEST} folders, got {depth} in {shown}")
+        raise CohortError(f"{path}: must nest at most {DEEPEST} folders, got {depth} in {told}")
     if len(name) > _LONGEST_NAME:
         raise CohortError(
-            f"{path}: names must have at most {_LONGEST_NAME} characters, got {len(name)}: {shown}"
+            f"{path}: names must have at most {_LONGEST_NAME} characters, got {len(name)}: {told}"
         )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise CohortError(f"{path}: must hold files alone, {shown} is a link")
+        raise CohortError(f"{path}: must hold files alone, {told} is a link")
     if member.compress_type not in _METHODS:
         raise CohortError(
-            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {shown}"
+            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {told}"
         )
     return target
 

@@ -1,31 +1,17 @@
 """A case, and the cohort of cases that one folder holds."""
 
 import itertools
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lts.base import CohortError, shown
+from lts.base import CohortError, natural_key, shown
 
 _UNSAFE_CHARACTERS = set('/\\:*?"<>|')
 
 MOST_BYTES_OF_A_CASE_ID = 200
 """A file name holds 255 bytes: what is written of a case adds to its id, and a temporary name to that."""
-
-
-def natural_key(text: str) -> tuple[list[str | tuple[int, str]], str]:
-    """Sort key that puts `case-2` before `case-10`; equal only for equal texts."""
-    # re.split with a group alternates text and digits, so two keys never compare a text with a number.
-    parts = re.split(r"(\d+)", text)
-    return [_size_of(part) if index % 2 else part for index, part in enumerate(parts)], text
-
-
-def _size_of(digits: str) -> tuple[int, str]:
-    """What numbers compare by, for any count of digits: Python makes no number of more than 4300."""
-    significant = digits.lstrip("0")
-    return len(significant), significant
 
 
 def case_id_problem(case_id: str) -> str | None:

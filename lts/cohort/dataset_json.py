@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, read_json_object, shown
+from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, is_file, name_some, read_json_object, shown
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.files import (
-    NIFTI_ENDINGS,
+    case_stem,
     grouped,
-    is_file,
     is_hidden,
     matched_cases,
-    name_some,
-    nifti_files,
-    nifti_stem,
+    scan_files,
     shared_file_problems,
     told_together,
 )
+from lts.volume import MASK_SUFFIX, kinds_in_words, scan_suffixes, suffixes_in_words
 
 _TUMOR_NAMES = ("tumor", "tumour", "cancer", "lesion")
 # nnU-Net may state the liver as a region, that is with its tumors.
@@ -63,11 +61,11 @@ def _channel_problems(meta: dict[str, Any]) -> list[str]:
 
 
 def _place_problems(meta: dict[str, Any]) -> list[str]:
-    """What keeps the images of an nnU-Net dataset from being NIfTI files of its folder."""
+    """What keeps the images of an nnU-Net dataset from being scans of its folder that are read."""
     problems = []
-    ending = meta.get("file_ending", NIFTI_ENDINGS[0])
-    if ending not in NIFTI_ENDINGS:
-        rule = f"file_ending in dataset.json must be {' or '.join(NIFTI_ENDINGS)}"
+    ending = meta.get("file_ending", MASK_SUFFIX)
+    if ending not in scan_suffixes():
+        rule = f"file_ending in dataset.json must be {suffixes_in_words()}"
         problems.append(f"{rule}, got {shown(ending)}")
     if "dataset" in meta:
         problems.append('"dataset" in dataset.json (a list of paths) is not read: use data=pairs')
@@ -81,7 +79,7 @@ def _read_meta(root: Path) -> dict[str, Any]:
 
 
 def _has_channel_suffix(root: Path) -> bool:
-    return any(_CHANNEL_SUFFIX.fullmatch(stem) for stem, _ in nifti_files(root / "imagesTr"))
+    return any(_CHANNEL_SUFFIX.fullmatch(stem) for stem, _ in scan_files(root / "imagesTr"))
 
 
 def is_msd(root: Path) -> bool:
@@ -95,7 +93,7 @@ def is_msd(root: Path) -> bool:
 def is_nnunet(root: Path) -> bool:
     """Whether the folder looks like an nnU-Net dataset: a dataset.json, and images with a channel suffix.
 
-    One that says itself that its images are elsewhere, or no NIfTI files, does so too.
+    One that says itself that its images are elsewhere, or are not read, does so too.
     """
     try:
         meta = _read_meta(root)
@@ -109,7 +107,7 @@ def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]
     cases, broken, missing, without_mask = [], [], [], []
     for number, entry in enumerate(entries, start=1):
         image, mask = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (None, None)
-        stem = nifti_stem(Path(image)) if isinstance(image, str) else None
+        stem = case_stem(Path(image)) if isinstance(image, str) else None
         if not isinstance(image, str) or not stem:
             broken.append(f"{number} ({shown(entry)})")
         elif is_hidden(Path(image)):
@@ -123,7 +121,7 @@ def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]
     problems = [
         f"{problem}: {name_some(names)}"
         for problem, names in (
-            ('entries of "training" without a NIfTI "image"', broken),
+            (f'entries of "training" without a {kinds_in_words()} "image"', broken),
             ("images without mask", without_mask),
             ("files that dataset.json names and that do not exist", missing),
             ("cases named twice", twice),
@@ -152,7 +150,7 @@ def find_msd_cases(root: Path) -> Cohort:
 
     Raises:
         CohortError: The labels are others than those of lts; there are several channels; an entry has no
-            image or mask, names a file that does not exist or an image that is not NIfTI; a case or file is
+            image or mask, names a file that does not exist or an image that is not read; a case or file is
             there twice.
     """
     meta = _read_meta(root)
@@ -166,7 +164,7 @@ def find_msd_cases(root: Path) -> Cohort:
             problems.append("this folder looks like data=nnunet")
         raise IncompleteCohortError(f"{root} (data=msd)", problems, _sound(cases))
     named = {path for case in cases for path in (case.image, case.mask) if path}
-    present = {path for folder in {path.parent for path in named} for _, path in nifti_files(folder)}
+    present = {path for folder in {path.parent for path in named} for _, path in scan_files(folder)}
     unnamed = [f"{path.parent.name}/{path.name}" for path in present - named]
     notes = (f"files that dataset.json does not name are not used: {name_some(unnamed)}",) if unnamed else ()
     return Cohort(layout="msd", root=root, cases=tuple(cases), notes=notes)
@@ -175,7 +173,7 @@ def find_msd_cases(root: Path) -> Cohort:
 def _first_channel_images(root: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     """Case id and path of each `imagesTr/CASE_0000.nii.gz`, and what is wrong with the other images."""
     images, unsuffixed, further = [], [], []
-    for stem, path in nifti_files(root / "imagesTr"):
+    for stem, path in scan_files(root / "imagesTr"):
         parts = _CHANNEL_SUFFIX.fullmatch(stem)
         if parts is None:
             unsuffixed.append(path.name)
@@ -192,12 +190,12 @@ def _first_channel_images(root: Path) -> tuple[list[tuple[str, Path]], list[str]
 def find_nnunet_cases(root: Path) -> Cohort:
     """The cases of an nnU-Net dataset: `imagesTr/CASE_0000.nii.gz` and `labelsTr/CASE.nii.gz`.
 
-    Each case is a patient of its own. No case where `imagesTr` holds no NIfTI file with a channel suffix,
+    Each case is a patient of its own. No case where `imagesTr` holds no scan with a channel suffix,
     and dataset.json does not say why.
 
     Raises:
         CohortError: There is no dataset.json; the labels are others than those of lts; there are several
-            channels, or images without the suffix of a channel; the files are not NIfTI; their number is not
+            channels, or images without the suffix of a channel; the files are not read; their number is not
             "numTraining"; an image has no mask, a mask no image, or a case has several files.
     """
     where = f"{root} (data=nnunet)"
@@ -210,7 +208,7 @@ def find_nnunet_cases(root: Path) -> Cohort:
     meta = _read_meta(root)
     problems = _label_problems(meta) + _channel_problems(meta) + _place_problems(meta)
     images, image_problems = _first_channel_images(root)
-    cases, unmatched = matched_cases(grouped(images), grouped(nifti_files(root / "labelsTr")))
+    cases, unmatched = matched_cases(grouped(images), grouped(scan_files(root / "labelsTr")))
     stated = meta.get("numTraining", len(cases))
     if stated != len(cases) and not unmatched:
         unmatched = [f"numTraining in dataset.json is {shown(stated)}, but there are {len(cases)} cases"]

@@ -1,31 +1,16 @@
 """What the layouts share: names of files, images and masks put together, problems told in one line."""
 
-import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from lts.base import CohortError, shortened
-from lts.cohort.case import Case, natural_key
-
-NIFTI_ENDINGS = (".nii.gz", ".nii")
-
-MOST_NAMED = 10
-"""How many names one problem lists before it counts the rest."""
-
-_MOST_OF_A_NAME = 250
+from lts.base import CohortError, name_some
+from lts.cohort.case import Case
+from lts.volume import scan_stem
 
 T = TypeVar("T")
-
-
-def name_some(names: Iterable[str]) -> str:
-    """`a, b, c` in natural order, cut after `MOST_NAMED`, with how many more there are."""
-    in_order = sorted(names, key=natural_key)
-    more = len(in_order) - MOST_NAMED
-    named = (shortened(name, most=_MOST_OF_A_NAME) for name in in_order[:MOST_NAMED])
-    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 def told_together(where: str, problems: Sequence[str]) -> CohortError:
@@ -38,31 +23,19 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name == "__MACOSX"
 
 
-def nifti_stem(path: Path) -> str | None:
-    """The name without `.nii` or `.nii.gz`, in whatever case these are; None for any other file.
+def case_stem(path: Path) -> str | None:
+    """The name without its suffix, such as `.nii.gz` in any case; None for what is no scan by its name.
 
     Composed (NFC), so that it names the same case wherever the file was copied from: macOS takes letters and
     their accents apart.
     """
-    for ending in NIFTI_ENDINGS:
-        if path.name.lower().endswith(ending):
-            return composed(path.name[: -len(ending)])
-    return None
+    stem = scan_stem(path)
+    return None if stem is None else composed(stem)
 
 
 def composed(name: str) -> str:
     """A name with letters and their accents in one sign each, as most systems write them."""
     return unicodedata.normalize("NFC", name)
-
-
-def exists(path: Path) -> bool:
-    """Whether there is such a file or folder; there is none under a name that the system does not take."""
-    return os.path.exists(path)  # noqa: PTH110  # Path.exists raises where the name is too long
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is such a file, as `exists`."""
-    return os.path.isfile(path)  # noqa: PTH113  # as above
 
 
 def files_below(folder: Path, *, depth: int) -> Iterator[Path]:
@@ -78,10 +51,10 @@ def files_below(folder: Path, *, depth: int) -> Iterator[Path]:
             yield from files_below(path, depth=depth - 1)
 
 
-def nifti_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Stem and path of each NIfTI file of `folder`; nothing where there is no such folder."""
+def scan_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Stem and path of each scan or mask of `folder`; nothing where there is no such folder."""
     for path in files_below(folder, depth=0):
-        if stem := nifti_stem(path):
+        if stem := case_stem(path):
             yield stem, path
 
 

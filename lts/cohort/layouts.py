@@ -8,10 +8,12 @@ from pathlib import Path
 from lts.base import CohortError, ConfigError
 from lts.cohort.case import Cohort, IncompleteCohortError
 from lts.cohort.dataset_json import find_msd_cases, find_nnunet_cases, is_msd, is_nnunet
-from lts.cohort.files import files_below, grouped, is_hidden, matched_cases
+from lts.cohort.files import case_stem, files_below, grouped, is_hidden, matched_cases
 from lts.cohort.pairs import find_pairs_cases, is_pairs
+from lts.volume import suffix_pattern
 
-_LITS_NAME = re.compile(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?", re.IGNORECASE)
+_LITS_STEM = re.compile(r"(volume|segmentation)-(\d+)", re.IGNORECASE)
+_SUFFIX = suffix_pattern()
 # Kaggle's two datasets side by side, each with volume_pt*/volume_pt*/ in it.
 _LITS_DEPTH = 3
 
@@ -21,12 +23,12 @@ def _lits_files(root: Path) -> list[tuple[str, str, Path]]:
     return [
         (match[1].lower(), f"volume-{int(match[2])}", path)
         for path in files_below(root, depth=_LITS_DEPTH)
-        if (match := _LITS_NAME.fullmatch(path.name))
+        if (match := _LITS_STEM.fullmatch(case_stem(path) or ""))
     ]
 
 
 def find_lits_cases(root: Path) -> Cohort:
-    """The cases of LiTS: `volume-N.nii[.gz]` and `segmentation-N.nii[.gz]`, up to three folders below `root`.
+    """The cases of LiTS: `volume-N.nii.gz` and `segmentation-N.nii.gz`, up to three folders below `root`.
 
     Case `volume-N` is a patient of its own. Where files lie does not matter, so that one flat folder, the
     two training batches and the two datasets on Kaggle (`volume_pt*/`, `segmentations/` or `segmentation/`)
@@ -59,7 +61,7 @@ _LAYOUTS = {
     "lits": _Layout(
         find=find_lits_cases,
         fits=lambda root: bool(_lits_files(root)),
-        looks_for="volume-N.nii[.gz] and segmentation-N.nii[.gz], up to three folders deep",
+        looks_for=f"volume-N{_SUFFIX} and segmentation-N{_SUFFIX}, up to three folders deep",
     ),
     "msd": _Layout(
         find=find_msd_cases,
@@ -69,7 +71,7 @@ _LAYOUTS = {
     "nnunet": _Layout(
         find=find_nnunet_cases,
         fits=is_nnunet,
-        looks_for="imagesTr/CASE_0000.nii[.gz], labelsTr/CASE.nii[.gz] and dataset.json",
+        looks_for=f"imagesTr/CASE_0000{_SUFFIX}, labelsTr/CASE{_SUFFIX} and dataset.json",
     ),
     "pairs": _Layout(
         find=find_pairs_cases,

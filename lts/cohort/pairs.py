@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lts.base import CohortError, read_csv_rows
+from lts.base import MOST_NAMED, CohortError, is_file, name_some, path_exists, read_csv_rows
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, patient_problem
-from lts.cohort.files import MOST_NAMED, composed, exists, is_file, name_some, shared_file_problems
+from lts.cohort.files import composed, shared_file_problems
 
 COLUMNS = ("case", "patient", "image", "mask")
 CSV_NAMES = ("cases.csv", "pairs.csv")
@@ -31,7 +31,7 @@ def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, in
     if case_id in row_of_case:
         return f"case {case_id} is already in row {row_of_case[case_id]}"
     # A scan may be a folder: a DICOM series.
-    missing = [] if exists(folder / row["image"]) else [row["image"]]
+    missing = [] if path_exists(folder / row["image"]) else [row["image"]]
     if row["mask"] and not is_file(folder / row["mask"]):
         missing.append(row["mask"])
     return f"no such file: {name_some(missing)}" if missing else None

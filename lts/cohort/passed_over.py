@@ -3,28 +3,15 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lts.cohort.case import natural_key
+from lts.base import counted, listed, natural_key, short_name
 from lts.cohort.files import is_hidden
-
-CONVERT = "convert a scan to .nii.gz, and name an archive itself"
+from lts.volume import conversion_advice, is_unread
 
 _MOST_NAMED = 5
-_LONGEST_NAME = 60
-
-_OTHER_FORMATS = (
-    *(".nrrd", ".nhdr", ".mha", ".mhd", ".mgh", ".mgz", ".mnc", ".hdr", ".img", ".img.gz"),
-    *(".nii.bz2", ".nii.xz", ".nii.zst", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"),
-)
-"""How files end that may hold a scan, and are not read where a folder is."""
-
-
-def is_other_format(path: Path) -> bool:
-    """Whether a file is named as a scan, or an archive of some, that is not read from a folder."""
-    return path.name.lower().endswith(_OTHER_FORMATS) and not is_hidden(path)
 
 
 def sort_out(others: Iterable[Path], *, folder: Path) -> list[str]:
-    """A sentence for each kind of what is neither NIfTI nor DICOM.
+    """A sentence for each kind of what is no scan that is read.
 
     Args:
         others: Files, and folders that were not looked into.
@@ -34,12 +21,17 @@ def sort_out(others: Iterable[Path], *, folder: Path) -> list[str]:
     formats: list[Path] = []
     files: list[Path] = []
     for path in others:
-        kind = links if path.is_dir() and path.is_symlink() else formats if is_other_format(path) else files
+        is_other_format = is_unread(path) and not is_hidden(path)
+        kind = links if path.is_dir() and path.is_symlink() else formats if is_other_format else files
         kind.append(path)
     return [
         *told(links, "linked folder", folder=folder, advice="; name what it leads to"),
         *told(
-            formats, "file of another format", "files of other formats", folder=folder, advice=f"; {CONVERT}"
+            formats,
+            "file of another format",
+            "files of other formats",
+            folder=folder,
+            advice=f"; {conversion_advice()}",
         ),
         *told(files, "other file", folder=folder),
     ]
@@ -59,18 +51,6 @@ def told(paths: Sequence[Path], one: str, many: str = "", *, folder: Path, advic
     return [f"{counted(len(names), one, many)} ({some(names)}){advice}"] if names else []
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """`1 mask` or `2 masks`."""
-    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
-
-
-def some(names: Sequence[str]) -> str:
+def some(names: Iterable[str]) -> str:
     """The first names, each on one line and short, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(short(name) for name in names[:_MOST_NAMED]) + more
-
-
-def short(name: str) -> str:
-    """A name that a file brings, on one line and not too long."""
-    printable = "".join(sign if sign.isprintable() else "?" for sign in name)
-    return printable if len(printable) <= _LONGEST_NAME else f"{printable[:_LONGEST_NAME]}..."
+    return listed(map(short_name, names), most=_MOST_NAMED)

@@ -6,21 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lts.base import CohortError, Modality
+from lts.base import CohortError, Modality, counted, name_some, natural_key, path_exists
 from lts.cohort.archive import DEEPEST, ArchiveLimits, unpack_zip
-from lts.cohort.case import case_id_problem, length_problem, natural_key
-from lts.cohort.files import composed, exists, grouped, is_hidden, name_some, nifti_stem
-from lts.cohort.passed_over import CONVERT, counted, is_other_format, some, sort_out, told
+from lts.cohort.case import case_id_problem, length_problem
+from lts.cohort.files import case_stem, composed, grouped, is_hidden
+from lts.cohort.passed_over import some, sort_out, told
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
-from lts.volume import DicomSeries, Volume, find_dicom, read_dicom, read_geometry, read_image
+from lts.volume import (
+    DicomSeries,
+    Volume,
+    conversion_advice,
+    find_dicom,
+    inputs_in_words,
+    is_unread,
+    kinds_in_words,
+    read_dicom,
+    read_geometry,
+    read_image,
+    source_files,
+)
 
 _CHANNEL = re.compile(r"_0000$")
 _SEGMENTATION = re.compile(r"^segmentation-(\d+)$", re.IGNORECASE)
 _ZIP = b"PK\x03\x04"
-_BELOW = (
-    "NIfTI file in a folder below, which is to be named itself",
-    "NIfTI files in folders below, which are to be named themselves",
-)
 _MAY_BE_NIFTI = (".img", ".hdr")
 _UNSAFE = re.compile(r'[/\\:*?"<>|\s]+|\.\.+')
 
@@ -31,17 +39,22 @@ def _go_on() -> None:
 
 @dataclass(frozen=True)
 class ScanSource:
-    """One scan: a NIfTI file, or a DICOM series.
+    """One scan: a file, or a DICOM series.
 
     Attributes:
         case: Its name, safe as a file name.
         path: The file, or the folder of the series.
-        series: The series, None for NIfTI.
+        series: The series, None for a file of another kind.
     """
 
     case: str
     path: Path
     series: DicomSeries | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is read from."""
+        return self.series.files if self.series else source_files(self.path)
 
     def n_voxels(self) -> int:
         """Voxels by the header alone, before any is read.
@@ -85,7 +98,7 @@ def find_scans(
     """Find the scans of a file, a folder or a zip archive; none is read.
 
     A folder gives its NIfTI files, and every DICOM series in it or below that may be a volume. Cases are
-    named by file, without `.nii.gz` and nnU-Net's `_0000`, series by their folders, and the only scan of an
+    named by file, without its suffix and nnU-Net's `_0000`, series by their folders, and the only scan of an
     archive by the archive. Where files are named as LiTS names them, `segmentation-N` beside `volume-N` is a
     mask and no scan. Whatever else lies there is told.
 
@@ -125,7 +138,7 @@ def _in_archive(path: Path, folder: Path, *, limits: ArchiveLimits, choice: Seri
 
 def _in_file(path: Path, *, choice: SeriesChoice) -> FoundScans:
     """A file is taken for what it was named for, whether it makes a volume or not."""
-    stem = nifti_stem(path) or path.stem
+    stem = case_stem(path) or path.stem
     found = find_dicom(path)
     if found.series:
         named = [replace(one, no_volume="") for one in found.series]
@@ -133,34 +146,34 @@ def _in_file(path: Path, *, choice: SeriesChoice) -> FoundScans:
         return FoundScans(tuple(ScanSource(stem, path, one) for one in chosen))
     if found.no_images:
         raise CohortError(f"{path}: must be a scan, got a DICOM file without an image")
-    if is_other_format(path) and path.suffix.lower() not in _MAY_BE_NIFTI:
-        raise CohortError(f"{path}: must be NIfTI, DICOM or a zip archive of these; {CONVERT}")
+    if is_unread(path) and path.suffix.lower() not in _MAY_BE_NIFTI:
+        raise CohortError(f"{path}: must be {inputs_in_words()}; {conversion_advice()}")
     choose_series(path, (), choice, folder=path.parent)
     return FoundScans((ScanSource(_CHANNEL.sub("", stem), path),))
 
 
 def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) -> FoundScans:
-    """NIfTI files of a folder and of those in it, `depth` levels down, and the DICOM series of all.
+    """Scans in files of a folder and of those in it, `depth` levels down, and the DICOM series of all.
 
     Args:
         path: What the user named, for messages.
         folder: Where its files lie.
-        depth: How deep NIfTI files are looked for.
+        depth: How deep scans in files are looked for.
         choice: Which series are meant.
     """
     found = find_dicom(folder)
     chosen, not_chosen = choose_series(path, found.series, choice, folder=folder)
-    nifti = {
+    files = {
         file: stem
         for file in found.others
-        if (stem := nifti_stem(file)) and (file.is_file() or _leads_nowhere(file)) and not is_hidden(file)
+        if (stem := case_stem(file)) and (file.is_file() or _leads_nowhere(file)) and not is_hidden(file)
     }
-    stems = {stem.lower() for stem in nifti.values()}
+    stems = {stem.lower() for stem in files.values()}
     sources: list[ScanSource] = []
     masks: list[Path] = []
     below: list[Path] = []
     unchosen: list[Path] = []
-    for file, stem in nifti.items():
+    for file, stem in files.items():
         folders = file.parent.relative_to(folder).parts
         of_lits = _SEGMENTATION.match(stem)
         if of_lits and f"volume-{of_lits[1]}" in stems:
@@ -174,13 +187,19 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
     for series in chosen:
         name = "_".join(series.folder.relative_to(folder).parts) or folder.resolve().name
         sources.append(ScanSource(name, series.folder, series))
+    kind = kinds_in_words()
     passed_over = (
         *not_chosen,
-        *told(unchosen, "NIfTI file", folder=folder),
-        *told(below, *_BELOW, folder=folder),
+        *told(unchosen, f"{kind} file", folder=folder),
+        *told(
+            below,
+            f"{kind} file in a folder below, which is to be named itself",
+            f"{kind} files in folders below, which are to be named themselves",
+            folder=folder,
+        ),
         *told(masks, "mask beside its volume", "masks beside their volumes", folder=folder),
         *told(found.no_images, "DICOM file without an image", "DICOM files without an image", folder=folder),
-        *sort_out([file for file in found.others if file not in nifti], folder=folder),
+        *sort_out([file for file in found.others if file not in files], folder=folder),
     )
     return FoundScans(tuple(sources), passed_over)
 
@@ -189,10 +208,9 @@ def _named(path: Path, found: FoundScans) -> list[ScanSource]:
     """The scans in natural order, under safe names; series of one name are numbered."""
     by_name = grouped((_safe(source.case), source) for source in found.sources)
     if not by_name:
+        rule = f"must hold a scan ({kinds_in_words()}, or a DICOM series)"
         instead = "; ".join(found.passed_over)
-        raise CohortError(
-            f"{path}: must hold a scan (NIfTI, or a DICOM series), got none{instead and ': '}{instead}"
-        )
+        raise CohortError(f"{path}: {rule}, got none{instead and ': '}{instead}")
     named = []
     for name, sources in by_name.items():
         series = [source for source in sources if source.series]
@@ -220,7 +238,7 @@ def _safe(name: str) -> str:
 
 def _leads_nowhere(path: Path) -> bool:
     """Whether it is a link without a file, as in a data set not fetched: a scan that cannot be read."""
-    return path.is_symlink() and not exists(path)
+    return path.is_symlink() and not path_exists(path)
 
 
 def _is_zip(path: Path) -> bool:

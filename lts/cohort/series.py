@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lts.base import CohortError
-from lts.cohort.passed_over import counted, short
-from lts.volume import DicomSeries
-
-_MOST_TOLD = 10
+from lts.base import CohortError, counted
+from lts.volume import DicomSeries, describe_series
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,10 @@ def choose_series(
     """
     for name in choice.names:
         if not any(_fits(one, name) for one in series):
-            shown = "; ".join(_described(one, folder=folder) for one in series[:_MOST_TOLD])
-            more = f"; and {len(series) - _MOST_TOLD} more" if len(series) > _MOST_TOLD else ""
+            shown = describe_series(series, below=folder)
             raise CohortError(
                 f"series: {path} holds no DICOM series of the UID, number or description {name!r}, "
-                f"but {counted(len(series), 'series', 'series')}{': ' if shown else ''}{shown}{more}"
+                f"but {counted(len(series), 'series', 'series')}{': ' if shown else ''}{shown}"
             )
     if choice.names:
         chosen = [one for one in series if any(_fits(one, name) for name in choice.names)]
@@ -55,22 +51,11 @@ def choose_series(
     else:
         chosen = [one for one in series if not one.no_volume]
         why = "series that {} no volume"
-    others = [_described(one, folder=folder) for one in series if one not in chosen]
-    more = f"; and {len(others) - _MOST_TOLD} more" if len(others) > _MOST_TOLD else ""
+    others = [one for one in series if one not in chosen]
     kind = why.format("are" if others[1:] else "is")
-    told = [f"{len(others)} {kind}: {'; '.join(others[:_MOST_TOLD])}{more}"] if others else []
+    told = [f"{len(others)} {kind}: {describe_series(others, below=folder)}"] if others else []
     return [replace(one, acquisition=choice.acquisition) for one in chosen], told
 
 
 def _fits(series: DicomSeries, name: str) -> bool:
     return name in (series.uid, series.number) or name.casefold() == series.description.casefold()
-
-
-def _described(series: DicomSeries, *, folder: Path) -> str:
-    """A series by what its study calls it, where it lies, and what it holds."""
-    number = f" {short(series.number)}" if series.number else ""
-    description = f" {short(series.description)!r}" if series.description else ""
-    place = series.folder.relative_to(folder).as_posix()
-    where = f" in {short(place)}" if place != "." else ""
-    holds = series.no_volume or counted(len(series.files), "file")
-    return f"series{number}{description}{where}, {holds}"

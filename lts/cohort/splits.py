@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lts.base import CohortError, ConfigError, read_json_object, shown
-from lts.cohort.case import Case, natural_key
-from lts.cohort.files import composed, grouped, name_some, told_together
+from lts.base import CohortError, ConfigError, name_some, natural_key, read_json_object, shown
+from lts.cohort.case import Case
+from lts.cohort.files import composed, grouped, told_together
 
 PARTS = ("train", "val", "test")
 

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from lts.base import ConfigError
 from lts.data.sampler import SliceDraw
-from lts.slices import IMAGE_TYPE, LABELS_TYPE, StoredCase
+from lts.slices import IMAGE_TYPE, LABELS_TYPE, StoredCase, slices_around
 
 Arrays = dict[str, np.ndarray]
 Augment = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -102,7 +102,8 @@ class SliceDataset(Dataset[Arrays]):
         return {**batch, "labels": labels} if self._has_labels else batch
 
     def _around(self, z: int, depth: int) -> np.ndarray:
-        return np.clip(np.arange(z - self._context, z + self._context + 1), 0, depth - 1)
+        around: np.ndarray = slices_around([z], context=self._context, depth=depth)[0]
+        return around
 
     def _open(self, case: int) -> tuple[np.ndarray, np.ndarray | None]:
         if case not in self._opened:

@@ -9,8 +9,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from lts.base import region_min_labels
-from lts.cohort import WorkerPool
+from lts.base import WorkerPool, region_min_labels
 from lts.evaluation.calibration import CalibrationCounts
 from lts.evaluation.case import CaseMasks, CaseScores, ScoringRules, score_case
 from lts.metrics import BinnedAUROC

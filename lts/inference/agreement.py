@@ -3,22 +3,20 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lts.base import CheckpointError
+from lts.base import CheckpointError, Progress
 from lts.inference.formats import Run
+from lts.slices import slices_around
 
 TOLERANCE = 1e-4
 """How far a probability of the file may lie from PyTorch's."""
 
 _BATCH_SIZE = 4
-
-Progress = Callable[[int, int], None]
-"""Called with the slices compared and all slices."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +109,8 @@ def _compare(model: nn.Module, run: Run, hu: Tensor, *, name: str) -> _Compared:
 
 def _with_context(slices: Tensor, start: int, *, context: int) -> Tensor:
     """`(B, 1 + 2 * context, S, S)` float32: slices from `start` on, each between its neighbors."""
-    stop = min(start + _BATCH_SIZE, len(slices))
-    around = torch.arange(start, stop)[:, None] + torch.arange(-context, context + 1)
-    return slices[around.clamp(0, len(slices) - 1)].float()
+    wanted = range(start, min(start + _BATCH_SIZE, len(slices)))
+    return slices[torch.from_numpy(slices_around(wanted, context=context, depth=len(slices)))].float()
 
 
 def _tiles_of_other_sizes(slices: Tensor, *, context: int) -> Iterator[Tensor]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lts import __version__
-from lts.base import AIR_HU, MASK_THRESHOLD, ConfigError, written_whole
-from lts.inference.agreement import Agreement, Progress, measure_agreement
+from lts.base import AIR_HU, MASK_THRESHOLD, ConfigError, Progress, written_whole
+from lts.inference.agreement import Agreement, measure_agreement
 from lts.inference.checkpoint import Checkpoint
 from lts.inference.formats import find_format
 from lts.intensity import apply_with_context

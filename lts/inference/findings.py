@@ -9,11 +9,11 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
-from lts.base import LIVER, TUMOR, Modality
+from lts.base import LIVER, TUMOR, Modality, is_file
 from lts.cohort.doctor import doubt_scan
 from lts.components import Component, find_components
 from lts.inference.checkpoint import Checkpoint
-from lts.slices import content_hash
+from lts.slices import content_hash_of_all
 from lts.volume import Geometry, Volume
 
 _HIGHEST_AIR_HU = -500
@@ -89,7 +89,7 @@ def doubts(
     *,
     scan: Volume,
     labels_zhw: NDArray[np.uint8],
-    path: Path,
+    files: Iterable[Path],
     modality: Modality,
     checkpoints: Iterable[Checkpoint],
 ) -> list[str]:
@@ -99,7 +99,7 @@ def doubts(
         findings: What the mask says.
         scan: The scan, with notes of its own.
         labels_zhw: The mask.
-        path: Its file; a folder is a DICOM series, which nothing is trained on.
+        files: The files that it was read from.
         modality: What the models are for.
         checkpoints: The models.
     """
@@ -114,8 +114,9 @@ def doubts(
         )
     if findings.liver_ml == 0:
         told.append("No liver was found.")
-    if path.is_file():
-        content = content_hash(path)
+    files = list(files)
+    if all(map(is_file, files)):  # they may be gone by now
+        content = content_hash_of_all(files)
         if any(checkpoint.was_trained_on(content) for checkpoint in checkpoints):
             told.append("The model was trained on this scan: its mask says little about others.")
     return told

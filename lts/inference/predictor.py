@@ -17,7 +17,7 @@ from lts.base import CheckpointError, ConfigError, Modality
 from lts.inference.checkpoint import Checkpoint, load_checkpoint
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.intensity import apply_with_context
-from lts.slices import PlaneFit, fit_plane, lay_on_plane
+from lts.slices import PlaneFit, fit_plane, lay_on_plane, slices_around
 from lts.volume import Geometry, Volume
 
 Flip = Literal["left_right", "front_back"]
@@ -199,8 +199,9 @@ class Predictor:
         context, depth = checkpoint.context, len(voxels)
         first, last = max(slices.start - context, 0), min(slices.stop + context, depth)
         slab = lay_on_plane(voxels[first:last], plane, fill=checkpoint.recipe.fill)
-        around = torch.arange(slices.start, slices.stop)[:, None] + torch.arange(-context, context + 1)
-        hu = slab[around.clamp(0, depth - 1) - first].to(self.device)
+        wanted = range(slices.start, slices.stop)
+        around = slices_around(wanted, context=context, depth=depth, first=first)
+        hu = slab[torch.from_numpy(around)].to(self.device)
         channels = apply_with_context(checkpoint.intensity, hu)
         probs, *others = (self._seen_mirrored(checkpoint, channels, axes) for axes in self._flips)
         for other in others:

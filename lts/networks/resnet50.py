@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lts.base import ConfigError
+from lts.base import ConfigError, listed
 from lts.networks.blocks import Decoder, check_whole, pad_to_multiple, segmentation_head
 from lts.networks.remaking import remaking
 
@@ -133,10 +133,9 @@ def load_encoder(encoder: ResNet50Encoder, weights: str | Path) -> None:
     ]
     for problem, names in (("lacks", missing), ("has unknown", unknown), ("has misshapen", misshapen)):
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise ConfigError(
                 f"model.weights: {weights} must be a state dict of torchvision's resnet50, "
-                f"but it {problem} {', '.join(names[:3])}{more}"
+                f"but it {problem} {listed(names, most=3)}"
             )
     encoder.load_state_dict(state, strict=False)
 

@@ -17,6 +17,8 @@ from lts.service.guard import Guard
 from lts.service.refusals import RefusedError
 from lts.service.routes import UPLOAD_PATHS, make_routes
 from lts.service.service import Service
+from lts.service.uploads import upload_suffixes
+from lts.volume import scan_suffixes
 
 _ABOUT = """\
 Segments liver and tumors in a scan: a NIfTI file, or a zip of one DICOM series.
@@ -91,8 +93,19 @@ def _page_routes() -> APIRouter:
         suffix = file.name[file.name.rfind(".") :]
         if suffix in _PAGE_FILES:
             path = {"index.html": "/", "docs.html": "/docs"}.get(file.name, f"/page/{file.name}")
-            router.add_api_route(path, _static(file.read_bytes(), _PAGE_FILES[suffix]), methods=["GET"])
+            content = file.read_bytes()
+            if file.name == "index.html":
+                content = _with_kinds(content.decode()).encode()
+            router.add_api_route(path, _static(content, _PAGE_FILES[suffix]), methods=["GET"])
     return router
+
+
+def _with_kinds(page: str) -> str:
+    """The page with the kinds of files that the service takes, for the file dialog and in words."""
+    # Dialogs go by what follows the last dot.
+    accepted = ",".join(sorted({suffix[suffix.rfind(".") :] for suffix in upload_suffixes()}))
+    kinds = f"{', '.join(scan_suffixes())}, or a .zip of one DICOM series"
+    return page.replace("{{accept}}", accepted).replace("{{kinds}}", kinds)
 
 
 def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

@@ -18,6 +18,7 @@ from lts.service.results import Result
 from lts.service.scans import MASK_FILE, Pending, keepable, mask_of, read_slice
 from lts.service.service import Service
 from lts.service.uploads import FIELD
+from lts.volume import MASK_SUFFIX, suffixes_in_words
 
 UPLOAD_PATHS = frozenset({"/predict", "/scans"})
 
@@ -60,7 +61,7 @@ _UPLOAD = {
                         FIELD: {
                             "type": "string",
                             "format": "binary",
-                            "description": "A .nii or .nii.gz file, or a .zip of one scan.",
+                            "description": f"A {suffixes_in_words()} file, or a .zip of one scan.",
                         }
                     },
                 }
@@ -211,7 +212,7 @@ def _links(id_: str) -> dict[str, str]:
 
 
 def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response:
-    name = f"{case}_mask.nii.gz"
+    name = f"{case}_mask{MASK_SUFFIX}"
     plain = re.sub(r"[^\x20-\x7e]", "_", name)
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
     headers = {"Content-Disposition": disposition, NOTES_HEADER: header_of_notes(notes)}

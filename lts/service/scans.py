@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lts.base import REGION_MIN_LABEL, LtsError, printable, shortened
+from lts.base import REGION_MIN_LABEL, LtsError, listed, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Findings, Predictor, doubts, measure
 from lts.service.jobs import Job
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
-from lts.volume import Geometry, Volume, write_mask
+from lts.volume import MASK_SUFFIX, Geometry, Volume, write_mask
 
-MASK_FILE, VALUES_FILE, LABELS_FILE = "mask.nii.gz", "values.int16", "labels.uint8"
+MASK_FILE, VALUES_FILE, LABELS_FILE = f"mask{MASK_SUFFIX}", "values.int16", "labels.uint8"
 
 _CT_WINDOWS = (("Liver", 30.0, 150.0), ("Soft tissue", 40.0, 400.0))
 _MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
 _SAMPLED = 2**20
 _LONGEST_LINE = 500
+_MOST_NAMED = 5
 _INT16 = np.iinfo(np.int16)
 _TELLTALE = 60
 """Characters that the beginning of a path has at least in a message, however long it is."""
@@ -58,10 +59,9 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
         sources = found.sources
         if len(sources) != 1:
             own = f"{upload.path.stem}_"  # the archive's name before that of its file
-            names = ", ".join(source.case.removeprefix(own) for source in sources[:5])
-            more = f" and {len(sources) - 5} more" if len(sources) > 5 else ""
+            names = listed((source.case.removeprefix(own) for source in sources), most=_MOST_NAMED)
             raise RefusedError(
-                422, f"{upload.name}: must hold one scan, got {len(sources)}: {names}{more}; send one a time"
+                422, f"{upload.name}: must hold one scan, got {len(sources)}: {names}; send one a time"
             )
         n_voxels = sources[0].n_voxels()
     except LtsError as error:
@@ -92,7 +92,7 @@ def refusal_of(error: LtsError, upload: Upload) -> RefusedError:
 
 
 def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, list[str]]:
-    """A job: the mask of a scan, as the bytes of a .nii.gz file, and what is to be said of it.
+    """A job: the mask of a scan, as the bytes of a file, and what is to be said of it.
 
     Raises:
         RefusedError: The scan cannot be read.
@@ -152,7 +152,7 @@ def _notes(
             findings,
             scan=scan,
             labels_zhw=labels,
-            path=pending.source.path,
+            files=pending.source.files,
             modality=predictor.modality,
             checkpoints=predictor.checkpoints,
         ),

@@ -16,9 +16,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from lts.service.refusals import RefusedError
+from lts.volume import in_words, scan_suffixes
 
 FIELD = "scan"
-SUFFIXES = (".nii.gz", ".nii", ".zip")
+_ARCHIVE_SUFFIX = ".zip"
 
 # Its warnings would be lines about a body that its sender is told about.
 logging.getLogger("python_multipart").addHandler(logging.NullHandler())
@@ -209,6 +210,11 @@ class _Parts:
             self._file.close()
 
 
+def upload_suffixes() -> tuple[str, ...]:
+    """How the names of files end that are taken: scans, and archives."""
+    return (*scan_suffixes(), _ARCHIVE_SUFFIX)
+
+
 def name_upload(filename: str, *, folder: Path) -> Upload:
     """Give an upload its path, and its sender's name for it a harmless form.
 
@@ -216,9 +222,10 @@ def name_upload(filename: str, *, folder: Path) -> Upload:
         RefusedError: The name does not end as a scan's does.
     """
     name = _UNPRINTABLE.sub(" ", re.split(r"[/\\]", filename)[-1])[-_LONGEST_NAME:].strip()
-    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
-    if suffix is None:
-        raise RefusedError(422, f"{name or 'the file'}: must be a .nii, .nii.gz or .zip file")
+    fitting = [suffix for suffix in upload_suffixes() if name.lower().endswith(suffix)]
+    if not fitting:
+        raise RefusedError(422, f"{name or 'the file'}: must be a {in_words(upload_suffixes())} file")
+    suffix = max(fitting, key=len)
     case = _NOT_IN_NAMES.sub("_", name[: -len(suffix)]).strip("._-") or "scan"
     return Upload(path=folder / f"scan{suffix}", name=name, case=case)
 

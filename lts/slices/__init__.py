@@ -1,9 +1,10 @@
 """The slice store: scans decompressed, reoriented and resampled once, then read as mapped slices."""
 
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE
-from lts.slices.build import build_store, lay_on_plane, store_case
+from lts.slices.build import build_store, store_case
+from lts.slices.context import slices_around
 from lts.slices.histogram import count_hu
-from lts.slices.plane import PlaneFit, check_plane, fit_plane
+from lts.slices.plane import PlaneFit, check_plane, fit_plane, lay_on_plane
 from lts.slices.recipe import Recipe
 from lts.slices.store import (
     SourceFile,
@@ -30,5 +31,6 @@ __all__ = [
     "fit_plane",
     "hu_counts_of",
     "lay_on_plane",
+    "slices_around",
     "store_case",
 ]

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import as_completed, wait
 from contextlib import closing, contextmanager
 from functools import partial
@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor
 
-from lts.base import LtsError, StorageError, VolumeError, storage_error, sync_folder
-from lts.cohort import Case, WorkerPool
+from lts.base import LtsError, Progress, StorageError, VolumeError, WorkerPool, storage_error, sync_folder
+from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
 from lts.slices.histogram import count_hu
-from lts.slices.plane import PlaneFit, fit_plane
+from lts.slices.plane import fit_plane, lay_on_plane
 from lts.slices.recipe import Recipe
 from lts.slices.room import check_room
 from lts.slices.store import (
@@ -30,9 +29,6 @@ from lts.slices.store import (
     pixels_per_slice,
 )
 from lts.volume import read_image, read_mask
-
-Progress = Callable[[int, int], None]
-"""Called with the cases done and all cases."""
 
 _CHUNK_SLICES = 8  # what they become stays in the cache
 _INT16_PEAK = 2**14
@@ -81,21 +77,6 @@ def build_store(
     if problems:
         raise VolumeError("; ".join(sorted(problems)))
     return tuple(stored[case.id] for case in cases)
-
-
-def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
-    """Slices of a scan as the network sees them, in training as in serving.
-
-    Args:
-        voxels: `(N, H, W)`, int16 or float32.
-        plane: How they are laid out.
-        fill: Value of the padding.
-
-    Returns:
-        `(N, image_size, image_size)`: int16 for int16, rounded; float32 for float32.
-    """
-    laid = plane.apply(torch.from_numpy(voxels), fill=fill)
-    return laid.round_().to(torch.int16) if voxels.dtype == np.int16 else laid
 
 
 def _results(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -117,6 +118,21 @@ def fit_plane(
     side_mm = pixel_mm or max(extent_mm) / image_size
     height, width = (max(1, round(extent / side_mm)) for extent in extent_mm)
     return PlaneFit(source_hw=shape_hw, fitted_hw=(height, width), image_size=image_size, pixel_mm=side_mm)
+
+
+def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
+    """Slices of a scan as the network sees them, in training as in serving.
+
+    Args:
+        voxels: `(N, H, W)`, int16 or float32.
+        plane: How they are laid out.
+        fill: Value of the padding.
+
+    Returns:
+        `(N, image_size, image_size)`: int16 for int16, rounded; float32 for float32.
+    """
+    laid = plane.apply(torch.from_numpy(voxels), fill=fill)
+    return laid.round_().to(torch.int16) if voxels.dtype == np.int16 else laid
 
 
 def _resize(slices: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,27 +2,32 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
+from stat import S_ISDIR
 
 import numpy as np
 
-from lts.base import HU_BINS, REGION_MIN_LABEL, LtsError, read_json_object, written_whole
+from lts.base import HU_BINS, REGION_MIN_LABEL, LtsError, read_json_object, write_json
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, is_sound, open_array
+from lts.volume import source_files
 
 IMAGE_FILE, LABELS_FILE, ENTRY_FILE = "image.npy", "labels.npy", "entry.json"
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that a stored case was made from.
+    """What a stored scan or mask was made from: a file, or a folder with the files of a DICOM series.
 
     Attributes:
         path: Where it lay.
-        size_bytes: Its size.
-        modified_ns: Its time of change; with the size the quick sign that it is still the same.
+        size_bytes: Its size; of a folder, that of all files below it.
+        modified_ns: Its time of change, of a folder the last of all below it; with the size the quick sign
+            that it is still the same.
         sha256: Its content; the last word.
     """
 
@@ -33,14 +38,24 @@ class SourceFile:
 
     @classmethod
     def of(cls, path: Path) -> "SourceFile":
-        """Read and hash a file."""
-        status = path.stat()
-        return cls(str(path.resolve()), status.st_size, status.st_mtime_ns, content_hash(path))
+        """Read and hash it.
+
+        Raises:
+            VolumeError: A folder holds no series, or several.
+        """
+        return cls(str(path.resolve()), *_signs_of(path), content_hash(path))
 
     def looks_unchanged(self, path: Path) -> bool:
-        """Whether size and time of change are those of the file at `path`."""
-        status = path.stat()
-        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+        """Whether size and time of change are those of what lies at `path`."""
+        return _signs_of(path) == (self.size_bytes, self.modified_ns)
+
+
+def _signs_of(path: Path) -> tuple[int, int]:
+    """Size and time of change. Those of a folder change as a file in it is added, removed or renamed."""
+    below = [Path(place, name) for place, *names in os.walk(path) for name in chain(*names)]
+    told = [one.stat() if one.exists() else one.lstat() for one in (path, *below)]
+    size_bytes = sum(one.st_size for one in told if not S_ISDIR(one.st_mode))
+    return size_bytes, max(one.st_mtime_ns for one in told)
 
 
 @dataclass(frozen=True)
@@ -95,9 +110,9 @@ class StoredCase:
         Raises:
             StorageError: It cannot be written; the entry that was there stays.
         """
-        facts = {key: value for key, value in vars(self).items() if key != "folder"}
-        with written_whole(self.folder / ENTRY_FILE) as file:
-            file.write(json.dumps(facts, default=vars).encode())
+        facts = asdict(self)
+        del facts["folder"]
+        write_json(self.folder / ENTRY_FILE, facts, indent=None)
 
     @classmethod
     def load(cls, folder: Path) -> "StoredCase | None":
@@ -141,15 +156,23 @@ def case_folder(case: Case, *, store: Path) -> Path:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of the content of a file, or of all files of the DICOM series that a folder holds.
+
+    Raises:
+        VolumeError: A folder holds no series, or several.
+    """
+    return content_hash_of_all(source_files(path))
 
 
 def content_hash_of_all(paths: Iterable[Path]) -> str:
-    """SHA-256 of the content of several files, whatever their names and their order."""
-    hashes = sorted(content_hash(path) for path in paths)
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+    """SHA-256 of the content of several files, whatever their names and their order; of one, its own."""
+    hashes = sorted(_file_hash(path) for path in paths)
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pixels_per_slice(labels: np.ndarray) -> dict[str, list[int]]:

@@ -1,36 +1,67 @@
 """Scans and masks in and out of files, and the one place where axes are converted."""
 
-from lts.volume._dicom import read_dicom, read_dicom_ct, read_dicom_mr
-from lts.volume._dicom_files import DicomFolder, DicomSeries, find_dicom, find_dicom_series
+from lts.volume._dicom_files import (
+    DicomFolder,
+    DicomSeries,
+    describe_series,
+    find_dicom,
+    find_dicom_series,
+)
 from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
+from lts.volume._formats import (
+    MASK_SUFFIX,
+    Format,
+    conversion_advice,
+    format_of,
+    in_words,
+    inputs_in_words,
+    is_unread,
+    kinds_in_words,
+    scan_stem,
+    scan_suffixes,
+    source_files,
+    suffix_pattern,
+    suffixes_in_words,
+)
 from lts.volume._geometry import Geometry
+from lts.volume._mask import match_mask_grid, read_mask, read_mask_geometry
 from lts.volume._notes import Note, grid_notes
 from lts.volume._read import (
     Volume,
-    match_mask_grid,
     read_ct,
+    read_dicom,
+    read_dicom_ct,
+    read_dicom_mr,
     read_geometry,
     read_image,
-    read_mask,
     read_mr,
 )
 from lts.volume._voxel import Voxel
 from lts.volume._write import PROBABILITY_STEPS, write_mask, write_probabilities, write_volume
 
 __all__ = [
+    "MASK_SUFFIX",
     "PROBABILITY_STEPS",
     "DicomFolder",
     "DicomSegWriter",
     "DicomSeries",
+    "Format",
     "Geometry",
     "Note",
     "SegLayout",
     "Volume",
     "Voxel",
     "check_dicom_seg",
+    "conversion_advice",
+    "describe_series",
     "find_dicom",
     "find_dicom_series",
+    "format_of",
     "grid_notes",
+    "in_words",
+    "inputs_in_words",
+    "is_unread",
+    "kinds_in_words",
     "match_mask_grid",
     "read_ct",
     "read_dicom",
@@ -39,7 +70,13 @@ __all__ = [
     "read_geometry",
     "read_image",
     "read_mask",
+    "read_mask_geometry",
     "read_mr",
+    "scan_stem",
+    "scan_suffixes",
+    "source_files",
+    "suffix_pattern",
+    "suffixes_in_words",
     "write_mask",
     "write_probabilities",
     "write_volume",

@@ -1,138 +1,135 @@
-"""Scans from DICOM series into memory, `(Z, H, W)`."""
+"""DICOM series as stored volumes: slices in proven order, decoded one after the other."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import AIR_HU, Modality, VolumeError
+from lts.base import Modality, VolumeError, is_folder
 from lts.volume._dicom_decoding import Wanted, decoded_frames
-from lts.volume._dicom_files import DicomSeries
+from lts.volume._dicom_files import DicomSeries, describe_series, find_dicom, is_dicom
 from lts.volume._dicom_pixels import check_decoder, is_compressed, stored_frames
 from lts.volume._dicom_slices import UNSPECIFIED, Slice
 from lts.volume._dicom_stack import Stack, read_stack
 from lts.volume._geometry import FloatArray, Geometry
-from lts.volume._read import Volume
-
-_INT16 = np.iinfo(np.int16)
 
 Check = Callable[[], None]
 """Called often while a series is read; what it raises ends the reading at once."""
 
 
-def _go_on() -> None:
-    pass
+def go_on() -> None:
+    """A check that never ends the reading."""
 
 
-def read_dicom_ct(series: DicomSeries, *, check: Check = _go_on) -> Volume:
-    """Read a CT series: files of one slice, or of many frames.
+@dataclass(frozen=True, eq=False)
+class StoredSeries:
+    """A series as a `Stored` of `(columns, rows, slices)`, slices sorted along their normal.
 
-    PixelPaddingValue is not looked at, as it is often wrong; padding is told by its value alone. Compressed
-    pixels are decoded in processes of their own, for as long as `FRAME_LIMIT_S` a frame.
+    Compressed pixels are decoded in processes of their own, for as long as `FRAME_LIMIT_S` a frame.
+    PixelPaddingValue is not looked at, as it is often wrong; padding is told by its value alone.
 
-    Args:
-        series: Its files.
+    Attributes:
+        stack: Its slices in order.
+        notes: See `Stored`.
         check: Called often; what it raises ends the reading at once.
+    """
 
-    Returns:
-        int16 HU; padding under -1024 is lifted to it, fractions are rounded (and a note says so). The
-        geometry is that of the array `(columns, rows, slices)`, slices sorted along their normal.
+    stack: Stack
+    notes: tuple[str, ...]
+    check: Check = go_on
+
+    @property
+    def geometry(self) -> Geometry:
+        """See `Stored`."""
+        return self.stack.geometry
+
+    @property
+    def plain(self) -> npt.NDArray[Any] | None:
+        """See `Stored`: slices have a slope and an intercept each, and lie in files."""
+        return None
+
+    def slices(self) -> Generator[tuple[int, FloatArray]]:
+        """See `Stored`; one slice is in memory at a time."""
+        by_path: dict[Path, list[int]] = {}
+        for index, each in enumerate(self.stack.slices):
+            by_path.setdefault(each.path, []).append(index)
+        syntaxes = {each.transfer_syntax: each.path for each in self.stack.slices}
+        for syntax, path in syntaxes.items():
+            check_decoder(path, syntax)
+        files = [
+            Wanted(
+                path=path,
+                frames=tuple(self.stack.slices[index].frame or 0 for index in indices),
+                syntax=self.stack.slices[indices[0]].transfer_syntax,
+                shape=self.stack.slices[indices[0]].shape,
+            )
+            for path, indices in by_path.items()
+        ]
+        compressed = any(is_compressed(syntax) for syntax in syntaxes)
+        frames = (decoded_frames if compressed else _frames_of)(files, check=self.check)
+        indices = (index for indices in by_path.values() for index in indices)
+        with closing(frames):
+            for index, stored in zip(indices, frames, strict=True):
+                yield index, _values(stored, self.stack.slices[index])
+
+    def place_of(self, index: int) -> Path:
+        """See `Stored`."""
+        return self.stack.slices[index].path
+
+
+def open_series(series: DicomSeries, *, modality: Modality, check: Check = go_on) -> StoredSeries:
+    """Put a series in order by its headers.
 
     Raises:
-        VolumeError: The series is no CT or makes no volume (the message says why and where), pixels cannot be
-            decoded, or a voxel is above 32767.
+        VolumeError: It is of another modality, or makes no volume: the message says why and where.
         ConfigError: pydicom is not installed.
     """
-    stack = read_stack(series, modality="CT")
-    hu, on_disk = _empty(series, stack.geometry)
-    fractions = False
-    with closing(_slices(stack, check=check)) as slices:
-        for index, values in slices:
-            rounded = np.rint(values)
-            fractions = fractions or bool((rounded != values).any())
-            if rounded.max() > _INT16.max:
-                path = stack.slices[index].path
-                raise VolumeError(f"{path}: HU must be at most {_INT16.max}, got {rounded.max():g}")
-            on_disk[..., index] = np.maximum(rounded, AIR_HU)
+    stack = read_stack(series, modality="CT" if modality == "ct" else "MR")
     notes = stack.notes
-    if any(each.rescale_type == UNSPECIFIED for each in stack.slices):
+    if modality == "ct" and any(each.rescale_type == UNSPECIFIED for each in stack.slices):
         notes = (*notes, "That values are HU is unproven: RescaleType is US, unspecified.")
-    if fractions:
-        notes = (*notes, "Fractions of HU were rounded.")
-    return Volume(voxels=hu, geometry=stack.geometry, notes=notes)
+    return StoredSeries(stack, notes, check)
 
 
-def read_dicom_mr(series: DicomSeries, *, check: Check = _go_on) -> Volume:
-    """Read an MR series on its own scale: files of one slice, or of many frames.
+def only_series(path: Path) -> DicomSeries:
+    """The one series of a folder that may be a volume, or that of a file.
 
-    Args:
-        series: Its files.
-        check: Called often; what it raises ends the reading at once.
-
-    Returns:
-        int16 where every value is an integer that fits, else float32; geometry as from `read_dicom_ct`.
+    Series that can be no volume by their headers, such as localizers, do not count where another may.
 
     Raises:
-        VolumeError: As `read_dicom_ct`; or a voxel is beyond float32.
-        ConfigError: pydicom is not installed.
+        VolumeError: There is none, or more than one.
+        ConfigError: There is DICOM, and pydicom is not installed.
     """
-    stack = read_stack(series, modality="MR")
-    signal, on_disk = _empty(series, stack.geometry)
-    with closing(_slices(stack, check=check)) as slices:
-        for index, values in slices:
-            largest = np.abs(values).max()
-            if largest > np.finfo(np.float32).max:
-                path = stack.slices[index].path
-                raise VolumeError(f"{path}: voxels must fit into float32, got {largest:g}")
-            fit = values.min() >= _INT16.min and values.max() <= _INT16.max
-            if signal.dtype == np.int16 and not (fit and (np.rint(values) == values).all()):
-                signal = signal.astype(np.float32)  # exact for the slices read so far
-                on_disk = stack.geometry.to_disk(signal)
-            on_disk[..., index] = values
-    return Volume(voxels=signal, geometry=stack.geometry, notes=stack.notes)
+    found = find_dicom(path)
+    if path.is_file() and found.series:  # taken for what it was named for, whether it makes a volume or not
+        return replace(found.series[0], no_volume="")
+    volumes = [one for one in found.series if not one.no_volume]
+    if len(volumes) == 1:
+        return volumes[0]
+    if not found.series:
+        instead = "DICOM files without an image alone" if found.no_images else "none"
+        raise VolumeError(f"{path}: must hold a DICOM series, got {instead}")
+    told = describe_series(volumes or found.series, below=path)
+    if not volumes:
+        raise VolumeError(f"{path}: must hold a DICOM series that may be a volume, got {told}")
+    raise VolumeError(
+        f"{path}: must hold one DICOM series, got {len(volumes)}: {told}; name the folder of one of them"
+    )
 
 
-def read_dicom(series: DicomSeries, *, modality: Modality, check: Check = _go_on) -> Volume:
-    """Read a series by what made it: `read_dicom_ct` or `read_dicom_mr`."""
-    read = read_dicom_ct if modality == "ct" else read_dicom_mr
-    return read(series, check=check)
+def holds_dicom(path: Path) -> bool:
+    """Whether a path is to be read as DICOM: a folder, or a file that is DICOM or is named so."""
+    return is_folder(path) or is_dicom(path)
 
 
-def _empty(series: DicomSeries, geometry: Geometry) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """A new volume `(Z, H, W)`, and its memory seen as `(columns, rows, slices)`: nothing is copied later."""
-    try:
-        voxels = np.empty(geometry.canonical_shape, dtype=np.int16)
-    except MemoryError as error:
-        raise VolumeError(f"{series.folder}: {geometry.shape} voxels do not fit into memory") from error
-    return voxels, geometry.to_disk(voxels)
-
-
-def _slices(stack: Stack, *, check: Check) -> Generator[tuple[int, FloatArray]]:
-    """The place of each slice in the stack and its values `(columns, rows)`, one in memory at a time."""
-    by_path: dict[Path, list[int]] = {}
-    for index, each in enumerate(stack.slices):
-        by_path.setdefault(each.path, []).append(index)
-    syntaxes = {each.transfer_syntax: each.path for each in stack.slices}
-    for syntax, path in syntaxes.items():
-        check_decoder(path, syntax)
-    files = [
-        Wanted(
-            path=path,
-            frames=tuple(stack.slices[index].frame or 0 for index in indices),
-            syntax=stack.slices[indices[0]].transfer_syntax,
-            shape=stack.slices[indices[0]].shape,
-        )
-        for path, indices in by_path.items()
-    ]
-    compressed = any(is_compressed(syntax) for syntax in syntaxes)
-    frames = decoded_frames(files, check=check) if compressed else _frames_of(files, check=check)
-    indices = (index for indices in by_path.values() for index in indices)
-    with closing(frames):
-        for index, stored in zip(indices, frames, strict=True):
-            yield index, _values(stored, stack.slices[index])
+def series_geometry(path: Path) -> Geometry:
+    """The grid of the series of a folder or file, by its headers."""
+    series = only_series(path)
+    return read_stack(series, modality=series.modality).geometry
 
 
 def _frames_of(files: Sequence[Wanted], *, check: Check) -> Generator[npt.NDArray[Any]]:

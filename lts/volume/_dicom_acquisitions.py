@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lts.base import VolumeError
+from lts.base import VolumeError, listed
 from lts.volume._dicom_slices import Slice
 from lts.volume._geometry import FloatArray
 
@@ -66,9 +66,8 @@ def choose(
     for each in found:
         if each.label == wanted:
             return [slices[index] for index in each.indices]
-    shown = [f"{each.label} ({len(each.indices)} images: {each.told})" for each in found[:_SHOWN]]
-    more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
-    told = ", ".join(shown) + more
+    each_told = (f"{each.label} ({len(each.indices)} images: {each.told})" for each in found)
+    told = listed(each_told, most=_SHOWN)
     if wanted:
         raise VolumeError(f"{folder}: acquisition must be one of those it holds, got {wanted!r}: {told}")
     apart = np.diff(np.sort(along)).min() > SAME_PLACE_MM

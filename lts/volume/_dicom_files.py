@@ -1,20 +1,22 @@
 """DICOM files by their headers: what a folder holds, and which of its series may be volumes."""
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lts.base import VolumeError
+from lts.base import VolumeError, counted, is_file, listed, natural_key, short_name
 from lts.volume._dicom_calls import parsing, read_header
-from lts.volume._dicom_image import TAGS, Image, counted, image_of, why_no_volume
+from lts.volume._dicom_image import TAGS, Image, image_of, sorted_by_kind, why_no_volume
 from lts.volume._dicom_kind import Beginning, beginning_of
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 """A file of such a name that is no DICOM was one, or should have become one."""
 
 _MOST_NAMED = 5
+
+_MOST_DESCRIBED = 10
 
 _FEWEST_ALONE = 3
 """Files of one folder, each a series of its own, that were one series once."""
@@ -52,6 +54,14 @@ class DicomSeries:
     no_volume: str = ""
     acquisition: str = ""
 
+    def describe(self, *, below: Path) -> str:
+        """What its study calls it, where it lies in a folder, and what it holds, in a few words."""
+        number = f" {short_name(self.number)}" if self.number else ""
+        description = f" {short_name(self.description)!r}" if self.description else ""
+        place = self.folder.relative_to(below).as_posix()
+        where = f" in {short_name(place)}" if place != "." else ""
+        return f"series{number}{description}{where}, {self.no_volume or counted(len(self.files), 'file')}"
+
 
 @dataclass(frozen=True)
 class DicomFolder:
@@ -67,6 +77,11 @@ class DicomFolder:
     series: tuple[DicomSeries, ...] = ()
     no_images: tuple[Path, ...] = ()
     others: tuple[Path, ...] = ()
+
+
+def describe_series(series: Iterable[DicomSeries], *, below: Path) -> str:
+    """Several series in one line, the first of them where they are many."""
+    return listed((one.describe(below=below) for one in series), most=_MOST_DESCRIBED, separator="; ")
 
 
 def find_dicom_series(folder: Path) -> tuple[DicomSeries, ...]:
@@ -97,7 +112,7 @@ def find_dicom(folder: Path) -> DicomFolder:
     broken: dict[Path, str] = {}
     for path in files:
         try:
-            if not _is_dicom(path):
+            if not is_dicom(path):
                 others.append(path)
                 continue
             image = None if path.name.upper() == "DICOMDIR" else _read_image(path)
@@ -148,7 +163,7 @@ def _listed(folder: Path) -> list[Path]:
         raise VolumeError(f"{folder}: cannot be read: {error.strerror or error}") from error
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM.
 
     Raises:
@@ -156,7 +171,7 @@ def _is_dicom(path: Path) -> bool:
             end of a volume would never be missed.
     """
     named_so = path.name.lower().endswith(_DICOM_ENDINGS)
-    if not path.is_file():
+    if not is_file(path):
         if named_so:
             raise VolumeError(f"{path}: is named as DICOM and is no file")
         return False
@@ -221,16 +236,11 @@ def _series(images: list[Image], *, broken: Mapping[Path, str]) -> DicomSeries:
 def _names(images: list[Image], *, folder: Path) -> str:
     """Images that are no slices, by count, kind and name."""
     told = []
-    for count, alike in counted(images).items():
+    for count, alike in sorted_by_kind(images).items():
         names = [image.path.relative_to(folder).as_posix() for image in alike]
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        told.append(f"{count} ({', '.join(names[:_MOST_NAMED])}{more})")
+        told.append(f"{count} ({listed(names, most=_MOST_NAMED)})")
     return ", ".join(told)
 
 
-def _natural_key(path: Path) -> list[tuple[list[str | int], str]]:
-    """Image 2 comes before image 10: `re.split` puts text at even places and numbers at odd ones."""
-    return [
-        ([int(p) if i % 2 else p.casefold() for i, p in enumerate(re.split(r"([0-9]+)", part))], part)
-        for part in path.parts
-    ]
+def _natural_key(path: Path) -> list[Any]:
+    return [natural_key(part) for part in path.parts]

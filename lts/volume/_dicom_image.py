@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import VolumeError
+from lts.base import VolumeError, counted
 
 _NO_IMAGES = frozenset({"SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "REG", "DOC"})
 """Modalities of objects that describe images; some of them have rows and columns of their own."""
@@ -111,12 +111,12 @@ def is_localizer(header: Any) -> bool:
     return "LOCALIZER" in ([image_type] if isinstance(image_type, str) else image_type)
 
 
-def counted(images: Sequence[Image]) -> dict[str, list[Image]]:
+def sorted_by_kind(images: Sequence[Image]) -> dict[str, list[Image]]:
     """Images that are no slices by what they are, counted: `{"2 localizers": [...]}`."""
     kinds: dict[str, list[Image]] = {}
     for image in images:
         kinds.setdefault(image.aside, []).append(image)
-    return {f"{len(alike)} {kind}{'s' if alike[1:] else ''}": alike for kind, alike in kinds.items()}
+    return {counted(len(alike), kind): alike for kind, alike in kinds.items()}
 
 
 def why_no_volume(images: Sequence[Image]) -> str:
@@ -127,7 +127,7 @@ def why_no_volume(images: Sequence[Image]) -> str:
     """
     slices = [image for image in images if not image.aside]
     if not slices:
-        return ", ".join(counted(images))
+        return ", ".join(sorted_by_kind(images))
     if slices[0].modality not in _VOLUME_MODALITIES:
         return f"modality {slices[0].modality}"
     if len(slices) == 1 and slices[0].n_frames == 1:

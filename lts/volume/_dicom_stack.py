@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lts.base import VolumeError
+from lts.base import VolumeError, counted, listed
 from lts.volume._dicom_acquisitions import SAME_PLACE_MM, choose
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_image import SLICES_PER_LOCALIZER, stands_across
@@ -133,9 +133,7 @@ def _without_localizers(slices: list[Slice]) -> tuple[list[Slice], str]:
         return slices, ""
     kept = [each for each, aside in zip(slices, across, strict=True) if not aside]
     names = [each.name for each, aside in zip(slices, across, strict=True) if aside]
-    more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
-    plural = "s" if names[1:] else ""
-    return kept, f"{len(names)} localizer{plural} ({', '.join(names[:_SHOWN])}{more})"
+    return kept, f"{counted(len(names), 'localizer')} ({listed(names, most=_SHOWN)})"
 
 
 def _geometry(folder: Path, slices: Sequence[Slice], *, axes: FloatArray, step: FloatArray) -> Geometry:
@@ -203,7 +201,7 @@ def _check_distinct(folder: Path, slices: Sequence[Slice], *, gaps: FloatArray) 
         )
     here = [each for each, p in zip(slices, place, strict=True) if p == counts.argmax()]
     copies = "; they are copies of one image" if _are_copies(here) else ""
-    names = ", ".join(each.name for each in here[:_SHOWN]) + (", ..." if len(here) > _SHOWN else "")
+    names = listed((each.name for each in here), most=_SHOWN)
     position = ", ".join(f"{x:g}" for x in here[0].position_mm)
     raise VolumeError(
         f"{folder}: a position must hold one slice, got {len(here)} at ({position}) mm: {names}{copies}"

@@ -1,8 +1,6 @@
 """NIfTI files as bytes: a header that is checked before it is believed, and the numbers behind it."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -10,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from isal import igzip, isal_zlib
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
 from lts.base import VolumeError
-from lts.volume._geometry import FloatArray, Geometry
-
-_MAX_INFLATION = 1032
-"""Deflate cannot make more of a byte than this."""
+from lts.volume._geometry import Geometry
+from lts.volume._gzip import MAX_INFLATION, inflated, is_inflated, packed
+from lts.volume._stored import StoredArray
 
 _USUAL_INFLATION = 4
 """What is made of a byte of a scan, most often; masks have more made of them."""
@@ -46,39 +42,6 @@ class Header:
     slope: float
     inter: float
 
-    @property
-    def scaled(self) -> bool:
-        """Whether the stored numbers are not the values themselves."""
-        return (self.slope, self.inter) != (1, 0)
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """The numbers of a file as they lie on disk: `(X, Y, Z)`, Fortran order, any real type and byte order."""
-
-    path: Path
-    header: Header
-    voxels: npt.NDArray[Any]
-
-    def slices(self) -> Iterator[tuple[int, FloatArray]]:
-        """The values, slice by slice of the last axis on disk, so that float64 never holds a whole volume.
-
-        Raises:
-            VolumeError: A value is NaN or infinite.
-        """
-        for index in range(self.voxels.shape[2]):
-            with np.errstate(all="ignore"):
-                values = self.voxels[..., index].astype(np.float64)
-                if self.header.scaled:
-                    values *= self.header.slope
-                    values += self.header.inter
-            if not np.isfinite(values).all():
-                raise VolumeError(
-                    f"{self.path}: voxels must be finite, got NaN or infinity in slice {index}",
-                    code="not-finite",
-                )
-            yield index, values
-
 
 def read_header(path: Path) -> Header:
     """Read what a file promises, without its voxels.
@@ -87,26 +50,49 @@ def read_header(path: Path) -> Header:
         VolumeError: The file is missing, is not NIfTI, is not one volume of real numbers, or promises more
             than it can hold.
     """
-    with _open(path) as stream:
+    with inflated(path) as stream:
         return _parse_header(path, stream)
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path) -> StoredArray:
     """Read a file.
 
     Raises:
         VolumeError: As `read_header`; or the voxels are cut short or broken.
         MemoryError: They are more than memory holds.
     """
-    with _open(path) as stream:
+    with inflated(path) as stream:
         header = _parse_header(path, stream)
         stream.seek(header.offset)
         buffer = _read_voxels(path, stream, header)
         # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
-        if isinstance(stream, igzip.IGzipFile) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
+        if is_inflated(stream) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
             raise VolumeError(f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more")
     voxels = buffer.view(header.dtype).reshape(header.geometry.shape, order="F")
-    return Stored(path=path, header=header, voxels=voxels)
+    return StoredArray(path, header.geometry, voxels, slope=header.slope, inter=header.inter)
+
+
+def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
+    """Write a file whole, gzipped where its name ends so.
+
+    Args:
+        path: An existing file is replaced.
+        voxels_on_disk: `(X, Y, Z)` of the grid's shape.
+        geometry: The grid, whose header block is taken over.
+        slope: A value is a number of `voxels_on_disk` times this.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    header = geometry.nifti_header()
+    header.set_data_dtype(voxels_on_disk.dtype)
+    header["scl_slope"], header["scl_inter"] = slope, 0
+    header["vox_offset"] = header.single_vox_offset
+    no_extensions = bytes(header.single_vox_offset - header.sizeof_hdr)
+    with packed(path) as stream:
+        stream.write(header.binaryblock + no_extensions)
+        for index in range(voxels_on_disk.shape[2]):
+            stream.write(voxels_on_disk[..., index].tobytes("F"))
 
 
 def _read_voxels(path: Path, stream: BufferedIOBase, header: Header) -> npt.NDArray[np.uint8]:
@@ -125,28 +111,6 @@ def _read_voxels(path: Path, stream: BufferedIOBase, header: Header) -> npt.NDAr
     return buffer
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[BufferedIOBase]:
-    """The bytes of a file, inflated where its first two say gzip; what goes wrong is a VolumeError."""
-    try:
-        if not path.is_file():
-            raise VolumeError(f"{path}: no such file", code="unreadable")
-        with path.open("rb") as raw:
-            gzipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if gzipped:
-                with igzip.IGzipFile(fileobj=raw) as inflated:
-                    yield inflated
-            else:
-                yield raw
-    except EOFError as error:
-        raise VolumeError(f"{path}: truncated: the gzip stream has no end", code="truncated") from error
-    except (igzip.BadGzipFile, isal_zlib.error) as error:
-        raise VolumeError(f"{path}: bad gzip data: {error}", code="unreadable") from error
-    except OSError as error:
-        raise VolumeError(f"{path}: cannot be read: {error.strerror or error}", code="unreadable") from error
-
-
 def _parse_header(path: Path, stream: BufferedIOBase) -> Header:
     raw = _read_block(path, stream)
     minimum = int(raw.single_vox_offset)
@@ -157,7 +121,7 @@ def _parse_header(path: Path, stream: BufferedIOBase) -> Header:
     dtype = _real_dtype(path, raw)
     slope, inter = _scaling(path, raw)
     promised = int(offset) + math.prod(shape) * dtype.itemsize
-    inflation = _MAX_INFLATION if isinstance(stream, igzip.IGzipFile) else 1
+    inflation = MAX_INFLATION if is_inflated(stream) else 1
     held = path.stat().st_size * inflation
     if promised > held:
         raise VolumeError(

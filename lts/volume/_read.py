@@ -1,8 +1,8 @@
-"""Scans and masks from files into memory, `(Z, H, W)`."""
+"""Scans from files into memory, `(Z, H, W)`."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import AIR_HU, LABELS, Modality, VolumeError
+from lts.base import AIR_HU, Modality, VolumeError
+from lts.volume._dicom import Check, go_on, open_series
+from lts.volume._dicom_files import DicomSeries
+from lts.volume._formats import format_of
 from lts.volume._geometry import Geometry
-from lts.volume._nifti import Stored, read_header, read_stored
-from lts.volume._notes import CORNER_TOLERANCE, UNPROVEN, Note, farthest_corner, grid_notes
-
-LABEL_NOISE = 0.01
-"""How far a stored label may lie from the integer it stands for."""
+from lts.volume._notes import Note
+from lts.volume._stored import Stored
 
 _INT16 = np.iinfo(np.int16)
-_SHOWN = 5
-_AIR_HU = -500
-"""What lies below is air in a scan, and no label of any mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,26 +37,23 @@ class Volume:
 
 
 def read_geometry(path: str | os.PathLike[str]) -> Geometry:
-    """Read the grid of a NIfTI file from its header alone.
+    """Read the grid of a scan or mask from headers alone.
+
+    Args:
+        path: A NIfTI file, or a folder that holds one DICOM series.
 
     Raises:
-        VolumeError: The file is missing, or not one volume of real numbers on a sound grid.
+        VolumeError: It is missing, or not one volume of real numbers on a sound grid.
     """
-    return read_header(Path(path)).geometry
-
-
-@contextmanager
-def _within_memory(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Refuse what memory does not hold, wherever on the way that shows."""
-    try:
-        yield
-    except MemoryError as error:
-        shape = read_geometry(path).shape
-        raise VolumeError(f"{path}: {shape} voxels do not fit into memory") from error
+    path = Path(path)
+    return format_of(path).read_geometry(path)
 
 
 def read_ct(path: str | os.PathLike[str]) -> Volume:
     """Read a CT scan.
+
+    Args:
+        path: As `read_geometry`.
 
     Returns:
         int16 HU; padding under -1024 is lifted to it, fractions are rounded (and a note says so).
@@ -67,28 +61,14 @@ def read_ct(path: str | os.PathLike[str]) -> Volume:
     Raises:
         VolumeError: As `read_geometry`; or a voxel is not finite or above 32767.
     """
-    with _within_memory(path):
-        stored = read_stored(Path(path))
-        notes: tuple[str, ...] = grid_notes(stored.header.geometry)
-        if _is_plain_int16(stored):
-            hu = _native_int16(stored)
-            np.maximum(hu, AIR_HU, out=hu)
-            return _volume(hu, stored.header.geometry, notes=notes)
-        hu = np.empty(stored.voxels.shape, dtype=np.int16, order="F")
-        fractions = False
-        for index, values in stored.slices():
-            rounded = np.rint(values)
-            fractions = fractions or bool((rounded != values).any())
-            if rounded.max() > _INT16.max:
-                raise VolumeError(f"{stored.path}: HU must be at most {_INT16.max}, got {rounded.max():g}")
-            hu[..., index] = np.maximum(rounded, AIR_HU)
-        if fractions:
-            notes = (*notes, Note("Fractions of HU were rounded.", code="hu-rounded"))
-        return _volume(hu, stored.header.geometry, notes=notes)
+    return read_image(path, modality="ct")
 
 
 def read_mr(path: str | os.PathLike[str]) -> Volume:
     """Read an MR scan on its own scale.
+
+    Args:
+        path: As `read_geometry`.
 
     Returns:
         int16 where every value is an integer that fits, else float32.
@@ -96,125 +76,110 @@ def read_mr(path: str | os.PathLike[str]) -> Volume:
     Raises:
         VolumeError: As `read_geometry`; or a voxel is not finite or beyond float32.
     """
-    with _within_memory(path):
-        stored = read_stored(Path(path))
-        notes = grid_notes(stored.header.geometry)
-        if _is_plain_int16(stored):
-            return _volume(_native_int16(stored), stored.header.geometry, notes=notes)
-        signal: npt.NDArray[Any] = np.empty(stored.voxels.shape, dtype=np.float32, order="F")
-        integers = True
-        for index, values in stored.slices():
-            largest = np.abs(values).max()
-            if largest > np.finfo(np.float32).max:
-                raise VolumeError(f"{stored.path}: voxels must fit into float32, got {largest:g}")
-            fit = values.min() >= _INT16.min and values.max() <= _INT16.max
-            integers = integers and bool(fit and (np.rint(values) == values).all())
-            signal[..., index] = values
-        geometry = stored.header.geometry
-        del stored, values
-        return _volume(signal.astype(np.int16) if integers else signal, geometry, notes=notes)
+    return read_image(path, modality="mr")
 
 
 def read_image(path: str | os.PathLike[str], *, modality: Modality) -> Volume:
     """Read a scan by what made it: `read_ct` or `read_mr`."""
-    return read_ct(path) if modality == "ct" else read_mr(path)
+    path = Path(path)
+    with within_memory(path, lambda: read_geometry(path)):
+        return _as_image(format_of(path).read_image(path, modality), modality)
 
 
-def match_mask_grid(
-    path: str | os.PathLike[str], mask: Geometry, *, image: Geometry
-) -> tuple[Geometry, tuple[str, ...]]:
-    """Hold the grid of a mask against that of its image; no voxel is needed.
-
-    Args:
-        path: The file of the mask, for messages.
-        mask: The grid that it states.
-        image: The grid of the image.
-
-    Returns:
-        The grid of the mask as `read_mask` takes it, and notes on what was corrected or other programs read
-        otherwise.
-
-    Raises:
-        VolumeError: The grids differ.
-    """
-    reason = mask.unproven
-    if reason and not image.unproven and mask.shape == image.shape:
-        text = f"The image's grid was taken for the mask: {reason}."
-        return image, (Note(text, code="grid-corrected"),)
-    grids = f"mask {mask.describe()}; image {image.describe()}"
-    if mask.canonical_shape != image.canonical_shape:
-        raise VolumeError(f"{path}: the mask's shape must be its image's: {grids}", code="grids-differ")
-    affines = mask.canonical_affine, image.canonical_affine
-    distance = farthest_corner(affines[0], reference=affines[1], shape=image.canonical_shape)
-    if distance > CORNER_TOLERANCE:
-        raise VolumeError(
-            f"{path}: the mask's corners must lie within {CORNER_TOLERANCE} voxels of its image's, "
-            f"got {distance:.3g}: {grids}",
-            code="grids-differ",
-        )
-    # that nothing is proven is said of the image
-    return mask, tuple(note for note in grid_notes(mask) if note.code != UNPROVEN)
-
-
-def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
-    """Read the mask of an image.
-
-    One thing is corrected, and a note says so: where the mask's affine is the identity or its header states
-    no orientation, neither is so of the image, and the shapes on disk are equal, the image's grid is taken
-    (LiTS volume 53).
+def read_dicom(series: DicomSeries, *, modality: Modality, check: Check = go_on) -> Volume:
+    """Read a series of a folder that may hold several: files of one slice, or of many frames.
 
     Args:
-        path: The file of the mask. Its axes on disk may differ from the image's.
-        image: The grid of the image.
+        series: As `find_dicom` tells it.
+        modality: What the scan is taken for.
+        check: Called often; what it raises ends the reading at once.
 
     Returns:
-        uint8 labels 0, 1, 2 in the image's canonical shape, rounded where they lie within 0.01 of one.
+        As `read_ct` or `read_mr`. The geometry is that of the array `(columns, rows, slices)`, slices sorted
+        along their normal.
 
     Raises:
-        VolumeError: As `read_geometry`; or another label; or corners that lie off the image's by more than a
-            tenth of a voxel.
+        VolumeError: The series is of another modality or makes no volume (the message says why and where),
+            pixels cannot be decoded, or a value is out of bounds.
+        ConfigError: pydicom is not installed.
     """
-    with _within_memory(path):
-        stored = read_stored(Path(path))
-        geometry, notes = match_mask_grid(path, stored.header.geometry, image=image)
-        plain_integers = stored.voxels.dtype.kind in "iu" and not stored.header.scaled
-        if plain_integers and stored.voxels.min() >= min(LABELS) and stored.voxels.max() <= max(LABELS):
-            return _volume(stored.voxels.astype(np.uint8, copy=False), geometry, notes=notes)
-        labels = np.empty(stored.voxels.shape, dtype=np.uint8, order="F")
-        others: set[float] = set()
-        noise = False
-        for index, values in stored.slices():
+    stored = open_series(series, modality=modality, check=check)
+    with within_memory(series.folder, lambda: stored.geometry):
+        return _as_image(stored, modality)
+
+
+def read_dicom_ct(series: DicomSeries, *, check: Check = go_on) -> Volume:
+    """Read a CT series, as `read_dicom`."""
+    return read_dicom(series, modality="ct", check=check)
+
+
+def read_dicom_mr(series: DicomSeries, *, check: Check = go_on) -> Volume:
+    """Read an MR series, as `read_dicom`."""
+    return read_dicom(series, modality="mr", check=check)
+
+
+@contextmanager
+def within_memory(path: Path, geometry_of: Callable[[], Geometry]) -> Iterator[None]:
+    """Refuse what memory does not hold, wherever on the way that shows."""
+    try:
+        yield
+    except MemoryError as error:
+        raise VolumeError(f"{path}: {geometry_of().shape} voxels do not fit into memory") from error
+
+
+def _as_image(stored: Stored, modality: Modality) -> Volume:
+    if stored.plain is not None and np.can_cast(stored.plain.dtype, np.int16):
+        # the stored numbers themselves where they are int16 of this machine, else a copy
+        plain = stored.plain.astype(np.int16, order="F", copy=False)
+        if modality == "ct":
+            np.maximum(plain, AIR_HU, out=plain)
+        return volume_of(plain, stored.geometry, notes=stored.notes)
+    return _as_ct(stored) if modality == "ct" else _as_mr(stored)
+
+
+def _as_ct(stored: Stored) -> Volume:
+    hu, on_disk = _empty(stored.geometry, np.dtype(np.int16))
+    fractions = False
+    with closing(stored.slices()) as slices:
+        for index, values in slices:
             rounded = np.rint(values)
-            off = np.abs(values - rounded)
-            known = (off <= LABEL_NOISE) & (rounded >= min(LABELS)) & (rounded <= max(LABELS))
-            others.update(np.unique(values[~known]).tolist())
-            noise = noise or bool(off.any())
-            labels[..., index] = np.where(known, rounded, 0)
-        if others:
-            shown = ", ".join(f"{label:g}" for label in sorted(others)[:_SHOWN])
-            more = ", ..." if len(others) > _SHOWN else ""
-            if min(others) < _AIR_HU:
-                more += ": values of a scan, so image and mask may be swapped"
-            raise VolumeError(
-                f"{stored.path}: labels must be among {list(LABELS)}, got {shown}{more}",
-                code="labels-unknown",
-            )
-        if noise:
-            text = "Labels were rounded to the integers they lay next to."
-            notes = (*notes, Note(text, code="labels-rounded"))
-        return _volume(labels, geometry, notes=notes)
+            fractions = fractions or bool((rounded != values).any())
+            if rounded.max() > _INT16.max:
+                place = stored.place_of(index)
+                raise VolumeError(f"{place}: HU must be at most {_INT16.max}, got {rounded.max():g}")
+            on_disk[..., index] = np.maximum(rounded, AIR_HU)
+    rounding = (Note("Fractions of HU were rounded.", code="hu-rounded"),) if fractions else ()
+    return Volume(voxels=hu, geometry=stored.geometry, notes=(*stored.notes, *rounding))
 
 
-def _is_plain_int16(stored: Stored) -> bool:
-    return not stored.header.scaled and np.can_cast(stored.voxels.dtype, np.int16)
+def _as_mr(stored: Stored) -> Volume:
+    signal: npt.NDArray[Any] | None = None
+    with closing(stored.slices()) as slices:
+        for index, values in slices:
+            largest = np.abs(values).max()
+            if largest > np.finfo(np.float32).max:
+                place = stored.place_of(index)
+                raise VolumeError(f"{place}: voxels must fit into float32, got {largest:g}")
+            fit = values.min() >= _INT16.min and values.max() <= _INT16.max
+            dtype = np.dtype(np.int16 if fit and (np.rint(values) == values).all() else np.float32)
+            if signal is None:
+                signal, on_disk = _empty(stored.geometry, dtype)
+            elif not np.can_cast(dtype, signal.dtype):
+                signal = signal.astype(dtype)  # exact for the slices read so far
+                on_disk = stored.geometry.to_disk(signal)
+            on_disk[..., index] = values
+    assert signal is not None
+    return Volume(voxels=signal, geometry=stored.geometry, notes=stored.notes)
 
 
-def _native_int16(stored: Stored) -> npt.NDArray[np.int16]:
-    """The stored numbers themselves where they are int16 of this machine, else a copy."""
-    return stored.voxels.astype(np.int16, order="F", copy=False)
+def _empty(geometry: Geometry, dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """A new volume `(Z, H, W)`, and its memory seen as `(X, Y, Z)`: nothing is copied later."""
+    voxels = np.empty(geometry.canonical_shape, dtype)
+    return voxels, geometry.to_disk(voxels)
 
 
-def _volume(array_on_disk: npt.NDArray[Any], geometry: Geometry, *, notes: tuple[str, ...]) -> Volume:
+def volume_of(array_on_disk: npt.NDArray[Any], geometry: Geometry, *, notes: tuple[str, ...]) -> Volume:
+    """A volume in memory of an array as it lies on disk, `(X, Y, Z)`."""
     voxels = np.ascontiguousarray(geometry.to_canonical(array_on_disk))
     # A turned axis of one voxel is contiguous to numpy, and not to torch.
     if min(voxels.strides) < 0:

@@ -1,23 +1,18 @@
 """Masks and scans from memory into NIfTI files."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from isal import igzip
 
-from lts.base import LABELS, VolumeError, written_whole
+from lts.base import LABELS, VolumeError
+from lts.volume._formats import written_format_of
 from lts.volume._geometry import Geometry
 
 PROBABILITY_STEPS = 65535
 """A probability on disk is a whole number of so many steps."""
-
-_GZIP_LEVEL = 2
-"""Of ISA-L's 0 to 3."""
 
 
 def write_mask(
@@ -103,26 +98,6 @@ def check_labels(path: Path, labels_zhw: npt.NDArray[np.integer[Any]], *, geomet
 
 
 def _write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
-    header = geometry.nifti_header()
-    header.set_data_dtype(voxels_on_disk.dtype)
-    header["scl_slope"], header["scl_inter"] = slope, 0
-    header["vox_offset"] = header.single_vox_offset
-    no_extensions = bytes(header.single_vox_offset - header.sizeof_hdr)
-    with _packed(path) as stream:
-        stream.write(header.binaryblock + no_extensions)
-        for index in range(voxels_on_disk.shape[2]):
-            stream.write(voxels_on_disk[..., index].tobytes("F"))
-
-
-@contextmanager
-def _packed(path: Path) -> Iterator[BinaryIO]:
-    """As `written_whole`, gzipped where the name says so."""
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise VolumeError(f"{path}: must end in .nii or .nii.gz")
-    with written_whole(path) as raw:
-        if path.suffix == ".gz":
-            # no name and no time: the same mask gives the same bytes
-            with igzip.IGzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as stream:
-                yield stream
-        else:
-            yield raw
+    write = written_format_of(path).write
+    assert write is not None
+    write(path, voxels_on_disk, geometry=geometry, slope=slope)

@@ -35,16 +35,6 @@ def run(program: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_every_name_is_there_and_costs_nothing_before_it_is_asked_for(tmp_path: Path) -> None:
-    assert all(hasattr(lts, name) for name in lts.__all__)
-    assert set(lts.__all__) <= set(dir(lts))
-    with pytest.raises(AttributeError, match="module 'lts' has no attribute 'trian'"):
-        _ = lts.trian
-    heavy = "[name for name in ('torch', 'numpy', 'hydra') if name in sys.modules]"
-    loaded = run(f"import lts, sys; print({heavy})", tmp_path)
-    assert loaded == "[]\n"
-
-
 PROGRAM = """
 import json, sys
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """What a message makes of text from outside: printable, one line, of bounded length, both ends kept."""
 
 import pickle
+import re
 import sys
 import unicodedata
 
@@ -15,6 +16,10 @@ from lts.base import (
     LtsError,
     StorageError,
     VolumeError,
+    counted,
+    listed,
+    name_some,
+    natural_key,
     one_line,
     printable,
     shortened,
@@ -110,3 +115,45 @@ def test_any_text_becomes_one_printable_line_and_stays_so(text: str) -> None:
     assert one_line(told) == told
     assert str(CohortError(f"{CohortError(told)}")) == told
     assert sys.getsizeof(shown(text)) < 2000
+
+
+@given(st.lists(st.text("a0129٣ -", max_size=12), max_size=8))
+def test_natural_order_is_that_of_numbers(names: list[str]) -> None:
+    def by_value(text: str) -> tuple[list[str | int], str]:
+        parts = re.split(r"(\d+)", text)
+        return [int(part) if index % 2 else part for index, part in enumerate(parts)], text
+
+    western = [name.replace("٣", "3") for name in names]
+    assert sorted(western, key=natural_key) == sorted(western, key=by_value)
+    assert all((natural_key(a) == natural_key(b)) == (a == b) for a in names for b in names)
+
+
+def test_names_of_thousands_of_digits_have_an_order() -> None:
+    small, large = "c-" + "8" * 5000, "c-" + "9" * 5000
+    assert sorted([f"{large}0", large, small, "c-7"], key=natural_key) == ["c-7", small, large, f"{large}0"]
+
+
+@pytest.mark.parametrize(
+    ("most", "separator", "told"),
+    [
+        (3, ", ", "c, a, b"),
+        (2, ", ", "c, a and 1 more"),
+        (1, "; ", "c; and 2 more"),
+        (3, "; ", "c; a; b"),
+    ],
+)
+def test_a_list_keeps_its_order_and_counts_what_it_leaves_out(most: int, separator: str, told: str) -> None:
+    assert listed(iter(["c", "a", "b"]), most=most, separator=separator) == told
+
+
+def test_some_names_are_the_first_in_natural_order_and_none_is_endless() -> None:
+    names = {f"case-{number}" for number in range(12)}
+    assert name_some(names).endswith("case-8, case-9 and 2 more")
+    assert name_some(names, most=2) == "case-0, case-1 and 10 more"
+    assert len(name_some(["x" * 5000])) == 250
+    assert name_some([]) == ""
+
+
+def test_one_thing_is_told_as_one() -> None:
+    assert [counted(number, "case") for number in (0, 1, 2)] == ["0 cases", "1 case", "2 cases"]
+    assert counted(2, "series", "series") == "2 series"

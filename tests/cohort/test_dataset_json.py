@@ -241,7 +241,7 @@ def test_all_problems_of_an_nnunet_folder_are_told_together(tmp_path: Path) -> N
     message = one_line(error)
     assert message.startswith(f"{root} (data=nnunet): ")
     for problem in (
-        "file_ending in dataset.json must be .nii.gz or .nii, got '.mha'",
+        "file_ending in dataset.json must be .nii or .nii.gz, got '.mha'",
         '"dataset" in dataset.json (a list of paths) is not read: use data=pairs',
         "images without the suffix _0000: b.nii.gz",
         "images of a second channel, where one is allowed: a_0001.nii.gz",
@@ -266,10 +266,10 @@ def test_a_case_whose_name_is_unsafe_is_refused_by_its_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("meta", "told"),
     [
-        ({"file_ending": ".nrrd"}, r"file_ending in dataset.json must be .nii.gz or .nii, got '.nrrd'"),
+        ({"file_ending": ".nrrd"}, r"file_ending in dataset.json must be .nii or .nii.gz, got '.nrrd'"),
         (
             {"file_ending": ["\x1b"] * 900},
-            r"file_ending in dataset.json must be .nii.gz or .nii, got \['\\x1b'",
+            r"file_ending in dataset.json must be .nii or .nii.gz, got \['\\x1b'",
         ),
         (
             {"dataset": {"a": {}}},

@@ -7,11 +7,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from fault_kit import FAULTS, SPLIT_FILE, plant_fault
 
-from lts.base import ConfigError, Modality
-from lts.cohort import find_cases, make_phantom_cohort, processes
+from lts.base import ConfigError, Modality, _processes
+from lts.cohort import find_cases
 from lts.cohort.doctor import CHECKS, Diagnosis, Finding, check_headers, diagnose, survey_cohort
-from lts.cohort.phantom.faults import FAULTS, SPLIT_FILE, plant_fault
+from lts.phantom import make_phantom_cohort
 from lts.volume import read_geometry
 
 LAYOUTS = {"files-unused": "msd", "split-shares-patient": "pairs"}
@@ -27,7 +28,7 @@ BY_HEADERS = {
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge cases in this process: to start others takes longer."""
-    monkeypatch.setattr(processes, "usable_processors", lambda: 1)
+    monkeypatch.setattr(_processes, "usable_processors", lambda: 1)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from lts.base import CheckpointError, ConfigError, LtsError, StorageError
-from lts.cohort.phantom import make_phantom
 from lts.inference import (
     Checkpoint,
     Exported,
@@ -26,6 +25,7 @@ from lts.inference import (
 )
 from lts.inference.agreement import measure_agreement
 from lts.intensity import apply_with_context
+from lts.phantom import make_phantom
 from lts.slices import fit_plane, lay_on_plane
 from lts.volume import read_ct
 

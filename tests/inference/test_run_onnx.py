@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional as F
 
 from lts.base import AIR_HU
-from lts.cohort.phantom import make_phantom
 from lts.inference import Checkpoint, Predictor, export_model, load_checkpoint
+from lts.phantom import make_phantom
 from lts.slices import fit_plane, lay_on_plane
 from lts.volume import Geometry, Volume, read_ct
 

@@ -125,7 +125,7 @@ def test_too_little_memory_is_not_the_senders_fault(
     def no_memory(*_: Any, **__: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr("lts.volume._read.read_stored", no_memory)
+    monkeypatch.setattr("lts.volume._nifti.read_stored", no_memory)
     with running.client as client:
         answer = upload(client, scan_file)
     assert answer.status_code == 507

@@ -76,7 +76,7 @@ def test_the_scale_of_labels_is_not_left_out(tmp_path: Path) -> None:
         ([3], "u2", "3"),
         ([0.5, 1.011], "f4", "0.5, 1.011"),
         ([-0.02, 2.02], "f4", "-0.02, 2.02"),
-        ([9, 8, 7, 6, 5, 4, 3], "i4", "3, 4, 5, 6, 7, ..."),
+        ([9, 8, 7, 6, 5, 4, 3], "i4", "3, 4, 5, 6, 7 and 2 more"),
     ],
 )
 def test_other_labels_are_named(extra: list[float], dtype: str, named: str, tmp_path: Path) -> None:

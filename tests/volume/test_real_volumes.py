@@ -29,7 +29,6 @@ ODD = {  # shape (Z, H, W) and axes on disk
 
 ODD_REFUSED = {
     "complex.nii.gz": "voxels must be real numbers, got datatype 32",
-    "enh.dcm": "not a NIfTI file",
     "example4d.nii.gz": "must hold one volume, got 2",
     "example_nifti2.nii.gz": "must hold one volume, got 2",
     "functional.nii": "must hold one volume, got 20",
@@ -82,7 +81,7 @@ def test_an_mr_keeps_its_scale(real_data: Path) -> None:
 
 
 def test_every_odd_file_has_its_verdict(real_data: Path) -> None:
-    assert {path.name for path in (real_data / "odd").iterdir()} == {*ODD, *ODD_REFUSED}
+    assert {path.name for path in (real_data / "odd").iterdir()} == {*ODD, *ODD_REFUSED, "enh.dcm"}
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -101,3 +100,14 @@ def test_an_odd_file_that_is_no_scan_is_refused(name: str, real_data: Path) -> N
     for read in (read_geometry, read_ct, read_mr):
         with pytest.raises(VolumeError, match=ODD_REFUSED[name]):
             read(real_data / "odd" / name)
+
+
+def test_an_odd_dicom_file_is_no_ct_and_no_mask(real_data: Path) -> None:
+    path = real_data / "odd" / "enh.dcm"
+    scan = read_mr(path)
+    image = SimpleITK.ReadImage(str(path))
+    np.testing.assert_array_equal(scan.voxels, SimpleITK.GetArrayFromImage(image))
+    with pytest.raises(VolumeError, match="modality must be CT, got 'MR'"):
+        read_ct(path)
+    with pytest.raises(VolumeError, match=r"enh\.dcm: a mask must be NIfTI, got DICOM"):
+        read_mask(path, image=scan.geometry)

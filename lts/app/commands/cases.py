@@ -12,11 +12,11 @@ from lts.cohort import (
     Split,
     check_draw,
     find_cases,
-    make_phantom_cohort,
     read_split,
     split_by_patient,
     split_into_folds,
 )
+from lts.phantom import make_phantom_cohort
 
 
 def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
@@ -40,7 +40,8 @@ def make_phantoms(data: DataSettings | CasesSettings) -> None:
     if data.phantom is not None:
         assert data.root is not None
         progress = ShowProgress("making phantom scans")
-        make_phantom_cohort(data.root, progress=progress, **to_plain(data.phantom))
+        with under("data.phantom", make_phantom_cohort):
+            make_phantom_cohort(data.root, progress=progress, **to_plain(data.phantom))
 
 
 def check_split(settings: SplitSettings) -> None:

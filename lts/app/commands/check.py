@@ -15,8 +15,7 @@ from lts.app.run.lock import alone_in_run_folder
 from lts.app.run.provenance import RunRecord, StopLine
 from lts.app.run.recording import record_kept
 from lts.app.run.records import CONFIG_FILE
-from lts.app.run.writing import write_json
-from lts.base import CohortError, ConfigError
+from lts.base import CohortError, ConfigError, counted, listed, write_json
 from lts.cohort import Case, Cohort, Split
 from lts.cohort.doctor import (
     Content,
@@ -142,18 +141,13 @@ def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
         raise CohortError(f"{_summary(errors)}; all are in {where}")
     warnings = sum(finding.severity == "warning" for finding in findings)
     notes = len(findings) - warnings
-    told = ", ".join((_counted(n_cases, "case"), _counted(warnings, "warning"), _counted(notes, "note")))
+    told = ", ".join((counted(n_cases, "case"), counted(warnings, "warning"), counted(notes, "note")))
     say(f"no error in {told}; all are in {where}")
 
 
 def _summary(errors: Sequence[Finding]) -> str:
-    told = "; ".join(f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors[:_TOLD])
-    more = f"; and {len(errors) - _TOLD} more" if len(errors) > _TOLD else ""
-    return f"{_counted(len(errors), 'error')}: {told}{more}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    each_told = (f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors)
+    return f"{counted(len(errors), 'error')}: {listed(each_told, most=_TOLD, separator='; ')}"
 
 
 def _say_and_stop(findings: Sequence[Finding]) -> None:

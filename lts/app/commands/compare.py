@@ -10,8 +10,7 @@ from lts.app.commands.scoring import bootstrap_of, check_scoring
 from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import print_table
 from lts.app.run.provenance import RunRecord
-from lts.app.run.writing import write_csv, write_json
-from lts.base import CohortError, printable, read_csv_rows
+from lts.base import CohortError, printable, read_csv_rows, write_csv, write_json
 from lts.evaluation import MIN_CASES, PairedComparison, compare_cases
 
 _SHOWN = ("dice", "iou", "hd95_mm", "assd_mm", "volume_abs_error_ml")

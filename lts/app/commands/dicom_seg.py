@@ -10,7 +10,7 @@ from lts.app.run.console import say
 from lts.app.run.provenance import library_versions
 from lts.base import LtsError, StorageError, VolumeError
 from lts.cohort import ScanSource
-from lts.volume import DicomSegWriter, SegLayout, Volume
+from lts.volume import DicomSegWriter, SegLayout, Volume, format_of
 
 
 class Segmentation:
@@ -36,7 +36,8 @@ class Segmentation:
             return
         try:
             if source.series is None:
-                raise VolumeError(f"{source.path}: dicom_seg=true needs a DICOM series, got NIfTI")
+                found = format_of(source.path).name
+                raise VolumeError(f"{source.path}: dicom_seg=true needs a DICOM series, got {found}")
             version = library_versions()["lts"]
             self._writer = DicomSegWriter(source.series, regions=regions, version=version, layout=layout)
             self.notes = self._writer.notes

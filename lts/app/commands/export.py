@@ -10,9 +10,9 @@ from lts.app.config.settings import ExportSettings
 from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, say
 from lts.base import AIR_HU
-from lts.cohort.phantom import make_phantom
 from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
 from lts.inference.agreement import TOLERANCE
+from lts.phantom import make_phantom
 from lts.slices import Recipe, fit_plane, lay_on_plane
 from lts.volume import read_image
 

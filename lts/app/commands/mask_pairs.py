@@ -1,16 +1,15 @@
 """Pairs the masks of any system with their references, by case name."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lts.app.commands.cases import open_cohort
 from lts.app.config.settings import EvaluateSettings
-from lts.base import CohortError, ConfigError
-from lts.cohort import case_id_problem, composed, natural_key
+from lts.base import CohortError, ConfigError, name_some, natural_key
+from lts.cohort import case_id_problem, case_stem
+from lts.volume import suffixes_in_words
 
-_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
 _SHOWN = 5
 
@@ -35,7 +34,7 @@ class MaskPair:
 def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     """Pair `predictions` with `references`, or with the cases of `data.root`.
 
-    Case names are file names without `.nii` or `.nii.gz`, without `_mask` at their end, and
+    Case names are file names without their suffix and without `_mask` at its end, and
     `segmentation-7` of LiTS is `volume-7`.
 
     Raises:
@@ -66,9 +65,8 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
         for name in sorted(masks.keys() & references.keys(), key=natural_key)
     ]
     if same := [pair.case for pair in pairs if pair.prediction.resolve() == pair.reference.resolve()]:
-        raise CohortError(
-            f"{predictions}: must hold predictions, got the references themselves: {_names(set(same))}"
-        )
+        named = name_some(same, most=_SHOWN)
+        raise CohortError(f"{predictions}: must hold predictions, got the references themselves: {named}")
     return pairs
 
 
@@ -82,19 +80,21 @@ def masks_in(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if _SUFFIX.search(path.name) and path.name[0] != ".")
-    if any(path.name.lower().startswith("segmentation-") for path in files):
-        files = [path for path in files if not re.fullmatch(r"volume-\d+", _stem(path).lower())]
+    files = [
+        (path, stem) for path in sorted(folder.iterdir()) if (stem := case_stem(path)) and path.name[0] != "."
+    ]
+    if any(stem.lower().startswith("segmentation-") for _, stem in files):
+        files = [(path, stem) for path, stem in files if not re.fullmatch(r"volume-\d+", stem.lower())]
     found: dict[str, Path] = {}
-    for path in files:
-        name = case_name(_stem(path))
+    for path, stem in files:
+        name = case_name(stem)
         if problem := case_id_problem(name):
             raise CohortError(f"{folder}: {problem}")
         if name in found:
             raise CohortError(f"{folder}: case {name} is there twice, as {found[name].name} and {path.name}")
         found[name] = path
     if not found:
-        raise CohortError(f"{folder}: must hold masks, .nii or .nii.gz, got none")
+        raise CohortError(f"{folder}: must hold masks, {suffixes_in_words()}, got none")
     return found
 
 
@@ -105,17 +105,13 @@ def case_name(stem: str) -> str:
     return f"volume-{of_lits[2]}" if of_lits else name
 
 
-def _stem(path: Path) -> str:
-    return composed(_SUFFIX.sub("", path.name))
-
-
 def _check_pairs(
     predicted: set[str], referred: set[str], predictions: Path, references: Path, *, allow_unpaired: bool
 ) -> None:
     if not predicted & referred:
         raise CohortError(
             f"{predictions}: no case has its reference in {references}: "
-            f"{_names(predicted)} against {_names(referred)}"
+            f"{name_some(predicted, most=_SHOWN)} against {name_some(referred, most=_SHOWN)}"
         )
     if allow_unpaired:
         return
@@ -125,12 +121,6 @@ def _check_pairs(
     ):
         if lost:
             raise CohortError(
-                f"{here}: lacks cases that {there} has: {_names(lost)}; "
+                f"{here}: lacks cases that {there} has: {name_some(lost, most=_SHOWN)}; "
                 "allow_unpaired=true scores the others alone"
             )
-
-
-def _names(names: set[str]) -> str:
-    shown: Sequence[str] = sorted(names, key=natural_key)
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more

@@ -20,14 +20,10 @@ from lts.app.run.console import ShowProgress, print_table, say
 from lts.app.run.lock import alone_in
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
-from lts.base import CohortError, ConfigError, LtsError, StorageError
+from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, doubts, measure
-from lts.volume import (
-    SegLayout,
-    check_dicom_seg,
-    write_mask,
-)
+from lts.volume import MASK_SUFFIX, SegLayout, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "input", "output", "overwrite", "archive", "device", "batch_size"),
@@ -148,7 +144,7 @@ class _StopLine:
         """How to go on."""
         if self.left is None:
             return "nothing was begun"
-        return f"{self.left} scan{'s'[: self.left != 1]} left, which the same command goes on with"
+        return f"{counted(self.left, 'scan')} left, which the same command goes on with"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +170,7 @@ class _Job:
     @property
     def mask_path(self) -> Path:
         """Where the mask goes."""
-        return self.output / f"{self.source.case}_mask.nii.gz"
+        return self.output / f"{self.source.case}_mask{MASK_SUFFIX}"
 
     def wanted(self) -> Wanted:
         """The files to write, and what asks for them."""
@@ -239,7 +235,7 @@ class _Job:
                     findings,
                     scan=scan,
                     labels_zhw=mask,
-                    path=self.source.path,
+                    files=self.source.files,
                     modality=self.predictor.modality,
                     checkpoints=self.predictor.checkpoints,
                 ),
@@ -277,15 +273,15 @@ def _tell(record: Predictions, asked: Sequence[str], output: Path) -> None:
     unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
     problems = []
     if failed:
-        counted = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
-        problems.append(counted + _some([failure["reason"] for failure in failed]))
+        how_many = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
+        problems.append(how_many + _some([failure["reason"] for failure in failed]))
     if unwritten:
-        counted = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "
-        problems.append(counted + _some(unwritten))
+        how_many = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "
+        problems.append(how_many + _some(unwritten))
     if problems:
         raise CohortError("; ".join(problems))
 
 
 def _some(reasons: Sequence[str]) -> str:
-    more = f"; and {len(reasons) - _TOLD} more, see {PREDICTIONS_FILE}" if len(reasons) > _TOLD else ""
-    return "; ".join(reasons[:_TOLD]) + more
+    see = f", see {PREDICTIONS_FILE}" if len(reasons) > _TOLD else ""
+    return listed(reasons, most=_TOLD, separator="; ") + see

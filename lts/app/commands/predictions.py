@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.earlier_predictions import differences, read_predictions, shown
-from lts.app.run.writing import write_json
-from lts.base import ConfigError, VolumeError
+from lts.base import ConfigError, VolumeError, write_json
 from lts.cohort import ScanSource, name_some
 from lts.slices import content_hash, content_hash_of_all
 

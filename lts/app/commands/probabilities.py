@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lts.inference import SlabProbs
-from lts.volume import PROBABILITY_STEPS, Volume, write_probabilities
+from lts.volume import MASK_SUFFIX, PROBABILITY_STEPS, Volume, write_probabilities
 
 
 class ProbabilityVolumes:
@@ -38,4 +38,4 @@ class ProbabilityVolumes:
 def probability_files(case: str, regions: Sequence[str]) -> dict[str, str]:
     """Names of the files of a case, by region."""
     # in a folder of their own: a folder of masks is all masks to whoever scores it
-    return {region: f"probabilities/{case}_{region}.nii.gz" for region in regions}
+    return {region: f"probabilities/{case}_{region}{MASK_SUFFIX}" for region in regions}

@@ -47,9 +47,8 @@ from lts.app.run.recording import failure_noted
 from lts.app.run.records import CONFIG_FILE
 from lts.app.run.resuming import Resume, check_before_going_on, clear_traces, goes_on, plan_resume
 from lts.app.run.signals import StopSignals, stop_signals
-from lts.app.run.writing import write_json
 from lts.app.sweep.pruning import pruned_at
-from lts.base import DivergedError, check_regions
+from lts.base import DivergedError, check_regions, write_json
 from lts.cohort import Cohort, Split
 from lts.data import SliceDataModule, check_loading
 from lts.inference import Predictor

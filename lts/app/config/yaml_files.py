@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lts.base import ConfigError, written_whole
+from lts.base import ConfigError, write_utf8
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
@@ -40,9 +40,7 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
         StorageError: They cannot be written; what was there stays.
     """
     text = yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    with written_whole(path) as file:
-        # A file name that is not UTF-8 reaches here as lone surrogates.
-        file.write(text.encode("utf-8", "backslashreplace"))
+    write_utf8(path, text)
 
 
 @contextmanager

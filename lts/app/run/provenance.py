@@ -17,8 +17,7 @@ import torch
 
 from lts import __version__
 from lts.app.run.records import RUN_FILE
-from lts.app.run.writing import write_json
-from lts.base import ConfigError, StorageError
+from lts.base import ConfigError, StorageError, write_json
 
 _DISTRIBUTIONS = (
     "torch",

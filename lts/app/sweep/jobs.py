@@ -21,10 +21,9 @@ from lts.app.run.failures import INPUT_WAS_WRONG, complain, failure_of
 from lts.app.run.lock import alone_in
 from lts.app.run.processors import start_processes_as_python_does
 from lts.app.run.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
-from lts.app.run.writing import write_json
 from lts.app.sweep.leaderboard import read_runs
 from lts.app.sweep.study import as_handed
-from lts.base import ConfigError, LtsError
+from lts.base import ConfigError, LtsError, write_json
 
 _CLAIMS_FILE = ".claims.lock"
 _OF_THE_RUN_ITSELF = ("paths.output_dir", "paths.store_dir", "data.num_workers", "scoring.workers", "sweep")

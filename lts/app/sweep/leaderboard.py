@@ -10,8 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lts.app.run.records import DAMAGED, LOCK_FILE, METRICS_FILE, RUN_FILE, RUNNING, read_run, read_scores
-from lts.app.run.writing import write_csv
-from lts.base import ConfigError
+from lts.base import ConfigError, write_csv
 
 LEADERBOARD_FILE, PICTURE_FILE = "leaderboard.csv", "leaderboard.png"
 

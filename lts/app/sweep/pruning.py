@@ -9,9 +9,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lts.app.run.records import FAILED, JOB_FILE, PROGRESS_FILE, read_progress, read_run
-from lts.app.run.writing import write_json
 from lts.app.sweep.leaderboard import kind_of_score
-from lts.base import ConfigError
+from lts.base import ConfigError, write_json
 from lts.task import scores_of_epoch
 
 

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lts.base import CohortError, ConfigError, Modality
+from lts.base import CohortError, ConfigError, Modality, Progress
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.doctor.examine import examine_cases
 from lts.cohort.doctor.findings import CHECKS, Finding, found
 from lts.cohort.doctor.overlap import judge_contents, judge_split
 from lts.cohort.layouts import find_cases
-from lts.cohort.processes import Progress
 from lts.cohort.splits import Split, parse_split
 
 

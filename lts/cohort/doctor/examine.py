@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lts.base import Modality, VolumeError
+from lts.base import Modality, Progress, VolumeError, in_processes
 from lts.cohort.case import Case
 from lts.cohort.doctor.anatomy import measure_anatomy
 from lts.cohort.doctor.findings import Finding, Severity, found
@@ -19,8 +19,7 @@ from lts.cohort.doctor.labels import judge_labels
 from lts.cohort.doctor.overlap import Content
 from lts.cohort.doctor.placement import MOST_AIR, ODD_HU, measure_placement
 from lts.cohort.doctor.repeats import judge_repeats
-from lts.cohort.processes import Progress, in_processes
-from lts.volume import Geometry, Volume, read_geometry, read_image, read_mask
+from lts.volume import Geometry, Volume, read_geometry, read_image, read_mask, read_mask_geometry
 
 Result = TypeVar("Result")
 
@@ -97,7 +96,7 @@ def _read_mask(findings: list[Finding], case: Case, grid: Geometry | None) -> Vo
     assert path is not None
     if grid:
         return _kept(findings, case, lambda: read_mask(path, image=grid))
-    _kept(findings, case, lambda: read_geometry(path))
+    _kept(findings, case, lambda: read_mask_geometry(path))
     return None
 
 

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from lts.volume import kinds_in_words, suffixes_in_words
+
 Severity = Literal["error", "warning", "note"]
 """`error`: nothing sound can be learned or measured. `warning`: so rare that somebody should look. `note`:
 was corrected, or is worth knowing."""
@@ -64,7 +66,7 @@ CHECKS: dict[str, Check] = {
     "cohort-incomplete": Check("error", "put the files beside each other as data=... asks for"),
     "files-unused": Check("note", "name them in dataset.json if they are to be used"),
     "unreadable": Check("error", _AGAIN),
-    "not-nifti": Check("error", "convert it to one NIfTI file, .nii or .nii.gz"),
+    "not-nifti": Check("error", f"convert it to one {kinds_in_words()} file, {suffixes_in_words()}"),
     "truncated": Check("error", _AGAIN),
     "wrong-dimensions": Check("error", f"write one volume of 3 dimensions, or {_UNUSED}"),
     "refused": Check("error", f"correct the header as the message says, or {_UNUSED}"),

@@ -3,7 +3,7 @@
 from lts.base import VolumeError
 from lts.cohort.case import Case
 from lts.cohort.doctor.findings import CHECKS, Finding, found
-from lts.volume import Geometry, Note, grid_notes, match_mask_grid, read_geometry
+from lts.volume import Geometry, Note, grid_notes, match_mask_grid, read_geometry, read_mask_geometry
 
 SPACING_MM = (0.2, 20.0)
 """The finest detectors of CT resolve 0.2 mm, and a liver of 150 mm is not told in voxels of more than 20 mm.
@@ -60,7 +60,7 @@ def check_headers(case: Case) -> tuple[Finding, ...]:
     of_mask: tuple[str, ...] = ()
     if case.mask:
         try:
-            _, of_mask = match_mask_grid(case.mask, read_geometry(case.mask), image=image)
+            _, of_mask = match_mask_grid(case.mask, read_mask_geometry(case.mask), image=image)
         except VolumeError as error:
             findings.append(refusal(case.id, error))
     findings += told_of_grids(case.id, grid_notes(image), of_mask)

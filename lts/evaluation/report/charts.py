@@ -7,8 +7,9 @@ from xml.etree import ElementTree as ET
 from matplotlib.cbook import boxplot_stats
 from matplotlib.ticker import MaxNLocator
 
+from lts.base import counted
 from lts.evaluation.report.glossary import Meaning
-from lts.evaluation.report.markup import counted, element, format_number
+from lts.evaluation.report.markup import element, format_number
 
 _WIDTH = 520
 _BAR_ROW, _BAR_START, _BAR_END = 30, 165, _WIDTH - 55

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from lts.base import counted, listed
 from lts.evaluation.confidence import MIN_CASES
 from lts.evaluation.report.charts import Bar, bar_chart
 from lts.evaluation.report.data import ReportData
@@ -12,7 +13,6 @@ from lts.evaluation.report.markup import (
     Cell,
     Column,
     Row,
-    counted,
     element,
     intro,
     is_defined,
@@ -87,12 +87,10 @@ def left_out(data: ReportData) -> list[str]:
                 about = meaning(name)
                 lacking.setdefault((about.why_undefined, cases), []).append(about.label)
         for (why, cases), labels in lacking.items():
-            named = ", ".join(cases[:_NAMED_CASES])
-            more = f" and {len(cases) - _NAMED_CASES} more" if len(cases) > _NAMED_CASES else ""
             verb = "is" if len(labels) == 1 else "are"
             sentences.append(
                 f"{_region_name(region)}: {', '.join(labels)} {verb} not defined for {len(cases)} of "
-                f"{counted(len(rows), 'case')}, because {why}: {named}{more}."
+                f"{counted(len(rows), 'case')}, because {why}: {listed(cases, most=_NAMED_CASES)}."
             )
     return sentences
 

@@ -61,11 +61,6 @@ def format_number(value: float, *, decimals: int, signed: bool = False) -> str:
     return text.replace("-", _MINUS)
 
 
-def counted(count: int, one: str) -> str:
-    """A number of things: `1 case`, `2 cases`."""
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
-
-
 def undefined(reason: str) -> ET.Element:
     """A dash that tells why there is no value."""
     return element(

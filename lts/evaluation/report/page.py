@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from xml.etree import ElementTree as ET
 
-from lts.base import printable, written_whole
+from lts.base import printable, write_utf8
 from lts.evaluation.report.closing import definitions, lits, provenance
 from lts.evaluation.report.cohort import case_table, pictures, probabilities, spread
 from lts.evaluation.report.data import ReportData
@@ -60,9 +60,7 @@ def write_report(path: Path, data: ReportData) -> None:
         ),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as file:
-        # A file name that is not UTF-8 reaches here as lone surrogates.
-        file.write(content.encode("utf-8", "backslashreplace"))
+    write_utf8(path, content)
 
 
 def _head(data: ReportData, sections: list[ET.Element]) -> ET.Element:

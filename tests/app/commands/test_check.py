@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fault_kit import plant_fault
 
-from lts.cohort import find_cases, make_phantom_cohort
-from lts.cohort.phantom.faults import plant_fault
+from lts.cohort import find_cases
+from lts.phantom import make_phantom_cohort
 
 TINY = (
     *("data=lits", "data.root=cohort", "data.image_size=48", "data.num_workers=0", "data.slices_per_epoch=8"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lts.app.run import processors
-from lts.cohort.processes import WorkerPool
+from lts.base import WorkerPool
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
-from lts.app.run.writing import write_json
 from lts.app.sweep.jobs import claim_folder, note_lost_job, run_job, settings_hash
-from lts.base import ConfigError
+from lts.base import ConfigError, write_json
 
 SETTINGS = {
     "seed": 0,

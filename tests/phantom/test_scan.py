@@ -5,9 +5,9 @@ import pytest
 from scipy import ndimage
 
 from lts.base import AIR_HU, LIVER, TUMOR, ConfigError
-from lts.cohort.phantom import PhantomScan, make_phantom
-from lts.cohort.phantom import scan as scan_module
-from lts.cohort.phantom.texture import PADDING_HU
+from lts.phantom import PhantomScan, make_phantom
+from lts.phantom import scan as scan_module
+from lts.phantom.texture import PADDING_HU
 
 MATRIX = 80
 CONNECTED_26 = np.ones((3, 3, 3))

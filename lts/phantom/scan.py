@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lts.base import AIR_HU, LIVER, ConfigError
-from lts.cohort.phantom.liver import paint_liver
-from lts.cohort.phantom.patient import Patient, Rooms, draw_patient, make_grid, make_rooms
-from lts.cohort.phantom.shapes import Canvas, Spacing, smooth_field
-from lts.cohort.phantom.texture import add_noise, pad_round_view
-from lts.cohort.phantom.torso import (
+from lts.phantom.liver import paint_liver
+from lts.phantom.patient import Patient, Rooms, draw_patient, make_grid, make_rooms
+from lts.phantom.shapes import Canvas, Spacing, smooth_field
+from lts.phantom.texture import add_noise, pad_round_view
+from lts.phantom.torso import (
     paint_back_muscles,
     paint_lungs_and_heart,
     paint_ribs,
@@ -19,8 +19,8 @@ from lts.cohort.phantom.torso import (
     paint_table,
     paint_wall,
 )
-from lts.cohort.phantom.tumors import Tumor, paint_tumors
-from lts.cohort.phantom.viscera import paint_viscera
+from lts.phantom.tumors import Tumor, paint_tumors
+from lts.phantom.viscera import paint_viscera
 
 SMALLEST_MATRIX = 32
 DISK_AXES = ("RAS", "LPS", "LAS", "RPS", "LPI", "PSR", "SPL")
@@ -48,7 +48,7 @@ class PhantomScan:
     disk_axes: str
 
 
-def make_phantom(*, seed: int | np.random.SeedSequence, matrix: int) -> PhantomScan:
+def make_phantom(*, seed: int | np.random.SeedSequence = 0, matrix: int = 128) -> PhantomScan:
     """Make the CT scan of an abdomen in the portal-venous phase that does not exist.
 
     The scan holds the whole liver with a margin above and below. Build, liver, tumors, noise, field of view
@@ -60,6 +60,12 @@ def make_phantom(*, seed: int | np.random.SeedSequence, matrix: int) -> PhantomS
 
     Raises:
         ConfigError: `matrix` is too small.
+
+    >>> scan = make_phantom(seed=0, matrix=32)
+    >>> scan.hu.shape, scan.hu.dtype, scan.labels.shape
+    ((75, 32, 32), dtype('int16'), (75, 32, 32))
+    >>> [round(edge, 1) for edge in scan.spacing_mm], len(scan.tumors)
+    ([3.0, 12.7, 12.7], 6)
     """
     if matrix < SMALLEST_MATRIX:
         raise ConfigError(f"data.phantom.matrix: must be at least {SMALLEST_MATRIX}, got {matrix}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lts.app.run.writing import write_csv, write_json
+from lts.base import write_csv, write_json
 
 
 def test_a_table_has_the_columns_of_its_rows(tmp_path: Path) -> None:

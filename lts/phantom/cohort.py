@@ -1,26 +1,37 @@
 """A folder of phantom scans in the layout of LiTS."""
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from lts.base import CANONICAL_AXES, CohortError, ConfigError, read_json_object, shown, written_whole
-from lts.cohort.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
-from lts.cohort.processes import Progress, in_processes
-from lts.volume import Geometry, write_mask, write_volume
+from lts.base import (
+    CANONICAL_AXES,
+    CohortError,
+    ConfigError,
+    Progress,
+    in_processes,
+    read_json_object,
+    shown,
+    write_json,
+)
+from lts.phantom.scan import SMALLEST_MATRIX, PhantomScan, make_phantom
+from lts.volume import MASK_SUFFIX, Geometry, scan_stem, write_mask, write_volume
 
 GENERATOR_VERSION = 1
 """Counts up with every change to what a seed makes."""
 
 
 def make_phantom_cohort(
-    root: str | os.PathLike[str], *, cases: int, matrix: int, seed: int, progress: Progress | None = None
+    root: str | os.PathLike[str],
+    *,
+    cases: int = 40,
+    matrix: int = 128,
+    seed: int = 0,
+    progress: Progress = lambda _done, _cases: None,
 ) -> Path:
     """Fill a folder with phantom scans `volume-N.nii.gz` and masks `segmentation-N.nii.gz`, N from 0.
 
@@ -42,10 +53,16 @@ def make_phantom_cohort(
     Raises:
         ConfigError: A setting breaks its rule.
         CohortError: The folder holds phantom scans of other settings, or other scans, or cannot be made.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     root = make_phantom_cohort(folder, cases=1, matrix=32)
+    ...     sorted(path.name for path in root.glob("*.nii.gz"))
+    ['segmentation-0.nii.gz', 'volume-0.nii.gz']
     """
     for key, value, least in (("cases", cases, 1), ("matrix", matrix, SMALLEST_MATRIX), ("seed", seed, 0)):
         if value < least:
-            raise ConfigError(f"data.phantom.{key}: must be at least {least}, got {value}")
+            raise ConfigError(f"{key}: must be at least {least}, got {value}")
     settings = {"generator_version": GENERATOR_VERSION, "cases": cases, "matrix": matrix, "seed": seed}
     build = _Build(Path(root), settings)
     if not build.is_complete():
@@ -55,7 +72,7 @@ def make_phantom_cohort(
             raise CohortError(f"{root}: cannot be made a folder: {error.strerror}") from error
         with FileLock(build.notes / "lock"):
             if not build.is_complete():
-                build.run(progress or (lambda _done, _cases: None))
+                build.run(progress)
     return build.root
 
 
@@ -80,7 +97,7 @@ class _Build:
             return all(path.exists() for case in range(self.settings["cases"]) for path in self._files(case))
         if begun.exists():
             self._check_settings(read_json_object(begun))
-        elif any(self.root.glob("volume-*.nii*")) or any(self.root.glob("segmentation-*.nii*")):
+        elif any(_is_of_lits(path) for path in self.root.glob("*-*")):
             raise CohortError(
                 f"{self.root}: holds scans that are not phantoms of lts; name another folder in data.root"
             )
@@ -94,7 +111,7 @@ class _Build:
             )
 
     def _files(self, case: int) -> tuple[Path, Path]:
-        return self.root / f"volume-{case}.nii.gz", self.root / f"segmentation-{case}.nii.gz"
+        return self.root / f"volume-{case}{MASK_SUFFIX}", self.root / f"segmentation-{case}{MASK_SUFFIX}"
 
     def _facts(self, case: int) -> Path:
         return self.notes / f"case-{case}.json"
@@ -105,7 +122,7 @@ class _Build:
     def run(self, progress: Progress) -> None:
         """Make what is missing, then the summary."""
         cases = range(self.settings["cases"])
-        _write_json(self.notes / "settings.json", self.settings)
+        write_json(self.notes / "settings.json", self.settings, indent=1)
         missing = [case for case in cases if not self._is_made(case)]
         done = len(cases) - len(missing)
         progress(done, len(cases))
@@ -113,7 +130,7 @@ class _Build:
             done += 1
             progress(done, len(cases))
         facts = [read_json_object(self._facts(case)) for case in cases]
-        _write_json(self.summary, {"settings": self.settings, "cases": facts})
+        write_json(self.summary, {"settings": self.settings, "cases": facts}, indent=1)
 
     def make(self, case: int) -> None:
         """Make one case; its facts, written last, say that it is done."""
@@ -128,7 +145,11 @@ class _Build:
             "spacing_mm": scan.spacing_mm,
             "tumors": [asdict(tumor) for tumor in scan.tumors],
         }
-        _write_json(self._facts(case), facts)
+        write_json(self._facts(case), facts, indent=1)
+
+
+def _is_of_lits(path: Path) -> bool:
+    return (scan_stem(path) or "").startswith(("volume-", "segmentation-"))
 
 
 def _write_scan(scan: PhantomScan, *, volume: Path, segmentation: Path) -> None:
@@ -142,8 +163,3 @@ def _write_scan(scan: PhantomScan, *, volume: Path, segmentation: Path) -> None:
     voxels = apply_orientation(scan.hu, to_disk)
     write_volume(volume, voxels, affine=affine)
     write_mask(segmentation, scan.labels, geometry=Geometry.from_affine(affine, shape=voxels.shape))
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with written_whole(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lts.cohort.phantom.patient import Patient, Rooms
-from lts.cohort.phantom.shapes import (
+from lts.phantom.patient import Patient, Rooms
+from lts.phantom.shapes import (
     Box,
     Canvas,
     Floats,
@@ -19,7 +19,7 @@ from lts.cohort.phantom.shapes import (
     random_turn,
     smooth_field,
 )
-from lts.cohort.phantom.viscera import kidney_center
+from lts.phantom.viscera import kidney_center
 
 
 @dataclass(frozen=True)

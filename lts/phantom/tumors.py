@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lts.base import TUMOR
-from lts.cohort.phantom.liver import Liver
-from lts.cohort.phantom.shapes import (
+from lts.phantom.liver import Liver
+from lts.phantom.shapes import (
     Box,
     Canvas,
     Floats,

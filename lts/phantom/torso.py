@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lts.cohort.phantom.patient import CAVITY_RADII_MM, WALL_MM, Patient, Rooms, outline
-from lts.cohort.phantom.shapes import Canvas, Floats, capsule, ellipsoid, join, meet
+from lts.phantom.patient import CAVITY_RADII_MM, WALL_MM, Patient, Rooms, outline
+from lts.phantom.shapes import Canvas, Floats, capsule, ellipsoid, join, meet
 
 FAT_HU = -102.0
 RIB_PERIOD_MM = 30.0

@@ -13,7 +13,7 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from numpy.typing import NDArray
 
 from lts.base import BACKGROUND, LIVER, TUMOR
-from lts.cohort.case import Case
+from lts.cohort import Case
 from lts.volume import read_geometry, read_mask
 
 SPLIT_FILE = "planted-split.json"

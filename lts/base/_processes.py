@@ -1,4 +1,4 @@
-"""Cases worked on in several processes."""
+"""Work that is shared among processes."""
 
 import multiprocessing
 import signal
@@ -8,7 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, ParamSpec, Self, TypeVar
 
-from lts.base import LtsError, usable_processors
+from lts.base._errors import LtsError
+from lts.base._processors import usable_processors
 
 MOST_WORKERS = 8
 """Each may hold a scan and its mask, for which a CT of 1000 slices takes 800 MB."""
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
 Progress = Callable[[int, int], None]
-"""Called with the cases done and all cases."""
+"""Called with how many are done, and how many there are."""
 
 
 class WorkerPool:

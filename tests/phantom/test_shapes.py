@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lts.cohort.phantom.shapes import (
+from lts.phantom.shapes import (
     Grid,
     capsule,
     ellipsoid,
@@ -14,7 +14,7 @@ from lts.cohort.phantom.shapes import (
     random_turn,
     smooth_field,
 )
-from lts.cohort.phantom.texture import ct_noise
+from lts.phantom.texture import ct_noise
 
 
 def cube_grid(*, half_mm: float, spacing_mm: tuple[float, float, float]) -> Grid:

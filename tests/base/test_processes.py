@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lts.base import LtsError
-from lts.cohort import WorkerPool
+from lts.base import LtsError, WorkerPool
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +71,7 @@ def test_work_in_hand_is_waited_for(error: BaseException, wait: bool) -> None:
 ON_CTRL_C = """
 import os, signal, sys, time
 from pathlib import Path
-from lts.cohort import WorkerPool
+from lts.base import WorkerPool
 
 if __name__ == "__main__":
     os.setpgid(0, 0)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lts.cohort.phantom.shapes import Floats
+from lts.phantom.shapes import Floats
 
 PADDING_HU = -2000
 """What some scanners write outside their round field of view."""

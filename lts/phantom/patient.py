@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lts.cohort.phantom.shapes import Floats, Grid, Spacing, ellipsoid, join, smooth_field
+from lts.phantom.shapes import Floats, Grid, Spacing, ellipsoid, join, smooth_field
 
 CAVITY_RADII_MM = (93.0, 134.0)
 """Half axes (front to back, side to side) of the space inside the abdominal wall in the reference anatomy."""

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from lts.cohort.phantom.patient import Patient, Rooms
-from lts.cohort.phantom.shapes import (
+from lts.phantom.patient import Patient, Rooms
+from lts.phantom.shapes import (
     Box,
     Canvas,
     Floats,

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from lts.base import CohortError, ConfigError
-from lts.cohort import find_cases, processes
-from lts.cohort.phantom import PhantomScan, Tumor, make_phantom, make_phantom_cohort
-from lts.cohort.phantom import cohort as cohort_module
+from lts.base import CohortError, ConfigError, _processes
+from lts.cohort import find_cases
+from lts.phantom import PhantomScan, Tumor, make_phantom, make_phantom_cohort
+from lts.phantom import cohort as cohort_module
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build on one processor, so that tests can count and interrupt cases."""
-    monkeypatch.setattr(processes, "usable_processors", lambda: 1)
+    monkeypatch.setattr(_processes, "usable_processors", lambda: 1)
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_case_is_the_same_in_a_larger_cohort(cohort: Path, tmp_path: Path, in_pr
 def test_worker_that_may_not_start_processes_makes_the_cases_itself(
     tmp_path: Path, made: list[np.random.SeedSequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "usable_processors", lambda: 4)
-    monkeypatch.setattr(processes.multiprocessing.current_process(), "_config", {"daemon": True})
+    monkeypatch.setattr(_processes, "usable_processors", lambda: 4)
+    monkeypatch.setattr(_processes.multiprocessing.current_process(), "_config", {"daemon": True})
     make_phantom_cohort(tmp_path, cases=2, matrix=32, seed=1)
     assert len(made) == 2
 

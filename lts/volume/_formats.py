@@ -1,0 +1,207 @@
+"""The kinds of files that scans and masks come in, as one table.
+
+A new kind is an entry here and its reader: cohorts, stores, checks, predictions, scores and the service ask
+this table which files are scans, how they are read, and what to say of files that are not.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from lts.base import Modality, VolumeError, is_folder
+from lts.volume import _nifti
+from lts.volume._dicom import holds_dicom, only_series, open_series, series_geometry
+from lts.volume._geometry import Geometry
+from lts.volume._stored import Stored
+
+MASK_SUFFIX = ".nii.gz"
+"""How the masks and probabilities end that lts writes."""
+
+_UNREAD = (
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".mgh", ".mgz", ".mnc", ".hdr", ".img", ".img.gz"),
+    *(".nii.bz2", ".nii.xz", ".nii.zst", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"),
+)
+"""How files end that may hold a scan, or some in an archive, and are not read unless an entry says so."""
+
+
+class _Write(Protocol):
+    def __call__(
+        self, path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float
+    ) -> None: ...
+
+
+def _itself(path: Path) -> tuple[Path, ...]:
+    return (path,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        name: What messages call it.
+        suffixes: How the names of files end that hold one volume each, in lower case; none where names do not
+            tell.
+        may_be_gzipped: Whether `.gz` may follow each of them.
+        fits: Whether a path whose name tells nothing is of this kind.
+        read_geometry: Its grid, without a voxel.
+        read_image: A scan, given what made it.
+        read_mask: A mask; None where masks are not read from it.
+        write: A file of `(X, Y, Z)` numbers, which times `slope` are the values, on a grid; None where it is
+            not written.
+        files: The files that a volume is read from, given the path that names it.
+    """
+
+    name: str
+    suffixes: tuple[str, ...] = ()
+    may_be_gzipped: bool = False
+    fits: Callable[[Path], bool] = lambda _path: False
+    read_geometry: Callable[[Path], Geometry]
+    read_image: Callable[[Path, Modality], Stored]
+    read_mask: Callable[[Path], Stored] | None = None
+    write: _Write | None = None
+    files: Callable[[Path], tuple[Path, ...]] = _itself
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Its suffixes, with and without `.gz`."""
+        return tuple(f"{one}{gz}" for one in self.suffixes for gz in ("", ".gz")[: 1 + self.may_be_gzipped])
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="NIfTI",
+        suffixes=(".nii",),
+        may_be_gzipped=True,
+        read_geometry=lambda path: _nifti.read_header(path).geometry,
+        read_image=lambda path, _modality: _nifti.read_stored(path),
+        read_mask=_nifti.read_stored,
+        write=_nifti.write,
+    ),
+    Format(
+        name="DICOM",
+        fits=holds_dicom,
+        read_geometry=series_geometry,
+        read_image=lambda path, modality: open_series(only_series(path), modality=modality),
+        files=lambda path: only_series(path).files if is_folder(path) else (path,),
+    ),
+)
+"""The first is taken for a file that fits none."""
+
+
+def format_of(path: Path) -> Format:
+    """The kind of a file or folder: by its name, else by what it holds, else the first of the table.
+
+    Raises:
+        VolumeError: It cannot be read, or is named as DICOM and is none.
+    """
+    by_name = next((one for one in FORMATS if _ending(path, one) and not is_folder(path)), None)
+    return by_name or next((one for one in FORMATS if one.fits(path)), FORMATS[0])
+
+
+def source_files(path: Path) -> tuple[Path, ...]:
+    """The files that a scan or mask is read from: itself, or those of the DICOM series that a folder holds.
+
+    Any other file is its own too.
+
+    Raises:
+        VolumeError: A folder holds no series that may be a volume, or several.
+    """
+    return format_of(path).files(path)
+
+
+def scan_suffixes() -> tuple[str, ...]:
+    """How the names of files end that hold one volume each.
+
+    >>> scan_suffixes()
+    ('.nii', '.nii.gz')
+    """
+    return tuple(ending for one in FORMATS for ending in one.endings)
+
+
+def scan_stem(path: Path) -> str | None:
+    """The name without its suffix, in whatever case that is; None for a file that is no scan by its name.
+
+    >>> scan_stem(Path("liver/CASE_1.NII.GZ")), scan_stem(Path("notes.txt"))
+    ('CASE_1', None)
+    """
+    ending = next((ending for one in FORMATS if (ending := _ending(path, one))), "")
+    return path.name[: -len(ending)] if ending else None
+
+
+def suffixes_in_words() -> str:
+    """The suffixes of scans in words.
+
+    >>> suffixes_in_words()
+    '.nii or .nii.gz'
+    """
+    return in_words(scan_suffixes())
+
+
+def suffix_pattern() -> str:
+    """The suffixes of scans as a layout names them, such as `.nii[.gz]`."""
+    return "/".join(f"{end}{'[.gz]' * one.may_be_gzipped}" for one in FORMATS for end in one.suffixes)
+
+
+def kinds_in_words() -> str:
+    """What files that hold one volume each are called, such as "NIfTI"."""
+    return in_words([one.name for one in FORMATS if one.suffixes])
+
+
+def in_words(items: Iterable[str]) -> str:
+    """Alternatives in a sentence: `a`, `a or b`, `a, b or c`."""
+    *others, final = items
+    return f"{', '.join(others)} or {final}" if others else final
+
+
+def is_unread(path: Path) -> bool:
+    """Whether a file is named as a scan, or an archive of some, that is not read."""
+    return path.name.lower().endswith(_UNREAD) and scan_stem(path) is None
+
+
+def conversion_advice() -> str:
+    """What to do about a file that is not read."""
+    return f"convert a scan to {MASK_SUFFIX}, and name an archive itself"
+
+
+def inputs_in_words() -> str:
+    """All that scans may be, such as "NIfTI, DICOM or a zip archive of these"."""
+    return f"{', '.join(one.name for one in FORMATS)} or a zip archive of these"
+
+
+def mask_format_of(path: Path) -> Format:
+    """The kind of a mask, as `format_of`.
+
+    Raises:
+        VolumeError: Masks are not read from it.
+    """
+    found = format_of(path)
+    if found.read_mask is None:
+        raise VolumeError(
+            f"{path}: a mask must be {kinds_in_words()}, got {found.name}, of which none is read, "
+            f"DICOM SEG neither; convert it to {MASK_SUFFIX}",
+            code="not-nifti",
+        )
+    return found
+
+
+def written_format_of(path: Path) -> Format:
+    """The kind of a file to write.
+
+    Raises:
+        VolumeError: Its name ends as none that is written.
+    """
+    written = [one for one in FORMATS if one.write]
+    found = next((one for one in written if _ending(path, one)), None)
+    if found is None:
+        endings = in_words([ending for one in written for ending in one.endings])
+        raise VolumeError(f"{path}: must end in {endings}")
+    return found
+
+
+def _ending(path: Path, one: Format) -> str:
+    name = path.name.lower()
+    return next((ending for ending in reversed(one.endings) if name.endswith(ending)), "")

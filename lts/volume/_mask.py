@@ -1,0 +1,128 @@
+"""Masks from files into memory, `(Z, H, W)`, held against the grid of their image."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lts.base import LABELS, VolumeError, listed
+from lts.volume._formats import mask_format_of
+from lts.volume._geometry import Geometry
+from lts.volume._notes import CORNER_TOLERANCE, UNPROVEN, Note, farthest_corner, grid_notes
+from lts.volume._read import Volume, volume_of, within_memory
+from lts.volume._stored import Stored
+
+LABEL_NOISE = 0.01
+"""How far a stored label may lie from the integer it stands for."""
+
+_SHOWN = 5
+_AIR_HU = -500
+"""What lies below is air in a scan, and no label of any mask."""
+
+
+def match_mask_grid(
+    path: str | os.PathLike[str], mask: Geometry, *, image: Geometry
+) -> tuple[Geometry, tuple[str, ...]]:
+    """Hold the grid of a mask against that of its image; no voxel is needed.
+
+    Args:
+        path: The file of the mask, for messages.
+        mask: The grid that it states.
+        image: The grid of the image.
+
+    Returns:
+        The grid of the mask as `read_mask` takes it, and notes on what was corrected or other programs read
+        otherwise.
+
+    Raises:
+        VolumeError: The grids differ.
+    """
+    reason = mask.unproven
+    if reason and not image.unproven and mask.shape == image.shape:
+        text = f"The image's grid was taken for the mask: {reason}."
+        return image, (Note(text, code="grid-corrected"),)
+    grids = f"mask {mask.describe()}; image {image.describe()}"
+    if mask.canonical_shape != image.canonical_shape:
+        raise VolumeError(f"{path}: the mask's shape must be its image's: {grids}", code="grids-differ")
+    affines = mask.canonical_affine, image.canonical_affine
+    distance = farthest_corner(affines[0], reference=affines[1], shape=image.canonical_shape)
+    if distance > CORNER_TOLERANCE:
+        raise VolumeError(
+            f"{path}: the mask's corners must lie within {CORNER_TOLERANCE} voxels of its image's, "
+            f"got {distance:.3g}: {grids}",
+            code="grids-differ",
+        )
+    # that nothing is proven is said of the image
+    return mask, tuple(note for note in grid_notes(mask) if note.code != UNPROVEN)
+
+
+def read_mask_geometry(path: str | os.PathLike[str]) -> Geometry:
+    """Read the grid of a mask from its header alone.
+
+    Raises:
+        VolumeError: As `read_geometry`; or masks are not read from such files.
+    """
+    path = Path(path)
+    return mask_format_of(path).read_geometry(path)
+
+
+def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
+    """Read the mask of an image.
+
+    One thing is corrected, and a note says so: where the mask's affine is the identity or its header states
+    no orientation, neither is so of the image, and the shapes on disk are equal, the image's grid is taken
+    (LiTS volume 53).
+
+    Args:
+        path: A NIfTI file. Its axes on disk may differ from the image's.
+        image: The grid of the image.
+
+    Returns:
+        uint8 labels 0, 1, 2 in the image's canonical shape, rounded where they lie within 0.01 of one.
+
+    Raises:
+        VolumeError: As `read_mask_geometry`; or another label; or corners that lie off the image's by more
+            than a tenth of a voxel.
+    """
+    path = Path(path)
+    read = mask_format_of(path).read_mask
+    assert read is not None
+    with within_memory(path, lambda: read_mask_geometry(path)):
+        stored = read(path)
+        geometry, notes = match_mask_grid(path, stored.geometry, image=image)
+        labels, noise = _labels_of(path, stored)
+        if noise:
+            text = "Labels were rounded to the integers they lay next to."
+            notes = (*notes, Note(text, code="labels-rounded"))
+        return volume_of(labels, geometry, notes=notes)
+
+
+def _labels_of(path: Path, stored: Stored) -> tuple[npt.NDArray[np.uint8], bool]:
+    """Labels `(X, Y, Z)`, and whether some had to be rounded."""
+    plain = stored.plain
+    if plain is not None and plain.dtype.kind in "iu" and _are_labels(plain):
+        return plain.astype(np.uint8, copy=False), False
+    labels = np.empty(stored.geometry.shape, dtype=np.uint8, order="F")
+    others: set[float] = set()
+    noise = False
+    with closing(stored.slices()) as slices:
+        for index, values in slices:
+            rounded = np.rint(values)
+            off = np.abs(values - rounded)
+            known = (off <= LABEL_NOISE) & (rounded >= min(LABELS)) & (rounded <= max(LABELS))
+            others.update(np.unique(values[~known]).tolist())
+            noise = noise or bool(off.any())
+            labels[..., index] = np.where(known, rounded, 0)
+    if others:
+        shown = listed((f"{label:g}" for label in sorted(others)), most=_SHOWN)
+        if min(others) < _AIR_HU:
+            shown += ": values of a scan, so image and mask may be swapped"
+        raise VolumeError(f"{path}: labels must be among {list(LABELS)}, got {shown}", code="labels-unknown")
+    return labels, noise
+
+
+def _are_labels(numbers: npt.NDArray[Any]) -> bool:
+    return bool(numbers.min() >= min(LABELS) and numbers.max() <= max(LABELS))
