@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup train test test-lowest lint types format bench
+.PHONY: setup train test test-lowest lint types format tour bench
 
 setup: .venv/installed
 
@@ -40,6 +40,10 @@ types: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Runs docs/tour.ipynb and keeps in it what its cells print and show.
+tour: setup
+	$(BIN)/python tests/kits/notebook_kit.py docs/tour.ipynb
 
 # On a machine with nothing else to do; writes docs/benchmarks.md.
 bench: setup

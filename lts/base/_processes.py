@@ -2,10 +2,13 @@
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from lts.base._errors import LtsError
@@ -63,9 +66,25 @@ class WorkerPool:
         # What is held back here, the processes that are started meanwhile never hear of.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            return self._pool.submit(work, *args, **kwargs)
+            with _script_left_out(work):
+                return self._pool.submit(work, *args, **kwargs)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _script_left_out(work: Callable[..., object]) -> Iterator[None]:
+    """Within, processes that are started do not run the script of this one again, unless `work` is of it.
+
+    A user's script that trains, and does not look at `__name__`, would train again in each of them.
+    """
+    script = sys.modules["__main__"]
+    if getattr(work, "__module__", None) != "__main__":
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 class _Context(SpawnContext):

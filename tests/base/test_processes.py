@@ -102,3 +102,24 @@ def test_ctrl_c_is_the_business_of_the_first_process_alone(moment: str, tmp_path
     assert done.stderr.count("Traceback") == 1, (
         done.stderr
     )  # that of the first process, which handles nothing
+
+
+SCRIPT = """
+from lts.base import WorkerPool
+
+print("here")
+with WorkerPool(1) as pool:
+    print(pool.submit(divmod, 7, 2).result())
+"""
+
+
+def test_a_script_is_not_run_again_in_each_process(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "here\n(3, 1)\n"), done.stderr
