@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lts.base import ConfigError
-from lts.networks.enlarging import enlarge_twice
-from lts.networks.remaking import announce, norm_relu
+from lts.networks.recomputation import norm_relu, recomputable
+from lts.networks.upsampling import upsample2x
 
 Norm = Literal["batch", "instance", "group", "none"]
 
@@ -104,15 +104,15 @@ class UpBlock(nn.Module):
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """`(B, deep, H/2, W/2)` and `(B, skip, H, W)` to `(B, out, H, W)`."""
         # Not self.block(...), which would hold its input, the largest tensor of all, to its end.
-        return self.block.forward(_enlarge_beside(self.gate(skip, deep), self.reduce(deep)))
+        return self.block.forward(_upsample_beside(self.gate(skip, deep), self.reduce(deep)))
 
 
-def _enlarge_beside(skip: Tensor, deep: Tensor) -> Tensor:
+def _upsample_beside(skip: Tensor, deep: Tensor) -> Tensor:
     def join(skip: Tensor, deep: Tensor) -> Tensor:
-        return torch.cat([skip, enlarge_twice(deep)], dim=1)
+        return torch.cat([skip, upsample2x(deep)], dim=1)
 
     out = join(skip, deep)
-    announce(out, join, skip, deep)
+    recomputable(out, join, skip, deep)
     return out
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lts.base import ConfigError
 from lts.networks.blocks import Decoder, check_whole, pad_to_multiple, segmentation_head
-from lts.networks.remaking import remaking
+from lts.networks.recomputation import recomputing
 
 STRIDE = 32
 FEATURE_CHANNELS = (64, 256, 512, 1024, 2048)
@@ -66,7 +66,7 @@ class ResNet50Encoder(nn.Module):
 class ResNet50Segmenter(nn.Module):
     """ResNet-50 (He et al. 2016) as the encoder of a U-shaped network.
 
-    The decoder takes the encoder's five features and the image itself as skips, enlarges bilinearly and
+    The decoder takes the encoder's five features and the image itself as skips, upsamples bilinearly and
     normalizes per batch, like the encoder. Its finest level has `decoder_width` channels, each coarser one
     twice as many.
 
@@ -107,7 +107,7 @@ class ResNet50Segmenter(nn.Module):
         """
         height, width = image.shape[-2:]
         padded = pad_to_multiple(image, STRIDE)
-        with remaking():
+        with recomputing():
             logits: Tensor = self.head(self.decoder([padded, *self.encoder(padded)]))
         return logits[..., :height, :width]
 

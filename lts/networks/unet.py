@@ -17,7 +17,7 @@ from lts.networks.blocks import (
     pad_to_multiple,
     segmentation_head,
 )
-from lts.networks.remaking import remaking
+from lts.networks.recomputation import recomputing
 
 MAX_CHANNELS = 512
 MAX_DEPTH = 8
@@ -89,7 +89,7 @@ class UNet(nn.Module):
             `(B, out_channels, H, W)`.
         """
         height, width = image.shape[-2:]
-        with remaking():
+        with recomputing():
             features = self.encoder(pad_to_multiple(image, self.stride))
             logits: Tensor = self.head(self.decoder(features))
         return logits[..., :height, :width]

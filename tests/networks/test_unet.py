@@ -63,8 +63,8 @@ def test_a_small_network_computes_what_plain_functions_compute() -> None:
     x = image(2, 1, 8, 12)
     fine = block(x, "encoder.levels.0")
     coarse = block(F.max_pool2d(fine, 2), "encoder.levels.1")
-    enlarged = F.interpolate(coarse, size=(8, 12), mode="bilinear")
-    up = F.conv2d(enlarged, p["decoder.levels.0.reduce.weight"])
+    upsampled = F.interpolate(coarse, size=(8, 12), mode="bilinear")
+    up = F.conv2d(upsampled, p["decoder.levels.0.reduce.weight"])
     out = block(torch.cat([fine, up], dim=1), "decoder.levels.0.block")
     assert torch.allclose(net(x), F.conv2d(out, p["head.weight"], p["head.bias"]), atol=1e-5)
 
