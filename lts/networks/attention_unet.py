@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lts.networks.blocks import conv2d
 from lts.networks.unet import UNet
@@ -29,11 +27,12 @@ class AttentionGate(nn.Module):
         self.psi = conv2d(inner_channels, 1, 1, bias=True)
         assert self.psi.bias is not None
         nn.init.constant_(self.psi.bias, OPEN)
+        self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()
 
     def forward(self, skip: Tensor, deep: Tensor) -> Tensor:
         """`(B, skip, H, W)` and `(B, deep, H/2, W/2)` to the weighed skip, `(B, skip, H, W)`."""
-        query = F.relu(self.from_skip(skip) + self.from_deep(deep))
-        attention = torch.sigmoid(self.psi(query))
+        query = self.relu(self.from_skip(skip) + self.from_deep(deep))
+        attention = self.sigmoid(self.psi(query))
         return skip * upsample2x(attention)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lts.base import ConfigError
 from lts.networks.blocks import (
@@ -32,13 +31,14 @@ class UNetEncoder(nn.Module):
             ConvBlock(before, after, norm=norm)
             for before, after in zip([in_channels, *channels[:-1]], channels, strict=True)
         )
+        self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """`(B, C, H, W)` to one tensor per level, finest first, each half the size of the one before."""
         features = [self.levels[0](image)]
         for level in self.levels[1:]:
-            features.append(level(F.max_pool2d(features[-1], kernel_size=2)))
+            features.append(level(self.pool(features[-1])))
         features[-1] = self.dropout(features[-1])
         return features
 

@@ -18,7 +18,8 @@ def upsample2x(image: Tensor) -> Tensor:
     Returns:
         `(B, C, 2H, 2W)`.
     """
-    if not image.requires_grad:
+    # The transforms of torch.func take torch's own alone.
+    if not image.requires_grad or torch._C._are_functorch_transforms_active():
         return _interpolate(image)
     upsampled: Tensor = _Upsample2x.apply(image)
     return upsampled

@@ -9,10 +9,11 @@ import torch
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from lts.networks import AttentionUNet, ResNet50Segmenter, UNet, blocks, recomputation
-from lts.networks.recomputation import recomputable, recomputing
+from lts.networks.recomputation import norm_relu, recomputable, recomputing
 
 
 def network(kind: type[nn.Module] = UNet, *, norm: str = "batch") -> nn.Module:
@@ -34,7 +35,7 @@ def step(net: nn.Module, precision: torch.dtype | None = None) -> dict[str, Tens
 
 def keep_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (recomputation, blocks):
-        monkeypatch.setattr(module, "recomputable", lambda *_: None)
+        monkeypatch.setattr(module, "recomputable", lambda *_, **__: None)
 
 
 def kept_bytes(net: nn.Module, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -199,3 +200,91 @@ def test_a_network_compiles_into_one_graph(kind: type[nn.Module]) -> None:
 def test_nothing_is_remembered_without_gradients() -> None:
     with torch.no_grad(), recomputing():
         assert recomputation._recomputations.get() is None
+
+
+def test_nothing_is_remembered_on_a_device_without_autocast() -> None:
+    with torch.device("meta"):
+        net = network()
+        net(torch.rand(2, 2, 48, 48)).sum().backward()
+    assert all(parameter.grad.is_meta for parameter in net.parameters())
+
+
+def test_what_is_changed_in_place_after_it_was_named_is_kept() -> None:
+    x = torch.rand(5, requires_grad=True)
+    with recomputing():
+        y = 2 * x
+        recomputable(y, lambda kept: 2 * kept, x)
+        y.mul_(3)
+        loss = y.square().sum()
+    loss.backward()
+    assert torch.allclose(x.grad, 72 * x)
+
+
+def test_a_source_that_was_changed_in_place_stops_backward() -> None:
+    x, source = torch.rand(5, requires_grad=True), torch.ones(5)
+    with recomputing():
+        y = x + source
+        recomputable(y, torch.add, x, source)
+        loss = y.square().sum()
+    source.zero_()
+    with pytest.raises(RuntimeError, match="was changed in place between forward and backward"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_backward_recomputes_with_the_mode_and_the_weights_of_the_forward_pass(norm: str) -> None:
+    net, image = network(norm=norm), torch.rand(2, 2, 48, 48)
+    weights = {name: parameter.detach() * 1.5 for name, parameter in net.named_parameters()}
+    found = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    loss = functional_call(net, found, image).square().mean()
+    net.eval()
+    loss.backward()
+    other = network(norm=norm)
+    other.load_state_dict(weights, strict=False)
+    other(image).square().mean().backward()
+    for name, parameter in other.named_parameters():
+        assert torch.equal(found[name].grad, parameter.grad), name
+
+
+class Shifted(nn.BatchNorm2d):
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image) + 0.5
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        Shifted(8),
+        nn.BatchNorm2d(8, affine=False),
+        nn.BatchNorm2d(8, track_running_stats=False).eval(),
+        nn.InstanceNorm2d(8, affine=True, track_running_stats=True).eval(),
+        nn.Sequential(nn.BatchNorm2d(8), nn.Sigmoid()),  # keeps what it gives
+    ],
+)
+def test_a_normalization_of_another_kind_keeps_its_gradients(norm: nn.Module) -> None:
+    for parameter in norm.parameters():
+        nn.init.uniform_(parameter)
+    image = torch.randn(2, 8, 6, 6, requires_grad=True)
+    with recomputing():
+        norm_relu(norm, image).square().sum().backward()
+    found, image.grad = image.grad, None
+    F.relu(norm(image)).square().sum().backward()
+    assert torch.equal(found, image.grad)
+
+
+def test_what_is_joined_is_free_once_it_was_convolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+    join = blocks._upsample_beside
+
+    def watched(skip: Tensor, deep: Tensor) -> Tensor:
+        out = join(skip, deep)
+        joined.append(weakref.ref(out))
+        return out
+
+    monkeypatch.setattr(blocks, "_upsample_beside", watched)
+    net = network()
+    for level in net.decoder.levels:
+        level.block.norms[0].register_forward_pre_hook(lambda *_: alive.append(joined[-1]() is not None))
+    net(torch.rand(2, 2, 48, 48)).sum().backward()
+    assert alive == [False, False]
