@@ -18,18 +18,18 @@ MAX_GROUPS = 8
 PRIOR = 0.01
 
 
-def check_whole(key: str, value: int, *, low: int, high: int | None = None) -> None:
+def check_whole(name: str, value: int, *, low: int, high: int | None = None) -> None:
     """Raise ConfigError unless `value` is a whole number from `low` to `high` (no upper bound if None)."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole and low <= value <= (math.inf if high is None else high)):
         rule = f">= {low}" if high is None else f"from {low} to {high}"
-        raise ConfigError(f"{key}: must be a whole number {rule}, got {value!r}")
+        raise ConfigError(f"{name}: must be a whole number {rule}, got {value!r}")
 
 
 def check_norm(norm: object) -> None:
     """Raise ConfigError unless `norm` is one of `Norm`."""
     if norm not in get_args(Norm):
-        raise ConfigError(f"model.norm: must be one of {list(get_args(Norm))}, got {norm!r}")
+        raise ConfigError(f"norm: must be one of {list(get_args(Norm))}, got {norm!r}")
 
 
 def conv2d(

@@ -83,12 +83,17 @@ class ResNet50Segmenter(nn.Module):
     """
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, weights: str | Path | None, decoder_width: int
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        weights: str | Path | None = "imagenet",
+        decoder_width: int = 32,
     ) -> None:
         super().__init__()
-        check_whole("model.in_channels", in_channels, low=1)
-        check_whole("model.out_channels", out_channels, low=1)
-        check_whole("model.decoder_width", decoder_width, low=1)
+        check_whole("in_channels", in_channels, low=1)
+        check_whole("out_channels", out_channels, low=1)
+        check_whole("decoder_width", decoder_width, low=1)
         self.encoder = ResNet50Encoder(in_channels)
         if weights is not None:
             load_encoder(self.encoder, weights)
@@ -135,7 +140,7 @@ def load_encoder(encoder: ResNet50Encoder, weights: str | Path) -> None:
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise ConfigError(
-                f"model.weights: {weights} must be a state dict of torchvision's resnet50, "
+                f"weights: {weights} must be a state dict of torchvision's resnet50, "
                 f"but it {problem} {', '.join(names[:3])}{more}"
             )
     encoder.load_state_dict(state, strict=False)
@@ -163,17 +168,17 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         ConfigError: No such file, it cannot be read, or it holds something else.
     """
     if not (isinstance(path, str | Path) and Path(path).is_file()):
-        raise ConfigError(f'model.weights: must be null, "imagenet" or a file of weights; no file {path!s}')
+        raise ConfigError(f'weights: must be null, "imagenet" or a file of weights; no file {path!s}')
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what an unpickler raises on a file of another kind has no bounds
         raise ConfigError(
-            f"model.weights: {path} must be a file of torch.save that holds tensors alone, "
+            f"weights: {path} must be a file of torch.save that holds tensors alone, "
             f"but it cannot be read as one ({type(error).__name__})"
         ) from error
     tensors = isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values())
     if not tensors or not all(isinstance(name, str) for name in state):
-        raise ConfigError(f"model.weights: {path} must hold a dict from names to tensors")
+        raise ConfigError(f"weights: {path} must hold a dict from names to tensors")
     return dict(state)
 
 
@@ -195,8 +200,8 @@ def fetch_imagenet_state() -> dict[str, Tensor]:
         cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(source.url).name
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(
-            f'model.weights: "imagenet" must be at {cached} or come from {source.url}, but: {reason}; '
-            "put the file there or give model.weights=FILE, or model.weights=null for a random start"
+            f'weights: "imagenet" must be at {cached} or come from {source.url}, but: {reason}; '
+            "put the file there or give weights=FILE, or weights=null for a random start"
         ) from error
     return dict(state)
 

@@ -63,16 +63,23 @@ class UNet(nn.Module):
     gate: ClassVar[type[nn.Module]] = OpenGate
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, width: int, depth: int, norm: Norm, dropout: float
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        width: int = 32,
+        depth: int = 5,
+        norm: Norm = "batch",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_whole("model.in_channels", in_channels, low=1)
-        check_whole("model.out_channels", out_channels, low=1)
-        check_whole("model.width", width, low=1)
-        check_whole("model.depth", depth, low=2, high=MAX_DEPTH)
+        check_whole("in_channels", in_channels, low=1)
+        check_whole("out_channels", out_channels, low=1)
+        check_whole("width", width, low=1)
+        check_whole("depth", depth, low=2, high=MAX_DEPTH)
         check_norm(norm)
         if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
-            raise ConfigError(f"model.dropout: must be a probability in [0, 1), got {dropout!r}")
+            raise ConfigError(f"dropout: must be a probability in [0, 1), got {dropout!r}")
         channels = [min(width * 2**level, max(width, MAX_CHANNELS)) for level in range(depth)]
         self.stride = 2 ** (depth - 1)
         self.encoder = UNetEncoder(in_channels, channels, norm=norm, dropout=dropout)

@@ -99,6 +99,14 @@ def test_channels_double_up_to_512_or_the_width() -> None:
 
 
 @both
+def test_two_numbers_make_the_network_of_the_commands(network: type[nn.Module]) -> None:
+    with torch.device("meta"):
+        found = network(in_channels=3, out_channels=2)
+        expected = network(in_channels=3, out_channels=2, width=32, depth=5, norm="batch", dropout=0.0)
+    assert repr(found) == repr(expected)
+
+
+@both
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_a_gradient_reaches_every_parameter(network: type[nn.Module], norm: str) -> None:
     net = make(network, norm=norm)
@@ -195,5 +203,5 @@ def test_a_few_steps_learn_to_outline_a_bright_square() -> None:
     ],
 )
 def test_a_bad_setting_is_named(network: type[nn.Module], key: str, value: object, rule: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^model\.{key}: {rule}$"):
+    with pytest.raises(ConfigError, match=rf"^{key}: {rule}$"):
         make(network, **{key: value})
