@@ -94,6 +94,7 @@ class ResNet50Segmenter(nn.Module):
         check_whole("in_channels", in_channels, low=1)
         check_whole("out_channels", out_channels, low=1)
         check_whole("decoder_width", decoder_width, low=1)
+        self.in_channels, self.out_channels, self.decoder_width = in_channels, out_channels, decoder_width
         self.encoder = ResNet50Encoder(in_channels)
         if weights is not None:
             load_encoder(self.encoder, weights)

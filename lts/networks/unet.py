@@ -80,6 +80,8 @@ class UNet(nn.Module):
         check_norm(norm)
         if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
             raise ConfigError(f"dropout: must be a probability in [0, 1), got {dropout!r}")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.width, self.depth, self.norm, self.dropout = width, depth, norm, dropout
         channels = [min(width * 2**level, max(width, MAX_CHANNELS)) for level in range(depth)]
         self.stride = 2 ** (depth - 1)
         self.encoder = UNetEncoder(in_channels, channels, norm=norm, dropout=dropout)
