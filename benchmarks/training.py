@@ -121,18 +121,18 @@ def make_step(
 
 
 def _plainly(step: Callable[[], float]) -> Callable[[], float]:
-    """The step without what lts does for speed or memory: nothing made again, torch's own interpolation."""
+    """The step without what lts does for speed or memory: nothing recomputed, torch's own interpolation."""
 
     def plain(image: Tensor) -> Tensor:
         return F.interpolate(image, scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def run() -> float:
-        ours = blocks.enlarge_twice, unet.remaking
-        blocks.enlarge_twice, unet.remaking = plain, nullcontext
+        ours = blocks.upsample2x, unet.recomputing
+        blocks.upsample2x, unet.recomputing = plain, nullcontext
         try:
             return step()
         finally:
-            blocks.enlarge_twice, unet.remaking = ours
+            blocks.upsample2x, unet.recomputing = ours
 
     return run
 

@@ -12,7 +12,7 @@ from dicom_kit import Phantoms
 
 from lts.cohort import Case
 from lts.inference import CHECKPOINT_FORMAT
-from lts.inference.checkpoint import build
+from lts.inference.building import build
 from lts.slices import content_hash
 from lts.volume import read_geometry, write_mask, write_volume
 

@@ -1,9 +1,17 @@
 """From a checkpoint to predictions."""
 
+from lts.inference.building import (
+    build,
+    check_buildable,
+    describe_module,
+    describe_padded,
+    find_class,
+    without_start_weights,
+)
 from lts.inference.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
-    check_buildable,
+    Model,
     load_checkpoint,
     read_checkpoint,
 )
@@ -12,6 +20,7 @@ from lts.inference.findings import Findings, FoundLesion, doubts, measure
 from lts.inference.formats import find_format
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
+from lts.inference.saving import save_checkpoint
 
 __all__ = [
     "CHECKPOINT_FORMAT",
@@ -21,19 +30,26 @@ __all__ = [
     "Flip",
     "FoundLesion",
     "MaskBuilder",
+    "Model",
     "Postprocess",
     "Prediction",
     "Predictor",
     "ServingModel",
     "SlabProbs",
+    "build",
     "check_buildable",
     "check_output",
     "describe",
+    "describe_module",
+    "describe_padded",
     "doubts",
     "export_model",
+    "find_class",
     "find_device",
     "find_format",
     "load_checkpoint",
     "measure",
     "read_checkpoint",
+    "save_checkpoint",
+    "without_start_weights",
 ]

@@ -8,88 +8,130 @@ from typing import Any
 import torch
 from torch import nn
 
-from lts import intensity as intensities
-from lts import networks
 from lts.base import DESCRIPTION_KEY, CheckpointError, check_regions
+from lts.inference.building import build
 from lts.intensity import Intensity
+from lts.networks import check_answer, without_memory
 from lts.slices import Recipe
 
 CHECKPOINT_FORMAT = 1
-
-_BUILDERS = {
-    f"{module.__name__}.{name}": item
-    for module in (networks, intensities)
-    for name, item in vars(module).items()
-    if isinstance(item, type) and issubclass(item, nn.Module)
-}
-"""All that a checkpoint can have built."""
+DEFAULT_BATCH_SIZE = 16
 
 _PARTS, _MEMBER = ("train", "val", "test"), ("case", "patient", "sha256")
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """A trained model, ready to serve, with what it says of itself.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model:
+    """A network with all that stands between a scan and its probabilities.
 
     Attributes:
-        path: The file.
-        network: Channels to logits, weights loaded, in evaluation mode.
+        network: Channels to logits, in evaluation mode.
         intensity: HU to channels, fitted.
         regions: Regions in channel order.
         recipe: How volumes become slices.
         context: Neighboring slices on each side.
+    """
+
+    network: nn.Module
+    intensity: Intensity
+    regions: tuple[str, ...]
+    recipe: Recipe
+    context: int = 0
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return type(self.network).__name__
+
+    @property
+    def channels(self) -> int:
+        """Channels that the network is given."""
+        return self.intensity.channels * (2 * self.context + 1)
+
+    @property
+    def batch_size(self) -> int:
+        """Slices that run at once unless told otherwise."""
+        return DEFAULT_BATCH_SIZE
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Checkpoint(Model):
+    """A trained model, ready to serve, with what it says of itself.
+
+    Attributes:
+        path: The file.
         split: Per subset, the cases: `case`, `patient` and `sha256` of the image.
         config: The configuration of the run, as plain types.
         versions: Versions of the libraries it was trained with.
     """
 
     path: Path
-    network: nn.Module
-    intensity: Intensity
-    regions: tuple[str, ...]
-    recipe: Recipe
-    context: int
     split: dict[str, list[dict[str, str]]]
     config: dict[str, Any]
     versions: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    @property
+    def batch_size(self) -> int:
+        """That of its training."""
+        return int(self.config["data"]["batch_size"])
 
     def was_trained_on(self, sha256: str) -> bool:
         """Whether a scan of this content was among the training cases."""
         return any(member["sha256"] == sha256 for member in self.split["train"])
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Open a checkpoint written by a training run.
+def load_checkpoint(path: str | Path, *, trusted_modules: Sequence[str] = ()) -> Checkpoint:
+    """Open a checkpoint written by a training run or by `save_checkpoint`.
+
+    Nothing that the file brings is run. What it names is built if it is a network or intensity of lts, of
+    `monai.networks.nets`, of `segmentation_models_pytorch` or of a module that is trusted here.
+
+    Args:
+        path: The file.
+        trusted_modules: Other modules whose networks it may name, as `my_package.networks`.
 
     Raises:
-        CheckpointError: The file is missing, damaged, of another format, or its weights do not fit.
+        CheckpointError: The file is missing, damaged, of another format, names something else, or its weights
+            do not fit.
     """
-    saved = read_checkpoint(path)
-    description = saved[DESCRIPTION_KEY]
-    prefix = "network."
+    path = Path(path)
+    return open_saved(path, read_checkpoint(path), trusted_modules=trusted_modules)
+
+
+def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequence[str]) -> Checkpoint:
+    """What `load_checkpoint` makes of what it has read.
+
+    Raises:
+        CheckpointError: It describes no model that can be built.
+    """
+    prefix, description = "network.", saved[DESCRIPTION_KEY]
     try:
         weights = {
             key[len(prefix) :]: value for key, value in saved["state_dict"].items() if key.startswith(prefix)
         }
         # A description may state any size: memory is taken when the weights are known to be of that size.
-        with torch.device("meta"):
-            build(description["network"]).load_state_dict(weights, assign=True)
-        network = build(description["network"])
+        with without_memory():
+            build(description["network"], trusted_modules=trusted_modules).load_state_dict(
+                weights, assign=True
+            )
+        network = build(description["network"], trusted_modules=trusted_modules)
         network.load_state_dict(weights)
-        intensity = build(description["intensity"])
+        intensity = build(description["intensity"], trusted_modules=trusted_modules)
         if not isinstance(intensity, Intensity):
             raise CheckpointError(f"intensity must be one of lts.intensity, got a {type(intensity).__name__}")
         intensity.load_state_dict(description["intensity_state"])
-        regions, context = check_regions(description["regions"]), int(description["context"])
-        _check_sizes(description["network"], intensity, context=context, regions=regions)
-        int(description["config"]["data"]["batch_size"])  # where whoever predicts has it from
-        return Checkpoint(
+        checkpoint = Checkpoint(
             path=path,
             network=network.eval(),
             intensity=intensity.eval(),
-            regions=regions,
+            regions=check_regions(description["regions"]),
             recipe=Recipe(**description["recipe"]),
-            context=context,
+            context=int(description["context"]),
             split={
                 part: [{key: str(member[key]) for key in _MEMBER} for member in description["split"][part]]
                 for part in _PARTS
@@ -97,19 +139,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
             config=dict(description["config"]),
             versions=dict(description["versions"]),
         )
+        _check_sizes(checkpoint, description["network"])
+        _ = checkpoint.batch_size  # is there
+        return checkpoint
     except Exception as error:  # what comes of a description of other types has no bounds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
 
 
-def _check_sizes(
-    network: Mapping[str, Any], intensity: Intensity, *, context: int, regions: Sequence[str]
-) -> None:
+def _check_sizes(model: Model, spec: Mapping[str, Any]) -> None:
     """Check that a network takes what the intensity makes of slices, and answers for each region."""
-    sizes = {"in_channels": intensity.channels * (2 * context + 1), "out_channels": len(regions)}
-    for name, size in sizes.items():
-        if network[name] != size:
-            raise CheckpointError(f"network.{name} must be {size}, got {network[name]}")
+    regions, side = len(model.regions), model.recipe.image_size
+    for name, size in (("in_channels", model.channels), ("out_channels", regions)):
+        if spec.get(name, size) != size:
+            raise CheckpointError(f"network.{name} must be {size}, got {spec[name]}")
+    check_answer(model.network, images=(1, model.channels, side, side), regions=regions)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -139,31 +183,3 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         found = description.get("format")
         raise CheckpointError(f"{path}: format must be {CHECKPOINT_FORMAT} to be read here, got {found}")
     return saved
-
-
-def build(spec: Any) -> Any:
-    """Build a module from plain types: `_target_` names a network or intensity, the rest its arguments.
-
-    Raises:
-        CheckpointError: `_target_` names something else, or weights from elsewhere are named.
-    """
-    if isinstance(spec, Mapping) and "_target_" in spec:
-        check_buildable(spec)
-        if spec.get("weights") is not None:
-            raise CheckpointError(
-                f"weights: must be null, a checkpoint brings its own, got {spec['weights']!r}"
-            )
-        arguments = {key: build(value) for key, value in spec.items() if key != "_target_"}
-        return _BUILDERS[spec["_target_"]](**arguments)
-    return [build(item) for item in spec] if isinstance(spec, list) else spec
-
-
-def check_buildable(spec: Mapping[str, Any]) -> None:
-    """Check that a checkpoint can name what a spec names: it must not have anything else called.
-
-    Raises:
-        CheckpointError: `_target_` is neither a network nor an intensity of lts.
-    """
-    if spec["_target_"] not in _BUILDERS:
-        known = ", ".join(sorted(_BUILDERS))
-        raise CheckpointError(f"_target_: must be one of {known}, got {spec['_target_']!r}")

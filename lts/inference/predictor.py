@@ -11,13 +11,14 @@ from typing import Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from lts.base import CheckpointError, ConfigError, Modality
-from lts.inference.checkpoint import Checkpoint, load_checkpoint
+from lts.base import CheckpointError, ConfigError, Modality, check_regions
+from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
 from lts.inference.masks import MaskBuilder, Postprocess
-from lts.intensity import apply_with_context
-from lts.slices import PlaneFit, fit_plane, lay_on_plane, slices_around
+from lts.intensity import Intensity, apply_with_context
+from lts.networks import check_logits
+from lts.slices import PlaneFit, Recipe, fit_plane, lay_on_plane, slices_around
 from lts.volume import Geometry, Volume
 
 Flip = Literal["left_right", "front_back"]
@@ -56,12 +57,13 @@ class Prediction:
 
 
 class Predictor:
-    """Runs checkpoints on scans, some slices at a time, so that memory does not grow with the scan.
+    """Runs models on scans, some slices at a time, so that memory does not grow with the scan.
 
-    Several checkpoints, and flips of each slice, give the mean of their probabilities.
+    Several models, and flips of each slice, give the mean of their probabilities.
 
     Args:
-        checkpoints: The models, of the same regions and modality; each keeps its own way of making slices.
+        models: Checkpoints or other models, of the same regions and modality; each keeps its own way of
+            making slices.
         device: Where they run.
         batch_size: Slices that run at once, >= 1; None takes what the first model was trained with.
         flips: Slices are also predicted mirrored so; with both flips, each slice is predicted four times.
@@ -71,12 +73,12 @@ class Predictor:
 
     Raises:
         ConfigError: A setting breaks its rule.
-        CheckpointError: There is no checkpoint, or they differ in regions or modality.
+        CheckpointError: There is no model, or they differ in regions or modality.
     """
 
     def __init__(
         self,
-        checkpoints: Sequence[Checkpoint],
+        models: Sequence[Model],
         *,
         device: torch.device,
         batch_size: int | None = None,
@@ -84,10 +86,10 @@ class Predictor:
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
     ) -> None:
-        self.checkpoints = tuple(checkpoints)
-        self.regions, self.modality = _common_task(self.checkpoints)
+        self.models = tuple(models)
+        self.regions, self.modality = _common_task(self.models)
         if batch_size is None:
-            batch_size = int(self.checkpoints[0].config["data"]["batch_size"])
+            batch_size = self.models[0].batch_size
         if batch_size < 1:
             raise ConfigError(f"batch_size: must be >= 1, got {batch_size}")
         self.batch_size, self.device = batch_size, device
@@ -96,9 +98,14 @@ class Predictor:
         self._postprocess = postprocess
         if postprocess is not None:
             postprocess.check(self.regions)
-        for checkpoint in self.checkpoints:
-            checkpoint.network.to(device).to(memory_format=torch.channels_last)
-            checkpoint.intensity.to(device)
+        for model in self.models:
+            model.network.to(device).to(memory_format=torch.channels_last)
+            model.intensity.to(device)
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Those of the models that come from files."""
+        return tuple(model for model in self.models if isinstance(model, Checkpoint))
 
     @classmethod
     def from_checkpoint(
@@ -109,6 +116,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
+        trusted_modules: Sequence[str] = (),
     ) -> Self:
         """Open one checkpoint file, or several for the mean of their probabilities.
 
@@ -116,13 +124,71 @@ class Predictor:
             paths: The files.
             device: `cpu`, `cuda`, `cuda:N`, or `auto`: CUDA where there is some, else the CPU.
             batch_size: As the class, as are the rest.
+            trusted_modules: As `load_checkpoint`.
 
         Raises:
             CheckpointError: A file cannot be used, or they do not fit together.
             ConfigError: A setting breaks its rule.
         """
         return cls(
-            [load_checkpoint(Path(path)) for path in paths],
+            [load_checkpoint(path, trusted_modules=trusted_modules) for path in paths],
+            device=find_device(device),
+            batch_size=batch_size,
+            flips=flips,
+            temperature=temperature,
+            postprocess=postprocess,
+        )
+
+    @classmethod
+    def from_network(
+        cls,
+        network: nn.Module,
+        *,
+        intensity: Intensity,
+        regions: Sequence[str],
+        recipe: Recipe,
+        context: int = 0,
+        device: str = "auto",
+        batch_size: int | None = None,
+        flips: Sequence[Flip] = (),
+        temperature: Sequence[float] | None = None,
+        postprocess: Postprocess | None = None,
+    ) -> Self:
+        """Take a network as it is, of any class; no file is needed.
+
+        Args:
+            network: Maps `(B, C, H, W)` channels in [0, 1] to `(B, R, H, W)` logits; is moved to the device
+                and put into evaluation mode.
+            intensity: HU to channels, fitted; likewise.
+            regions: The R regions, in channel order.
+            recipe: How volumes become slices.
+            context: Neighboring slices on each side; C is `intensity.channels * (2 * context + 1)`.
+            device: As `from_checkpoint`.
+            batch_size: As the class, as are the rest.
+
+        Raises:
+            ConfigError: A setting breaks its rule.
+
+        Example:
+            >>> from lts.cohort.phantom import make_phantom
+            >>> from lts.intensity import Window
+            >>> from lts.networks import UNet
+            >>> predictor = Predictor.from_network(
+            ...     UNet(in_channels=1, out_channels=2, width=4),
+            ...     intensity=Window(level_hu=40, width_hu=400),
+            ...     regions=("liver", "tumor"),
+            ...     recipe=Recipe(image_size=64, pixel_mm=None, modality="ct"),
+            ... )
+        """
+        model = Model(
+            network=network.eval(),
+            intensity=intensity.eval(),
+            regions=check_regions(regions),
+            recipe=recipe,
+            context=context,
+        )
+        return cls(
+            [model],
             device=find_device(device),
             batch_size=batch_size,
             flips=flips,
@@ -168,7 +234,7 @@ class Predictor:
             scan: As `__call__`.
         """
         depth, height, width = scan.voxels.shape
-        recipes = [checkpoint.recipe for checkpoint in self.checkpoints]
+        recipes = [model.recipe for model in self.models]
         planes = [
             fit_plane(
                 (height, width),
@@ -184,34 +250,33 @@ class Predictor:
 
     @torch.inference_mode()
     def _mean_probs(self, voxels: NDArray[np.generic], planes: Sequence[PlaneFit], slices: slice) -> Tensor:
-        members = zip(self.checkpoints, planes, strict=True)
-        probs, *others = (self._probs(checkpoint, voxels, plane, slices) for checkpoint, plane in members)
+        members = zip(self.models, planes, strict=True)
+        probs, *others = (self._probs(model, voxels, plane, slices) for model, plane in members)
         for other in others:
             probs += other
-        probs = probs.div_(len(self.checkpoints)).cpu()
+        probs = probs.div_(len(self.models)).cpu()
         if self._temperature is None:
             return probs
         return (probs.logit() / self._temperature).sigmoid()
 
-    def _probs(
-        self, checkpoint: Checkpoint, voxels: NDArray[np.generic], plane: PlaneFit, slices: slice
-    ) -> Tensor:
-        context, depth = checkpoint.context, len(voxels)
+    def _probs(self, model: Model, voxels: NDArray[np.generic], plane: PlaneFit, slices: slice) -> Tensor:
+        context, depth = model.context, len(voxels)
         first, last = max(slices.start - context, 0), min(slices.stop + context, depth)
-        slab = lay_on_plane(voxels[first:last], plane, fill=checkpoint.recipe.fill)
+        slab = lay_on_plane(voxels[first:last], plane, fill=model.recipe.fill)
         wanted = range(slices.start, slices.stop)
         around = slices_around(wanted, context=context, depth=depth, first=first)
         hu = slab[torch.from_numpy(around)].to(self.device)
-        channels = apply_with_context(checkpoint.intensity, hu)
-        probs, *others = (self._seen_mirrored(checkpoint, channels, axes) for axes in self._flips)
+        channels = apply_with_context(model.intensity, hu)
+        probs, *others = (self._seen_mirrored(model, channels, axes) for axes in self._flips)
         for other in others:
             probs += other
         return plane.invert(probs.div_(len(self._flips)))
 
     @staticmethod
-    def _seen_mirrored(checkpoint: Checkpoint, channels: Tensor, axes: tuple[int, ...]) -> Tensor:
+    def _seen_mirrored(model: Model, channels: Tensor, axes: tuple[int, ...]) -> Tensor:
         seen = (channels.flip(axes) if axes else channels).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = checkpoint.network(seen)
+        logits: Tensor = model.network(seen)
+        check_logits(logits, images=tuple(seen.shape), regions=len(model.regions))
         probs = logits.float().sigmoid()
         return probs.flip(axes) if axes else probs
 
@@ -235,10 +300,10 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _common_task(checkpoints: Sequence[Checkpoint]) -> tuple[tuple[str, ...], Modality]:
-    if not checkpoints:
+def _common_task(models: Sequence[Model]) -> tuple[tuple[str, ...], Modality]:
+    if not models:
         raise CheckpointError("ckpt: must name one checkpoint or several, got none")
-    first, *others = checkpoints
+    first, *others = models
     for other in others:
         for what, one, another in (
             ("regions", list(first.regions), list(other.regions)),
@@ -246,7 +311,7 @@ def _common_task(checkpoints: Sequence[Checkpoint]) -> tuple[tuple[str, ...], Mo
         ):
             if one != another:
                 raise CheckpointError(
-                    f"{other.path}: {what} must be those of {first.path}, {one}, got {another}"
+                    f"{other.name}: {what} must be those of {first.name}, {one}, got {another}"
                 )
     return first.regions, first.recipe.modality
 

@@ -2,13 +2,11 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lts.networks.blocks import conv2d
-from lts.networks.enlarging import enlarge_twice
 from lts.networks.unet import UNet
+from lts.networks.upsampling import upsample2x
 
 OPEN = 2.0
 
@@ -17,7 +15,7 @@ class AttentionGate(nn.Module):
     """Additive attention gate (Oktay et al. 2018, equations 1 and 2).
 
     The skip is weighed per pixel by `sigmoid(psi(relu(W_x skip + W_g deep)))`, worked out at the deeper,
-    coarser size and enlarged bilinearly. `psi` starts with a bias of 2, so that an untrained gate stands
+    coarser size and upsampled bilinearly. `psi` starts with a bias of 2, so that an untrained gate stands
     mostly open (about 0.9) and the network starts close to a plain U-Net.
     """
 
@@ -29,12 +27,13 @@ class AttentionGate(nn.Module):
         self.psi = conv2d(inner_channels, 1, 1, bias=True)
         assert self.psi.bias is not None
         nn.init.constant_(self.psi.bias, OPEN)
+        self.relu, self.sigmoid = nn.ReLU(), nn.Sigmoid()
 
     def forward(self, skip: Tensor, deep: Tensor) -> Tensor:
         """`(B, skip, H, W)` and `(B, deep, H/2, W/2)` to the weighed skip, `(B, skip, H, W)`."""
-        query = F.relu(self.from_skip(skip) + self.from_deep(deep))
-        attention = torch.sigmoid(self.psi(query))
-        return skip * enlarge_twice(attention)
+        query = self.relu(self.from_skip(skip) + self.from_deep(deep))
+        attention = self.sigmoid(self.psi(query))
+        return skip * upsample2x(attention)
 
 
 class AttentionUNet(UNet):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lts.base import ConfigError
-from lts.networks.enlarging import enlarge_twice
-from lts.networks.remaking import announce, norm_relu
+from lts.networks.recomputation import is_watched, norm_relu, recomputable
+from lts.networks.upsampling import upsample2x
 
 Norm = Literal["batch", "instance", "group", "none"]
 
@@ -18,18 +18,18 @@ MAX_GROUPS = 8
 PRIOR = 0.01
 
 
-def check_whole(key: str, value: int, *, low: int, high: int | None = None) -> None:
+def check_whole(name: str, value: int, *, low: int, high: int | None = None) -> None:
     """Raise ConfigError unless `value` is a whole number from `low` to `high` (no upper bound if None)."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole and low <= value <= (math.inf if high is None else high)):
         rule = f">= {low}" if high is None else f"from {low} to {high}"
-        raise ConfigError(f"{key}: must be a whole number {rule}, got {value!r}")
+        raise ConfigError(f"{name}: must be a whole number {rule}, got {value!r}")
 
 
 def check_norm(norm: object) -> None:
     """Raise ConfigError unless `norm` is one of `Norm`."""
     if norm not in get_args(Norm):
-        raise ConfigError(f"model.norm: must be one of {list(get_args(Norm))}, got {norm!r}")
+        raise ConfigError(f"norm: must be one of {list(get_args(Norm))}, got {norm!r}")
 
 
 def conv2d(
@@ -64,13 +64,35 @@ class ConvBlock(nn.Module):
             conv2d(channels, out_channels, 3, bias=norm == "none") for channels in (in_channels, out_channels)
         )
         self.norms = nn.ModuleList(norm2d(norm, out_channels) for _ in self.convs)
+        self.relu = nn.ReLU()
 
-    def forward(self, image: Tensor) -> Tensor:
-        """`(B, in, H, W)` to `(B, out, H, W)`."""
+    def forward(self, image: Tensor, deep: Tensor | None = None) -> Tensor:
+        """`(B, in, H, W)` to `(B, out, H, W)`.
+
+        Args:
+            image: Features.
+            deep: Features at half the size that are upsampled and set beside; the channels of both are the
+                `in` channels. Not joined by the caller, who would hold what is joined, the largest tensor of
+                all, to the end of the block.
+        """
+        if deep is not None:
+            image = _upsample_beside(image, deep)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             image = conv(image)  # a name for both: the input is free before the normalization
-            image = norm_relu(norm, image)
+            if any(map(is_watched, (conv, norm, self.relu))):
+                image = self.relu(norm(image))
+            else:
+                image = norm_relu(norm, image)
         return image
+
+
+def _upsample_beside(skip: Tensor, deep: Tensor) -> Tensor:
+    def join(skip: Tensor, deep: Tensor) -> Tensor:
+        return torch.cat([skip, upsample2x(deep)], dim=1)
+
+    out = join(skip, deep)
+    recomputable(out, join, skip, deep)
+    return out
 
 
 class OpenGate(nn.Module):
@@ -103,17 +125,8 @@ class UpBlock(nn.Module):
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """`(B, deep, H/2, W/2)` and `(B, skip, H, W)` to `(B, out, H, W)`."""
-        # Not self.block(...), which would hold its input, the largest tensor of all, to its end.
-        return self.block.forward(_enlarge_beside(self.gate(skip, deep), self.reduce(deep)))
-
-
-def _enlarge_beside(skip: Tensor, deep: Tensor) -> Tensor:
-    def join(skip: Tensor, deep: Tensor) -> Tensor:
-        return torch.cat([skip, enlarge_twice(deep)], dim=1)
-
-    out = join(skip, deep)
-    announce(out, join, skip, deep)
-    return out
+        out: Tensor = self.block(self.gate(skip, deep), self.reduce(deep))
+        return out
 
 
 class Decoder(nn.Module):

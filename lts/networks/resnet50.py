@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lts.base import ConfigError, listed
 from lts.networks.blocks import Decoder, check_whole, pad_to_multiple, segmentation_head
-from lts.networks.remaking import remaking
+from lts.networks.recomputation import recomputing
 
 STRIDE = 32
 FEATURE_CHANNELS = (64, 256, 512, 1024, 2048)
@@ -66,7 +66,7 @@ class ResNet50Encoder(nn.Module):
 class ResNet50Segmenter(nn.Module):
     """ResNet-50 (He et al. 2016) as the encoder of a U-shaped network.
 
-    The decoder takes the encoder's five features and the image itself as skips, enlarges bilinearly and
+    The decoder takes the encoder's five features and the image itself as skips, upsamples bilinearly and
     normalizes per batch, like the encoder. Its finest level has `decoder_width` channels, each coarser one
     twice as many.
 
@@ -83,12 +83,18 @@ class ResNet50Segmenter(nn.Module):
     """
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, weights: str | Path | None, decoder_width: int
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        weights: str | Path | None = "imagenet",
+        decoder_width: int = 32,
     ) -> None:
         super().__init__()
-        check_whole("model.in_channels", in_channels, low=1)
-        check_whole("model.out_channels", out_channels, low=1)
-        check_whole("model.decoder_width", decoder_width, low=1)
+        check_whole("in_channels", in_channels, low=1)
+        check_whole("out_channels", out_channels, low=1)
+        check_whole("decoder_width", decoder_width, low=1)
+        self.in_channels, self.out_channels, self.decoder_width = in_channels, out_channels, decoder_width
         self.encoder = ResNet50Encoder(in_channels)
         if weights is not None:
             load_encoder(self.encoder, weights)
@@ -107,7 +113,7 @@ class ResNet50Segmenter(nn.Module):
         """
         height, width = image.shape[-2:]
         padded = pad_to_multiple(image, STRIDE)
-        with remaking():
+        with recomputing():
             logits: Tensor = self.head(self.decoder([padded, *self.encoder(padded)]))
         return logits[..., :height, :width]
 
@@ -134,7 +140,7 @@ def load_encoder(encoder: ResNet50Encoder, weights: str | Path) -> None:
     for problem, names in (("lacks", missing), ("has unknown", unknown), ("has misshapen", misshapen)):
         if names:
             raise ConfigError(
-                f"model.weights: {weights} must be a state dict of torchvision's resnet50, "
+                f"weights: {weights} must be a state dict of torchvision's resnet50, "
                 f"but it {problem} {listed(names, most=3)}"
             )
     encoder.load_state_dict(state, strict=False)
@@ -162,17 +168,17 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         ConfigError: No such file, it cannot be read, or it holds something else.
     """
     if not (isinstance(path, str | Path) and Path(path).is_file()):
-        raise ConfigError(f'model.weights: must be null, "imagenet" or a file of weights; no file {path!s}')
+        raise ConfigError(f'weights: must be null, "imagenet" or a file of weights; no file {path!s}')
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what an unpickler raises on a file of another kind has no bounds
         raise ConfigError(
-            f"model.weights: {path} must be a file of torch.save that holds tensors alone, "
+            f"weights: {path} must be a file of torch.save that holds tensors alone, "
             f"but it cannot be read as one ({type(error).__name__})"
         ) from error
     tensors = isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values())
     if not tensors or not all(isinstance(name, str) for name in state):
-        raise ConfigError(f"model.weights: {path} must hold a dict from names to tensors")
+        raise ConfigError(f"weights: {path} must hold a dict from names to tensors")
     return dict(state)
 
 
@@ -194,8 +200,8 @@ def fetch_imagenet_state() -> dict[str, Tensor]:
         cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(source.url).name
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(
-            f'model.weights: "imagenet" must be at {cached} or come from {source.url}, but: {reason}; '
-            "put the file there or give model.weights=FILE, or model.weights=null for a random start"
+            f'weights: "imagenet" must be at {cached} or come from {source.url}, but: {reason}; '
+            "put the file there or give weights=FILE, or weights=null for a random start"
         ) from error
     return dict(state)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lts.base import ConfigError
 from lts.networks.blocks import (
@@ -17,7 +16,7 @@ from lts.networks.blocks import (
     pad_to_multiple,
     segmentation_head,
 )
-from lts.networks.remaking import remaking
+from lts.networks.recomputation import recomputing
 
 MAX_CHANNELS = 512
 MAX_DEPTH = 8
@@ -32,13 +31,14 @@ class UNetEncoder(nn.Module):
             ConvBlock(before, after, norm=norm)
             for before, after in zip([in_channels, *channels[:-1]], channels, strict=True)
         )
+        self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """`(B, C, H, W)` to one tensor per level, finest first, each half the size of the one before."""
         features = [self.levels[0](image)]
         for level in self.levels[1:]:
-            features.append(level(F.max_pool2d(features[-1], kernel_size=2)))
+            features.append(level(self.pool(features[-1])))
         features[-1] = self.dropout(features[-1])
         return features
 
@@ -63,16 +63,25 @@ class UNet(nn.Module):
     gate: ClassVar[type[nn.Module]] = OpenGate
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, width: int, depth: int, norm: Norm, dropout: float
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        width: int = 32,
+        depth: int = 5,
+        norm: Norm = "batch",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_whole("model.in_channels", in_channels, low=1)
-        check_whole("model.out_channels", out_channels, low=1)
-        check_whole("model.width", width, low=1)
-        check_whole("model.depth", depth, low=2, high=MAX_DEPTH)
+        check_whole("in_channels", in_channels, low=1)
+        check_whole("out_channels", out_channels, low=1)
+        check_whole("width", width, low=1)
+        check_whole("depth", depth, low=2, high=MAX_DEPTH)
         check_norm(norm)
         if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
-            raise ConfigError(f"model.dropout: must be a probability in [0, 1), got {dropout!r}")
+            raise ConfigError(f"dropout: must be a probability in [0, 1), got {dropout!r}")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.width, self.depth, self.norm, self.dropout = width, depth, norm, dropout
         channels = [min(width * 2**level, max(width, MAX_CHANNELS)) for level in range(depth)]
         self.stride = 2 ** (depth - 1)
         self.encoder = UNetEncoder(in_channels, channels, norm=norm, dropout=dropout)
@@ -89,7 +98,7 @@ class UNet(nn.Module):
             `(B, out_channels, H, W)`.
         """
         height, width = image.shape[-2:]
-        with remaking():
+        with recomputing():
             features = self.encoder(pad_to_multiple(image, self.stride))
             logits: Tensor = self.head(self.decoder(features))
         return logits[..., :height, :width]

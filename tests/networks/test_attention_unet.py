@@ -35,7 +35,7 @@ def test_a_negative_sum_is_cut_off_and_leaves_the_bias_of_psi() -> None:
     assert weighed.flatten().tolist() == pytest.approx([torch.sigmoid(torch.tensor(1.5)).item()] * 4)
 
 
-def test_attention_is_enlarged_bilinearly() -> None:
+def test_attention_is_upsampled_bilinearly() -> None:
     gate = gate_of_ones(deep_weight=1.0, deep_bias=0.0, psi_weight=1.0, psi_bias=-4.0)
     # Over ones a 2x2 kernel of ones gives 4: attention is sigmoid(deep), here at two neighboring pixels.
     left, right = 0.5, torch.sigmoid(torch.tensor(2.0)).item()

@@ -115,13 +115,13 @@ def test_the_head_starts_every_probability_near_one_in_a_hundred() -> None:
 
 @pytest.mark.parametrize("value", [0, -3, 2.0, True, "8", None])
 def test_a_count_must_be_a_whole_number(value: object) -> None:
-    with pytest.raises(ConfigError, match=r"^model\.width: must be a whole number >= 1, got "):
-        check_whole("model.width", value, low=1)
+    with pytest.raises(ConfigError, match=r"^width: must be a whole number >= 1, got "):
+        check_whole("width", value, low=1)
 
 
 def test_a_count_has_both_its_bounds() -> None:
-    check_whole("model.depth", 2, low=2, high=8)
-    check_whole("model.depth", 8, low=2, high=8)
+    check_whole("depth", 2, low=2, high=8)
+    check_whole("depth", 8, low=2, high=8)
     for value in (1, 9, math.inf):
-        with pytest.raises(ConfigError, match=r"^model\.depth: must be a whole number from 2 to 8, got "):
-            check_whole("model.depth", value, low=2, high=8)
+        with pytest.raises(ConfigError, match=r"^depth: must be a whole number from 2 to 8, got "):
+            check_whole("depth", value, low=2, high=8)

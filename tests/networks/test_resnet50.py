@@ -194,7 +194,7 @@ def test_a_seed_decides_a_random_start(network: ResNet50Segmenter) -> None:
 
 @pytest.mark.parametrize("key", ["in_channels", "out_channels", "decoder_width"])
 def test_a_bad_setting_is_named(key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^model\.{key}: must be a whole number >= 1, got 0$"):
+    with pytest.raises(ConfigError, match=rf"^{key}: must be a whole number >= 1, got 0$"):
         make(**{key: 0})
 
 
@@ -253,25 +253,21 @@ def test_weights_of_another_network_are_refused_by_name(
     torch.save(state, tmp_path / "other.pth")
     before = encoder.bn1.bias.clone()
     rule = r"must be a state dict of torchvision's resnet50, but it"
-    with pytest.raises(ConfigError, match=rf"^model\.weights: .*other\.pth {rule} {problem}$"):
+    with pytest.raises(ConfigError, match=rf"^weights: .*other\.pth {rule} {problem}$"):
         load_encoder(encoder, tmp_path / "other.pth")
     assert torch.equal(encoder.bn1.bias, before)
 
 
 @pytest.mark.parametrize("weights", ["nowhere.pth", "", "imagnet", 3, True])
 def test_weights_that_are_no_file_are_refused(encoder: ResNet50Encoder, weights: object) -> None:
-    with pytest.raises(
-        ConfigError, match=rf'^model\.weights: must be null, "imagenet" or .*; no file {weights}$'
-    ):
+    with pytest.raises(ConfigError, match=rf'^weights: must be null, "imagenet" or .*; no file {weights}$'):
         load_encoder(encoder, weights)
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 broken archive"])
 def test_a_file_of_another_kind_is_refused(encoder: ResNet50Encoder, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "weights.pth").write_bytes(content)
-    with pytest.raises(
-        ConfigError, match=r"^model\.weights: .*weights\.pth must be a file of torch\.save .*$"
-    ):
+    with pytest.raises(ConfigError, match=r"^weights: .*weights\.pth must be a file of torch\.save .*$"):
         load_encoder(encoder, tmp_path / "weights.pth")
 
 
@@ -349,10 +345,10 @@ def test_a_failed_download_says_how_to_go_on(
     message = str(caught.value)
     assert "\n" not in message
     for part in (
-        f'model.weights: "imagenet" must be at {hub / "resnet50-11ad3fa6.pth"} or come from https://',
+        f'weights: "imagenet" must be at {hub / "resnet50-11ad3fa6.pth"} or come from https://',
         reason,
-        "model.weights=FILE",
-        "model.weights=null for a random start",
+        "weights=FILE",
+        "weights=null for a random start",
     ):
         assert part in message
     assert timeouts == [DOWNLOAD_TIMEOUT_S]
@@ -364,9 +360,7 @@ def test_a_download_with_a_wrong_hash_is_refused(
     monkeypatch: pytest.MonkeyPatch, encoder: ResNet50Encoder, hub: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     answer_with(monkeypatch, lambda: Response(b"something else"))
-    with pytest.raises(
-        ConfigError, match=r"^model\.weights: \"imagenet\" must be at .*invalid hash value.*$"
-    ):
+    with pytest.raises(ConfigError, match=r"^weights: \"imagenet\" must be at .*invalid hash value.*$"):
         load_encoder(encoder, "imagenet")
     assert list(hub.iterdir()) == []
 
@@ -375,7 +369,7 @@ def test_a_download_with_a_wrong_hash_is_refused(
 def test_a_damaged_file_in_the_cache_is_refused(encoder: ResNet50Encoder, hub: Path, content: bytes) -> None:
     hub.mkdir(parents=True)
     (hub / "resnet50-11ad3fa6.pth").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"^model\.weights: \"imagenet\" must be at .*$"):
+    with pytest.raises(ConfigError, match=r"^weights: \"imagenet\" must be at .*$"):
         load_encoder(encoder, "imagenet")
 
 
@@ -388,6 +382,16 @@ def test_weights_in_the_cache_need_no_network(
     net = make(weights="imagenet")
     assert torch.equal(net.encoder.layer1[0].bn1.running_var, reference.layer1[0].bn1.running_var)
     assert timeouts == []
+
+
+def test_two_numbers_make_the_network_of_the_commands(
+    monkeypatch: pytest.MonkeyPatch, reference: nn.Module, weights_file: Path, hub: Path
+) -> None:
+    hub.mkdir(parents=True)
+    (hub / "resnet50-11ad3fa6.pth").symlink_to(weights_file)
+    net = ResNet50Segmenter(in_channels=3, out_channels=2)
+    assert torch.equal(net.encoder.conv1.weight, reference.conv1.weight)
+    assert net.head.in_channels == 32
 
 
 def test_a_host_that_never_answers_is_given_up() -> None:

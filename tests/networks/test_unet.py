@@ -63,8 +63,8 @@ def test_a_small_network_computes_what_plain_functions_compute() -> None:
     x = image(2, 1, 8, 12)
     fine = block(x, "encoder.levels.0")
     coarse = block(F.max_pool2d(fine, 2), "encoder.levels.1")
-    enlarged = F.interpolate(coarse, size=(8, 12), mode="bilinear")
-    up = F.conv2d(enlarged, p["decoder.levels.0.reduce.weight"])
+    upsampled = F.interpolate(coarse, size=(8, 12), mode="bilinear")
+    up = F.conv2d(upsampled, p["decoder.levels.0.reduce.weight"])
     out = block(torch.cat([fine, up], dim=1), "decoder.levels.0.block")
     assert torch.allclose(net(x), F.conv2d(out, p["head.weight"], p["head.bias"]), atol=1e-5)
 
@@ -96,6 +96,14 @@ def test_channels_double_up_to_512_or_the_width() -> None:
     assert channels(32, 5) == [32, 64, 128, 256, 512]
     assert channels(100, 5) == [100, 200, 400, 512, 512]
     assert channels(600, 3) == [600, 600, 600]
+
+
+@both
+def test_two_numbers_make_the_network_of_the_commands(network: type[nn.Module]) -> None:
+    with torch.device("meta"):
+        found = network(in_channels=3, out_channels=2)
+        expected = network(in_channels=3, out_channels=2, width=32, depth=5, norm="batch", dropout=0.0)
+    assert repr(found) == repr(expected)
 
 
 @both
@@ -195,5 +203,5 @@ def test_a_few_steps_learn_to_outline_a_bright_square() -> None:
     ],
 )
 def test_a_bad_setting_is_named(network: type[nn.Module], key: str, value: object, rule: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^model\.{key}: {rule}$"):
+    with pytest.raises(ConfigError, match=rf"^{key}: {rule}$"):
         make(network, **{key: value})

@@ -9,11 +9,11 @@ import torch
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call
 from torch.nn import functional as F
 
-from lts.networks import AttentionUNet, ResNet50Segmenter, UNet, blocks, remaking
-from lts.networks.remaking import announce
-from lts.networks.remaking import remaking as remaking_context
+from lts.networks import AttentionUNet, ResNet50Segmenter, UNet, blocks, recomputation
+from lts.networks.recomputation import norm_relu, recomputable, recomputing
 
 
 def network(kind: type[nn.Module] = UNet, *, norm: str = "batch") -> nn.Module:
@@ -34,8 +34,8 @@ def step(net: nn.Module, precision: torch.dtype | None = None) -> dict[str, Tens
 
 
 def keep_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (remaking, blocks):
-        monkeypatch.setattr(module, "announce", lambda *_: None)
+    for module in (recomputation, blocks):
+        monkeypatch.setattr(module, "recomputable", lambda *_, **__: None)
 
 
 def kept_bytes(net: nn.Module, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -58,7 +58,7 @@ def kept_bytes(net: nn.Module, monkeypatch: pytest.MonkeyPatch) -> int:
         return saved_tensors_hooks(pack_and_count, unpack)
 
     with monkeypatch.context() as patch:
-        patch.setattr(remaking, "saved_tensors_hooks", counted)
+        patch.setattr(recomputation, "saved_tensors_hooks", counted)
         graph = net(torch.rand(2, 2, 48, 48))  # alive to the end, so that no address is used twice
     for parameter in net.parameters():
         storages.pop(parameter.untyped_storage().data_ptr(), None)
@@ -95,7 +95,7 @@ def test_a_step_keeps_little_more_than_half(norm: str, monkeypatch: pytest.Monke
     assert made < 0.62 * kept_bytes(network(norm=norm), monkeypatch)
 
 
-def test_a_frozen_normalization_is_made_again_from_its_running_statistics(
+def test_a_frozen_normalization_is_recomputed_from_its_running_statistics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = step(network().eval())
@@ -104,7 +104,7 @@ def test_a_frozen_normalization_is_made_again_from_its_running_statistics(
     assert all(torch.equal(made[name], tensor) for name, tensor in kept.items())
 
 
-def test_only_what_was_announced_is_made_again_and_only_within_the_context() -> None:
+def test_only_what_was_named_is_recomputed_and_only_within_the_context() -> None:
     calls = []
 
     def double(kept: Tensor) -> Tensor:
@@ -113,14 +113,14 @@ def test_only_what_was_announced_is_made_again_and_only_within_the_context() -> 
 
     x = torch.rand(3, 4, requires_grad=True)
     y = 2 * x
-    announce(y, double, x)
+    recomputable(y, double, x)
     y.square().sum().backward()
     assert calls == []
 
     x.grad = None
-    with remaking_context():
+    with recomputing():
         y = 2 * x
-        announce(y, double, x)
+        recomputable(y, double, x)
         squares, other = y.square().sum(), (3 * x).square().sum()
     del y
     (squares + other).backward()
@@ -132,9 +132,9 @@ def test_only_what_was_announced_is_made_again_and_only_within_the_context() -> 
 def test_the_memory_of_a_tensor_that_is_gone_means_nothing() -> None:
     x = torch.ones(1000, requires_grad=True)
     memory = np.full(1000, 2, np.float32)
-    with remaking_context():
+    with recomputing():
         gone = torch.from_numpy(memory)
-        announce(gone, lambda kept: 5 * kept, x)
+        recomputable(gone, lambda kept: 5 * kept, x)
         del gone
         loss = (x * torch.from_numpy(memory)).sum()
     loss.backward()
@@ -142,26 +142,26 @@ def test_the_memory_of_a_tensor_that_is_gone_means_nothing() -> None:
     assert x.grad.tolist() == memory.tolist()
 
 
-def test_a_source_that_is_made_again_itself_is_not_held() -> None:
+def test_a_source_that_is_recomputed_itself_is_not_held() -> None:
     x = torch.rand(5, requires_grad=True)
-    with remaking_context():
+    with recomputing():
         y = x + 1
-        announce(y, lambda kept: kept + 1, x)
+        recomputable(y, lambda kept: kept + 1, x)
         z = F.relu(y)
-        announce(z, F.relu, y)
+        recomputable(z, F.relu, y)
         loss = z.square().sum()
     kept = loss.grad_fn.next_functions[0][0]._raw_saved_self.data  # type: ignore[union-attr]
-    assert [type(source).__name__ for source in kept.sources] == ["_Remake"]
+    assert [type(source).__name__ for source in kept.sources] == ["_Recomputation"]
     loss.backward()
     assert torch.allclose(x.grad, 2 * (x + 1))
 
 
-def test_it_is_made_again_in_the_precision_of_the_first_time() -> None:
+def test_it_is_recomputed_in_the_precision_of_the_first_time() -> None:
     x, weight = torch.rand(8, 8, requires_grad=True), torch.rand(8, 8)
-    with remaking_context():
+    with recomputing():
         with torch.autocast("cpu", dtype=torch.bfloat16):
             y = x @ weight
-            announce(y, lambda kept: kept @ weight, x)
+            recomputable(y, lambda kept: kept @ weight, x)
         loss = y.square().sum()
     assert y.dtype == torch.bfloat16
     loss.backward()
@@ -177,9 +177,9 @@ def test_nothing_is_held_after_the_context_but_for_what_was_kept() -> None:
     x = torch.rand(5, requires_grad=True)
     memory = np.ones(5, np.float32)
     freed, source = weakref.ref(memory), torch.from_numpy(memory)
-    with remaking_context():
+    with recomputing():
         y = 2 * x
-        announce(y, lambda kept: kept, source)
+        recomputable(y, lambda kept: kept, source)
         loss = (3 * x).square().sum()
     del memory, source
     assert freed() is None
@@ -198,5 +198,93 @@ def test_a_network_compiles_into_one_graph(kind: type[nn.Module]) -> None:
 
 
 def test_nothing_is_remembered_without_gradients() -> None:
-    with torch.no_grad(), remaking_context():
-        assert remaking._remakes.get() is None
+    with torch.no_grad(), recomputing():
+        assert recomputation._recomputations.get() is None
+
+
+def test_nothing_is_remembered_on_a_device_without_autocast() -> None:
+    with torch.device("meta"):
+        net = network()
+        net(torch.rand(2, 2, 48, 48)).sum().backward()
+    assert all(parameter.grad.is_meta for parameter in net.parameters())
+
+
+def test_what_is_changed_in_place_after_it_was_named_is_kept() -> None:
+    x = torch.rand(5, requires_grad=True)
+    with recomputing():
+        y = 2 * x
+        recomputable(y, lambda kept: 2 * kept, x)
+        y.mul_(3)
+        loss = y.square().sum()
+    loss.backward()
+    assert torch.allclose(x.grad, 72 * x)
+
+
+def test_a_source_that_was_changed_in_place_stops_backward() -> None:
+    x, source = torch.rand(5, requires_grad=True), torch.ones(5)
+    with recomputing():
+        y = x + source
+        recomputable(y, torch.add, x, source)
+        loss = y.square().sum()
+    source.zero_()
+    with pytest.raises(RuntimeError, match="was changed in place between forward and backward"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_backward_recomputes_with_the_mode_and_the_weights_of_the_forward_pass(norm: str) -> None:
+    net, image = network(norm=norm), torch.rand(2, 2, 48, 48)
+    weights = {name: parameter.detach() * 1.5 for name, parameter in net.named_parameters()}
+    found = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    loss = functional_call(net, found, image).square().mean()
+    net.eval()
+    loss.backward()
+    other = network(norm=norm)
+    other.load_state_dict(weights, strict=False)
+    other(image).square().mean().backward()
+    for name, parameter in other.named_parameters():
+        assert torch.equal(found[name].grad, parameter.grad), name
+
+
+class Shifted(nn.BatchNorm2d):
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image) + 0.5
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        Shifted(8),
+        nn.BatchNorm2d(8, affine=False),
+        nn.BatchNorm2d(8, track_running_stats=False).eval(),
+        nn.InstanceNorm2d(8, affine=True, track_running_stats=True).eval(),
+        nn.Sequential(nn.BatchNorm2d(8), nn.Sigmoid()),  # keeps what it gives
+    ],
+)
+def test_a_normalization_of_another_kind_keeps_its_gradients(norm: nn.Module) -> None:
+    for parameter in norm.parameters():
+        nn.init.uniform_(parameter)
+    image = torch.randn(2, 8, 6, 6, requires_grad=True)
+    with recomputing():
+        norm_relu(norm, image).square().sum().backward()
+    found, image.grad = image.grad, None
+    F.relu(norm(image)).square().sum().backward()
+    assert torch.equal(found, image.grad)
+
+
+def test_what_is_joined_is_free_once_it_was_convolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+    join = blocks._upsample_beside
+
+    def watched(skip: Tensor, deep: Tensor) -> Tensor:
+        out = join(skip, deep)
+        joined.append(weakref.ref(out))
+        return out
+
+    monkeypatch.setattr(blocks, "_upsample_beside", watched)
+    net = network()
+    for level in net.decoder.levels:
+        level.block.norms[0].register_forward_pre_hook(lambda *_: alive.append(joined[-1]() is not None))
+    net(torch.rand(2, 2, 48, 48)).sum().backward()
+    assert alive == [False, False]
