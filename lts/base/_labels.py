@@ -38,9 +38,7 @@ def check_regions(regions: Sequence[str]) -> tuple[str, ...]:
     """
     known = tuple(REGION_MIN_LABEL)
     if not regions or len(set(regions)) != len(regions) or not set(regions) <= set(known):
-        raise ConfigError(
-            f"data.regions: must name one or more of {list(known)}, each once, got {list(regions)}"
-        )
+        raise ConfigError(f"regions: must name one or more of {list(known)}, each once, got {list(regions)}")
     return tuple(region for region in known if region in regions)
 
 

@@ -114,16 +114,16 @@ def find_cases(root: Path, *, layout: str) -> Cohort:
         CohortError: `root` does not exist or holds no case of that layout, or a list of cases cannot be read.
     """
     if layout not in _LAYOUTS:
-        raise ConfigError(f"data.layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+        raise ConfigError(f"layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}")
     if not root.exists():
         raise CohortError(
-            f"data.root: {root} does not exist (data={layout} looks for {_LAYOUTS[layout].looks_for})"
+            f"root: {root} does not exist (layout {layout} looks for {_LAYOUTS[layout].looks_for})"
         )
     cohort = _LAYOUTS[layout].find(root)
     if not cohort.cases:
         hint = _fitting_layout(root, other_than=layout)
         raise CohortError(
-            f"data.root: {root} holds no case of data={layout}, which looks for {_LAYOUTS[layout].looks_for}"
+            f"root: {root} holds no case of layout {layout}, which looks for {_LAYOUTS[layout].looks_for}"
             + (f"; {hint}" if hint else "")
         )
     return cohort

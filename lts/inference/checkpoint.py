@@ -1,7 +1,7 @@
 """Checkpoints: what they must hold, and how they are opened without running anything they bring."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from lts.slices import Recipe
 CHECKPOINT_FORMAT = 1
 DEFAULT_BATCH_SIZE = 16
 
+_RECIPE = tuple(field.name for field in fields(Recipe))
 _PARTS, _MEMBER = ("train", "val", "test"), ("case", "patient", "sha256")
 
 
@@ -130,7 +131,7 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
             network=network.eval(),
             intensity=intensity.eval(),
             regions=check_regions(description["regions"]),
-            recipe=Recipe(**description["recipe"]),
+            recipe=Recipe(**{name: description["recipe"][name] for name in _RECIPE}),
             context=int(description["context"]),
             split={
                 part: [{key: str(member[key]) for key in _MEMBER} for member in description["split"][part]]

@@ -68,7 +68,7 @@ def make_phantom(*, seed: int | np.random.SeedSequence = 0, matrix: int = 128) -
     ([3.0, 12.7, 12.7], 6)
     """
     if matrix < SMALLEST_MATRIX:
-        raise ConfigError(f"data.phantom.matrix: must be at least {SMALLEST_MATRIX}, got {matrix}")
+        raise ConfigError(f"matrix: must be at least {SMALLEST_MATRIX}, got {matrix}")
     rng = np.random.default_rng(seed)
     patient_rng, geometry_rng, grain_rng, organ_rng, liver_rng, tumor_rng, noise_rng = rng.spawn(7)
     patient = draw_patient(patient_rng)

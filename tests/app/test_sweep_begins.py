@@ -24,7 +24,7 @@ def check(*arguments: str, command: str = "train") -> None:
 def test_cases_that_all_jobs_look_for_in_vain_are_told_of_once(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match=f"data.root: {tmp_path}/nowhere does not exist"):
         check("data=lits", f"data.root={tmp_path}/nowhere", "optimizer.lr=1e-3,1e-4", "data.batch_size=2,4")
-    with pytest.raises(CohortError, match="holds no case of data=lits"):
+    with pytest.raises(CohortError, match="holds no case of layout lits"):
         check("data=lits", f"data.root={tmp_path}", "loss=bce_dice,tversky")
     with pytest.raises(ConfigError, match="data.layout: must be one of .*, got 'no'"):
         check("data=lits", f"data.root={tmp_path}", "data.layout=no")

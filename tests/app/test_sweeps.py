@@ -79,7 +79,9 @@ def test_a_misspelt_key_or_choice_ends_a_sweep_before_anything_is_made(
 def test_a_root_without_cases_ends_a_sweep_before_anything_is_made(run, tmp_path: Path) -> None:
     done = run("train", "-m", "data=lits", "data.root=nowhere", "optimizer.lr=1e-3,1e-2", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"train: data.root: {tmp_path}/nowhere does not exist (data=lits looks for")
+    assert done.stderr.startswith(
+        f"train: data.root: {tmp_path}/nowhere does not exist (layout lits looks for"
+    )
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

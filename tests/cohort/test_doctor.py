@@ -177,7 +177,7 @@ def test_a_split_that_names_a_case_twice_is_a_finding(healthy: Path, tmp_path: P
     (finding,) = examined(healthy, split=split).findings
     assert finding.code == "split-refused"
     assert "volume-1 (train, val)" in finding.message
-    with pytest.raises(ConfigError, match=r"split\.file: no such file: .*absent\.json"):
+    with pytest.raises(ConfigError, match=r"^split_file: no such file: .*absent\.json"):
         survey_cohort(healthy, layout="lits", split_file=tmp_path / "absent.json")
 
 

@@ -33,16 +33,14 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
 
 def test_an_unknown_layout_is_refused_by_its_key(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"data\.layout: must be one of lits, msd, nnunet, pairs, got 'bids'"
+        ConfigError, match=r"^layout: must be one of lits, msd, nnunet, pairs, got 'bids'"
     ):
         find_cases(tmp_path, layout="bids")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_root_that_does_not_exist_is_told_with_what_was_looked_for(tmp_path: Path, layout: str) -> None:
-    with pytest.raises(
-        CohortError, match=rf"data\.root: .*absent does not exist \(data={layout} looks for \w+"
-    ):
+    with pytest.raises(CohortError, match=rf"^root: .*absent does not exist \(layout {layout} looks for \w+"):
         find_cases(tmp_path / "absent", layout=layout)
 
 
@@ -55,7 +53,7 @@ def test_a_root_without_cases_is_told_with_what_was_looked_for(
     tmp_path: Path, layout: str, looked_for: str, kind: str
 ) -> None:
     root = touch(tmp_path, "readme.txt", ".hidden/volume-0.nii", "__MACOSX/volume-0.nii")
-    with pytest.raises(CohortError, match=rf"holds no case of data={layout}") as error:
+    with pytest.raises(CohortError, match=rf"holds no case of layout {layout}") as error:
         find_cases(root if kind == "folder" else root / "readme.txt", layout=layout)
     assert looked_for in one_line(error)
     assert "looks like" not in one_line(error)
@@ -99,7 +97,7 @@ def test_a_folder_one_level_above_the_cases_is_recognized(tmp_path: Path, presen
 
 def test_a_broken_dataset_json_does_not_disturb_another_layout(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(CohortError, match="holds no case of data=lits"):
+    with pytest.raises(CohortError, match="holds no case of layout lits"):
         find_cases(tmp_path, layout="lits")
 
 

@@ -83,7 +83,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: obj
             "does not describe a model that can be built",
         ),
         ({"recipe": {"image_size": 32}}, "does not describe a model that can be built"),
-        ({"regions": ["kidney"]}, "data.regions: must name one or more"),
+        ({"regions": ["kidney"]}, "regions: must name one or more"),
         ({"network": 5}, "'int' object has no attribute"),
         ({"intensity": None}, "intensity must be one of lts.intensity, got a NoneType"),
         ({"context": "one"}, "invalid literal for int"),

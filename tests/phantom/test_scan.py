@@ -148,7 +148,7 @@ def test_gallbladder_touches_the_liver_but_is_not_labeled(scans: list[PhantomSca
 
 
 def test_matrix_below_the_smallest_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data\.phantom\.matrix: must be at least 32, got 31"):
+    with pytest.raises(ConfigError, match=r"^matrix: must be at least 32, got 31"):
         make_phantom(seed=0, matrix=31)
 
 

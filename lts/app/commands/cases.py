@@ -28,7 +28,8 @@ def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
     make_phantoms(data)
     assert data.root is not None
     assert data.layout is not None
-    return find_cases(Path(data.root), layout=data.layout)
+    with under("data", find_cases):
+        return find_cases(Path(data.root), layout=data.layout)
 
 
 def make_phantoms(data: DataSettings | CasesSettings) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.cases import make_phantoms
+from lts.app.config.making import under
 from lts.app.config.plain import in_folder, to_plain
 from lts.app.config.settings import CheckSettings
 from lts.app.config.types import check_settings
@@ -16,7 +17,7 @@ from lts.app.run.provenance import RunRecord, StopLine
 from lts.app.run.recording import record_kept
 from lts.app.run.records import CONFIG_FILE
 from lts.base import CohortError, ConfigError, counted, listed, write_json
-from lts.cohort import Case, Cohort, Split
+from lts.cohort import Case, Cohort, Split, find_cases
 from lts.cohort.doctor import (
     Content,
     Finding,
@@ -62,11 +63,14 @@ def _diagnose(
     output_dir, data, split_file = Path(settings.paths.output_dir), settings.data, settings.split.file
     assert data.root is not None
     assert data.layout is not None
-    survey = survey_cohort(
-        Path(data.root).expanduser(),
-        layout=data.layout,
-        split_file=None if split_file is None else Path(split_file).expanduser(),
-    )
+    if split_file is not None and not Path(split_file).expanduser().is_file():
+        raise ConfigError(f"split.file: no such file: {split_file}")
+    with under("data", find_cases):
+        survey = survey_cohort(
+            Path(data.root).expanduser(),
+            layout=data.layout,
+            split_file=None if split_file is None else Path(split_file).expanduser(),
+        )
     record = stop.record = RunRecord(output_dir, command="check", overrides=invocation.overrides)
     write_settings(output_dir / CONFIG_FILE, to_plain(settings))
     progress = ShowProgress("checking cases")

@@ -12,6 +12,7 @@ from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins
 from lts.app.commands.scoring import rules_of, score_masks, score_model, score_models
+from lts.app.config.making import under
 from lts.app.config.plain import from_plain, in_folder, to_plain
 from lts.app.config.settings import CasesSettings, EvaluateSettings
 from lts.app.config.types import check_settings
@@ -185,7 +186,8 @@ def _data_of(checkpoint: Checkpoint) -> CasesSettings:
 
 def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
     assert settings.predictions is not None
-    regions = check_regions(settings.data.regions or list(REGION_MIN_LABEL))
+    with under("data", check_regions):
+        regions = check_regions(settings.data.regions or list(REGION_MIN_LABEL))
     output_dir = Path(settings.paths.output_dir)
     rules = rules_of(settings.scoring, regions, output_dir=output_dir, window_hu=settings.data.display_hu)
     pairs = pair_masks(settings)

@@ -274,13 +274,15 @@ def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
         return component.with_arguments(**{key: own[key] for key in own if given.get(key) == OPEN})
 
     settings = in_folder(settings, output_dir)
+    with under("data", check_regions):
+        regions = check_regions(settings.data.regions)
     return replace(
         settings,
         callbacks={name: filled(each) for name, each in settings.callbacks.items()},
         logger=settings.logger and {name: filled(each) for name, each in settings.logger.items()},
         data=replace(
             settings.data,
-            regions=check_regions(settings.data.regions),
+            regions=regions,
             root=_absolute(settings.data.root),
         ),
         paths=replace(settings.paths, store_dir=_absolute(settings.paths.store_dir)),

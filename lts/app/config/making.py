@@ -186,8 +186,6 @@ def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
     """Change the arguments that an error begins with into keys; returns whether it named any."""
     named, _, rule = str(error).partition(": ")
     told = re.split("(, | and )", named)
-    if named.startswith(f"{key.partition('.')[0]}."):
-        return True  # until no class names a key
     if not set(told[::2]) <= (_parameters_of(called) or {}).keys():
         return False
     told[::2] = [f"{key}.{name}" for name in told[::2]]

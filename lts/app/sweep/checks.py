@@ -83,10 +83,12 @@ def check_data(jobs: list[DictConfig]) -> None:
     """
     places = {_place_of_cases(job) for job in jobs}
     if len(places) == 1 and (place := places.pop()):
+        from lts.app.config.making import under
         from lts.cohort import find_cases
 
         root, layout = place
-        find_cases(Path(root).expanduser().resolve(), layout=layout)
+        with under("data", find_cases):
+            find_cases(Path(root).expanduser().resolve(), layout=layout)
 
 
 def _place_of_cases(job: DictConfig) -> tuple[str, str] | None:

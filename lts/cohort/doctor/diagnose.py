@@ -61,7 +61,7 @@ def survey_cohort(root: Path, *, layout: str, split_file: Path | None) -> Survey
         CohortError: There is no such folder, it holds no case, or its list of cases cannot be read.
     """
     if split_file is not None and not split_file.is_file():
-        raise ConfigError(f"split.file: no such file: {split_file}")
+        raise ConfigError(f"split_file: no such file: {split_file}")
     try:
         cohort = find_cases(root, layout=layout)
         findings = [found("files-unused", None, note) for note in cohort.notes]

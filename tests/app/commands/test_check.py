@@ -103,7 +103,7 @@ def test_a_mask_that_is_missing_is_told_and_the_others_are_checked(run, cohort: 
     [
         (("data=lits",), "data.root"),
         (("data=lits", "data.root=absent"), "absent does not exist"),
-        (("data=lits", "data.root=."), "holds no case of data=lits"),
+        (("data=lits", "data.root=."), "holds no case of layout lits"),
         (("data=msd", "data.root=cohort"), "looks like data=lits"),
         (("data=checkpoint",), "data: must name a data set"),
         (("data=lits", "data.rot=cohort"), "Did you mean data.root?"),
