@@ -7,20 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
+from dicom_kit import find_dicom_series, read_dicom_ct
 from pydicom import Dataset
 
 from lts.base import VolumeError
-from lts.volume import (
-    find_dicom_series,
-    format_of,
-    read_ct,
-    read_dicom_ct,
-    read_geometry,
-    read_mask,
-    read_mask_geometry,
-    read_mr,
-    source_files,
-)
+from lts.volume import format_of, read_ct, read_geometry, read_mask, read_mask_geometry, read_mr, source_files
 
 
 def _localizer(dataset: Dataset, index: int) -> None:
