@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from lts.base import MOST_NAMED, CohortError, is_file, name_some, path_exists, read_csv_rows
+from lts.base import MOST_NAMED, CohortError, is_file, is_folder, name_some, path_exists, read_csv_rows
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, patient_problem
 from lts.cohort.files import composed, shared_file_problems
+from lts.volume import MASK_SUFFIX, kinds_in_words
 
 COLUMNS = ("case", "patient", "image", "mask")
 CSV_NAMES = ("cases.csv", "pairs.csv")
@@ -30,7 +31,10 @@ def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, in
         return problem
     if case_id in row_of_case:
         return f"case {case_id} is already in row {row_of_case[case_id]}"
-    # A scan may be a folder: a DICOM series.
+    if row["mask"] and is_folder(folder / row["mask"]):
+        rule = f"mask must be a {kinds_in_words()} file, got the folder {row['mask']}"
+        return f"{rule} (DICOM SEG is not read); convert it to {MASK_SUFFIX}"
+    # a scan may be a folder, of one DICOM series
     missing = [] if path_exists(folder / row["image"]) else [row["image"]]
     if row["mask"] and not is_file(folder / row["mask"]):
         missing.append(row["mask"])
@@ -40,8 +44,9 @@ def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, in
 def find_pairs_cases(root: Path) -> Cohort:
     """The cases that a CSV file names in the columns case, patient, image and mask; others are not read.
 
-    Paths are relative to the CSV file, or absolute. `root` is the file, or a folder that holds either
-    cases.csv or pairs.csv. No case where there is no such file.
+    Paths are relative to the CSV file, or absolute. An image may be a folder that holds one DICOM series.
+    `root` is the file, or a folder that holds either cases.csv or pairs.csv. No case where there is no such
+    file.
 
     Raises:
         CohortError: Both files are there; the file is not CSV in UTF-8; a column is missing, a row has too

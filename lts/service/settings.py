@@ -48,11 +48,6 @@ class Limits:
                 raise ConfigError(f"{name}: must be a number > 0, got {bound!r}")
 
     @property
-    def max_upload_bytes(self) -> int:
-        """The largest body of an upload, in bytes."""
-        return self.max_upload_mib * MIB
-
-    @property
     def least_bytes(self) -> float:
         """What must come or go in `stalled_s`, in bytes."""
         return self.least_kib_s * KIB * self.stalled_s

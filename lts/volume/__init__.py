@@ -5,7 +5,6 @@ from lts.volume._dicom_files import (
     DicomSeries,
     describe_series,
     find_dicom,
-    find_dicom_series,
 )
 from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
 from lts.volume._formats import (
@@ -30,8 +29,6 @@ from lts.volume._read import (
     Volume,
     read_ct,
     read_dicom,
-    read_dicom_ct,
-    read_dicom_mr,
     read_geometry,
     read_image,
     read_mr,
@@ -55,7 +52,6 @@ __all__ = [
     "conversion_advice",
     "describe_series",
     "find_dicom",
-    "find_dicom_series",
     "format_of",
     "grid_notes",
     "in_words",
@@ -65,8 +61,6 @@ __all__ = [
     "match_mask_grid",
     "read_ct",
     "read_dicom",
-    "read_dicom_ct",
-    "read_dicom_mr",
     "read_geometry",
     "read_image",
     "read_mask",

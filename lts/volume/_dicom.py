@@ -111,7 +111,7 @@ def only_series(path: Path) -> DicomSeries:
     if len(volumes) == 1:
         return volumes[0]
     if not found.series:
-        instead = "DICOM files without an image alone" if found.no_images else "none"
+        instead = "only DICOM files without an image" if found.no_images else "none"
         raise VolumeError(f"{path}: must hold a DICOM series, got {instead}")
     told = describe_series(volumes or found.series, below=path)
     if not volumes:

@@ -84,11 +84,6 @@ def describe_series(series: Iterable[DicomSeries], *, below: Path) -> str:
     return listed((one.describe(below=below) for one in series), most=_MOST_DESCRIBED, separator="; ")
 
 
-def find_dicom_series(folder: Path) -> tuple[DicomSeries, ...]:
-    """The series of `find_dicom`."""
-    return find_dicom(folder).series
-
-
 def find_dicom(folder: Path) -> DicomFolder:
     """Find the series of images in a folder and its subfolders, reading headers alone.
 

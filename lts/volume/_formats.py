@@ -181,8 +181,8 @@ def mask_format_of(path: Path) -> Format:
     found = format_of(path)
     if found.read_mask is None:
         raise VolumeError(
-            f"{path}: a mask must be {kinds_in_words()}, got {found.name}, of which none is read, "
-            f"DICOM SEG neither; convert it to {MASK_SUFFIX}",
+            f"{path}: a mask must be {kinds_in_words()}, got {found.name} (DICOM SEG is not read); "
+            f"convert it to {MASK_SUFFIX}",
             code="not-nifti",
         )
     return found

@@ -108,16 +108,6 @@ def read_dicom(series: DicomSeries, *, modality: Modality, check: Check = go_on)
         return _as_image(stored, modality)
 
 
-def read_dicom_ct(series: DicomSeries, *, check: Check = go_on) -> Volume:
-    """Read a CT series, as `read_dicom`."""
-    return read_dicom(series, modality="ct", check=check)
-
-
-def read_dicom_mr(series: DicomSeries, *, check: Check = go_on) -> Volume:
-    """Read an MR series, as `read_dicom`."""
-    return read_dicom(series, modality="mr", check=check)
-
-
 @contextmanager
 def within_memory(path: Path, geometry_of: Callable[[], Geometry]) -> Iterator[None]:
     """Refuse what memory does not hold, wherever on the way that shows."""

@@ -32,9 +32,7 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
 
 
 def test_an_unknown_layout_is_refused_by_its_key(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"^layout: must be one of lits, msd, nnunet, pairs, got 'bids'"
-    ):
+    with pytest.raises(ConfigError, match=r"^layout: must be one of lits, msd, nnunet, pairs, got 'bids'"):
         find_cases(tmp_path, layout="bids")
 
 

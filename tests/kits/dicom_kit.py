@@ -1,6 +1,7 @@
 """DICOM series written from arrays whose place in the patient is known."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from pydicom.uid import (
 )
 from scipy.spatial import cKDTree
 
+from lts.volume import DicomSeries, find_dicom, read_dicom
+
 AXIAL = (1, 0, 0, 0, 1, 0)
 SPACING_MM = (0.75, 0.5)
 """Between rows, between columns."""
@@ -25,6 +28,14 @@ GAP_MM = 2.5
 ORIGIN_MM = (-11.5, -23.25, 40.0)
 
 Change = Callable[[Dataset, int], None]
+
+read_dicom_ct = partial(read_dicom, modality="ct")
+read_dicom_mr = partial(read_dicom, modality="mr")
+
+
+def find_dicom_series(folder: Path) -> tuple[DicomSeries, ...]:
+    """The series of a folder and of those in it."""
+    return find_dicom(folder).series
 
 
 class Phantoms:

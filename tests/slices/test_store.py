@@ -1,9 +1,11 @@
+import hashlib
 import json
 import multiprocessing
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,18 @@ import torch
 
 from lts.base import HU_BINS, VolumeError
 from lts.cohort import Case
-from lts.slices import Recipe, StoredCase, build_store, case_folder, content_hash, hu_counts_of, store_case
-from lts.volume import read_ct, read_mask
+from lts.slices import (
+    Recipe,
+    StoredCase,
+    build_store,
+    case_folder,
+    content_hash,
+    content_hash_of_all,
+    count_hu,
+    hu_counts_of,
+    store_case,
+)
+from lts.volume import read_ct, read_geometry, read_mask, write_mask, write_volume
 
 RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
 
@@ -82,6 +94,69 @@ def test_a_changed_mask_rebuilds_its_case(make_case, tmp_path: Path) -> None:
     make_case(tumor=False)
     (stored,) = build([case], tmp_path / "store")
     assert not stored.holds("tumor").any()
+
+
+@pytest.fixture
+def series(phantoms: Any, tmp_path: Path) -> Case:
+    """A case whose scan is a folder."""
+    folder = phantoms.series(phantoms.stored((12, 10, 4)))
+    geometry = read_geometry(folder)
+    labels = np.zeros(geometry.canonical_shape, np.uint8)
+    labels[1:3, 2:8, 3:9] = 1
+    write_mask(tmp_path / "mask.nii.gz", labels, geometry=geometry)
+    return Case("a", "a", folder, tmp_path / "mask.nii.gz")
+
+
+def test_a_folder_of_dicom_is_stored_as_its_scan(series: Case, tmp_path: Path, monkeypatch) -> None:
+    recipe = replace(RECIPE, image_size=16, pixel_mm=0.5)
+    (stored,) = build([series], tmp_path / "store", recipe)
+    scan = read_ct(series.image)
+    write_volume(tmp_path / "scan.nii.gz", scan.geometry.to_disk(scan.voxels), affine=scan.geometry.affine)
+    as_nifti = replace(series, image=tmp_path / "scan.nii.gz")
+    (expected,) = build([as_nifti], tmp_path / "store", recipe)
+    np.testing.assert_array_equal(stored.open_image(), expected.open_image())
+    np.testing.assert_array_equal(stored.open_labels(), expected.open_labels())
+    assert stored.image.size_bytes == sum(path.stat().st_size for path in series.image.iterdir())
+    monkeypatch.setattr("lts.slices.build.read_image", lambda *_a, **_k: pytest.fail("was read again"))
+    assert build([series], tmp_path / "store", recipe) == (stored,)
+
+
+def test_a_folder_is_known_by_the_content_of_its_series(series: Case, tmp_path: Path, monkeypatch) -> None:
+    (before,) = build([series], tmp_path / "store")
+    assert before.image.sha256 == content_hash(series.image)
+    paths = sorted(series.image.iterdir(), reverse=True)
+    hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    assert before.image.sha256 == hashlib.sha256("".join(hashes).encode()).hexdigest()
+    for number, path in enumerate(paths):
+        path.rename(path.with_name(f"slice-{number}"))
+    (series.image / "notes.txt").write_text("no slice")
+    assert not before.image.looks_unchanged(series.image)
+    assert content_hash(series.image) == before.image.sha256
+    monkeypatch.setattr("lts.slices.build.read_image", lambda *_a, **_k: pytest.fail("was read again"))
+    (after,) = build([series], tmp_path / "store")
+    assert after.image.sha256 == before.image.sha256
+    assert after.image.looks_unchanged(series.image)
+
+
+def test_a_changed_slice_rebuilds_its_case(series: Case, phantoms: Any, tmp_path: Path) -> None:
+    (before,) = build([series], tmp_path / "store")
+    phantoms.series(phantoms.stored((12, 10, 4), seed=1))
+    (after,) = build([series], tmp_path / "store")
+    assert after.image.sha256 != before.image.sha256
+    np.testing.assert_array_equal(after.hu_counts, count_hu(read_ct(series.image).voxels))
+
+
+def test_a_folder_whose_files_lead_nowhere_is_told(series: Case, tmp_path: Path) -> None:
+    (series.image / "im9.dcm").symlink_to(tmp_path / "annexed")
+    with pytest.raises(VolumeError, match=r"im9\.dcm: is named as DICOM and is no file"):
+        build([series], tmp_path / "store")
+
+
+def test_one_file_has_the_hash_of_its_content_wherever_it_is_named(phantoms: Any) -> None:
+    folder = phantoms.enhanced(phantoms.stored())
+    (path,) = folder.iterdir()
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert content_hash(path) == content_hash(folder) == content_hash_of_all([path]) == expected
 
 
 def test_an_interrupted_build_goes_on_where_it_stopped(make_case, tmp_path: Path) -> None:

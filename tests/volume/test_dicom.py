@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
+from dicom_kit import find_dicom_series, read_dicom_ct, read_dicom_mr
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -19,7 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from lts.volume import DicomSeries, Volume, find_dicom_series, read_ct, read_dicom_ct, read_dicom_mr
+from lts.volume import DicomSeries, Volume, read_ct
 
 DIRECTIONS = {  # where a row runs, where a column runs, LPS
     "axial": (1, 0, 0, 0, 1, 0),

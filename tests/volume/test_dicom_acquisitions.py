@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct, read_dicom_mr
 from pydicom import Dataset
 
 from lts.base import VolumeError
-from lts.volume import DicomSeries, find_dicom_series, read_dicom_ct, read_dicom_mr
+from lts.volume import DicomSeries
 
 N = 8
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct
 from pydicom import Dataset, config, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from lts.volume import DicomSegWriter, find_dicom_series, read_dicom_ct
+from lts.volume import DicomSegWriter
 from lts.volume._dicom_attributes import Taken, take_over
 from lts.volume._dicom_calls import parsing
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct
 from pydicom import dcmread
 from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_dataset
 from pydicom.uid import JPEG2000Lossless
 
 from lts.base import VolumeError
-from lts.volume import find_dicom, find_dicom_series, read_dicom_ct
+from lts.volume import find_dicom
 
 
 def _data_set(*, implicit: bool, little_endian: bool = True) -> Callable[[Path], None]:

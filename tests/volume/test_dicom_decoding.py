@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from lts.base import VolumeError
-from lts.volume import DicomSeries, _dicom_decoding, find_dicom, find_dicom_series, read_dicom_ct
+from lts.volume import DicomSeries, _dicom_decoding, find_dicom
 from lts.volume._dicom_decoding import Wanted, decoded_frames
 
 DECODERS = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     GrayscaleSoftcopyPresentationStateStorage,
@@ -16,7 +17,7 @@ from pydicom.uid import (
 )
 
 from lts.base import ConfigError, VolumeError
-from lts.volume import find_dicom, find_dicom_series, read_dicom_ct
+from lts.volume import find_dicom
 
 
 def _copy(source: Path, target: Path, **values: object) -> None:

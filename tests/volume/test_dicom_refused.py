@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct, read_dicom_mr
 from pydicom import Dataset, dcmread
 from pydicom.pixels.decoders.base import Decoder
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1
 
 from lts.base import VolumeError
-from lts.volume import DicomSeries, find_dicom_series, read_dicom_ct, read_dicom_mr
+from lts.volume import DicomSeries
 
 
 def _only(folder: Path) -> DicomSeries:

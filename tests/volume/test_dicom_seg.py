@@ -9,18 +9,11 @@ import highdicom
 import numpy as np
 import numpy.typing as npt
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct, read_dicom_mr
 from pydicom import Dataset, dcmread
 
 from lts.base import ConfigError, StorageError, VolumeError
-from lts.volume import (
-    DicomSegWriter,
-    DicomSeries,
-    Volume,
-    check_dicom_seg,
-    find_dicom_series,
-    read_dicom_ct,
-    read_dicom_mr,
-)
+from lts.volume import DicomSegWriter, DicomSeries, Volume, check_dicom_seg
 
 DIRECTIONS = {
     "axial": (1, 0, 0, 0, 1, 0),

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from lts.base import VolumeError
-from lts.volume import DicomSeries, find_dicom, find_dicom_series, read_dicom_ct
+from lts.volume import DicomSeries, find_dicom
 
 ACROSS = [0, 1, 0, 0, 0, -1]
 

@@ -69,7 +69,7 @@ CHECKS: dict[str, Check] = {
     "not-nifti": Check("error", f"convert it to one {kinds_in_words()} file, {suffixes_in_words()}"),
     "truncated": Check("error", _AGAIN),
     "wrong-dimensions": Check("error", f"write one volume of 3 dimensions, or {_UNUSED}"),
-    "refused": Check("error", f"correct the header as the message says, or {_UNUSED}"),
+    "refused": Check("error", f"correct what the message says, or {_UNUSED}"),
     "not-finite": Check("error", "write air, -1024 HU, where no value is known"),
     "grids-differ": Check("error", "resample the mask to the image's grid, or pair it with its own image"),
     "grid-corrected": Check("note", _NONE),

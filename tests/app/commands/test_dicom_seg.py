@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_kit import find_dicom_series, read_dicom_ct
 
 from lts.app.commands.dicom_seg import Segmentation
 from lts.base import StorageError, VolumeError
 from lts.cohort import ScanSource
-from lts.volume import DicomSegWriter, find_dicom_series, read_dicom_ct
+from lts.volume import DicomSegWriter
 
 
 def test_a_segmentation_that_cannot_be_written_is_told_with_its_reason(
