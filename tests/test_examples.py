@@ -16,7 +16,10 @@ WITH_EXAMPLES = sorted(
     for file in (ROOT / "lts").rglob("*.py")
     if ">>> " in file.read_text(encoding="utf-8")
 )
-COMPLETE = ("cohort.splits", "components", "data", "figures", "intensity", "losses", "task")
+COMPLETE = (
+    *("cohort.archive", "cohort.case", "cohort.layouts", "cohort.scans", "cohort.series", "cohort.splits"),
+    *("components", "data", "figures", "intensity", "losses", "phantom", "slices", "task", "volume"),
+)
 """Floors, and files of floors, in which nothing public lacks an example."""
 
 

@@ -32,6 +32,7 @@ from lts.base._reading import read_csv_rows, read_json_object
 from lts.base._text import (
     MOST_NAMED,
     counted,
+    in_words,
     listed,
     name_some,
     natural_key,
@@ -79,6 +80,7 @@ __all__ = [
     "clear_left_over",
     "counted",
     "in_processes",
+    "in_words",
     "is_file",
     "is_folder",
     "listed",
