@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lts.evaluation.counts import CaseCounts
-from lts.metrics import dice
+from lts.scores import dice
 
 _REMARKABLE = 0.1
 

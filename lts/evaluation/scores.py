@@ -10,7 +10,7 @@ from torch import Tensor
 from lts.evaluation.case import CaseScores, nsd_name
 from lts.evaluation.counts import CaseCounts
 from lts.evaluation.lesions import LesionCounts, lesion_scores
-from lts.metrics import dice, iou, precision, recall
+from lts.scores import dice, iou, precision, recall
 
 Score = float | None
 """None where a score is not defined."""
