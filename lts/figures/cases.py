@@ -5,84 +5,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
-from lts.evaluation.counts import count_voxels
-from lts.figures import SliceView, gray_range, overlay_sheet, save_png
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    amount: int
-    z: int
-    reference: np.ndarray
-    prediction: np.ndarray
+from lts.base import REGION_MIN_LABEL
+from lts.figures.canvas import save_png
+from lts.figures.slices import SliceView, gray_range, overlay_sheet
+from lts.scores import CaseCounts, CaseMasks, region_masks
 
 
-class CaseViews:
-    """Keeps, slab by slab, the slices with most of each region in the reference, and with most errors.
+@dataclass(frozen=True, kw_only=True)
+class CaseOverlays:
+    """Draws one picture a case: the slices with most of each region in the reference, and with most errors.
 
-    Args:
+    Attributes:
+        folder: Where `<case>.png` is written; made if it is not there.
         regions: Regions in channel order.
+        window_hu: Level and width of the gray window, None for percentiles of the drawn slices; of a scan
+            that is no CT, it is always the latter.
     """
 
-    def __init__(self, regions: Sequence[str]) -> None:
-        self._regions = tuple(regions)
-        self._kept: dict[str, _Candidate] = {}
+    folder: Path
+    regions: Sequence[str] = tuple(REGION_MIN_LABEL)
+    window_hu: tuple[float, float] | None = None
 
-    def offer(self, first: int, *, prediction: Tensor, reference: Tensor) -> None:
-        """Look at some neighboring slices.
-
-        Args:
-            first: Index of the first of them.
-            prediction: `(N, R, H, W)` bool.
-            reference: `(N, R, H, W)` bool.
-        """
-        shown = {name: reference[:, channel] for channel, name in enumerate(self._regions)}
-        shown["errors"] = prediction ^ reference
-        for reason, mask in shown.items():
-            pixels = count_voxels(mask) if mask.ndim == 3 else count_voxels(mask).sum(1)  # of all regions
-            best = int(pixels.argmax())
-            amount = int(pixels[best])
-            if amount > (self._kept[reason].amount if reason in self._kept else 0):
-                masks = (reference[best].numpy(), prediction[best].numpy())
-                self._kept[reason] = _Candidate(amount, first + best, *masks)
-
-    def draw(
-        self,
-        path: Path,
-        *,
-        case: str,
-        image: NDArray[np.generic],
-        spacing_mm: tuple[float, float],
-        window_hu: tuple[float, float] | None,
-    ) -> None:
-        """Draw what was kept, the middle slice where nothing was; patient's right is at the left.
+    def draw(self, masks: CaseMasks, counts: CaseCounts) -> None:
+        """Draw a case, on plain gray where its scan is not at hand; patient's right is at the left.
 
         Args:
-            path: The PNG file.
-            case: Case id, for the titles.
-            image: The scan, `(Z, H, W)`.
-            spacing_mm: Pixel size along H and W.
-            window_hu: Level and width of the gray window, None for percentiles of the drawn slices.
+            masks: The case.
+            counts: Its voxel counts, by which slices are chosen; the middle one where nothing is counted.
+
+        Raises:
+            StorageError: The picture cannot be written.
         """
-        depth, *shape_hw = image.shape
-        reasons: dict[int, list[str]] = {}
-        for reason in (*self._regions, "errors"):
-            if reason in self._kept:
-                reasons.setdefault(self._kept[reason].z, []).append(reason)
-        shown = [(f"most {' and '.join(why)}", self._kept[why[0]]) for why in reasons.values()]
-        nothing = np.zeros((len(self._regions), *shape_hw), bool)
+        image = np.zeros_like(masks.reference) if masks.image is None else masks.image
+        depth = len(image)
         views = [
             SliceView(
-                image=image[candidate.z],
-                reference=candidate.reference,
-                prediction=candidate.prediction,
-                spacing_mm=spacing_mm,
-                title=f"{case}, slice {candidate.z + 1}/{depth}: {why}",
+                image=image[z],
+                reference=region_masks(masks.reference[z], self.regions),
+                prediction=region_masks(masks.prediction[z], self.regions),
+                spacing_mm=masks.voxel.spacing_mm[1:],
+                title=f"{masks.case}, slice {z + 1}/{depth}: {why}",
             )
-            for why, candidate in shown or [("the middle", _Candidate(0, depth // 2, nothing, nothing))]
+            for z, why in (telling_slices(counts, self.regions) or {depth // 2: "the middle"}).items()
         ]
+        window_hu = self.window_hu if masks.is_ct else None
         level_hu, width_hu = window_hu or gray_range([view.image for view in views])
-        save_png(path, overlay_sheet(views, regions=self._regions, level_hu=level_hu, width_hu=width_hu))
+        picture = overlay_sheet(views, regions=self.regions, level_hu=level_hu, width_hu=width_hu)
+        save_png(self.folder / f"{masks.case}.png", picture)
+
+
+def telling_slices(counts: CaseCounts, regions: Sequence[str]) -> dict[int, str]:
+    """The slices with most of each region and most errors, the lowest of several, and what is most there."""
+    errors = (counts.fp + counts.fn).sum(axis=1)
+    reasons: dict[int, list[str]] = {}
+    for reason, pixels in zip((*regions, "errors"), (*counts.reference.T, errors), strict=True):
+        if pixels.any():
+            reasons.setdefault(int(pixels.argmax()), []).append(reason)
+    return {z: f"most {' and '.join(why)}" for z, why in reasons.items()}

@@ -1,79 +1,59 @@
-"""All scores of one case, from two label volumes on one grid."""
+"""All that is measured of one case, from two label volumes on one grid."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from lts.base import LIVER, REGION_MIN_LABEL, TUMOR, ConfigError, region_min_labels
-from lts.evaluation.counts import CaseCounts, count_slab
-from lts.evaluation.failures import LesionFinding, find_failures
-from lts.evaluation.lesions import LesionCounts, count_lesions, match_lesions
-from lts.evaluation.lits import LitsCase, lits_case
-from lts.evaluation.pictures import CaseViews
-from lts.evaluation.surfaces import surface_distances
+from lts.base import LIVER, REGION_MIN_LABEL, TUMOR, region_min_labels
+from lts.scores.counts import CaseCounts, count_overlap
+from lts.scores.findings import LesionFinding, describe_lesions
+from lts.scores.lesions import LesionCounts, count_lesions, match_lesions
+from lts.scores.lits import LitsCase, lits_case
+from lts.scores.regions import region_masks
+from lts.scores.surfaces import SurfaceDistances, surface_distances
 from lts.volume import Voxel
 
 _SLAB = 32
 
-
-@dataclass(frozen=True, kw_only=True)
-class ScoringRules:
-    """What is scored.
-
-    Attributes:
-        regions: Regions in channel order.
-        nsd_mm: Tolerances of the surface Dice, each >= 0.
-        lits: Whether to score by the rules of the LiTS challenge, too.
-        overlay_dir: Where a picture of each case is drawn, None for none.
-        window_hu: Level and width of the pictures, None for percentiles of each scan.
-
-    Raises:
-        ConfigError: A tolerance is negative, or the challenge's rules lack a region.
-    """
-
-    regions: tuple[str, ...]
-    nsd_mm: tuple[float, ...]
-    lits: bool
-    overlay_dir: Path | None
-    window_hu: tuple[float, float] | None
-
-    def __post_init__(self) -> None:
-        if not all(tolerance >= 0 for tolerance in self.nsd_mm):
-            raise ConfigError(f"scoring.nsd_mm: tolerances must be >= 0, got {list(self.nsd_mm)}")
-        if self.lits and set(self.regions) != set(REGION_MIN_LABEL):
-            raise ConfigError(
-                f"scoring.lits: needs the regions {list(REGION_MIN_LABEL)}, got {list(self.regions)}"
-            )
+SurfaceScores = Mapping[str, Callable[[SurfaceDistances], float]]
+"""By name, what is measured of surfaces."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CaseMasks:
     """A case to score.
 
+    >>> labels = np.zeros((2, 8, 8), np.uint8)
+    >>> CaseMasks(case="a", prediction=labels, reference=labels, voxel=Voxel.of_spacing((5, 1, 1))).is_ct
+    True
+
     Attributes:
         case: Case id.
         prediction: `(Z, H, W)` uint8 labels 0, 1, 2.
         reference: The same of the reference.
+        voxel: The voxel of their grid.
         image: The scan, `(Z, H, W)`, None where it is not at hand.
         is_ct: Whether the image is in Hounsfield units.
-        voxel: The voxel of their grid.
     """
 
     case: str
     prediction: NDArray[np.uint8]
     reference: NDArray[np.uint8]
-    image: NDArray[np.generic] | None
-    is_ct: bool
     voxel: Voxel
+    image: NDArray[np.generic] | None = None
+    is_ct: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class CaseScores:
-    """What one case adds to the scores of a cohort; holds no volume.
+    """What one case adds to the scores of a cohort; holds no volume. `score_case` makes it.
+
+    >>> nothing = np.zeros((3, 2), np.int64)
+    >>> CaseScores(CaseCounts("a", 0.005, nothing, nothing, nothing), surfaces=(None, None)).findings
+    ()
 
     Attributes:
         counts: Voxel counts by slice and region.
@@ -85,76 +65,80 @@ class CaseScores:
 
     counts: CaseCounts
     surfaces: tuple[dict[str, float] | None, ...]
-    lesions: LesionCounts | None
-    findings: tuple[LesionFinding, ...]
-    lits: LitsCase | None
-
-
-def score_case(masks: CaseMasks, rules: ScoringRules) -> CaseScores:
-    """Score one case and draw its picture."""
-    counts, views = _count(masks, rules.regions)
-    surfaces = tuple(
-        _surface_scores(masks, min_label=label, nsd_mm=rules.nsd_mm)
-        for label in region_min_labels(rules.regions)
-    )
     lesions: LesionCounts | None = None
     findings: tuple[LesionFinding, ...] = ()
-    if "tumor" in rules.regions:
-        lesions, findings = _score_lesions(masks, with_liver="liver" in rules.regions)
-    if rules.overlay_dir:
-        views.draw(
-            rules.overlay_dir / f"{masks.case}.png",
-            case=masks.case,
-            image=np.zeros_like(masks.reference) if masks.image is None else masks.image,
-            spacing_mm=masks.voxel.spacing_mm[1:],
-            window_hu=rules.window_hu if masks.is_ct else None,
-        )
-    lits = None
-    if rules.lits:
-        lits = lits_case(masks.prediction, masks.reference, voxel=masks.voxel)
-    return CaseScores(counts, surfaces, lesions, findings, lits)
+    lits: LitsCase | None = None
 
 
-def _count(masks: CaseMasks, regions: Sequence[str]) -> tuple[CaseCounts, CaseViews]:
-    min_labels = np.array(region_min_labels(regions), np.uint8)[:, None, None]
-    views, slabs = CaseViews(regions), []
-    for start in range(0, len(masks.reference), _SLAB):
-        prediction, reference = (
-            torch.from_numpy(labels[start : start + _SLAB, None] >= min_labels)
-            for labels in (masks.prediction, masks.reference)
-        )
-        slabs.append(count_slab(prediction, reference))
-        views.offer(start, prediction=prediction, reference=reference)
-    return CaseCounts.join(masks.case, masks.voxel.volume_ml, slabs), views
+def score_case(
+    masks: CaseMasks,
+    *,
+    regions: Sequence[str] = tuple(REGION_MIN_LABEL),
+    surfaces: SurfaceScores = MappingProxyType({}),
+    lits: bool = False,
+    draw: Callable[[CaseMasks, CaseCounts], object] | None = None,
+) -> CaseScores:
+    """Measure one case.
+
+    A process that does it imports neither torch nor anything that draws, unless `draw` brings it.
+
+    >>> labels = np.zeros((4, 16, 16), np.uint8)
+    >>> labels[1:3, 4:12, 4:12], labels[2, 6:9, 6:9] = 1, 2
+    >>> masks = CaseMasks(case="a", prediction=labels, reference=labels, voxel=Voxel.of_spacing((5, 1, 1)))
+    >>> found = score_case(masks)
+    >>> found.counts.tp.sum(axis=0).tolist(), found.lesions.tp
+    ([128, 9], 1)
+
+    Args:
+        masks: The case.
+        regions: Regions in channel order.
+        surfaces: What is measured of their surfaces, by name.
+        lits: Whether to measure by the rules of the LiTS challenge, too.
+        draw: Called with the case and its counts, to draw a picture.
+
+    Raises:
+        ConfigError: `regions` are not known ones in channel order.
+        ValueError: The volumes are not as large as each other.
+    """
+    counts = _count(masks, regions)
+    measured = tuple(_surface_scores(masks, label, surfaces) for label in region_min_labels(regions))
+    lesions, findings = _score_lesions(masks, regions)
+    if draw is not None:
+        draw(masks, counts)
+    by_challenge = lits_case(masks.prediction, masks.reference, voxel=masks.voxel) if lits else None
+    return CaseScores(counts, measured, lesions, findings, by_challenge)
 
 
-def _surface_scores(masks: CaseMasks, *, min_label: int, nsd_mm: Sequence[float]) -> dict[str, float] | None:
+def _count(masks: CaseMasks, regions: Sequence[str]) -> CaseCounts:
+    sides = (masks.prediction, masks.reference)
+    slabs = [
+        count_overlap(*(region_masks(labels[start : start + _SLAB], regions) for labels in sides))
+        for start in range(0, len(masks.reference), _SLAB)
+    ]
+    return CaseCounts.join(masks.case, masks.voxel.volume_ml, slabs)
+
+
+def _surface_scores(masks: CaseMasks, min_label: int, scores: SurfaceScores) -> dict[str, float] | None:
+    if not scores:
+        return None
     distances = surface_distances(
         masks.prediction >= min_label, masks.reference >= min_label, voxel=masks.voxel
     )
-    if distances is None:
-        return None
-    return {
-        "assd_mm": distances.assd_mm,
-        "hd95_mm": distances.hd95_mm,
-        "msd_mm": distances.msd_mm,
-        **{nsd_name(tolerance): distances.nsd(tolerance) for tolerance in nsd_mm},
-    }
+    return None if distances is None else {name: measure(distances) for name, measure in scores.items()}
 
 
-def nsd_name(tolerance_mm: float) -> str:
-    """Name of the surface Dice at a tolerance: `nsd_2mm`, `nsd_0.5mm`."""
-    return f"nsd_{tolerance_mm:g}mm"
-
-
-def _score_lesions(masks: CaseMasks, *, with_liver: bool) -> tuple[LesionCounts, tuple[LesionFinding, ...]]:
+def _score_lesions(
+    masks: CaseMasks, regions: Sequence[str]
+) -> tuple[LesionCounts | None, tuple[LesionFinding, ...]]:
+    if "tumor" not in regions:
+        return None, ()
     prediction, reference = masks.prediction == TUMOR, masks.reference == TUMOR
     match = match_lesions(prediction, reference, voxel=masks.voxel)
-    findings = find_failures(
+    findings = describe_lesions(
         masks.case,
         match=match,
         scan=masks.image if masks.is_ct else None,
-        liver=masks.reference >= LIVER if with_liver else None,
+        liver=masks.reference >= LIVER if "liver" in regions else None,
         voxel=masks.voxel,
     )
     return count_lesions(match), tuple(findings)

@@ -1,15 +1,24 @@
 """Voxel counts of a case by slice and region: what every overlap score is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
+
+_Mask = NDArray[np.bool_]
+_Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class CaseCounts:
     """Voxel counts of one case on the scan's own grid.
+
+    >>> mask = np.ones((3, 1, 8, 8), bool)
+    >>> counts = CaseCounts.join("a", 0.5, [count_overlap(mask, mask)])
+    >>> counts.reference.tolist()
+    [[64], [64], [64]]
 
     Attributes:
         case: Case id.
@@ -21,44 +30,55 @@ class CaseCounts:
 
     case: str
     voxel_volume_ml: float
-    tp: Tensor
-    fp: Tensor
-    fn: Tensor
+    tp: _Counts
+    fp: _Counts
+    fn: _Counts
 
     @property
-    def reference(self) -> Tensor:
+    def stacked(self) -> _Counts:
+        """tp, fp and fn, `(3, Z, R)`."""
+        return np.stack([self.tp, self.fp, self.fn])
+
+    @property
+    def reference(self) -> _Counts:
         """Voxels of the reference, `(Z, R)`."""
         return self.tp + self.fn
 
     @property
-    def predicted(self) -> Tensor:
+    def predicted(self) -> _Counts:
         """Voxels of the prediction, `(Z, R)`."""
         return self.tp + self.fp
 
     @classmethod
     def join(
-        cls, case: str, voxel_volume_ml: float, slabs: list[tuple[Tensor, Tensor, Tensor]]
-    ) -> "CaseCounts":
+        cls, case: str, voxel_volume_ml: float, slabs: Sequence[tuple[_Counts, _Counts, _Counts]]
+    ) -> Self:
         """Put the counts of slabs together, from the feet up."""
-        tp, fp, fn = (torch.cat(parts) for parts in zip(*slabs, strict=True))
+        tp, fp, fn = (np.concatenate(parts) for parts in zip(*slabs, strict=True))
         return cls(case, voxel_volume_ml, tp, fp, fn)
 
 
-def count_slab(prediction: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Count some slices.
+def count_overlap(prediction: _Mask, reference: _Mask) -> tuple[_Counts, _Counts, _Counts]:
+    """Count the voxels of each slice.
+
+    >>> prediction, reference = np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), bool)
+    >>> prediction[0], reference[0, 1:] = True, True
+    >>> tp, fp, fn = count_overlap(prediction, reference)
+    >>> tp, fp, fn
+    (array([12,  0]), array([4, 0]), array([0, 0]))
 
     Args:
-        prediction: `(N, R, H, W)` bool.
-        reference: `(N, R, H, W)` bool.
+        prediction: `(..., H, W)` bool.
+        reference: `(..., H, W)` bool.
 
     Returns:
-        tp, fp, fn, each `(N, R)` int64.
+        tp, fp, fn, each `(...)` int64: voxels in both, in the prediction alone, in the reference alone.
     """
-    tp, predicted, referred = map(count_voxels, (prediction & reference, prediction, reference))
+    tp, predicted, referred = map(_count, (prediction & reference, prediction, reference))
     return tp, predicted - tp, referred - tp
 
 
-def count_voxels(mask: Tensor) -> Tensor:
-    """Voxels of each slice of a `(..., H, W)` bool mask, int64."""
-    slices = mask.flatten(-2).flatten(0, -2).numpy()  # counted by numpy, as torch adds bytes one by one
-    return torch.tensor([np.count_nonzero(one) for one in slices]).reshape(mask.shape[:-2])
+def _count(mask: _Mask) -> _Counts:
+    # One slice after the other: given an axis, NumPy adds bytes one by one.
+    slices = mask.reshape(-1, *mask.shape[-2:])
+    return np.array([np.count_nonzero(one) for one in slices], np.int64).reshape(mask.shape[:-2])
