@@ -16,8 +16,9 @@ from benchmarks.measuring import Report, peak_mib
 from benchmarks.scans import copies, full_size_case
 from lts.cohort import Case
 from lts.data import SliceDataModule
-from lts.evaluation import CaseMasks, ScoringRules, score_case
+from lts.evaluation import ScoringRules
 from lts.inference import Predictor
+from lts.scores import CaseMasks
 from lts.slices import Recipe, build_store
 from lts.volume import read_ct, read_mask
 
@@ -127,8 +128,8 @@ def _evaluation(times: int, scratch: Path) -> Callable[[], object]:
         is_ct=True,
         voxel=scan.geometry.voxel,
     )
-    rules = ScoringRules(regions=REGIONS, nsd_mm=(2.0,), lits=False, overlay_dir=None, window_hu=None)
-    return lambda: [score_case(replace(masks, case=str(number)), rules) for number in range(times)]
+    rules = ScoringRules(regions=REGIONS)
+    return lambda: [rules.score_case(replace(masks, case=str(number))) for number in range(times)]
 
 
 def _prediction(times: int, scratch: Path) -> Callable[[], object]:

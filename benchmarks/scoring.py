@@ -13,13 +13,14 @@ from benchmarks.measuring import Figure, Report, in_turns, middle, ratios
 from benchmarks.profiling import profile_of
 from benchmarks.scans import full_size_case
 from lts.base import region_min_labels
-from lts.evaluation import CaseMasks, CaseScores, ScoringRules, score_case
+from lts.evaluation import ScoringRules
+from lts.scores import CaseMasks, CaseScores
 from lts.volume import read_geometry, read_mask
 
 REGIONS = ("liver", "tumor")
 TOLERANCE_MM, REPEATS = 2.0, 3
 SAME_MM = 0.05
-RULES = ScoringRules(regions=REGIONS, nsd_mm=(TOLERANCE_MM,), lits=False, overlay_dir=None, window_hu=None)
+RULES = ScoringRules(regions=REGIONS, nsd_mm=(TOLERANCE_MM,))
 
 
 def main(result: Path, scratch: Path) -> None:
@@ -40,7 +41,7 @@ def main(result: Path, scratch: Path) -> None:
     expected: dict[str, list[dict[str, float]]] = {}
 
     def ours() -> None:
-        found["ours"] = score_case(masks, RULES)
+        found["ours"] = RULES.score_case(masks)
 
     def theirs() -> None:
         expected["theirs"] = [_monai(masks, label) for label in region_min_labels(REGIONS)]

@@ -48,6 +48,8 @@ def test_the_house_keeps_its_floors(copy: Path) -> None:
         ("lts/task/module.py", "import hydra"),
         ("lts/inference/predictor.py", "import omegaconf"),
         ("lts/slices/store.py", "import pytorch_lightning"),
+        ("lts/scores/case.py", "import torchmetrics"),
+        ("lts/scores/case.py", "import lts.figures"),
         ("lts/inference/predictor.py", "import fastapi"),
         ("lts/inference/predictor.py", "import lts.service"),
         ("lts/utils.py", "import math"),  # a floor that is on no plan

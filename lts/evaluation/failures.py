@@ -1,15 +1,10 @@
-"""Which lesions were found, missed or falsely seen, what is the likely cause, and what to do about it."""
+"""What went wrong most, by cause, size and contrast, and what to do about it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lts.components import Component
-from lts.evaluation.appearance import (
+from lts.scores.appearance import (
     BRIGHT,
     LOW_CONTRAST,
     LOW_CONTRAST_HU,
@@ -18,15 +13,9 @@ from lts.evaluation.appearance import (
     SMALL,
     SMALL_MM,
     VESSEL,
-    Appearance,
-    Surroundings,
-    cause_of_false_alarm,
-    cause_of_miss,
 )
-from lts.evaluation.lesions import SIZE_GROUPS, LesionMatch, size_group
-from lts.volume import Voxel
-
-FOUND, MISSED, FALSE_ALARM = "found", "missed", "false alarm"
+from lts.scores.findings import FALSE_ALARM, FOUND, MISSED, LesionFinding
+from lts.scores.lesions import SIZE_GROUPS, size_group
 
 # Twice the contrast that is low: such a lesion is plain to see.
 _HIGH_CONTRAST_HU = 2 * LOW_CONTRAST_HU
@@ -61,115 +50,6 @@ _ANSWER_TO_OUTSIDE = (
     "keep tumors within the predicted liver (postprocess.tumor_within_liver=true), "
     "which takes a model of both regions (data.regions=[liver,tumor])"
 )
-
-
-@dataclass(frozen=True)
-class LesionFinding:
-    """One lesion: a row of `lesions.csv`.
-
-    A lesion that was found is described as the reference draws it.
-
-    Attributes:
-        case: Case id.
-        outcome: `found` or `missed`, for a lesion of the reference, or `false alarm`, for a predicted one;
-            matched one to one at any overlap, so that a second piece of a found lesion is a false alarm.
-        iou: With its match; 0 where it has none.
-        slice: The axial slice with most of it, counted from 1 as in the overlays.
-        volume_ml: Volume.
-        diameter_mm: Of the sphere of equal volume.
-        mean_hu: Mean; None without a scan.
-        contrast_hu: Mean minus median of the surrounding liver; None where that is unknown, see `Appearance`.
-        edge_mm: Distance to the liver's edge, negative outside; None where the liver is not known.
-        outside_share: Share of its voxels outside the reference liver; None where that is not known.
-        texture_hu: Standard deviation; None without a scan.
-        elongation: Ratio of its two longest axes.
-        cause: Likely cause of a miss or a false alarm, see `cause_of_miss` and `cause_of_false_alarm`; None
-            for a lesion that was found.
-    """
-
-    case: str
-    outcome: str
-    iou: float
-    slice: int
-    volume_ml: float
-    diameter_mm: float
-    mean_hu: float | None
-    contrast_hu: float | None
-    edge_mm: float | None
-    outside_share: float | None
-    texture_hu: float | None
-    elongation: float
-    cause: str | None
-
-
-def find_failures(
-    case: str,
-    *,
-    match: LesionMatch,
-    scan: NDArray[np.generic] | None,
-    liver: NDArray[np.bool_] | None,
-    voxel: Voxel,
-) -> list[LesionFinding]:
-    """Describe every lesion of a case.
-
-    Args:
-        case: Case id.
-        match: Its lesions, matched.
-        scan: `(Z, H, W)` Hounsfield units; None where there are none, as for MR.
-        liver: `(Z, H, W)` bool, the reference liver with its tumors; None where it is not known.
-        voxel: The voxel of their grid.
-
-    Returns:
-        Lesions of the reference, then false alarms, each in the order of their labels. Empty without lesions.
-
-    Raises:
-        ValueError: `scan` or `liver` is not as large as the masks, or `liver` is not bool.
-    """
-    tumor = np.zeros(match.reference_labels.shape, np.bool_)
-    for labels, lesions in (
-        (match.reference_labels, match.reference),
-        (match.predicted_labels, match.predicted),
-    ):
-        for lesion in lesions:
-            tumor[lesion.box] |= labels[lesion.box] > 0
-    surroundings = Surroundings(scan=scan, liver=liver, tumor=tumor, voxel=voxel)
-    findings = []
-    for lesion in match.reference:
-        look = surroundings.look_at(lesion, match.reference_labels)
-        partner = match.any.get(lesion.label)
-        if partner is None:
-            findings.append(_finding(case, MISSED, lesion, look, iou=0.0, cause=cause_of_miss(look)))
-        else:
-            iou = match.iou[lesion.label, partner]
-            findings.append(_finding(case, FOUND, lesion, look, iou=iou, cause=None))
-    matched = set(match.any.values())
-    for lesion in match.predicted:
-        if lesion.label not in matched:
-            look = surroundings.look_at(lesion, match.predicted_labels)
-            findings.append(
-                _finding(case, FALSE_ALARM, lesion, look, iou=0.0, cause=cause_of_false_alarm(look))
-            )
-    return findings
-
-
-def _finding(
-    case: str, outcome: str, lesion: Component, look: Appearance, *, iou: float, cause: str | None
-) -> LesionFinding:
-    return LesionFinding(
-        case=case,
-        outcome=outcome,
-        iou=iou,
-        slice=look.slice,
-        volume_ml=lesion.volume_ml,
-        diameter_mm=lesion.diameter_mm,
-        mean_hu=look.mean_hu,
-        contrast_hu=look.contrast_hu,
-        edge_mm=look.edge_mm,
-        outside_share=look.outside_share,
-        texture_hu=look.texture_hu,
-        elongation=look.elongation,
-        cause=cause,
-    )
 
 
 def failure_totals(findings: Iterable[LesionFinding]) -> dict[str, list[dict[str, Any]]]:

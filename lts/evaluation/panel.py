@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from lts.evaluation.counts import CaseCounts
-from lts.metrics import dice
+from lts.scores import CaseCounts, dice
 
 _REMARKABLE = 0.1
+
+_Counts = NDArray[np.int64]
 
 # `per_case_without_empty` has no word: it never exceeds `per_case`.
 _WHY_HIGH = {
@@ -50,10 +52,10 @@ def dice_panel(
         raise ValueError(f"batch_size: must be at least 1, got {batch_size}")
     assert cases
     # (tp, fp, fn) by slice, `(3, Z, R)` a case.
-    slices = [torch.stack([case.tp, case.fp, case.fn]) for case in cases]
-    per_case = torch.stack([counts.sum(1) for counts in slices], dim=1)
-    per_slice = torch.cat(slices, dim=1)
-    per_batch = torch.stack([batch.sum(1) for batch in torch.split(per_slice, batch_size, dim=1)], dim=1)
+    slices = [case.stacked for case in cases]
+    per_case = np.stack([counts.sum(axis=1) for counts in slices], axis=1)
+    per_slice = np.concatenate(slices, axis=1)
+    per_batch = np.add.reduceat(per_slice, np.arange(0, per_slice.shape[1], batch_size), axis=1)
     return {
         region: _conventions(per_case[..., channel], per_slice[..., channel], per_batch[..., channel])
         for channel, region in enumerate(regions)
@@ -104,7 +106,7 @@ def _but(dice_of: Mapping[str, float]) -> str:
     return f", and say that it is {without:.3f} without the cases that are empty on both sides"
 
 
-def _conventions(per_case: Tensor, per_slice: Tensor, per_batch: Tensor) -> dict[str, float | None]:
+def _conventions(per_case: _Counts, per_slice: _Counts, per_batch: _Counts) -> dict[str, float | None]:
     """The panel of one region, from counts `(3, cases)`, `(3, slices)`, `(3, batches)`."""
     tp, _, fn = per_slice
     return {
@@ -113,10 +115,10 @@ def _conventions(per_case: Tensor, per_slice: Tensor, per_batch: Tensor) -> dict
         "per_slice": _mean_dice(per_slice[:, tp + fn > 0]),
         "per_slice_with_empty": _mean_dice(per_slice),
         "per_batch": _mean_dice(per_batch),
-        "global": _mean_dice(per_slice.sum(1, keepdim=True)) if per_slice.any() else None,
+        "global": _mean_dice(per_slice.sum(axis=1, keepdims=True)) if per_slice.any() else None,
     }
 
 
-def _mean_dice(counts: Tensor) -> float | None:
+def _mean_dice(counts: _Counts) -> float | None:
     """Mean over units of `(3, units)` counts, 1 where both sides are empty; None without a unit."""
-    return float(dice(*counts, empty=1.0).mean()) if counts.shape[1] else None
+    return float(torch.from_numpy(dice(*counts)).mean()) if counts.shape[1] else None

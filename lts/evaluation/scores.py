@@ -4,13 +4,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lts.evaluation.case import CaseScores, nsd_name
-from lts.evaluation.counts import CaseCounts
-from lts.evaluation.lesions import LesionCounts, lesion_scores
-from lts.metrics import dice, iou, precision, recall
+from lts.evaluation.rules import nsd_name
+from lts.scores import (
+    CaseCounts,
+    CaseScores,
+    LesionCounts,
+    dice,
+    iou,
+    lesion_scores,
+    precision,
+    recall,
+)
 
 Score = float | None
 """None where a score is not defined."""
@@ -41,8 +49,8 @@ def case_rows(
     rows = []
     for scored in cases:
         case = scored.counts
-        tp, fp, fn = (counts.sum(0) for counts in (case.tp, case.fp, case.fn))
-        volumes = {"reference": case.reference.sum(0), "predicted": case.predicted.sum(0)}
+        tp, fp, fn = (torch.from_numpy(counts.sum(0)) for counts in (case.tp, case.fp, case.fn))
+        volumes = {"reference": tp + fn, "predicted": tp + fp}
         reference_ml, predicted_ml = (voxels * case.voxel_volume_ml for voxels in volumes.values())
         overlap = iou(tp, fp, fn, empty=1.0)
         scores = {
@@ -99,7 +107,7 @@ def cohort_scores(
     """
     assert scored
     cases = [case.counts for case in scored]
-    tp, fp, fn = (torch.stack([getattr(case, name).sum(0) for case in cases]) for name in ("tp", "fp", "fn"))
+    tp, fp, fn = torch.from_numpy(np.stack([case.stacked.sum(axis=1) for case in cases], axis=1))
     per_case = {"dice_per_case": dice(tp, fp, fn, empty=1.0), "iou_per_case": iou(tp, fp, fn, empty=1.0)}
     pooled = {
         "dice_global": dice(tp.sum(0), fp.sum(0), fn.sum(0), empty=_NAN),
@@ -110,7 +118,7 @@ def cohort_scores(
     scores: dict[str, dict[str, Score]] = {}
     for channel, region in enumerate(regions):
         per_slice = torch.cat([_slice_dice(case, channel) for case in cases])
-        held = torch.cat([case.reference[:, channel] > 0 for case in cases])
+        held = torch.from_numpy(np.concatenate([case.reference[:, channel] > 0 for case in cases]))
         means = {
             **{name: values[:, channel] for name, values in per_case.items()},
             "dice_per_slice": per_slice[held],
@@ -155,7 +163,7 @@ def _lesion_columns(lesions: LesionCounts | None) -> dict[str, int | None]:
 
 
 def _slice_dice(case: CaseCounts, channel: int) -> Tensor:
-    return dice(case.tp[:, channel], case.fp[:, channel], case.fn[:, channel], empty=1.0)
+    return torch.from_numpy(dice(*case.stacked[..., channel]))
 
 
 def _plain(value: Tensor) -> Score:

@@ -14,13 +14,13 @@ from lts.evaluation.calibration import (
     negative_log_likelihood,
     reliability,
 )
-from lts.evaluation.case import CaseScores, ScoringRules
 from lts.evaluation.confidence import MIN_CASES, mean_interval, ratio_interval
-from lts.evaluation.failures import LesionFinding, advice, failure_totals
-from lts.evaluation.lits import LITS_NOTES, lits_scores
+from lts.evaluation.failures import advice, failure_totals
 from lts.evaluation.panel import dice_panel, panel_remarks
-from lts.evaluation.score import ProbabilityScores
+from lts.evaluation.rules import ScoringRules
+from lts.evaluation.scorer import ProbabilityScores
 from lts.evaluation.scores import case_rows, cohort_scores, mean_names
+from lts.scores import LITS_NOTES, CaseScores, LesionFinding, lits_scores
 
 _CALIBRATION = ("ece", "ece_uncertain", "brier", "nll", "temperature")
 _PER_CASE = {"dice_per_case": "dice", "iou_per_case": "iou"}

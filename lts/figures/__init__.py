@@ -1,10 +1,12 @@
-"""Pictures of slices, training and scores: arrays in, RGB arrays or PNG files out."""
+"""Pictures of slices, cases, training and scores: arrays in, RGB arrays or PNG files out."""
 
 from lts.figures.canvas import save_png
+from lts.figures.cases import CaseOverlays
 from lts.figures.charts import save_curves, save_leaderboard, save_roc
 from lts.figures.slices import SliceView, gray_range, overlay, overlay_sheet
 
 __all__ = [
+    "CaseOverlays",
     "SliceView",
     "gray_range",
     "overlay",

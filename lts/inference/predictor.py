@@ -170,7 +170,7 @@ class Predictor:
             ConfigError: A setting breaks its rule.
 
         Example:
-            >>> from lts.cohort.phantom import make_phantom
+            >>> from lts.phantom import make_phantom
             >>> from lts.intensity import Window
             >>> from lts.networks import UNet
             >>> predictor = Predictor.from_network(

@@ -1,4 +1,4 @@
-"""Overlap of prediction and reference: formulas of voxel counts, and a metric that counts by case."""
+"""Overlap of prediction and reference, counted by case."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,48 +9,9 @@ from torchmetrics import Metric
 
 from lts.base import ConfigError
 from lts.metrics.checks import check_batch, check_channels, outside_unit_interval
+from lts.scores import accuracy, dice, iou, precision, recall
 
 _NAN = float("nan")
-
-
-def dice(tp: Tensor, fp: Tensor, fn: Tensor, *, empty: float) -> Tensor:
-    """Dice coefficient, 2 tp / (2 tp + fp + fn).
-
-    Args:
-        tp: Voxels in prediction and reference; a count, of any shape.
-        fp: Voxels in the prediction alone.
-        fn: Voxels in the reference alone.
-        empty: The value where prediction and reference are both empty.
-
-    Returns:
-        float64 of the counts' shape.
-    """
-    return _ratio(2 * tp, 2 * tp + fp + fn, empty=empty)
-
-
-def iou(tp: Tensor, fp: Tensor, fn: Tensor, *, empty: float) -> Tensor:
-    """Intersection over union, tp / (tp + fp + fn); counts and `empty` as for `dice`."""
-    return _ratio(tp, tp + fp + fn, empty=empty)
-
-
-def precision(tp: Tensor, fp: Tensor, *, empty: float) -> Tensor:
-    """The share of the prediction that is right, tp / (tp + fp); `empty` where nothing was predicted."""
-    return _ratio(tp, tp + fp, empty=empty)
-
-
-def recall(tp: Tensor, fn: Tensor, *, empty: float) -> Tensor:
-    """The share of the reference that was found, tp / (tp + fn); `empty` where the reference is empty."""
-    return _ratio(tp, tp + fn, empty=empty)
-
-
-def accuracy(tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor, *, empty: float) -> Tensor:
-    """The share of voxels that are right, (tp + tn) / all; `empty` where there are no voxels."""
-    return _ratio(tp + tn, tp + fp + fn + tn, empty=empty)
-
-
-def _ratio(part: Tensor, whole: Tensor, *, empty: float) -> Tensor:
-    quotient = part.to(torch.float64) / whole.to(torch.float64)
-    return torch.where(whole == 0, empty, quotient)
 
 
 class CaseOverlap(Metric):

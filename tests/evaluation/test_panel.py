@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import f1_score
 
-from lts.evaluation.counts import CaseCounts, count_slab
 from lts.evaluation.panel import dice_panel, panel_remarks
+from lts.scores import CaseCounts, count_overlap
 
 REGIONS = ("liver", "tumor")
 CONVENTIONS = [
@@ -21,7 +20,7 @@ Slice = tuple[int, int, int]
 
 def case(*slices: Slice) -> CaseCounts:
     """A case with tumor alone, from (tp, fp, fn) of each slice."""
-    tp, fp, fn = torch.tensor(slices, dtype=torch.int64).T[:, :, None]
+    tp, fp, fn = np.array(slices, np.int64).T[:, :, None]
     return CaseCounts("a", 0.001, tp, fp, fn)
 
 
@@ -48,24 +47,24 @@ def test_each_convention_gives_its_own_figure_to_the_same_masks() -> None:
 
 
 def test_the_panel_is_that_of_scikit_learn_on_the_voxels() -> None:
-    generator = torch.Generator().manual_seed(3)
+    rng = np.random.default_rng(3)
     masks = []
     for slices in (5, 3, 4):
-        prediction, reference = (torch.rand(slices, 2, 6, 7, generator=generator) < 0.2 for _ in range(2))
+        prediction, reference = (rng.random((slices, 2, 6, 7)) < 0.2 for _ in range(2))
         prediction[1], reference[1] = False, False
         prediction[2, 1], reference[0, 0] = False, False
         masks.append((prediction, reference))
-    masks.append((torch.zeros(2, 2, 6, 7, dtype=torch.bool),) * 2)
-    cases = [CaseCounts.join(str(n), 0.5, [count_slab(*both)]) for n, both in enumerate(masks)]
+    masks.append((np.zeros((2, 2, 6, 7), bool),) * 2)
+    cases = [CaseCounts.join(str(n), 0.5, [count_overlap(*both)]) for n, both in enumerate(masks)]
     found = dice_panel(cases, regions=REGIONS, batch_size=4)
 
-    def f1(both: tuple[torch.Tensor, torch.Tensor], channel: int) -> float:
-        prediction, reference = (side[:, channel].numpy().ravel() for side in both)
+    def f1(both: tuple[np.ndarray, np.ndarray], channel: int) -> float:
+        prediction, reference = (side[:, channel].ravel() for side in both)
         # scikit-learn calls 0 / 0 a 0 unless told otherwise.
         return float(f1_score(reference, prediction, zero_division=1.0))
 
     for channel, region in enumerate(REGIONS):
-        every = tuple(torch.cat(side) for side in zip(*masks, strict=True))
+        every = tuple(np.concatenate(side) for side in zip(*masks, strict=True))
         slices = [tuple(side[z : z + 1] for side in every) for z in range(14)]
         batches = [tuple(side[z : z + 4] for side in every) for z in range(0, 14, 4)]
         assert found[region] == {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lts.evaluation.failures import FALSE_ALARM, FOUND, MISSED, LesionFinding, failure_totals
+from lts.evaluation.failures import failure_totals
 from lts.evaluation.report import ReportData, write_report
 from lts.evaluation.report.glossary import GLOSSARY, meaning
 from lts.evaluation.report.headline import left_out
@@ -19,6 +19,8 @@ from lts.evaluation.report.markup import element, format_number
 from lts.evaluation.scores import mean_names
 from lts.figures import save_png
 from lts.figures.charts import _REGION_COLORS
+from lts.scores import LesionFinding
+from lts.scores.findings import FALSE_ALARM, FOUND, MISSED
 
 HOSTILE = "</td><script>alert(1)</script>\"'><img src=x onerror=alert(1)>${style}$title&amp;"
 VOID = {"img", "meta", "link"}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from browser_kit import open_browser, resize
 
-from lts.evaluation.failures import FALSE_ALARM, MISSED
 from lts.evaluation.report import ReportData, write_report
 from lts.figures import save_png
+from lts.scores.findings import FALSE_ALARM, MISSED
 
 WIDTH, HEIGHT = 1280, 900
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"

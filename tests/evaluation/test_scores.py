@@ -5,24 +5,25 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
-from lts.evaluation import CaseCounts, CaseScores, case_rows, cohort_scores, count_slab
+from lts.evaluation import case_rows, cohort_scores
+from lts.scores import CaseCounts, CaseScores, count_overlap
 
 REGIONS = ("liver", "tumor")
 NO_AUROC = {"liver/auroc": torch.tensor(0.75), "tumor/auroc": torch.tensor(float("nan"))}
 
 
-def random_masks(seed: int, slices: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    prediction, reference = (torch.rand(slices, 2, 6, 7, generator=generator) < 0.3 for _ in range(2))
+def random_masks(seed: int, slices: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    prediction, reference = (rng.random((slices, 2, 6, 7)) < 0.3 for _ in range(2))
     return prediction, reference
 
 
-def counts(case: str, prediction: torch.Tensor, reference: torch.Tensor, ml: float = 0.5) -> CaseCounts:
-    return CaseCounts.join(case, ml, [count_slab(prediction, reference)])
+def counts(case: str, prediction: np.ndarray, reference: np.ndarray, ml: float = 0.5) -> CaseCounts:
+    return CaseCounts.join(case, ml, [count_overlap(prediction, reference)])
 
 
 def overlap_only(cases: list[CaseCounts]) -> list[CaseScores]:
-    return [CaseScores(case, (None, None), None, (), None) for case in cases]
+    return [CaseScores(case, (None, None)) for case in cases]
 
 
 def rows_of(cases: list[CaseCounts]) -> list[dict]:
@@ -37,10 +38,10 @@ def scores_of(cases: list[CaseCounts]) -> dict[str, dict]:
 def test_slabs_put_together_are_the_whole() -> None:
     prediction, reference = random_masks(0)
     whole = counts("a", prediction, reference)
-    slabs = [count_slab(prediction[part], reference[part]) for part in (slice(0, 2), slice(2, 5))]
+    slabs = [count_overlap(prediction[part], reference[part]) for part in (slice(0, 2), slice(2, 5))]
     joined = CaseCounts.join("a", 0.5, slabs)
     for name in ("tp", "fp", "fn", "reference", "predicted"):
-        assert torch.equal(getattr(whole, name), getattr(joined, name))
+        assert np.array_equal(getattr(whole, name), getattr(joined, name))
 
 
 def test_cohort_scores_are_those_of_scikit_learn() -> None:
@@ -48,11 +49,9 @@ def test_cohort_scores_are_those_of_scikit_learn() -> None:
     cases = [counts(str(n), *both) for n, both in enumerate(masks)]
     scores = scores_of(cases)
     for channel, region in enumerate(REGIONS):
-        flat = [(r[:, channel].numpy().ravel(), p[:, channel].numpy().ravel()) for p, r in masks]
+        flat = [(r[:, channel].ravel(), p[:, channel].ravel()) for p, r in masks]
         reference, prediction = (np.concatenate(side) for side in zip(*flat, strict=True))
-        slices = [
-            (r[z, channel].numpy().ravel(), p[z, channel].numpy().ravel()) for p, r in masks for z in range(5)
-        ]
+        slices = [(r[z, channel].ravel(), p[z, channel].ravel()) for p, r in masks for z in range(5)]
         assert all(r.any() for r, _ in slices)
         expected = {
             "dice_per_case": np.mean([f1_score(*both) for both in flat]),
@@ -71,8 +70,8 @@ def test_cohort_scores_are_those_of_scikit_learn() -> None:
 
 def empty_and_full() -> list[CaseCounts]:
     """Three cases of two slices of 2x2 pixels: both sides empty, prediction alone, reference alone."""
-    nothing = torch.zeros(2, 2, 2, 2, dtype=torch.bool)
-    something = nothing.clone()
+    nothing = np.zeros((2, 2, 2, 2), bool)
+    something = nothing.copy()
     something[0, :, 0, 0] = True
     return [
         counts("both empty", nothing, nothing),
@@ -106,10 +105,10 @@ def test_a_score_that_is_not_defined_is_none_and_never_zero() -> None:
 
 def test_a_mean_over_cases_is_not_a_mean_of_pooled_voxels() -> None:
     # A large case without error and a small one that is missed: per case 1/2, pooled 200 / 201.
-    large, small = torch.zeros(1, 2, 20, 20, dtype=torch.bool), torch.zeros(1, 2, 20, 20, dtype=torch.bool)
+    large, small = np.zeros((1, 2, 20, 20), bool), np.zeros((1, 2, 20, 20), bool)
     large[..., :10, :10] = True
     small[..., 0, 0] = True
-    cases = [counts("large", large, large), counts("small", torch.zeros_like(small), small)]
+    cases = [counts("large", large, large), counts("small", np.zeros_like(small), small)]
     scores = scores_of(cases)["liver"]
     assert scores["dice_per_case"] == 0.5
     assert scores["dice_global"] == pytest.approx(200 / 201)

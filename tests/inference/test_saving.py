@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from lts.base import CheckpointError, ConfigError, StorageError
-from lts.cohort.phantom import make_phantom
 from lts.inference import Predictor, export_model, load_checkpoint, save_checkpoint
 from lts.intensity import Channels, HistogramEqualization, Window
 from lts.networks import Padded, UNet
+from lts.phantom import make_phantom
 from lts.slices import Recipe
 from lts.volume import Volume, read_ct
 

@@ -9,8 +9,9 @@ from lts.app.run.console import print_table, say
 from lts.app.run.provenance import RunRecord
 from lts.app.run.records import METRICS_FILE
 from lts.base import write_csv, write_json
-from lts.evaluation import LesionFinding, ReportData, ScoringRules, Summary, rank_cases, write_report
+from lts.evaluation import ReportData, ScoringRules, Summary, rank_cases, write_report
 from lts.figures import save_roc
+from lts.scores import LesionFinding
 
 CASES_FILE = "cases.csv"
 

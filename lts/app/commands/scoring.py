@@ -12,15 +12,9 @@ from lts.app.run.console import ShowProgress
 from lts.app.run.provenance import RunRecord
 from lts.base import ConfigError, Modality, usable_processors
 from lts.cohort import Case
-from lts.evaluation import (
-    Bootstrap,
-    CaseMasks,
-    CaseScorer,
-    ProbabilityScores,
-    ScoringRules,
-    summarize,
-)
+from lts.evaluation import Bootstrap, CaseScorer, ProbabilityScores, ScoringRules, summarize
 from lts.inference import Predictor
+from lts.scores import CaseMasks
 from lts.volume import read_geometry, read_image, read_mask
 
 _SLICES_OF_A_BATCH = 16
@@ -162,7 +156,7 @@ def _predicted(case: Case, predictor: Predictor, probabilities: ProbabilityScore
     scan = read_image(case.image, modality=predictor.modality)
     assert case.mask is not None
     reference = read_mask(case.mask, image=scan.geometry)
-    prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference))
+    prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference.voxels))
     return CaseMasks(
         case=case.id,
         prediction=prediction,

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from lts.evaluation.failures import FALSE_ALARM, MISSED
-from lts.evaluation.lesions import SIZE_GROUPS
 from lts.evaluation.report.charts import share_bar
 from lts.evaluation.report.data import ReportData
 from lts.evaluation.report.glossary import Meaning, meaning
@@ -23,11 +21,10 @@ from lts.evaluation.report.markup import (
     table,
     undefined,
 )
+from lts.scores.findings import FALSE_ALARM, MISSED
+from lts.scores.lesions import SIZE_GROUPS
 
-_SIZES = {
-    "": "All",
-    **dict(zip((f"_{group}" for group in SIZE_GROUPS), ("< 10 mm", "10-20 mm", "> 20 mm"), strict=True)),
-}
+_SIZES = {"": "All", **{f"_{group}": label for group, label in SIZE_GROUPS.items()}}
 _RULES = {"lesion_": "at IoU > 0.5", "lesion_any_": "at any overlap"}
 _DETECTION = {
     "tp": "Found",

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from lts.app.commands import results
-from lts.evaluation import LesionFinding, ScoringRules, Summary
+from lts.evaluation import ScoringRules, Summary
+from lts.scores import LesionFinding
 
 SCORES = dict.fromkeys(
     ("dice_per_case", "dice_global", "iou_per_case", "iou_global", "precision", "recall", "auroc"), 0.5

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lts.base import BACKGROUND, LABELS, LIVER, TUMOR
-from lts.evaluation.surfaces import surface_distances
+from lts.components import bounding_box
+from lts.scores.overlap import defined, dice, precision, recall, rvd, voe
+from lts.scores.surfaces import surface_distances
 from lts.volume import Voxel
 
 LITS_NOTES: tuple[str, ...] = (
@@ -70,19 +72,22 @@ class LitsPair:
     @property
     def dice(self) -> float:
         """1 where both masks are empty, 0 where one is."""
-        total = self.predicted + self.reference
-        return 2 * self.both / total if total else 1.0
+        return dice(*self._overlap)
 
     @property
     def voe(self) -> float:
         """Volumetric overlap error, 1 - IoU: 0 where both masks are empty, 1 where one is."""
-        union = self.predicted + self.reference - self.both
-        return 1 - self.both / union if union else 0.0
+        return voe(*self._overlap)
 
     @property
     def rvd(self) -> float | None:
         """(predicted - reference) / reference, None where the reference is empty."""
-        return (self.predicted - self.reference) / self.reference if self.reference else None
+        return defined(rvd(self.predicted, self.reference))
+
+    @property
+    def _overlap(self) -> tuple[int, int, int]:
+        """Voxels in both, in the prediction alone, in the reference alone."""
+        return self.both, self.predicted - self.both, self.reference - self.both
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,12 @@ class LitsDetection:
 
 @dataclass(frozen=True)
 class LitsCase:
-    """What one case adds to the challenge's scores; holds no volume.
+    """What one case adds to the challenge's scores; holds no volume. `lits_case` makes it.
+
+    >>> labels = np.ones((1, 2, 2), np.uint8)
+    >>> case = lits_case(labels, labels, voxel=Voxel.of_spacing((5.0, 1.0, 1.0)))
+    >>> case.liver.dice, case.burden_error
+    (1.0, 0.0)
 
     Attributes:
         liver: Livers, tumors included.
@@ -135,6 +145,14 @@ def lits_case(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], *, vo
     to the merged lesion it overlaps most, and those of one lesion are merged. At a tie the component that
     comes first in the array wins.
 
+    >>> reference = np.ones((1, 1, 40), np.uint8)
+    >>> reference[..., 10:15], reference[..., 18:24] = 2, 2
+    >>> prediction = np.ones((1, 1, 40), np.uint8)
+    >>> prediction[..., 10:24] = 2
+    >>> case = lits_case(prediction, reference, voxel=Voxel.of_spacing((5.0, 1.0, 1.0)))
+    >>> case.n_lesions, case.half
+    (2, LitsDetection(detected=2, false_positives=0))
+
     Args:
         prediction: `(Z, H, W)` integer labels, 0 background, 1 liver, 2 tumor; any of them may be absent.
         reference: The same of the reference.
@@ -145,7 +163,7 @@ def lits_case(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], *, vo
     """
     _check(prediction, reference)
     liver = _measure(prediction >= LIVER, reference >= LIVER, voxel)
-    box = _box((prediction == TUMOR) | (reference == TUMOR))
+    box = bounding_box((prediction == TUMOR) | (reference == TUMOR)) or (slice(1),) * 3
     predicted, referred = prediction[box] == TUMOR, reference[box] == TUMOR
     components, n_predicted = ndimage.label(predicted)
     lesions, n_lesions = _label_joined(referred)
@@ -165,6 +183,12 @@ def lits_case(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], *, vo
 
 def lits_scores(cases: Iterable[LitsCase]) -> dict[str, Any]:
     """The challenge's scores of a cohort.
+
+    >>> labels = np.ones((1, 1, 40), np.uint8)
+    >>> labels[..., 10:15] = 2
+    >>> scores = lits_scores([lits_case(labels, labels, voxel=Voxel.of_spacing((5.0, 1.0, 1.0)))])
+    >>> scores["tumor_dice_per_case"], scores["lesion_recall"], scores["burden_rmse"]
+    (1.0, 1.0, 0.0)
 
     Returns:
         `*_per_case` and `liver_*` are means over cases, `*_global` are of pooled voxels. `lesion_precision`
@@ -202,12 +226,11 @@ def lits_scores(cases: Iterable[LitsCase]) -> dict[str, Any]:
 def _detection(suffix: str, counts: Sequence[LitsDetection], n_lesions: int) -> dict[str, float | None]:
     detected = sum(count.detected for count in counts)
     false_positives = sum(count.false_positives for count in counts)
-    claimed = detected + false_positives
     return {
         f"n_detected{suffix}": detected,
         f"n_false_positives{suffix}": false_positives,
-        f"lesion_precision{suffix}": detected / claimed if claimed else None,
-        f"lesion_recall{suffix}": detected / n_lesions if n_lesions else None,
+        f"lesion_precision{suffix}": defined(precision(detected, false_positives)),
+        f"lesion_recall{suffix}": defined(recall(detected, n_lesions - detected)),
     }
 
 
@@ -221,8 +244,8 @@ def _left_out(pairs: Sequence[LitsPair], name: str) -> int:
 
 
 def _dice_global(pairs: Sequence[LitsPair]) -> float | None:
-    total = sum(pair.predicted + pair.reference for pair in pairs)
-    return 2 * sum(pair.both for pair in pairs) / total if total else None
+    tp, fp, fn = (sum(counts) for counts in zip((0, 0, 0), *(pair._overlap for pair in pairs), strict=True))
+    return defined(dice(tp, fp, fn, empty=math.nan))
 
 
 def _check(prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> None:
@@ -233,12 +256,6 @@ def _check(prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> None:
             raise ValueError(f"{name}: must be (Z, H, W) integers, got {labels.dtype} {labels.shape}")
         if labels.min() < BACKGROUND or labels.max() > TUMOR:
             raise ValueError(f"{name}: labels must be {list(LABELS)}, got {labels.min()} to {labels.max()}")
-
-
-def _box(mask: _Mask) -> tuple[slice, ...]:
-    """The smallest box that holds the mask, one voxel where the mask is empty."""
-    boxes: list[tuple[slice, ...]] = ndimage.find_objects(mask.view(np.uint8))
-    return boxes[0] if boxes else (slice(1),) * mask.ndim
 
 
 def _label_joined(mask: _Mask) -> tuple[_Labels, int]:

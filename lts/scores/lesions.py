@@ -1,5 +1,6 @@
 """Lesions: connected components of tumor, and how those of prediction and reference match."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -10,11 +11,12 @@ from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from lts.components import Box, Component, find_components
-from lts.evaluation.surfaces import check_masks
+from lts.scores.overlap import defined, dice, precision, recall
+from lts.scores.surfaces import check_masks
 from lts.volume import Voxel
 
-SIZE_GROUPS = ("lt10mm", "10to20mm", "gt20mm")
-"""By diameter d: d < 10 mm, 10 <= d <= 20 mm, d > 20 mm."""
+SIZE_GROUPS = {"lt10mm": "< 10 mm", "10to20mm": "10-20 mm", "gt20mm": "> 20 mm"}
+"""Groups by diameter, as names end and as they are told; 10 and 20 mm are in the middle one."""
 
 _Mask = NDArray[np.bool_]
 _Labels = NDArray[np.int32]
@@ -22,7 +24,11 @@ _Labels = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class LesionMatch:
-    """Lesions of a case and which of them belong together.
+    """Lesions of a case and which of them belong together. `match_lesions` makes it.
+
+    >>> mask = np.ones((1, 2, 2), bool)
+    >>> match_lesions(mask, mask, voxel=Voxel.of_spacing((5.0, 1.0, 1.0))).iou
+    {(1, 1): 1.0}
 
     Attributes:
         reference: Lesions of the reference, by label.
@@ -63,6 +69,11 @@ class RuleCounts:
 class LesionCounts:
     """What one case adds to the lesion scores of a cohort.
 
+    >>> hits = RuleCounts(tp=(0, 1, 0), fp=(2, 0, 0), fn=(0, 0, 0))
+    >>> counts = LesionCounts(half=hits, any=hits)
+    >>> counts.tp, counts.fp, counts.fn
+    (1, 2, 0)
+
     Attributes:
         half: Matched at IoU > 0.5.
         any: Matched at any overlap.
@@ -88,10 +99,10 @@ class LesionCounts:
 
 
 def size_group(diameter_mm: float) -> str:
-    """The group of a lesion's diameter, one of `SIZE_GROUPS`."""
+    """The group of a lesion's diameter, a key of `SIZE_GROUPS`."""
     if diameter_mm < 10:
-        return SIZE_GROUPS[0]
-    return SIZE_GROUPS[1] if diameter_mm <= 20 else SIZE_GROUPS[2]
+        return "lt10mm"
+    return "10to20mm" if diameter_mm <= 20 else "gt20mm"
 
 
 def match_lesions(prediction: _Mask, reference: _Mask, *, voxel: Voxel) -> LesionMatch:
@@ -100,6 +111,14 @@ def match_lesions(prediction: _Mask, reference: _Mask, *, voxel: Voxel) -> Lesio
     At any overlap a prediction that covers two lesions is one hit and one miss, and a lesion that is
     predicted in two parts is one hit and one false alarm. At IoU > 0.5, where no lesion can have two
     partners, each of them may be no hit at all.
+
+    >>> mask = np.zeros((1, 4, 12), bool)
+    >>> mask[0, 1:3, 1:4], mask[0, 1:3, 8:10] = True, True
+    >>> prediction = mask.copy()
+    >>> prediction[0, :, 7:] = False
+    >>> match = match_lesions(prediction, mask, voxel=Voxel.of_spacing((5.0, 1.0, 1.0)))
+    >>> len(match.reference), len(match.predicted), match.half
+    (2, 1, {1: 1})
 
     Args:
         prediction: `(Z, H, W)` bool; without a voxel it has no lesions.
@@ -125,7 +144,13 @@ def match_lesions(prediction: _Mask, reference: _Mask, *, voxel: Voxel) -> Lesio
 
 
 def count_lesions(match: LesionMatch) -> LesionCounts:
-    """Count hits, misses and false alarms of a case under both rules, by size."""
+    """Count hits, misses and false alarms of a case under both rules, by size.
+
+    >>> mask = np.zeros((1, 4, 12), bool)
+    >>> mask[0, 1:3, 1:4] = True
+    >>> count_lesions(match_lesions(mask, mask, voxel=Voxel.of_spacing((5.0, 1.0, 1.0)))).half.tp
+    (1, 0, 0)
+    """
     return LesionCounts(half=_count(match, match.half), any=_count(match, match.any))
 
 
@@ -133,6 +158,11 @@ def lesion_scores(counts: Sequence[LesionCounts]) -> dict[str, float | None]:
     """Scores of the lesions of all cases pooled.
 
     A hit and a miss have the size of the reference lesion, a false alarm its own.
+
+    >>> hits = RuleCounts(tp=(0, 1, 0), fp=(2, 0, 0), fn=(0, 0, 0))
+    >>> scores = lesion_scores([LesionCounts(half=hits, any=hits)])
+    >>> scores["lesion_recall"], scores["lesion_f1"], scores["lesion_recall_lt10mm"]
+    (1.0, 0.5, None)
 
     Args:
         counts: Of the cases; of none, all counts are 0.
@@ -152,9 +182,9 @@ def lesion_scores(counts: Sequence[LesionCounts]) -> dict[str, float | None]:
     for (prefix, total), (suffix, group) in product(rules.items(), groups.items()):
         tp, fp, fn = total[:, group].sum(axis=1).tolist()
         scores |= {
-            f"{prefix}precision{suffix}": _ratio(tp, tp + fp),
-            f"{prefix}recall{suffix}": _ratio(tp, tp + fn),
-            f"{prefix}f1{suffix}": _ratio(2 * tp, 2 * tp + fp + fn),
+            f"{prefix}precision{suffix}": defined(precision(tp, fp)),
+            f"{prefix}recall{suffix}": defined(recall(tp, fn)),
+            f"{prefix}f1{suffix}": defined(dice(tp, fp, fn, empty=math.nan)),
             f"{prefix}tp{suffix}": tp,
             f"{prefix}fp{suffix}": fp,
             f"{prefix}fn{suffix}": fn,
@@ -167,10 +197,6 @@ def _total(cases: Sequence[RuleCounts]) -> NDArray[np.int64]:
     table = np.array([(case.tp, case.fp, case.fn) for case in cases], np.int64)
     total: NDArray[np.int64] = table.reshape(-1, 3, len(SIZE_GROUPS)).sum(axis=0)
     return total
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _overlapping(

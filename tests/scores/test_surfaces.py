@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from lts.evaluation.surfaces import SurfaceDistances, surface_distances
+from lts.scores.surfaces import SurfaceDistances, surface_distances
 from lts.volume import Voxel, read_geometry, read_mask
 
 SPACING_MM = (2.5, 0.7, 1.1)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from lts.components import Component, bounding_box
-from lts.evaluation.surfaces import surface_voxels
+from lts.scores.surfaces import surface_voxels
 from lts.volume import Voxel
 
 LOW_CONTRAST, SMALL, OUTSIDE, OTHER = "low contrast", "small", "outside liver", "other"

@@ -27,6 +27,10 @@ _Index = NDArray[np.int64]
 class SurfaceDistances:
     """Distances from each surface voxel of a mask to the nearest surface voxel of the other.
 
+    >>> distances = SurfaceDistances(np.array([0.0, 1.0]), np.array([0.0, 0.0, 5.0]))
+    >>> distances.assd_mm, distances.msd_mm, distances.nsd(2.0)
+    (1.2, 5.0, 0.8)
+
     Attributes:
         from_prediction: `(P,)`, of the prediction's surface to the reference's, in mm; P > 0.
         from_reference: `(R,)`, of the reference's surface to the prediction's, in mm; R > 0.
@@ -69,6 +73,12 @@ def surface_distances(prediction: _Mask, reference: _Mask, *, voxel: Voxel) -> S
 
     A surface voxel is one that 6-connected erosion removes, the border of the image counting as outside.
     Distances run between the centers of voxels in the world and are exact.
+
+    >>> reference = np.zeros((4, 8, 8), bool)
+    >>> reference[1:3, 2:6, 2:6] = True
+    >>> prediction = np.roll(reference, 1, axis=0)
+    >>> surface_distances(prediction, reference, voxel=Voxel.of_spacing((5.0, 1.0, 1.0))).msd_mm
+    5.0
 
     Args:
         prediction: `(Z, H, W)` bool.

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_closing, binary_dilation
 from scipy.spatial.distance import cdist
 from sklearn.metrics import f1_score, jaccard_score
 
-from lts.evaluation.lits import LITS_NOTES, LitsCase, LitsDetection, LitsPair, lits_case, lits_scores
+from lts.scores.lits import LITS_NOTES, LitsCase, LitsDetection, LitsPair, lits_case, lits_scores
 from lts.volume import Voxel, read_geometry, read_mask
 
 UNIT = Voxel.of_spacing((1.0, 1.0, 1.0))

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
 from lts.components import Component
-from lts.evaluation.lesions import (
+from lts.scores.lesions import (
     SIZE_GROUPS,
     LesionCounts,
     LesionMatch,

@@ -1,0 +1,70 @@
+"""What is scored of a case."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter, methodcaller
+from pathlib import Path
+
+from lts.base import REGION_MIN_LABEL, ConfigError
+from lts.figures import CaseOverlays
+from lts.scores import CaseMasks, CaseScores, score_case
+from lts.scores.regions import check_regions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRules:
+    """What is scored.
+
+    >>> ScoringRules().nsd_mm
+    (2.0,)
+
+    Attributes:
+        regions: Regions in channel order.
+        nsd_mm: Tolerances of the surface Dice, each >= 0.
+        lits: Whether to score by the rules of the LiTS challenge, too.
+        overlay_dir: Where a picture of each case is drawn, None for none.
+        window_hu: Level and width of the pictures, None for percentiles of each scan.
+
+    Raises:
+        ConfigError: `regions` are not known ones in channel order, a tolerance is negative, or the
+            challenge's rules lack a region.
+    """
+
+    regions: tuple[str, ...] = tuple(REGION_MIN_LABEL)
+    nsd_mm: tuple[float, ...] = (2.0,)
+    lits: bool = False
+    overlay_dir: Path | None = None
+    window_hu: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_regions(self.regions)
+        if not all(tolerance >= 0 for tolerance in self.nsd_mm):
+            raise ConfigError(f"nsd_mm: tolerances must be >= 0, got {list(self.nsd_mm)}")
+        if self.lits and set(self.regions) != set(REGION_MIN_LABEL):
+            raise ConfigError(f"lits: needs the regions {list(REGION_MIN_LABEL)}, got {list(self.regions)}")
+
+    @property
+    def score_case(self) -> Callable[[CaseMasks], CaseScores]:
+        """What scores a case and draws its picture.
+
+        A process that it is sent to imports `lts.scores` alone, and `lts.figures` where pictures are drawn.
+        """
+        draw = None
+        if self.overlay_dir:
+            draw = CaseOverlays(folder=self.overlay_dir, regions=self.regions, window_hu=self.window_hu).draw
+        return partial(
+            score_case,
+            regions=self.regions,
+            surfaces={
+                **{name: attrgetter(name) for name in ("assd_mm", "hd95_mm", "msd_mm")},
+                **{nsd_name(tolerance): methodcaller("nsd", tolerance) for tolerance in self.nsd_mm},
+            },
+            lits=self.lits,
+            draw=draw,
+        )
+
+
+def nsd_name(tolerance_mm: float) -> str:
+    """Name of the surface Dice at a tolerance: `nsd_2mm`, `nsd_0.5mm`."""
+    return f"nsd_{tolerance_mm:g}mm"
