@@ -7,6 +7,7 @@ from typing import Any
 
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import write_results
+from lts.app.config.making import under
 from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import ShowProgress
 from lts.app.run.provenance import RunRecord
@@ -56,13 +57,14 @@ def rules_of(
         ConfigError: A setting breaks its rule.
     """
     check_scoring(settings)
-    return ScoringRules(
-        regions=tuple(regions),
-        nsd_mm=settings.nsd_mm,
-        lits=settings.lits,
-        overlay_dir=output_dir / "overlays",
-        window_hu=window_hu,
-    )
+    with under("scoring", ScoringRules):
+        return ScoringRules(
+            regions=tuple(regions),
+            nsd_mm=settings.nsd_mm,
+            lits=settings.lits,
+            overlay_dir=output_dir / "overlays",
+            window_hu=window_hu,
+        )
 
 
 def score_model(
