@@ -89,7 +89,8 @@ class SliceDataModule(LightningDataModule):
         ConfigError: As `check_loading`.
 
     Example:
-        >>> from lts.cohort import find_cases, make_phantom_cohort
+        >>> from lts.cohort import find_cases
+        >>> from lts.phantom import make_phantom_cohort
         >>> root = make_phantom_cohort("phantoms", cases=2, matrix=32, seed=0)
         >>> cases = find_cases(root, layout="lits").cases
         >>> data = SliceDataModule(cases={"train": cases}, store_dir="store", num_workers=0)

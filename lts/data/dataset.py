@@ -35,7 +35,8 @@ class SliceDataset(Dataset[Arrays]):
         ConfigError: `context` is negative.
 
     Example:
-        >>> from lts.cohort import find_cases, make_phantom_cohort
+        >>> from lts.cohort import find_cases
+        >>> from lts.phantom import make_phantom_cohort
         >>> root = make_phantom_cohort("phantoms", cases=2, matrix=32, seed=0)
         >>> cases = find_cases(root, layout="lits").cases
         >>> from torch.utils.data import DataLoader
