@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from docs_kit import lines_missing
+
+from lts.evaluation import score_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 TESTS = Path(__file__).parent
@@ -28,3 +31,10 @@ def test_a_test_that_shows_a_fault_exists(file: str, test: str) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_table_of_scores_is_that_of_the_code() -> None:
+    assert lines_missing() == []
+    page = (DOCS / "scores.md").read_text()
+    named = re.findall(r"^\| `(\w+)` \| (?:case|cohort)", page, flags=re.M)
+    assert named == [score.name for score in score_table() if score.meaning]

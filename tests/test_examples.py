@@ -18,7 +18,8 @@ WITH_EXAMPLES = sorted(
 )
 COMPLETE = (
     *("cohort.archive", "cohort.case", "cohort.layouts", "cohort.scans", "cohort.series", "cohort.splits"),
-    *("components", "data", "figures", "intensity", "losses", "phantom", "slices", "task", "volume"),
+    *("components", "data", "evaluation", "figures", "intensity", "losses", "metrics", "phantom", "scores"),
+    *("slices", "task", "volume"),
 )
 """Floors, and files of floors, in which nothing public lacks an example."""
 

@@ -2,28 +2,35 @@
 
 from lts.evaluation.calibration import CalibrationCounts
 from lts.evaluation.compare import PairedComparison, compare_cases
-from lts.evaluation.confidence import MIN_CASES
+from lts.evaluation.confidence import MIN_CASES, Bootstrap
 from lts.evaluation.ranking import rank_cases
 from lts.evaluation.report import ReportData, write_report
 from lts.evaluation.rules import ScoringRules
+from lts.evaluation.score import CaseRegion, CohortRegion, CohortScore, Score
 from lts.evaluation.scorer import CaseScorer, ProbabilityScores
-from lts.evaluation.scores import case_rows, cohort_scores
-from lts.evaluation.summary import Bootstrap, Summary, summarize
+from lts.evaluation.summary import Summary, summarize
+from lts.evaluation.table import COMPARED, PRINTED, find_score, score_table
 
 __all__ = [
+    "COMPARED",
     "MIN_CASES",
+    "PRINTED",
     "Bootstrap",
     "CalibrationCounts",
+    "CaseRegion",
     "CaseScorer",
+    "CohortRegion",
+    "CohortScore",
     "PairedComparison",
     "ProbabilityScores",
     "ReportData",
+    "Score",
     "ScoringRules",
     "Summary",
-    "case_rows",
-    "cohort_scores",
     "compare_cases",
+    "find_score",
     "rank_cases",
+    "score_table",
     "summarize",
     "write_report",
 ]

@@ -44,8 +44,14 @@ _TEMPERATURES = (0.05, 20.0)
 class CalibrationCounts:
     """Voxels of each region by probability and class, in 220 kB a region whatever their number.
 
+    >>> counts = CalibrationCounts(["kidney"])
+    >>> probs = torch.tensor([0.25, 0.25, 0.25, 0.25]).reshape(4, 1, 1, 1)
+    >>> counts.update(probs, torch.tensor([True, False, False, False]).reshape(4, 1, 1, 1))
+    >>> expected_calibration_error(reliability(counts, "kidney", uncertain=False))
+    0.0
+
     Attributes:
-        regions: Names of the channels, in channel order.
+        regions: Names of the channels, each once.
         voxels: Number of voxels, `(R, 2, cells)` int64: background, foreground.
         prob_sums: Sum of their probabilities, `(R, 2, cells)` float64.
 
@@ -53,7 +59,7 @@ class CalibrationCounts:
         regions: As the attribute.
 
     Raises:
-        ConfigError: `regions` are not known ones in channel order.
+        ConfigError: `regions` breaks its rule.
     """
 
     def __init__(self, regions: Sequence[str]) -> None:

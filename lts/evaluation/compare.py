@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from lts.base import CohortError
-from lts.evaluation.confidence import Interval, mean_interval
-
-_HIGHER_IS_BETTER = ("dice", "dice_per_slice", "iou", "precision", "recall", "lesion_tp")
-_LOWER_IS_BETTER = ("assd_mm", "hd95_mm", "msd_mm", "voe", "volume_abs_error_ml", "lesion_fp", "lesion_fn")
-_ZERO_IS_BEST = ("rvd", "volume_error_ml")
+from lts.evaluation.confidence import Bootstrap, Interval, mean_interval
+from lts.evaluation.table import find_score
 
 _LEVEL_OF_P = 0.05
 _DECIMALS = 10
@@ -26,7 +23,12 @@ _Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class PairedComparison:
-    """One score of one region in two runs, a and b; differences are b - a.
+    """One score of one region in two runs, a and b; differences are b - a. `compare_cases` makes it.
+
+    >>> rows = [{"case": "1", "region": "liver", "hd95_mm": None}]
+    >>> (found,) = compare_cases(rows, rows)
+    >>> found.left_out, found.mean_difference
+    (1, None)
 
     Attributes:
         region: The region.
@@ -66,20 +68,28 @@ class PairedComparison:
 
 
 def compare_cases(
-    a_rows: _Rows, b_rows: _Rows, *, scores: Sequence[str], level: float, resamples: int, seed: int
+    a_rows: _Rows,
+    b_rows: _Rows,
+    *,
+    scores: Sequence[str] | None = None,
+    bootstrap: Bootstrap | None = None,
 ) -> list[PairedComparison]:
     """Compare two runs by the regions that both have.
 
     Differences are rounded to 10 decimals, so that those which only floating point tells apart are equal.
 
+    >>> a = [{"case": "1", "region": "liver", "dice": 0.5}, {"case": "2", "region": "liver", "dice": 0.75}]
+    >>> b = [{"case": "1", "region": "liver", "dice": 0.75}, {"case": "2", "region": "liver", "dice": 1.0}]
+    >>> (found,) = compare_cases(a, b)
+    >>> found.mean_difference, found.wins
+    (0.25, 2)
+
     Args:
         a_rows: Rows of the first run's `cases.csv`: `case`, `region` and the scores, as numbers or their
             text; None, empty text and NaN say that a score is not defined.
         b_rows: The same of the second run.
-        scores: Names of scores that both have.
-        level: Confidence level of the intervals, in (0, 1).
-        resamples: How often cases are drawn for an interval, >= 1.
-        seed: Of the random numbers.
+        scores: Names of scores that both have; None for all of them.
+        bootstrap: How intervals are drawn; None for the defaults.
 
     Returns:
         One comparison a region and score, in the order of the first run's regions.
@@ -88,6 +98,10 @@ def compare_cases(
         CohortError: The runs share no region, a case is only in one of them or twice in one, their references
             differ in volume, or a row lacks a score or has one that is not a finite number.
     """
+    if scores is None:
+        first, second = (next(iter(rows), {}) for rows in (a_rows, b_rows))
+        scores = [name for name in first if name in second and name not in ("case", "region")]
+    bootstrap = bootstrap or Bootstrap()
     a, b = _by_region(a_rows, run="a"), _by_region(b_rows, run="b")
     shared = [region for region in a if region in b]
     if not shared:
@@ -99,14 +113,12 @@ def compare_cases(
             values = np.array(
                 [[_number(run[case], score) for case in a[region]] for run in (a[region], b[region])]
             )
-            found.append(
-                _compare(values, tuple(a[region]), region, score, level=level, resamples=resamples, seed=seed)
-            )
+            found.append(_compare(values, tuple(a[region]), region, score, bootstrap))
     return found
 
 
 def _compare(
-    values: NDArray[np.float64], cases: Sequence[str], region: str, score: str, **bootstrap: Any
+    values: NDArray[np.float64], cases: Sequence[str], region: str, score: str, bootstrap: Bootstrap
 ) -> PairedComparison:
     defined = ~np.isnan(values).any(0)
     a, b = values[:, defined]
@@ -122,7 +134,7 @@ def _compare(
         mean_b=float(b.mean()) if pairs else None,
         mean_difference=float(differences.mean()) if pairs else None,
         median_difference=float(np.median(differences)) if pairs else None,
-        interval=mean_interval(differences, **bootstrap),
+        interval=mean_interval(differences, **asdict(bootstrap)),
         p_value=_p_value(differences) if pairs else None,
         wins=None if gains is None else int((gains > 0).sum()),
         ties=None if gains is None else int((gains == 0).sum()),
@@ -133,15 +145,11 @@ def _compare(
 
 
 def _gains(a: NDArray[np.float64], b: NDArray[np.float64], score: str) -> NDArray[np.float64] | None:
-    """How much better b is than a, by the direction of the score; None where it has none."""
-    if score in _HIGHER_IS_BETTER or score.startswith("nsd_"):
-        gains = b - a
-    elif score in _LOWER_IS_BETTER:
-        gains = a - b
-    elif score in _ZERO_IS_BEST:
-        gains = np.abs(a) - np.abs(b)
-    else:
+    """How much better b is than a; None where the score is neither good nor bad."""
+    best = find_score(score).best
+    if best is None:
         return None
+    gains = {"high": b - a, "low": a - b, "zero": np.abs(a) - np.abs(b)}[best]
     return np.round(gains, _DECIMALS)
 
 

@@ -19,6 +19,24 @@ MIN_CASES = 10
 true mean in half of the cohorts of two cases, and in three of four of three; `docs/scores.md` has more."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """How intervals are drawn.
+
+    >>> Bootstrap(level=0.9).resamples
+    2000
+
+    Attributes:
+        level: Confidence level, in (0, 1).
+        resamples: How often cases are drawn anew, >= 1.
+        seed: Of the random numbers.
+    """
+
+    level: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+
+
 @dataclass(frozen=True)
 class Interval:
     """Where a score lies, with the confidence that was asked for.

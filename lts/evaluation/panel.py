@@ -1,27 +1,69 @@
 """The Dice of the same predictions under every convention in use, and why they differ."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from lts.evaluation.score import mean
+from lts.evaluation.table import DICE
 from lts.scores import CaseCounts, dice
 
 _REMARKABLE = 0.1
 
 _Counts = NDArray[np.int64]
 
-# `per_case_without_empty` has no word: it never exceeds `per_case`.
-_WHY_HIGH = {
-    "per_case": "every case counts the same, however small its {region}, and 1 where it has none and none is "
-    "predicted",
-    "per_slice": "slices without {region} are left out, so false alarms there cost nothing",
-    "per_slice_with_empty": "every slice without {region} that is predicted empty counts 1",
-    "per_batch": "in a batch of slices large areas outweigh small ones, and a batch without {region} counts "
-    "1 where none is predicted",
-    "global": "the voxels of all cases are pooled: much {region} in one case outweighs little in others",
+
+@dataclass(frozen=True)
+class Convention:
+    """A way to average.
+
+    Attributes:
+        label: What it is called.
+        meaning: How it averages, a sentence.
+        why_high: Why it may exceed the others, with `{region}` for the region; empty where it never does.
+    """
+
+    label: str
+    meaning: str
+    why_high: str = ""
+
+
+CONVENTIONS = {
+    "per_case": Convention(
+        "per case",
+        "Mean over cases, 1 where prediction and reference are both empty.",
+        "every case counts the same, however small its {region}, and 1 where it has none and none is "
+        "predicted",
+    ),
+    "per_case_without_empty": Convention(
+        "per case, without empty", "The same without the cases that are empty on both sides."
+    ),
+    "per_slice": Convention(
+        "per slice",
+        "Mean over the slices that hold the region in the reference.",
+        "slices without {region} are left out, so false alarms there cost nothing",
+    ),
+    "per_slice_with_empty": Convention(
+        "per slice, with empty",
+        "Mean over all slices, 1 for an empty one predicted empty.",
+        "every slice without {region} that is predicted empty counts 1",
+    ),
+    "per_batch": Convention(
+        "per batch",
+        "Mean over batches of slices, as a training loop logs it.",
+        "in a batch of slices large areas outweigh small ones, and a batch without {region} counts 1 where "
+        "none is predicted",
+    ),
+    "global": Convention(
+        "pooled voxels",
+        "All voxels of all cases taken together.",
+        "the voxels of all cases are pooled: much {region} in one case outweighs little in others",
+    ),
 }
+
+HONEST_CONVENTION = "per_case"
 
 
 def dice_panel(
@@ -90,11 +132,11 @@ def _remark(region: str, dice_of: Mapping[str, float]) -> str | None:
     high, low = max(dice_of, key=dice_of.__getitem__), min(dice_of, key=dice_of.__getitem__)
     if dice_of[high] - dice_of[low] <= _REMARKABLE:
         return None
-    why = _WHY_HIGH[high].format(region=region)
+    why = CONVENTIONS[high].why_high.format(region=region)
+    shown = {name: DICE.write(value) for name, value in dice_of.items()}
     return (
-        f"{region}: the Dice of the same masks is {dice_of[high]:.3f} by {high} and {dice_of[low]:.3f} by "
-        f"{low}; {high} is the highest because {why}. "
-        f"Quote dice_per_case, {dice_of['per_case']:.3f}{_but(dice_of)}."
+        f"{region}: the Dice of the same masks is {shown[high]} by {high} and {shown[low]} by {low}; "
+        f"{high} is the highest because {why}. Quote dice_per_case, {shown['per_case']}{_but(dice_of)}."
     )
 
 
@@ -103,7 +145,7 @@ def _but(dice_of: Mapping[str, float]) -> str:
     without = dice_of["per_case_without_empty"]
     if dice_of["per_case"] - without <= _REMARKABLE:
         return ""
-    return f", and say that it is {without:.3f} without the cases that are empty on both sides"
+    return f", and say that it is {DICE.write(without)} without the cases that are empty on both sides"
 
 
 def _conventions(per_case: _Counts, per_slice: _Counts, per_batch: _Counts) -> dict[str, float | None]:
@@ -121,4 +163,4 @@ def _conventions(per_case: _Counts, per_slice: _Counts, per_batch: _Counts) -> d
 
 def _mean_dice(counts: _Counts) -> float | None:
     """Mean over units of `(3, units)` counts, 1 where both sides are empty; None without a unit."""
-    return float(torch.from_numpy(dice(*counts)).mean()) if counts.shape[1] else None
+    return mean(dice(*counts))

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_DECIMALS = 3
+from lts.base import REGION_MIN_LABEL
+from lts.evaluation.table import DICE
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,21 @@ class Ranking:
     remark: str
 
 
-def rank_cases(rows: Sequence[Mapping[str, Any]], *, regions: Sequence[str], most: int) -> Ranking:
+def rank_cases(
+    rows: Sequence[Mapping[str, Any]], *, regions: Sequence[str] = tuple(REGION_MIN_LABEL), most: int = 3
+) -> Ranking:
     """Choose cases to look at by the Dice of the last region that any reference holds.
 
     Only cases whose reference holds the region are ranked: an empty one scores 1 or 0 whatever the model is
     worth. Those among them where something was seen are shown as false alarms. No case is both among the
     worst and among the best, and of equal cases (to the three decimals shown) none is either.
+
+    >>> rows = [
+    ...     {"case": case, "region": "tumor", "dice": dice, "reference_ml": 2.0, "predicted_ml": 2.0}
+    ...     for case, dice in (("a", 0.9), ("b", 0.1), ("c", 0.5))
+    ... ]
+    >>> [one.caption for one in rank_cases(rows, most=1).shown]
+    ['worst: tumor Dice 0.100', 'best: tumor Dice 0.900']
 
     Args:
         rows: As in `cases.csv`: `case`, `region`, `dice`, `reference_ml`, `predicted_ml`.
@@ -80,7 +90,7 @@ def _ranked(ranked: Sequence[Mapping[str, Any]], *, region: str, most: int) -> l
     told += [(row, "") for row in others]
     if not told:  # so many that score alike
         told = [(row, "") for row in ranked[:most]]
-    return [ShownCase(row["case"], f"{rank}{region} Dice {_dice(row):.{_DECIMALS}f}") for row, rank in told]
+    return [ShownCase(row["case"], f"{rank}{region} Dice {DICE.write(_dice(row))}") for row, rank in told]
 
 
 def _false_alarm(row: Mapping[str, Any], region: str) -> ShownCase:
@@ -91,7 +101,7 @@ def _false_alarm(row: Mapping[str, Any], region: str) -> ShownCase:
 
 def _remark(ranked: Sequence[Mapping[str, Any]], *, n_cases: int, region: str) -> str:
     n_empty = n_cases - len(ranked)
-    empty = f"{_cases(n_empty)} without {region}" if n_empty else ""
+    empty = f"{counted(n_empty, 'case')} without {region}" if n_empty else ""
     if not ranked:
         return f"No reference holds {region}, so no case is the worst or the best."
     if len(ranked) == 1:
@@ -104,8 +114,4 @@ def _remark(ranked: Sequence[Mapping[str, Any]], *, n_cases: int, region: str) -
 
 
 def _dice(row: Mapping[str, Any]) -> float:
-    return round(float(row["dice"]), _DECIMALS)
-
-
-def _cases(count: int) -> str:
-    return f"{count} case" if count == 1 else f"{count} cases"
+    return round(float(row[DICE.name]), DICE.decimals)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter, methodcaller
 from pathlib import Path
 
 from lts.base import REGION_MIN_LABEL, ConfigError
+from lts.evaluation.score import Score
+from lts.evaluation.table import score_table
 from lts.figures import CaseOverlays
 from lts.scores import CaseMasks, CaseScores, score_case
 from lts.scores.regions import check_regions
@@ -16,8 +17,8 @@ from lts.scores.regions import check_regions
 class ScoringRules:
     """What is scored.
 
-    >>> ScoringRules().nsd_mm
-    (2.0,)
+    >>> ScoringRules(nsd_mm=(1.0, 3.0)).scores[-1].name
+    'burden_rmse'
 
     Attributes:
         regions: Regions in channel order.
@@ -45,6 +46,11 @@ class ScoringRules:
             raise ConfigError(f"lits: needs the regions {list(REGION_MIN_LABEL)}, got {list(self.regions)}")
 
     @property
+    def scores(self) -> tuple[Score, ...]:
+        """The table of scores."""
+        return score_table(self.nsd_mm)
+
+    @property
     def score_case(self) -> Callable[[CaseMasks], CaseScores]:
         """What scores a case and draws its picture.
 
@@ -57,14 +63,8 @@ class ScoringRules:
             score_case,
             regions=self.regions,
             surfaces={
-                **{name: attrgetter(name) for name in ("assd_mm", "hd95_mm", "msd_mm")},
-                **{nsd_name(tolerance): methodcaller("nsd", tolerance) for tolerance in self.nsd_mm},
+                score.name: score.of_surfaces for score in self.scores if score.of_surfaces is not None
             },
             lits=self.lits,
             draw=draw,
         )
-
-
-def nsd_name(tolerance_mm: float) -> str:
-    """Name of the surface Dice at a tolerance: `nsd_2mm`, `nsd_0.5mm`."""
-    return f"nsd_{tolerance_mm:g}mm"

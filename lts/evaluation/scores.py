@@ -1,171 +1,92 @@
-"""Scores of cases and of a cohort, by the names that `metrics.json` and `cases.csv` use."""
+"""Scores of cases and of a cohort, by the names that `cases.csv` and `metrics.json` use."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
+from lts.evaluation.confidence import MIN_CASES, Bootstrap, ratio_interval
+from lts.evaluation.rules import ScoringRules
+from lts.evaluation.score import FAMILIES, CaseRegion, CohortRegion, CohortScore, Score, Value
+from lts.scores import CaseScores
+from lts.scores.overlap import defined
 
-from lts.evaluation.rules import nsd_name
-from lts.scores import (
-    CaseCounts,
-    CaseScores,
-    LesionCounts,
-    dice,
-    iou,
-    lesion_scores,
-    precision,
-    recall,
-)
-
-Score = float | None
-"""None where a score is not defined."""
-
-_NAN = float("nan")
-_SURFACES = ("assd_mm", "hd95_mm", "msd_mm")
-_VOLUMES = ("voe", "rvd", "volume_error_ml", "volume_abs_error_ml")
+CohortScores = dict[str, dict[Score, CohortScore]]
+"""By region, in the order of the table."""
 
 
-def mean_names(nsd_mm: Sequence[float]) -> tuple[str, ...]:
-    """Columns of `cases.csv` whose mean over cases is a score of the cohort under the same name."""
-    return (*_SURFACES, *map(nsd_name, nsd_mm), *_VOLUMES)
-
-
-def case_rows(
-    cases: Sequence[CaseScores], *, regions: Sequence[str], nsd_mm: Sequence[float]
-) -> list[dict[str, Any]]:
-    """One row a case and region.
-
-    Returns:
-        Rows with `case`, `region`, `dice` and `iou` (1 where prediction and reference are both empty),
-        `precision` and `recall` (None where undefined), surfaces (None where a side is empty), `voe` (0 where
-        both are empty), `rvd` (None where the reference is empty), `volume_error_ml` (predicted minus
-        reference) and its absolute value, `dice_per_slice` (mean over slices that hold the region in the
-        reference, None without one), `reference_ml`, `predicted_ml`, and for tumors how many lesions are
-        found at IoU > 0.5, falsely seen and missed.
-    """
-    rows = []
-    for scored in cases:
-        case = scored.counts
-        tp, fp, fn = (torch.from_numpy(counts.sum(0)) for counts in (case.tp, case.fp, case.fn))
-        volumes = {"reference": tp + fn, "predicted": tp + fp}
-        reference_ml, predicted_ml = (voxels * case.voxel_volume_ml for voxels in volumes.values())
-        overlap = iou(tp, fp, fn, empty=1.0)
-        scores = {
-            "dice": dice(tp, fp, fn, empty=1.0),
-            "iou": overlap,
-            "precision": precision(tp, fp, empty=_NAN),
-            "recall": recall(tp, fn, empty=_NAN),
+def case_rows(cases: Sequence[CaseScores], *, rules: ScoringRules) -> list[dict[str, Any]]:
+    """One row a case and region: `case`, `region` and the scores, None where they are not defined."""
+    columns = sorted(
+        (score for score in rules.scores if score.is_of_cases),
+        key=lambda score: FAMILIES.index(score.family),
+    )
+    regions = [
+        CaseRegion(case, region, channel) for case in cases for channel, region in enumerate(rules.regions)
+    ]
+    return [
+        {
+            "case": one.case.counts.case,
+            "region": one.region,
+            **{score.name: score.in_case(one) for score in columns},
         }
-        volume_scores = {
-            "voe": 1 - overlap,
-            "rvd": _relative_difference(volumes["predicted"], volumes["reference"]),
-            "volume_error_ml": predicted_ml - reference_ml,
-            "volume_abs_error_ml": (predicted_ml - reference_ml).abs(),
-            "reference_ml": reference_ml,
-            "predicted_ml": predicted_ml,
-        }
-        for channel, region in enumerate(regions):
-            surfaces = scored.surfaces[channel] or {}
-            per_slice = _slice_dice(case, channel)
-            lesions = scored.lesions if region == "tumor" else None
-            rows.append(
-                {
-                    "case": case.case,
-                    "region": region,
-                    **{name: _plain(values[channel]) for name, values in scores.items()},
-                    **{name: surfaces.get(name) for name in (*_SURFACES, *map(nsd_name, nsd_mm))},
-                    **{name: _plain(values[channel]) for name, values in volume_scores.items()},
-                    "dice_per_slice": _plain(per_slice[case.reference[:, channel] > 0].mean()),
-                    **_lesion_columns(lesions),
-                }
-            )
-    return rows
+        for one in regions
+    ]
 
 
 def cohort_scores(
-    scored: Sequence[CaseScores],
-    rows: Sequence[dict[str, Any]],
+    cases: Sequence[CaseScores],
+    rows: Sequence[Mapping[str, Any]],
     *,
-    regions: Sequence[str],
-    nsd_mm: Sequence[float],
-    auroc: dict[str, Tensor] | None,
-) -> dict[str, dict[str, Score]]:
+    rules: ScoringRules,
+    auroc: Mapping[str, float] | None = None,
+) -> CohortScores:
     """Scores of all cases together.
 
     Args:
-        scored: At least one case.
+        cases: At least one case.
         rows: What `case_rows` made of them.
-        regions: Regions in channel order.
-        nsd_mm: Tolerances of the surface Dice.
-        auroc: `<region>/auroc`, of the pooled voxels; None where only masks were scored.
-
-    Returns:
-        Per region the scores, and under `<score>_n` how many cases or slices a mean was taken over.
+        rules: By which they were scored.
+        auroc: By region, of the pooled voxels; None where only masks were scored.
     """
-    assert scored
-    cases = [case.counts for case in scored]
-    tp, fp, fn = torch.from_numpy(np.stack([case.stacked.sum(axis=1) for case in cases], axis=1))
-    per_case = {"dice_per_case": dice(tp, fp, fn, empty=1.0), "iou_per_case": iou(tp, fp, fn, empty=1.0)}
-    pooled = {
-        "dice_global": dice(tp.sum(0), fp.sum(0), fn.sum(0), empty=_NAN),
-        "iou_global": iou(tp.sum(0), fp.sum(0), fn.sum(0), empty=_NAN),
-        "precision": precision(tp.sum(0), fp.sum(0), empty=_NAN),
-        "recall": recall(tp.sum(0), fn.sum(0), empty=_NAN),
-    }
-    scores: dict[str, dict[str, Score]] = {}
-    for channel, region in enumerate(regions):
-        per_slice = torch.cat([_slice_dice(case, channel) for case in cases])
-        held = torch.from_numpy(np.concatenate([case.reference[:, channel] > 0 for case in cases]))
-        means = {
-            **{name: values[:, channel] for name, values in per_case.items()},
-            "dice_per_slice": per_slice[held],
-            "dice_per_slice_with_empty": per_slice,
+    assert cases
+    found: CohortScores = {}
+    for channel, region in enumerate(rules.regions):
+        area = None if auroc is None else defined(auroc[region])
+        cohort = CohortRegion(cases, rows, region, channel, area)
+        found[region] = {
+            score: score.in_cohort(cohort)
+            for score in rules.scores
+            if score.of_cohort is not None and score.is_of(region)
         }
-        scores[region] = {name: _plain(values.mean()) for name, values in means.items()}
-        scores[region] |= {name: _plain(values[channel]) for name, values in pooled.items()}
-        scores[region]["auroc"] = None if auroc is None else _plain(auroc[f"{region}/auroc"])
-        scores[region] |= {f"{name}_n": len(values) for name, values in means.items()}
-        for name in mean_names(nsd_mm):
-            defined = [row[name] for row in rows if row["region"] == region and row[name] is not None]
-            scores[region][name] = sum(defined) / len(defined) if defined else None
-            scores[region][f"{name}_n"] = len(defined)
-    if "tumor" in regions:
-        scores["tumor"] |= lesion_scores([case.lesions for case in scored if case.lesions is not None])
-        scores["tumor"] |= _burden_rmse(rows)
-    return scores
+    return found
 
 
-def _burden_rmse(rows: Sequence[dict[str, Any]]) -> dict[str, Score]:
-    """Root mean square error of tumor / liver volume over cases where both sides have a liver."""
-    volumes: dict[str, dict[str, tuple[float, float]]] = {}
-    for row in rows:
-        volumes.setdefault(row["case"], {})[row["region"]] = (row["predicted_ml"], row["reference_ml"])
-    errors = [
-        found["tumor"][0] / found["liver"][0] - found["tumor"][1] / found["liver"][1]
-        for found in volumes.values()
-        if "liver" in found and min(found["liver"]) > 0
-    ]
-    rmse = math.sqrt(sum(error**2 for error in errors) / len(errors)) if errors else None
-    return {"burden_rmse": rmse, "burden_rmse_n": len(errors)}
+def plain_scores(found: Mapping[Score, CohortScore]) -> dict[str, Value]:
+    """The scores of a region by name, and how many cases or slices a mean is of under `<score>_n`.
+
+    The latter follows each mean of a column of `cases.csv`, and of the other scores all of them.
+    """
+    plain: dict[str, Value] = {}
+    groups = groupby(found, key=lambda score: score.name if score.of_cohort == "mean" else score.regions)
+    for _, group in groups:
+        scores = {score.name: found[score] for score in group}
+        plain |= {name: score.value for name, score in scores.items()}
+        plain |= {f"{name}_n": score.n for name, score in scores.items() if score.n is not None}
+    return plain
 
 
-def _relative_difference(predicted: Tensor, reference: Tensor) -> Tensor:
-    """(predicted - reference) / reference, NaN where the reference is empty."""
-    difference = (predicted - reference).to(torch.float64)
-    return torch.where(reference > 0, difference / reference, _NAN)
-
-
-def _lesion_columns(lesions: LesionCounts | None) -> dict[str, int | None]:
-    return {f"lesion_{name}": getattr(lesions, name, None) for name in ("tp", "fp", "fn")}
-
-
-def _slice_dice(case: CaseCounts, channel: int) -> Tensor:
-    return torch.from_numpy(dice(*case.stacked[..., channel]))
-
-
-def _plain(value: Tensor) -> Score:
-    number = float(value)
-    return None if math.isnan(number) else number
+def intervals(found: CohortScores, *, bootstrap: Bootstrap) -> dict[str, Any]:
+    """By region and score `[low, high]` or None under `intervals`, and the cases behind it."""
+    settings: dict[str, Any] = asdict(bootstrap)
+    ends: dict[str, dict[str, list[float] | None]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for region, scores in found.items():
+        ends[region], counts[region] = {}, {}
+        # means before ratios of pooled voxels
+        for score, one in sorted(scores.items(), key=lambda item: item[1].n is None):
+            if one.terms is not None:
+                interval = ratio_interval(*one.terms, **settings)
+                ends[region][score.name] = None if interval is None else [interval.low, interval.high]
+                counts[region][score.name] = int((one.terms[1] > 0).sum())
+    return {"intervals": ends, "intervals_n": counts, "intervals_min_cases": MIN_CASES}

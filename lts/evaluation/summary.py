@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from lts.evaluation.calibration import (
@@ -14,36 +13,23 @@ from lts.evaluation.calibration import (
     negative_log_likelihood,
     reliability,
 )
-from lts.evaluation.confidence import MIN_CASES, mean_interval, ratio_interval
+from lts.evaluation.confidence import Bootstrap
 from lts.evaluation.failures import advice, failure_totals
 from lts.evaluation.panel import dice_panel, panel_remarks
 from lts.evaluation.rules import ScoringRules
 from lts.evaluation.scorer import ProbabilityScores
-from lts.evaluation.scores import case_rows, cohort_scores, mean_names
+from lts.evaluation.scores import case_rows, cohort_scores, intervals, plain_scores
 from lts.scores import LITS_NOTES, CaseScores, LesionFinding, lits_scores
 
 _CALIBRATION = ("ece", "ece_uncertain", "brier", "nll", "temperature")
-_PER_CASE = {"dice_per_case": "dice", "iou_per_case": "iou"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bootstrap:
-    """How intervals are drawn.
-
-    Attributes:
-        level: Confidence level, in (0, 1).
-        resamples: How often cases are drawn anew.
-        seed: Of the random numbers.
-    """
-
-    level: float = 0.95
-    resamples: int = 2000
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
-    """What an evaluation found.
+    """What an evaluation found. `summarize` makes it.
+
+    >>> Summary(metrics={"regions": {}}, rows=[]).findings
+    ()
 
     Attributes:
         metrics: Plain types: `regions`, `intervals`, how many cases each rests on (`intervals_n`) and takes
@@ -57,46 +43,58 @@ class Summary:
 
     metrics: dict[str, Any]
     rows: list[dict[str, Any]]
-    findings: tuple[LesionFinding, ...]
-    roc: dict[str, tuple[Tensor, Tensor, float]] | None
-    reliability: dict[str, dict[str, Any]] | None
+    findings: tuple[LesionFinding, ...] = ()
+    roc: dict[str, tuple[Tensor, Tensor, float]] | None = None
+    reliability: dict[str, dict[str, Any]] | None = None
 
 
 def summarize(
     cases: Sequence[CaseScores],
     *,
-    rules: ScoringRules,
-    probabilities: ProbabilityScores | None,
-    batch_size: int,
-    bootstrap: Bootstrap,
+    rules: ScoringRules | None = None,
+    probabilities: ProbabilityScores | None = None,
+    batch_size: int = 16,
+    bootstrap: Bootstrap | None = None,
 ) -> Summary:
     """Put scored cases together.
 
+    >>> import numpy as np
+    >>> from lts.scores import CaseMasks
+    >>> from lts.volume import Voxel
+    >>> reference = np.zeros((4, 16, 16), np.uint8)
+    >>> reference[1:3, 4:12, 4:12], reference[2, 6:9, 6:9] = 1, 2
+    >>> prediction = np.minimum(reference, 1)
+    >>> masks = CaseMasks(
+    ...     case="a", prediction=prediction, reference=reference, voxel=Voxel.of_spacing((5, 1, 1))
+    ... )
+    >>> summary = summarize([ScoringRules().score_case(masks)])
+    >>> {region: scores["dice_per_case"] for region, scores in summary.metrics["regions"].items()}
+    {'liver': 1.0, 'tumor': 0.0}
+
     Args:
         cases: At least one case.
-        rules: By which they were scored.
+        rules: By which they were scored; None for the defaults.
         probabilities: What only probabilities tell; None where masks were scored.
         batch_size: Slices of a batch, for the convention of averaging over batches.
-        bootstrap: How intervals are drawn.
+        bootstrap: How intervals are drawn; None for the defaults.
     """
-    regions = rules.regions
-    auroc = probabilities.auroc.compute() if probabilities else None
-    rows = case_rows(cases, regions=regions, nsd_mm=rules.nsd_mm)
+    rules = rules or ScoringRules()
+    regions, rows = rules.regions, case_rows(cases, rules=rules)
+    areas = probabilities.areas() if probabilities else None
+    found = cohort_scores(cases, rows, rules=rules, auroc=areas)
     findings = tuple(finding for case in cases for finding in case.findings)
     panel = dice_panel([case.counts for case in cases], regions=regions, batch_size=batch_size)
     metrics: dict[str, Any] = {
-        "regions": cohort_scores(cases, rows, regions=regions, nsd_mm=rules.nsd_mm, auroc=auroc),
-        **_intervals(cases, rows, rules=rules, bootstrap=bootstrap),
+        "regions": {region: plain_scores(scores) for region, scores in found.items()},
+        **intervals(found, bootstrap=bootstrap or Bootstrap()),
         "panel": panel,
         "panel_remarks": panel_remarks(panel),
     }
     if "tumor" in regions:
         metrics |= {"failures": failure_totals(findings), "advice": advice(findings)}
     roc, curves = None, None
-    if probabilities and auroc:
-        roc = {
-            region: (*probabilities.auroc.roc(region), float(auroc[f"{region}/auroc"])) for region in regions
-        }
+    if probabilities and areas:
+        roc = {region: (*probabilities.auroc.roc(region), area) for region, area in areas.items()}
         curves = _reliability(probabilities, regions)
         metrics["calibration"] = {
             region: {name: curve[name] for name in _CALIBRATION} for region, curve in curves.items()
@@ -105,44 +103,6 @@ def summarize(
         scored = [case.lits for case in cases if case.lits is not None]
         metrics["lits"] = {**lits_scores(scored), "notes": list(LITS_NOTES)}
     return Summary(metrics=metrics, rows=rows, findings=findings, roc=roc, reliability=curves)
-
-
-def _intervals(
-    cases: Sequence[CaseScores],
-    rows: Sequence[dict[str, Any]],
-    *,
-    rules: ScoringRules,
-    bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    """By region and score `[low, high]` or None under `intervals`, and the cases behind it."""
-    settings: dict[str, Any] = asdict(bootstrap)
-    columns = {**_PER_CASE, **{name: name for name in mean_names(rules.nsd_mm)}}
-    intervals: dict[str, dict[str, list[float] | None]] = {}
-    counts: dict[str, dict[str, int]] = {}
-    for channel, region in enumerate(rules.regions):
-        of_region = [row for row in rows if row["region"] == region]
-        tp, fp, fn = (
-            np.array([int(getattr(case.counts, name)[:, channel].sum()) for case in cases])
-            for name in ("tp", "fp", "fn")
-        )
-        means = {
-            score: np.array([row[column] for row in of_region], float) for score, column in columns.items()
-        }
-        ratios = {
-            "dice_global": (2 * tp, 2 * tp + fp + fn),
-            "iou_global": (tp, tp + fp + fn),
-            "precision": (tp, tp + fp),
-            "recall": (tp, tp + fn),
-        }
-        found = {score: mean_interval(values, **settings) for score, values in means.items()}
-        found |= {score: ratio_interval(*parts, **settings) for score, parts in ratios.items()}
-        intervals[region] = {
-            score: None if interval is None else [interval.low, interval.high]
-            for score, interval in found.items()
-        }
-        counts[region] = {score: int((~np.isnan(values)).sum()) for score, values in means.items()}
-        counts[region] |= {score: int((below > 0).sum()) for score, (_, below) in ratios.items()}
-    return {"intervals": intervals, "intervals_n": counts, "intervals_min_cases": MIN_CASES}
 
 
 def _reliability(probabilities: ProbabilityScores, regions: Sequence[str]) -> dict[str, dict[str, Any]]:

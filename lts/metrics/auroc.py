@@ -28,12 +28,17 @@ class BinnedAUROC(Metric):
 
     `compute()` gives float32 scalars `<region>/auroc`, NaN where one class is absent.
 
+    >>> metric = BinnedAUROC(regions=["kidney"])
+    >>> metric.update(torch.tensor([[[0.1, 0.4, 0.4, 0.9]]]), torch.tensor([[[False, False, True, True]]]))
+    >>> metric.compute()["kidney/auroc"].item()
+    0.875
+
     Args:
-        regions: Names of the channels, in channel order.
+        regions: Names of the channels, each once.
         validate_args: Check every batch. Without it, a batch that breaks a rule gives undefined scores.
 
     Raises:
-        ConfigError: `regions` are not known ones in channel order.
+        ConfigError: `regions` breaks its rule.
     """
 
     is_differentiable = False

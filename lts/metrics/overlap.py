@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lts.base import ConfigError
+from lts.base import MASK_THRESHOLD, ConfigError
 from lts.metrics.checks import check_batch, check_channels, outside_unit_interval
 from lts.scores import accuracy, dice, iou, precision, recall
 
@@ -27,8 +27,15 @@ class CaseOverlap(Metric):
     - `dice_where_present`: mean over the cases whose reference holds the region; NaN where none does.
     - `dice_global`, `iou_global`, `precision`, `recall`, `accuracy`: of the pooled voxels; NaN for 0 / 0.
 
+    >>> metric = CaseOverlap(regions=["kidney"], cases=2)
+    >>> probs = torch.tensor([[[[0.9, 0.8]]], [[[0.1, 0.7]]]])
+    >>> metric.update(probs, torch.tensor([[[[True, True]]], [[[True, True]]]]), torch.tensor([0, 1]))
+    >>> scores = metric.compute()
+    >>> scores["kidney/dice_global"].item(), scores["kidney/recall"].item()
+    (0.8571428656578064, 0.75)
+
     Args:
-        regions: Names of the channels, in channel order.
+        regions: Names of the channels, each once.
         cases: How many cases there are.
         threshold: A voxel is predicted where its probability exceeds this; in [0, 1).
         validate_args: Check every batch. Without it, a batch that breaks a rule gives undefined scores.
@@ -48,7 +55,7 @@ class CaseOverlap(Metric):
         *,
         regions: Sequence[str],
         cases: int,
-        threshold: float,
+        threshold: float = MASK_THRESHOLD,
         validate_args: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
@@ -7,9 +8,9 @@ from scipy import stats
 
 from lts.base import CohortError
 from lts.evaluation.compare import PairedComparison, compare_cases
-from lts.evaluation.confidence import mean_interval
+from lts.evaluation.confidence import Bootstrap, mean_interval
 
-BOOTSTRAP = {"level": 0.95, "resamples": 300, "seed": 5}
+BOOTSTRAP = Bootstrap(resamples=300, seed=5)
 
 
 def rows(score: str, values: list[Any], *, region: str = "tumor", **more: Any) -> list[dict[str, Any]]:
@@ -19,7 +20,7 @@ def rows(score: str, values: list[Any], *, region: str = "tumor", **more: Any) -
 
 
 def compare(a: list[Any], b: list[Any], *, score: str = "dice") -> PairedComparison:
-    (found,) = compare_cases(rows(score, a), rows(score, b), scores=[score], **BOOTSTRAP)
+    (found,) = compare_cases(rows(score, a), rows(score, b), scores=[score], bootstrap=BOOTSTRAP)
     return found
 
 
@@ -39,7 +40,7 @@ def test_figures_of_a_pair_of_runs_are_those_by_hand() -> None:
 def test_the_interval_is_that_of_the_mean_difference() -> None:
     a, b = np.random.default_rng(0).random((2, 12)).round(3)
     found = compare(a.tolist(), b.tolist())
-    assert found.interval == mean_interval((b - a).round(10), **BOOTSTRAP)
+    assert found.interval == mean_interval((b - a).round(10), **asdict(BOOTSTRAP))
     assert found.interval is not None
     assert found.interval.low < found.mean_difference < found.interval.high
     assert compare(a[:9].tolist(), b[:9].tolist()).interval is None
@@ -156,41 +157,43 @@ def test_cases_are_paired_by_name_in_each_region_that_both_runs_have() -> None:
     a = rows("dice", [0.1, 0.2], region="liver") + rows("dice", [0.3, 0.4])
     a = [row | {"iou": row["dice"] / 2} for row in a]
     b = [row | {"dice": row["dice"] + 0.5} for row in a[::-1]]
-    found = compare_cases(a, b, scores=["dice", "iou"], **BOOTSTRAP)
+    found = compare_cases(a, b, scores=["dice", "iou"], bootstrap=BOOTSTRAP)
     assert [(one.region, one.score) for one in found] == list(product(("liver", "tumor"), ("dice", "iou")))
     assert [one.mean_difference for one in found] == pytest.approx([0.5, 0, 0.5, 0])
     assert found[0].differences == pytest.approx({"case 1": 0.5, "case 2": 0.5})
-    (tumor,) = compare_cases(a[2:], b, scores=["dice"], **BOOTSTRAP)
+    (tumor,) = compare_cases(a[2:], b, scores=["dice"], bootstrap=BOOTSTRAP)
     assert tumor == found[2]
 
 
 def test_runs_on_other_cases_are_refused_by_name() -> None:
     a, b = rows("dice", [0.1, 0.2, 0.3]), rows("dice", [0.1, 0.2, 0.3, 0.4])[1:]
     with pytest.raises(CohortError, match=r"same cases.*'tumor'.*only in a: \['case 1'\].*b: \['case 4'\]"):
-        compare_cases(a, b, scores=["dice"], **BOOTSTRAP)
+        compare_cases(a, b, scores=["dice"], bootstrap=BOOTSTRAP)
     with pytest.raises(CohortError, match=r"region 'tumor' only in b: \['case 4'\]$"):
-        compare_cases(a[1:], b, scores=["dice"], **BOOTSTRAP)
+        compare_cases(a[1:], b, scores=["dice"], bootstrap=BOOTSTRAP)
 
 
 def test_runs_without_a_region_in_common_are_refused() -> None:
     with pytest.raises(CohortError, match=r"no region is in both runs: a has \['tumor'\], b has \['liver'\]"):
-        compare_cases(rows("dice", [0.1]), rows("dice", [0.1], region="liver"), scores=["dice"], **BOOTSTRAP)
+        compare_cases(
+            rows("dice", [0.1]), rows("dice", [0.1], region="liver"), scores=["dice"], bootstrap=BOOTSTRAP
+        )
 
 
 def test_a_case_that_stands_twice_is_refused() -> None:
     with pytest.raises(CohortError, match="case 'case 1', region 'tumor' stands 2 times in run b"):
-        compare_cases(rows("dice", [0.1]), rows("dice", [0.1]) * 2, scores=["dice"], **BOOTSTRAP)
+        compare_cases(rows("dice", [0.1]), rows("dice", [0.1]) * 2, scores=["dice"], bootstrap=BOOTSTRAP)
 
 
 def test_scores_against_another_reference_are_refused() -> None:
     a = rows("dice", [0.1], reference_ml="20.0")
-    compare_cases(a, rows("dice", [0.1], reference_ml=20.01), scores=["dice"], **BOOTSTRAP)
+    compare_cases(a, rows("dice", [0.1], reference_ml=20.01), scores=["dice"], bootstrap=BOOTSTRAP)
     with pytest.raises(
         CohortError, match=r"'case 1' must have the same reference.* 20 ml in a and 20.5 ml in b"
     ):
-        compare_cases(a, rows("dice", [0.1], reference_ml=20.5), scores=["dice"], **BOOTSTRAP)
+        compare_cases(a, rows("dice", [0.1], reference_ml=20.5), scores=["dice"], bootstrap=BOOTSTRAP)
     for one, other in ((a, rows("dice", [0.1])), (rows("dice", [0.1]), a)):
-        assert compare_cases(one, other, scores=["dice"], **BOOTSTRAP)[0].pairs == 1
+        assert compare_cases(one, other, scores=["dice"], bootstrap=BOOTSTRAP)[0].pairs == 1
 
 
 @pytest.mark.parametrize("value", ["good", "inf", [1]])
@@ -201,4 +204,4 @@ def test_a_score_that_is_no_finite_number_is_refused(value: Any) -> None:
 
 def test_a_score_that_a_run_does_not_know_is_refused() -> None:
     with pytest.raises(CohortError, match="case 'case 1', region 'tumor': has no score 'iou'"):
-        compare_cases(rows("dice", [0.1]), rows("dice", [0.1]), scores=["iou"], **BOOTSTRAP)
+        compare_cases(rows("dice", [0.1]), rows("dice", [0.1]), scores=["iou"], bootstrap=BOOTSTRAP)

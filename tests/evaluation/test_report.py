@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lts.evaluation import score_table
 from lts.evaluation.failures import failure_totals
+from lts.evaluation.quantity import format_number
 from lts.evaluation.report import ReportData, write_report
-from lts.evaluation.report.glossary import GLOSSARY, meaning
+from lts.evaluation.report.glossary import COLUMNS, about
 from lts.evaluation.report.headline import left_out
-from lts.evaluation.report.markup import element, format_number
-from lts.evaluation.scores import mean_names
+from lts.evaluation.report.markup import element
 from lts.figures import save_png
 from lts.figures.charts import _REGION_COLORS
 from lts.scores import LesionFinding
@@ -519,7 +520,7 @@ def test_cases_can_be_sorted_by_their_full_values_and_filtered_by_region(
     document = page(tmp_path, data)
     table = document.one("table", id="case-table")
     heads = table.one("thead").all("th")
-    assert [head.one("button").text for head in heads] == [meaning(name).label for name in data.cases[0]]
+    assert [head.one("button").text for head in heads] == [about(name).title for name in data.cases[0]]
     assert [head.attrs["data-kind"] for head in heads][:3] == ["text", "text", "number"]
     rows = table.one("tbody").all("tr")
     assert [row.attrs["data-region"] for row in rows] == ["liver", "tumor"] * 3
@@ -648,20 +649,12 @@ def test_every_score_shown_is_defined_once_at_the_end(tmp_path: Path, data: Repo
 
 def test_the_glossary_knows_what_evaluation_writes() -> None:
     listed = {field.name for field in fields(LesionFinding)} - {"outcome"}
-    written = {
-        *mean_names((2.0,)),
-        *listed,
-        "dice",
-        "iou",
-        "precision",
-        "recall",
-        "reference_ml",
-        "predicted_ml",
-    }
-    assert not [name for name in written - {"case"} if not meaning(name).text]
-    assert meaning("nsd_0.5mm").label == "NSD 0.5\N{NO-BREAK SPACE}mm"
-    assert (meaning("new_score").label, meaning("new_score").text) == ("new score", "")
-    assert all(about.text.endswith(".") for about in GLOSSARY.values() if about.text)
+    written = {*listed, *(score.name for score in score_table() if score.is_of_cases)}
+    assert {"dice", "iou", "precision", "recall", "nsd_2mm", "reference_ml", "predicted_ml"} < written
+    assert not [name for name in written - {"case"} if not about(name).meaning]
+    assert about("nsd_0.5mm").title == "NSD 0.5\N{NO-BREAK SPACE}mm"
+    assert (about("new_score").title, about("new_score").meaning) == ("new score", "")
+    assert all(known.meaning.endswith(".") for known in (*COLUMNS, *score_table()) if known.meaning)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
-from lts.evaluation import case_rows, cohort_scores
+from lts.evaluation import ScoringRules
+from lts.evaluation.scores import case_rows, cohort_scores, plain_scores
 from lts.scores import CaseCounts, CaseScores, count_overlap
 
 REGIONS = ("liver", "tumor")
-NO_AUROC = {"liver/auroc": torch.tensor(0.75), "tumor/auroc": torch.tensor(float("nan"))}
+NO_AUROC = {"liver": 0.75, "tumor": math.nan}
 
 
 def random_masks(seed: int, slices: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -27,12 +27,12 @@ def overlap_only(cases: list[CaseCounts]) -> list[CaseScores]:
 
 
 def rows_of(cases: list[CaseCounts]) -> list[dict]:
-    return case_rows(overlap_only(cases), regions=REGIONS, nsd_mm=(2.0,))
+    return case_rows(overlap_only(cases), rules=ScoringRules())
 
 
 def scores_of(cases: list[CaseCounts]) -> dict[str, dict]:
-    settings = {"regions": REGIONS, "nsd_mm": (2.0,), "auroc": NO_AUROC}
-    return cohort_scores(overlap_only(cases), rows_of(cases), **settings)
+    found = cohort_scores(overlap_only(cases), rows_of(cases), rules=ScoringRules(), auroc=NO_AUROC)
+    return {region: plain_scores(scores) for region, scores in found.items()}
 
 
 def test_slabs_put_together_are_the_whole() -> None:

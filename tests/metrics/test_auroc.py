@@ -189,8 +189,8 @@ def test_batches_of_the_wrong_kind_are_refused() -> None:
         metric.update(probs, target.long())
     with pytest.raises(ValueError, match=r"probs: must be \(B, 1, ...\) for \['tumor'\], got \(2, 2, 4\)"):
         metric.update(torch.rand(2, 2, 4), torch.zeros(2, 2, 4, dtype=torch.bool))
-    with pytest.raises(ConfigError, match="regions: must be in channel order"):
-        BinnedAUROC(regions=["tumor", "liver"])
+    with pytest.raises(ConfigError, match="regions: must be one or more names, each once"):
+        BinnedAUROC(regions=["liver", "liver"])
     metric.update(probs, target)
     with pytest.raises(ValueError, match=r"region: must be one of \['tumor'\], got 'liver'"):
         metric.roc("liver")

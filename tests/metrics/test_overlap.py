@@ -219,10 +219,21 @@ def test_settings_that_break_their_rule_are_refused() -> None:
         overlap(cases=0)
     with pytest.raises(ConfigError, match=r"threshold: must be in \[0, 1\), got 1.0"):
         overlap(threshold=1.0)
-    with pytest.raises(ConfigError, match="regions: must be in channel order"):
-        overlap(["tumor", "liver"])
-    with pytest.raises(ConfigError, match=r"^regions: must name one or more"):
-        overlap(["spleen"])
+    for regions in ([], ["liver", "liver"], ["liver", ""], "liver"):
+        with pytest.raises(ConfigError, match="^regions: must be one or more names, each once, got "):
+            overlap(regions)
+
+
+def test_regions_are_called_what_the_caller_calls_them() -> None:
+    metric = CaseOverlap(regions=["kidney", "cyst"], cases=4)
+    probs, target, case = random_batch()
+    metric.update(probs, target, case)
+    known = overlap(cases=4)
+    known.update(probs, target, case)
+    assert metric.compute() == {
+        name.replace("liver", "kidney").replace("tumor", "cyst"): score
+        for name, score in known.compute().items()
+    }
 
 
 def test_without_checks_the_scores_are_the_same() -> None:

@@ -11,9 +11,7 @@ from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import print_table
 from lts.app.run.provenance import RunRecord
 from lts.base import CohortError, printable, read_csv_rows, write_csv, write_json
-from lts.evaluation import MIN_CASES, PairedComparison, compare_cases
-
-_SHOWN = ("dice", "iou", "hd95_mm", "assd_mm", "volume_abs_error_ml")
+from lts.evaluation import COMPARED, MIN_CASES, PairedComparison, compare_cases
 
 
 def compare_runs(
@@ -41,8 +39,7 @@ def compare_runs(
     """
     check_scoring(settings)
     rows = [_read(folder / CASES_FILE) for folder in (first, second)]
-    scores = [name for name in rows[0][0] if name not in ("case", "region") and name in rows[1][0]]
-    found = compare_cases(*rows, scores=scores, **asdict(bootstrap_of(settings)))
+    found = compare_cases(*rows, bootstrap=bootstrap_of(settings))
     record = begin()
     comparison = {
         "a": str(first),
@@ -71,7 +68,7 @@ def compare_runs(
             "remark": one.remark or "",
         }
         for one in found
-        if one.score in _SHOWN and one.pairs
+        if one.score in COMPARED and one.pairs
     ]
     print_table(f"a: {printable(first)}\nb: {printable(second)}", table)
     record.finish(a=str(first), b=str(second))

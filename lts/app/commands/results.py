@@ -9,13 +9,12 @@ from lts.app.run.console import print_table, say
 from lts.app.run.provenance import RunRecord
 from lts.app.run.records import METRICS_FILE
 from lts.base import write_csv, write_json
-from lts.evaluation import ReportData, ScoringRules, Summary, rank_cases, write_report
+from lts.evaluation import PRINTED, ReportData, ScoringRules, Summary, rank_cases, write_report
 from lts.figures import save_roc
 from lts.scores import LesionFinding
 
 CASES_FILE = "cases.csv"
 
-_TABLE = ("dice_per_case", "dice_global", "iou_per_case", "iou_global", "precision", "recall", "auroc")
 _SHOWN_CASES = 3
 
 
@@ -85,7 +84,7 @@ def write_results(
 
 def _print_results(title: str, metrics: Mapping[str, Any]) -> None:
     rows = [
-        {"region": region, **{name: found[name] for name in _TABLE}}
+        {"region": region, **{name: found[name] for name in PRINTED}}
         for region, found in metrics["regions"].items()
     ]
     print_table(f"{title}, on each scan's own grid", rows)

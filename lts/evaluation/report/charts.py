@@ -8,8 +8,9 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.ticker import MaxNLocator
 
 from lts.base import counted
-from lts.evaluation.report.glossary import Meaning
-from lts.evaluation.report.markup import element, format_number
+from lts.evaluation.quantity import Quantity, format_number
+from lts.evaluation.report.markup import DASH, element
+from lts.evaluation.table import DICE
 
 _WIDTH = 520
 _BAR_ROW, _BAR_START, _BAR_END = 30, 165, _WIDTH - 55
@@ -67,7 +68,7 @@ def bar_chart(bars: Sequence[Bar], *, region: str, label: str) -> ET.Element:
     for index, bar in enumerate(bars):
         top, middle = index * _BAR_ROW + 6, index * _BAR_ROW + _BAR_ROW / 2
         end = scale(bar.value or 0)
-        value = "\N{EN DASH}" if bar.value is None else f"{bar.value:.3f}"
+        value = DASH if bar.value is None else DICE.write(bar.value)
         told = "not defined" if bar.value is None else value
         drawn.append(
             element(
@@ -91,7 +92,7 @@ def bar_chart(bars: Sequence[Bar], *, region: str, label: str) -> ET.Element:
 
 
 def distribution_chart(
-    points: Mapping[str, Sequence[tuple[str, float]]], *, score: Meaning, top: float | None
+    points: Mapping[str, Sequence[tuple[str, float]]], *, score: Quantity, top: float | None
 ) -> ET.Element:
     """A box and the points of each region, one a case, named on hover.
 
@@ -117,12 +118,12 @@ def distribution_chart(
         if not found:
             group.append(_text("not defined in any case", _BAND_START + 8, 26, class_="tick"))
         drawn.append(group)
-    drawn.append(_text(score.label, scale((scale.low + scale.high) / 2), height + 32, anchor="middle"))
+    drawn.append(_text(score.title, scale((scale.low + scale.high) / 2), height + 32, anchor="middle"))
     counts = ", ".join(f"{region}: {counted(len(found), 'case')}" for region, found in points.items())
-    return _chart(_WIDTH, height + 40, *drawn, label=f"{score.label} by region, a point a case; {counts}")
+    return _chart(_WIDTH, height + 40, *drawn, label=f"{score.title} by region, a point a case; {counts}")
 
 
-def _box(values: Sequence[float], scale: _Scale, score: Meaning) -> ET.Element:
+def _box(values: Sequence[float], scale: _Scale, score: Quantity) -> ET.Element:
     (stats,) = boxplot_stats(values)
     low, first, middle, third, high = (stats[name] for name in ("whislo", "q1", "med", "q3", "whishi"))
     left, right = scale(first), scale(third)
@@ -138,7 +139,7 @@ def _box(values: Sequence[float], scale: _Scale, score: Meaning) -> ET.Element:
     )
 
 
-def _swarm(points: Sequence[tuple[str, float]], scale: _Scale, score: Meaning) -> list[ET.Element]:
+def _swarm(points: Sequence[tuple[str, float]], scale: _Scale, score: Quantity) -> list[ET.Element]:
     """Points below the box; those that would cover each other are stacked, closer the more they are."""
     columns: dict[int, list[tuple[str, float]]] = {}
     for point in sorted(points, key=lambda point: point[1]):

@@ -4,22 +4,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from lts.evaluation.panel import CONVENTIONS
+from lts.evaluation.quantity import format_number, is_defined
 from lts.evaluation.report.data import ReportData
-from lts.evaluation.report.glossary import CONVENTIONS, GLOSSARY, meaning
+from lts.evaluation.report.glossary import about
 from lts.evaluation.report.markup import (
     Cell,
     Child,
     Column,
     Row,
     element,
-    format_number,
     intro,
-    is_defined,
     paragraphs,
     section,
     table,
     undefined,
 )
+from lts.evaluation.table import find_score
 
 _NOTES = "notes"
 
@@ -28,7 +29,7 @@ def lits(data: ReportData) -> ET.Element | None:
     """The challenge's scores as they are; None where they were not asked for."""
     if data.lits is None:
         return None
-    columns = [Column(label="Score", about="", numeric=False), Column(label="Value", about="", numeric=True)]
+    columns = [Column(label="Score"), Column(label="Value", numeric=True)]
     rows = [
         Row([Cell(name.replace("_", " "), None), Cell(_plain(value), None)])
         for name, value in data.lits.items()
@@ -59,16 +60,14 @@ def definitions(data: ReportData) -> ET.Element:
             *(name for row in (*data.cases[:1], *data.lesions[:1]) for name in row),
         ]
     )
-    known = [about for name in names if (about := meaning(name)).text]
+    known = [(quantity.title, quantity.meaning) for quantity in map(about, names)]
     # The others are scores under the same name, and told above.
-    conventions = [
-        (f"Dice {label}", text)
-        for name, (label, text) in CONVENTIONS.items()
-        if f"dice_{name}" not in GLOSSARY and any(name in panel for panel in data.panel.values())
+    known += [
+        (f"Dice {convention.label}", convention.meaning)
+        for name, convention in CONVENTIONS.items()
+        if not find_score(f"dice_{name}").meaning and any(name in panel for panel in data.panel.values())
     ]
-    lines = []
-    for label, text in [*((about.label, about.text) for about in known), *conventions]:
-        lines += [element("dt", label), element("dd", text)]
+    lines = [element(*part) for label, text in known if text for part in (("dt", label), ("dd", text))]
     return section("definitions", "What the scores mean", element("dl", *lines, class_="facts"))
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from lts.evaluation.quantity import format_number, is_defined
 from lts.evaluation.report.charts import Curve, distribution_chart, unit_chart
 from lts.evaluation.report.data import ReportData
-from lts.evaluation.report.glossary import meaning
-from lts.evaluation.report.markup import Row, element, format_number, intro, is_defined, section, table
+from lts.evaluation.report.glossary import about, cell, column
+from lts.evaluation.report.markup import Row, element, intro, section, table
 
 _SPREADS: tuple[tuple[str, float | None], ...] = (("dice", 1.0), ("hd95_mm", None))
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
@@ -26,7 +27,7 @@ def spread(data: ReportData) -> ET.Element:
             ]
             for region in data.regions
         }
-        charts.append(element("figure", distribution_chart(points, score=meaning(name), top=top)))
+        charts.append(element("figure", distribution_chart(points, score=about(name), top=top)))
     return section(
         "spread",
         "How cases differ",
@@ -41,10 +42,9 @@ def spread(data: ReportData) -> ET.Element:
 
 def case_table(data: ReportData) -> ET.Element:
     """All cases; sorts and filters in the browser."""
-    names = list(data.cases[0]) if data.cases else ["case", "region"]
+    columns = [about(name) for name in (data.cases[0] if data.cases else ())]
     rows = [
-        Row([meaning(name).cell(row[name]) for name in names], region=str(row["region"]))
-        for row in data.cases
+        Row([cell(one, row[one.name]) for one in columns], region=str(row["region"])) for row in data.cases
     ]
     options = [element("option", region.capitalize(), value=region) for region in data.regions]
     chooser = element(
@@ -65,7 +65,7 @@ def case_table(data: ReportData) -> ET.Element:
         chooser if rows else intro("There is no case."),
         table(
             "Scores by case and region",
-            [meaning(name).column() for name in names],
+            list(map(column, columns)),
             rows,
             sortable=True,
             id_="case-table",

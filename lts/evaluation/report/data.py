@@ -1,14 +1,20 @@
 """What a report tells."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from lts.base import REGION_MIN_LABEL
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportData:
     """Plain data of one evaluation. Everywhere None and NaN stand for a score that is not defined.
+
+    >>> row = {"case": "a", "region": "liver", "dice": 0.9}
+    >>> ReportData(title="one case", cases=[row]).rows_of("liver")
+    [{'case': 'a', 'region': 'liver', 'dice': 0.9}]
 
     Attributes:
         title: Such as `test subset, cases: 12`.
@@ -35,20 +41,20 @@ class ReportData:
     """
 
     title: str
-    regions: tuple[str, ...]
-    metrics: dict[str, Any]
-    cases: list[dict[str, Any]]
-    lesions: list[dict[str, Any]]
-    failure_totals: dict[str, list[dict[str, Any]]]
-    advice: list[str]
-    panel: dict[str, dict[str, float | None]]
-    panel_remarks: list[str]
-    roc: dict[str, tuple[Sequence[float], Sequence[float], float]] | None
-    reliability: dict[str, dict[str, Any]] | None
-    pictures: list[tuple[str, str, Path]]
-    lits: dict[str, Any] | None
-    provenance: dict[str, Any]
-    notes: list[str]
+    regions: tuple[str, ...] = tuple(REGION_MIN_LABEL)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    lesions: list[dict[str, Any]] = field(default_factory=list)
+    failure_totals: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    advice: list[str] = field(default_factory=list)
+    panel: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    panel_remarks: list[str] = field(default_factory=list)
+    roc: dict[str, tuple[Sequence[float], Sequence[float], float]] | None = None
+    reliability: dict[str, dict[str, Any]] | None = None
+    pictures: list[tuple[str, str, Path]] = field(default_factory=list)
+    lits: dict[str, Any] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     level: float | None = None
     pictures_remark: str = ""
 

@@ -6,30 +6,14 @@ from xml.etree import ElementTree as ET
 
 from lts.base import counted, listed
 from lts.evaluation.confidence import MIN_CASES
+from lts.evaluation.panel import CONVENTIONS, HONEST_CONVENTION, Convention
+from lts.evaluation.quantity import is_defined
 from lts.evaluation.report.charts import Bar, bar_chart
 from lts.evaluation.report.data import ReportData
-from lts.evaluation.report.glossary import CONVENTIONS, HONEST_CONVENTION, meaning
-from lts.evaluation.report.markup import (
-    Cell,
-    Column,
-    Row,
-    element,
-    intro,
-    is_defined,
-    paragraphs,
-    section,
-    table,
-)
+from lts.evaluation.report.glossary import shown
+from lts.evaluation.report.markup import Cell, Column, Row, element, intro, paragraphs, section, table
+from lts.evaluation.table import DICE, TILES, find_score
 
-_TILES = (
-    "dice_per_case",
-    "dice_global",
-    "hd95_mm",
-    "assd_mm",
-    "lesion_recall",
-    "lesion_precision",
-    "burden_rmse",
-)
 _NAMED_CASES = 6
 _NO_INTERVAL = ", no interval"
 """How a tile ends its count of cases that are too few; the section's first lines say how many it takes."""
@@ -56,10 +40,10 @@ def convention_panel(data: ReportData) -> ET.Element:
     for region, conventions in data.panel.items():
         bars = []
         for name, value in conventions.items():
-            label, about = CONVENTIONS.get(name, (name, ""))
-            shown = value if is_defined(value) else None
-            bars.append(Bar(label, shown, about, marked=name == HONEST_CONVENTION))
-        told = ", ".join(f"{bar.label} {'-' if bar.value is None else f'{bar.value:.3f}'}" for bar in bars)
+            known = CONVENTIONS.get(name, Convention(name, ""))
+            drawn = value if is_defined(value) else None
+            bars.append(Bar(known.label, drawn, known.meaning, marked=name == HONEST_CONVENTION))
+        told = ", ".join(f"{bar.label} {'-' if bar.value is None else DICE.write(bar.value)}" for bar in bars)
         chart = bar_chart(bars, region=region, label=f"Dice of {region} by convention: {told}")
         charts.append(element("figure", element("figcaption", _region_name(region)), chart))
     return section(
@@ -82,10 +66,9 @@ def left_out(data: ReportData) -> list[str]:
         lacking: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for name in rows[0] if rows else ():
             cases = tuple(str(row["case"]) for row in rows if not is_defined(row[name]))
-            # A column that has no value at all, such as lesions of the liver, is not one of this region.
-            if cases and not (len(cases) == len(rows) and name.startswith("lesion_")):
-                about = meaning(name)
-                lacking.setdefault((about.why_undefined, cases), []).append(about.label)
+            score = find_score(name)
+            if cases and score.is_of(region):
+                lacking.setdefault((score.why_undefined, cases), []).append(score.title)
         for (why, cases), labels in lacking.items():
             verb = "is" if len(labels) == 1 else "are"
             sentences.append(
@@ -106,9 +89,9 @@ def _intervals_are(data: ReportData) -> str:
 
 def _tiles_of(data: ReportData, region: str) -> ET.Element:
     scores = data.scores_of(region)
-    surface = [name for name in scores if name.startswith("nsd_") and not name.endswith("_n")][:1]
-    names = [name for name in (*_TILES[:4], *surface, *_TILES[4:]) if name in scores]
-    tiles = [_tile(data, region, name) for name in names]
+    nsd = next((name for name in scores if name.startswith("nsd_")), "")
+    names = [nsd if name == "nsd" else name for name in TILES]
+    tiles = [_tile(data, region, name) for name in names if name in scores]
     empty = intro("No scores.") if not tiles else None
     return element(
         "div",
@@ -120,25 +103,23 @@ def _tiles_of(data: ReportData, region: str) -> ET.Element:
 
 
 def _tile(data: ReportData, region: str, name: str) -> ET.Element:
-    about, value = meaning(name), data.scores_of(region)[name]
-    unit = about.unit if is_defined(value) else ""
-    # The label need not repeat the unit that stands beside the number.
-    label = about.label.removesuffix(f" ({about.unit})")
+    score, value = find_score(name), data.scores_of(region)[name]
+    unit = score.unit if is_defined(value) else ""
     interval = _interval_text(data, region, name) or _no_interval_text(data, region, name)
     # where few cases are why there is no interval, they are counted once
     count = "" if interval.endswith(_NO_INTERVAL) else _count_text(data, region, name)
     return element(
         "div",
-        element("div", label, class_="tile-label"),
+        element("div", score.label, class_="tile-label"),
         element(
             "div",
-            about.show(value),
+            shown(score, value),
             element("span", unit, class_="unit") if unit else None,
             class_="tile-value",
         ),
         *(element("div", text, class_="tile-interval") for text in (interval, count) if text),
-        element("div", about.text, class_="tile-text"),
-        class_="tile leading" if name == _TILES[0] else "tile",
+        element("div", score.meaning, class_="tile-text"),
+        class_="tile leading" if name == TILES[0] else "tile",
     )
 
 
@@ -146,7 +127,7 @@ def _interval_text(data: ReportData, region: str, name: str) -> str:
     interval: Sequence[Any] | None = data.metrics.get("intervals", {}).get(region, {}).get(name)
     if not interval or not all(map(is_defined, interval)):
         return ""
-    low, high = map(meaning(name).write, interval)
+    low, high = map(find_score(name).write, interval)
     return f"[{low}, {high}]"
 
 
@@ -164,7 +145,7 @@ def _count_text(data: ReportData, region: str, name: str) -> str:
     count = data.scores_of(region).get(f"{name}_n")
     if count is None:
         return ""
-    if "slice" in name:
+    if find_score(name).family == "slices":
         return counted(count, "slice")
     whole = data.n_cases
     return counted(count, "case") if count == whole else f"{count} of {counted(whole, 'case')}"
@@ -176,26 +157,31 @@ def _all_scores(data: ReportData) -> ET.Element | None:
         for region in data.regions
         for name in data.scores_of(region)
         # Lesions have tables of their own.
-        if not name.endswith("_n") and not name.startswith("lesion_")
+        if not name.endswith("_n") and find_score(name).family != "lesions"
     )
     if not names:
         return None
-    columns = [Column(label="Score", about="", numeric=False)]
-    columns += [Column(label=_region_name(region), about="", numeric=True) for region in data.regions]
+    columns = [Column(label="Score")]
+    columns += [Column(label=_region_name(region), numeric=True) for region in data.regions]
     rows = [
-        Row([Cell(meaning(name).label, name), *(_score_cell(data, region, name) for region in data.regions)])
+        Row(
+            [
+                Cell(find_score(name).title, name),
+                *(_score_cell(data, region, name) for region in data.regions),
+            ]
+        )
         for name in names
     ]
     return table("All scores of the cohort", columns, rows, sortable=False, id_="all-scores")
 
 
 def _score_cell(data: ReportData, region: str, name: str) -> Cell:
-    scores, about = data.scores_of(region), meaning(name)
+    scores = data.scores_of(region)
     if name not in scores:
         return Cell("", None)
     more = [text for text in (_interval_text(data, region, name), _count_text(data, region, name)) if text]
     detail = element("span", ", ".join(more), class_="detail") if more else None
-    return Cell(element("span", about.show(scores[name]), detail), None)
+    return Cell(element("span", shown(find_score(name), scores[name]), detail), None)
 
 
 def _region_name(region: str) -> str:

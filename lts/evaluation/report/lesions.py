@@ -1,25 +1,24 @@
 """Lesions: how many were found by size, what went wrong and why, and what to do about it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from lts.evaluation.quantity import Quantity, is_defined
 from lts.evaluation.report.charts import share_bar
 from lts.evaluation.report.data import ReportData
-from lts.evaluation.report.glossary import Meaning, meaning
+from lts.evaluation.report.glossary import about, cell, column, shown
 from lts.evaluation.report.markup import (
     Cell,
     Column,
     Row,
     element,
-    format_number,
     intro,
-    is_defined,
     paragraphs,
     scroll_box,
     section,
     table,
-    undefined,
 )
 from lts.scores.findings import FALSE_ALARM, MISSED
 from lts.scores.lesions import SIZE_GROUPS
@@ -34,14 +33,13 @@ _DETECTION = {
     "precision": "Precision",
     "f1": "F1",
 }
-_SHARES = ("recall", "precision", "f1")
 _TOTALS = {
     "cause": "By likely cause",
     "size": "By size",
     "contrast": "By contrast to the liver, without its sign",
 }
-_OUTCOMES = ("found", "missed", "false alarms")
-_COUNT = Meaning(label="Lesions", decimals=0, why_undefined="it is not counted here")
+_OUTCOMES = {"found": "Found", "missed": "Missed", "false_alarms": "False alarms"}
+_COUNT = Quantity("lesions", "Lesions", why_undefined="it is not counted here", decimals=0)
 # Told by the table they stand in.
 _NOT_LISTED = ("outcome", "iou")
 
@@ -59,7 +57,11 @@ def lesions(data: ReportData) -> ET.Element:
             "volume. The totals and lists below match lesions at any overlap, one to one."
         ),
         _by_size(data.scores_of("tumor")),
-        element("ul", *(element("li", name, data_outcome=name) for name in _OUTCOMES), class_="legend row"),
+        element(
+            "ul",
+            *(element("li", name, data_outcome=name) for name in map(_plain, _OUTCOMES)),
+            class_="legend row",
+        ),
         element(
             "div", *(_totals(data, kind) for kind in _TOTALS if kind in data.failure_totals), class_="totals"
         ),
@@ -95,7 +97,7 @@ def _by_size(scores: dict[str, Any]) -> ET.Element | None:
     rows = []
     for suffix, label in _SIZES.items():
         cells = [
-            element("td", _detection_cell(scores.get(f"{prefix}{name}{suffix}"), name), class_="number")
+            element("td", shown(_detected(name), scores.get(f"{prefix}{name}{suffix}")), class_="number")
             for prefix in _RULES
             for name in _DETECTION
         ]
@@ -108,26 +110,24 @@ def _by_size(scores: dict[str, Any]) -> ET.Element | None:
     )
 
 
-def _detection_cell(value: float | None, name: str) -> ET.Element | str:
-    if value is None or not is_defined(value):
-        return undefined("there is no such lesion")
-    return format_number(value, decimals=3 if name in _SHARES else 0)
+def _detected(kind: str) -> Quantity:
+    return replace(about(f"lesion_{kind}"), why_undefined="there is no such lesion")
 
 
 def _totals(data: ReportData, kind: str) -> ET.Element:
     found_rows = data.failure_totals[kind]
     with_found = any(row["found"] is not None for row in found_rows)
-    names = {**({"found": "Found"} if with_found else {}), "missed": "Missed", "false_alarms": "False alarms"}
-    columns = [Column(label="Group", about="", numeric=False)]
-    columns += [Column(label=label, about="", numeric=True) for label in names.values()]
-    columns.append(Column(label="Share", about="", numeric=False))
-    counts = [{name.replace("_", " "): row[name] or 0 for name in names} for row in found_rows]
+    names = [name for name in _OUTCOMES if with_found or name != "found"]
+    columns = [Column(label="Group")]
+    columns += [Column(label=_OUTCOMES[name], numeric=True) for name in names]
+    columns.append(Column(label="Share"))
+    counts = [{_plain(name): row[name] or 0 for name in names} for row in found_rows]
     most = max((sum(count.values()) for count in counts), default=0)
     rows = [
         Row(
             [
                 Cell(str(row["group"]), None),
-                *(_COUNT.cell(row[name]) for name in names),
+                *(cell(_COUNT, row[name]) for name in names),
                 Cell(share_bar(count, most=most), None),
             ]
         )
@@ -136,15 +136,17 @@ def _totals(data: ReportData, kind: str) -> ET.Element:
     return table(_TOTALS[kind], columns, rows, sortable=False, id_=f"totals-{kind}")
 
 
+def _plain(outcome: str) -> str:
+    return outcome.replace("_", " ")
+
+
 def _list(data: ReportData, outcome: str, caption: str, id_: str) -> ET.Element:
     listed = [row for row in data.lesions if row["outcome"] == outcome]
     if not listed:
         return element("p", f"{caption.partition(',')[0]}: none.", class_="caption")
-    names = [name for name in listed[0] if name not in _NOT_LISTED]
-    rows = [Row([meaning(name).cell(row[name]) for name in names]) for row in _largest_first(listed)]
-    return table(
-        f"{caption}: {len(rows)}", [meaning(name).column() for name in names], rows, sortable=True, id_=id_
-    )
+    columns = [about(name) for name in listed[0] if name not in _NOT_LISTED]
+    rows = [Row([cell(one, row[one.name]) for one in columns]) for row in _largest_first(listed)]
+    return table(f"{caption}: {len(rows)}", list(map(column, columns)), rows, sortable=True, id_=id_)
 
 
 def _largest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Elements of a page. The serializer escapes their texts and attributes, so that no data can break out."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from lts.base import printable
 
 Child = ET.Element | str | None
 
-_DASH, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
 
 
 def element(name: str, *children: Child, **attributes: str | float | None) -> ET.Element:
@@ -48,24 +47,11 @@ def _printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def is_defined(value: object) -> bool:
-    """Whether a value can be shown; None, NaN and infinite numbers cannot."""
-    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
-
-
-def format_number(value: float, *, decimals: int, signed: bool = False) -> str:
-    """A number with a true minus, a plus where `signed`, and never a negative zero."""
-    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", _MINUS)
-
-
 def undefined(reason: str) -> ET.Element:
     """A dash that tells why there is no value."""
     return element(
         "abbr",
-        element("span", _DASH, aria_hidden="true"),
+        element("span", DASH, aria_hidden="true"),
         element("span", f"not defined: {reason}", class_="unseen"),
         class_="undefined",
         title=f"Not defined: {reason}",
@@ -83,8 +69,8 @@ class Column:
     """
 
     label: str
-    about: str
-    numeric: bool
+    about: str = ""
+    numeric: bool = False
 
 
 @dataclass(frozen=True)

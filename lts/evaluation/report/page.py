@@ -37,6 +37,12 @@ def write_report(path: Path, data: ReportData) -> None:
     same data give the same bytes. Nothing undefined is shown as a number. No case, score or picture is
     needed.
 
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_report(Path(folder) / "report.html", ReportData(title="nothing yet"))
+    ...     "nothing yet" in (Path(folder) / "report.html").read_text()
+    True
+
     Args:
         path: The HTML file to write or replace; its folder is made if it is not there.
         data: What it tells.
