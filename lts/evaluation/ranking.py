@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lts.base import REGION_MIN_LABEL
+from lts.base import REGION_MIN_LABEL, counted
 from lts.evaluation.table import DICE
 
 
