@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
-from lts.evaluation import ScoringRules
-from lts.evaluation.scores import case_rows, cohort_scores, plain_scores
+from lts.evaluation import Bootstrap, ScoringRules
+from lts.evaluation.scores import CohortScores, case_rows, cohort_scores, intervals, plain_scores
 from lts.scores import CaseCounts, CaseScores, count_overlap
 
 REGIONS = ("liver", "tumor")
@@ -30,9 +30,12 @@ def rows_of(cases: list[CaseCounts]) -> list[dict]:
     return case_rows(overlap_only(cases), rules=ScoringRules())
 
 
+def found_in(cases: list[CaseCounts]) -> CohortScores:
+    return cohort_scores(overlap_only(cases), rows_of(cases), rules=ScoringRules(), auroc=NO_AUROC)
+
+
 def scores_of(cases: list[CaseCounts]) -> dict[str, dict]:
-    found = cohort_scores(overlap_only(cases), rows_of(cases), rules=ScoringRules(), auroc=NO_AUROC)
-    return {region: plain_scores(scores) for region, scores in found.items()}
+    return {region: plain_scores(scores) for region, scores in found_in(cases).items()}
 
 
 def test_slabs_put_together_are_the_whole() -> None:
@@ -146,3 +149,39 @@ def test_rows_give_volumes_in_ml_and_scores_of_each_case() -> None:
     both_empty, false_alarm = rows[1], rows[3]
     assert (both_empty["dice"], both_empty["iou"], both_empty["voe"], both_empty["rvd"]) == (1, 1, 0, None)
     assert (false_alarm["dice"], false_alarm["voe"], false_alarm["rvd"]) == (0, 1, None)
+
+
+def test_a_mean_is_over_the_cases_that_have_the_score() -> None:
+    scores = scores_of(empty_and_full())["tumor"]
+    assert (scores["rvd"], scores["rvd_n"]) == (-1, 1)
+    assert (scores["voe"], scores["voe_n"]) == (pytest.approx(2 / 3), 3)
+    assert (scores["assd_mm"], scores["assd_mm_n"]) == (None, 0)
+
+
+def test_columns_and_keys_keep_their_order() -> None:
+    cases = empty_and_full()
+    surfaces = ["assd_mm", "hd95_mm", "msd_mm", "nsd_2mm"]
+    volumes = ["voe", "rvd", "volume_error_ml", "volume_abs_error_ml"]
+    assert list(rows_of(cases)[0]) == [
+        *("case", "region", "dice", "iou", "precision", "recall"),
+        *surfaces,
+        *volumes,
+        *("reference_ml", "predicted_ml", "dice_per_slice", "lesion_tp", "lesion_fp", "lesion_fn"),
+    ]
+    means = ["dice_per_case", "iou_per_case", "dice_per_slice", "dice_per_slice_with_empty"]
+    pooled = ["dice_global", "iou_global", "precision", "recall"]
+    liver, tumor = map(list, scores_of(cases).values())
+    assert liver == [
+        *means,
+        *pooled,
+        "auroc",
+        *(f"{name}_n" for name in means),
+        *(key for name in (*surfaces, *volumes) for key in (name, f"{name}_n")),
+    ]
+    lesions = [f"lesion_{kind}" for kind in ("precision", "recall", "f1", "tp", "fp", "fn")]
+    assert tumor[: len(liver)] == liver
+    assert tumor[len(liver) :][:6] == lesions
+    assert tumor[-3:] == ["lesion_any_fn_gt20mm", "burden_rmse", "burden_rmse_n"]
+    told = intervals(found_in(cases), bootstrap=Bootstrap(resamples=1))
+    assert list(told["intervals"]["tumor"]) == list(told["intervals_n"]["liver"])
+    assert list(told["intervals"]["tumor"]) == [*means[:2], *surfaces, *volumes, *pooled]

@@ -24,9 +24,9 @@ SETTINGS = ScoringSettings(nsd_mm=[2.0], lits=False, level=0.95, resamples=20, s
 RUN = SimpleNamespace(origins=dict, finish=lambda **facts: None)
 
 
-def wrong_ml(region: CaseRegion) -> float:
+def wrong_ml(region: CaseRegion) -> np.float32:
     _, fp, fn = region.overlap
-    return (fp + fn) * region.case.counts.voxel_volume_ml
+    return np.float32((fp + fn) * region.case.counts.voxel_volume_ml)  # any kind of number will do
 
 
 def most_wrong(cohort: CohortRegion) -> CohortScore:
