@@ -88,6 +88,10 @@ def _evaluate_model(config: DictConfig, stop: StopLine) -> float:
     checkpoints = predictor.checkpoints
     trained_on = OmegaConf.create(checkpoints[0].config["data"])
     data = trained_on if own_data else config.data
+    if data.get("layout") is None:
+        raise ConfigError(
+            f"data: must be chosen, {checkpoints[0].path} does not say which cases it was trained beside"
+        )
     if not own_data and data.get("modality", "ct") != predictor.modality:
         raise ConfigError(f"data.modality: the checkpoint is for {predictor.modality}, got {data.modality}")
     subset = config.subset or ("test" if own_data else "all")
@@ -122,7 +126,8 @@ def _evaluate_folds(config: DictConfig, stop: StopLine) -> float:
     """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
     _refuse_fixed_settings()
     settings = ScoringSettings(**plain(config.scoring))
-    folds = load_folds(Path(config.folds).expanduser().resolve())
+    folder = Path(config.folds).expanduser().resolve()
+    folds = load_folds(folder, trusted_modules=list(config.trusted_modules))
     predictors = {fold.number: open_predictor(config, (fold.checkpoint,)) for fold in folds}
     predictor = predictors[0]
     trained_on = OmegaConf.create(folds[0].checkpoint.config["data"])

@@ -26,7 +26,8 @@ def load_checkpoints(config: DictConfig) -> tuple[Checkpoint, ...]:
         raise ConfigError("ckpt: must name a checkpoint file, or a list of them, got none")
     if paths[1:]:
         _check_different([path for path in paths if path.is_file()])
-    return tuple(load_checkpoint(path) for path in paths)
+    trusted = list(config.trusted_modules)
+    return tuple(load_checkpoint(path, trusted_modules=trusted) for path in paths)
 
 
 def _check_different(paths: Sequence[Path]) -> None:

@@ -29,7 +29,7 @@ from lts.volume import (
 )
 
 _NOT_OF_THE_MASK = (
-    *("ckpt", "input", "output", "overwrite", "archive", "device", "batch_size"),
+    *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
     *("probabilities", "dicom_seg", "dicom_seg_layout"),
 )

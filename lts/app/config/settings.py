@@ -147,6 +147,7 @@ class PredictionSettings:
     batch_size: int | None
     flips: list[Literal["left_right", "front_back"]]
     temperature: list[float] | None
+    trusted_modules: list[str]
     postprocess: PostprocessSection
 
 
@@ -168,6 +169,7 @@ class TrainSettings:
     sweep: SweepSection
     split: SplitSection
     task: TaskSection
+    trusted_modules: list[str]
     intensity: Part
     augment: Part
     loss: Part
@@ -238,6 +240,7 @@ class ExportSettings:
     output: Place
     overwrite: bool
     scan: Place | None
+    trusted_modules: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)

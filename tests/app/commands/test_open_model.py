@@ -18,6 +18,6 @@ def test_a_model_is_not_counted_twice_whatever_its_name(tmp_path: Path) -> None:
         with pytest.raises(
             ConfigError, match=r"ckpt: must name each model once, got .*/a1.ckpt and .*/a[12].ckpt"
         ):
-            load_checkpoints(OmegaConf.create({"ckpt": [str(path) for path in named]}))
+            load_checkpoints(OmegaConf.create({"ckpt": [str(path) for path in named], "trusted_modules": []}))
     with pytest.raises(CheckpointError, match="is damaged"):  # they differ, and neither is a model
-        load_checkpoints(OmegaConf.create({"ckpt": [str(one), str(other)]}))
+        load_checkpoints(OmegaConf.create({"ckpt": [str(one), str(other)], "trusted_modules": []}))

@@ -23,6 +23,7 @@ from lts.app.config.values import shown
 from lts.base import ConfigError
 from lts.data import check_loading
 from lts.intensity import Intensity
+from lts.networks import check_answer, without_memory
 from lts.slices import check_plane
 from lts.task import CompileNetwork, mode_of, parameter_groups
 
@@ -107,12 +108,15 @@ def _with_some_monitor(config: DictConfig) -> DictConfig:
 
 def _network_without_memory(config: DictConfig, *, channels: int) -> nn.Module:
     size, regions = config.data.image_size, len(config.data.regions)
-    with torch.device("meta"), warnings.catch_warnings(), told_as("model"):
+    with without_memory(), warnings.catch_warnings(), told_as("model"):
         warnings.simplefilter("ignore")  # start weights go nowhere
         network, _ = build_network(config, in_channels=channels, out_channels=regions)
         _check_memory(network)
-        with torch.no_grad():
-            network.train()(torch.empty(min(config.data.batch_size, _PIXELS), channels, size, size))
+        images = (min(config.data.batch_size, _PIXELS), channels, size, size)
+        try:
+            check_answer(network.train(), images=images, regions=regions)
+        except ConfigError as error:
+            raise ConfigError(f"model: {error}") from error
     return network
 
 
@@ -140,7 +144,13 @@ def _try_optimizer(config: DictConfig, network: nn.Module, *, device: torch.devi
     """Let optimizer and scheduler step on a number a group of parameters."""
     if not config.task.encoder_lr_scale > 0:
         raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {config.task.encoder_lr_scale}")
-    groups = parameter_groups(network, split_encoder=config.task.encoder_lr_scale != 1)
+    own_rate = config.task.encoder_lr_scale != 1
+    if own_rate and not isinstance(getattr(network, "encoder", None), nn.Module):
+        raise ConfigError(
+            f"task.encoder_lr_scale: must be 1 for a network without a part called encoder, "
+            f"got {config.task.encoder_lr_scale}"
+        )
+    groups = parameter_groups(network, split_encoder=own_rate)
     numbers = [nn.Parameter(torch.zeros(1, device=device)) for _ in groups]
     optimizer_of = make(config.optimizer, key="optimizer", kind=Optimizer, partial=True)
     scheduler_of = make_scheduler(config)
