@@ -25,12 +25,14 @@ class Agreement:
 
     Attributes:
         slices: Slices of the scan that were compared.
+        other_sizes: How many other sizes were compared, of those that the network takes.
         largest_difference: Of a probability from PyTorch's, at all sizes.
         torch_ms_per_slice: Time of PyTorch at the size of the scan's slices, median of the batches.
         runtime_ms_per_slice: The same of the file's runtime.
     """
 
     slices: int
+    other_sizes: int
     largest_difference: float
     torch_ms_per_slice: float
     runtime_ms_per_slice: float
@@ -54,6 +56,8 @@ def measure_agreement(
 ) -> Agreement:
     """Compare on all slices of a scan, in batches with their context, and on tiles of them at other sizes.
 
+    A network of another library may not take every size; where it does not, nothing is asked of the file.
+
     Args:
         model: `(B, 1 + 2 * context, H, W)` to probabilities `(B, R, H, W)`.
         run: What should compute the same.
@@ -66,7 +70,8 @@ def measure_agreement(
         CheckpointError: A probability differs by more than `TOLERANCE` or is no number, the shapes differ, or
             `run` fails.
     """
-    others = [_compare(model, run, hu, name=name) for hu in _tiles_of_other_sizes(slices, context=context)]
+    tiles = [hu for hu in _tiles_of_other_sizes(slices, context=context) if _is_taken(model, hu)]
+    others = [_compare(model, run, hu, name=name) for hu in tiles]
     _compare(model, run, _with_context(slices, 0, context=context), name=name)  # warms both up for this size
     whole: list[_Compared] = []
     for start in range(0, len(slices), _BATCH_SIZE):
@@ -74,10 +79,20 @@ def measure_agreement(
         progress(min(start + _BATCH_SIZE, len(slices)), len(slices))
     return Agreement(
         slices=len(slices),
+        other_sizes=len(others),
         largest_difference=max(one.difference for one in (*others, *whole)),
         torch_ms_per_slice=statistics.median(one.torch_ms_per_slice for one in whole),
         runtime_ms_per_slice=statistics.median(one.runtime_ms_per_slice for one in whole),
     )
+
+
+def _is_taken(model: nn.Module, hu: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            model(hu)
+    except Exception:  # networks of all libraries have errors of their own
+        return False
+    return True
 
 
 def _compare(model: nn.Module, run: Run, hu: Tensor, *, name: str) -> _Compared:

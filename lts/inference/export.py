@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from lts import __version__
-from lts.base import AIR_HU, MASK_THRESHOLD, ConfigError, Progress, written_whole
+from lts.base import AIR_HU, MASK_THRESHOLD, CheckpointError, ConfigError, LtsError, Progress, written_whole
 from lts.inference.agreement import Agreement, measure_agreement
 from lts.inference.checkpoint import Checkpoint
-from lts.inference.formats import find_format
+from lts.inference.formats import FileFormat, find_format
 from lts.intensity import apply_with_context
+from lts.networks import Padded
 from lts.slices import Recipe, content_hash
 
 EXPORT_FORMAT = 1
@@ -94,20 +95,22 @@ def export_model(
     Raises:
         ConfigError: The format is unknown or lacks a package, or `output` breaks a rule of `check_output`.
         StorageError: `output` cannot be written.
-        CheckpointError: A probability differs by more than 1e-4, or the file cannot be run.
+        CheckpointError: The network cannot be written so, a probability differs by more than 1e-4, or the
+            file cannot be run.
     """
     check_output(output, overwrite=overwrite, inputs=[checkpoint.path])
     file_format = find_format(format_name)
     model, metadata = ServingModel(checkpoint).eval(), describe(checkpoint)
+    name = f"{checkpoint.path}: as {format_name}"
     with written_whole(output) as file:
-        file.write(file_format.make(model, model.input_slices, json.dumps(metadata, indent=1)))
+        file.write(_made(file_format, model, json.dumps(metadata, indent=1), name=name))
         file.flush()
         agreement = measure_agreement(
             model,
             file_format.open(Path(file.name)),
             slices,
             context=checkpoint.context,
-            name=f"{checkpoint.path}: as {format_name}",
+            name=name,
             progress=progress,
         )
         check_output(output, overwrite=overwrite, inputs=[checkpoint.path])  # another may have written it
@@ -118,6 +121,20 @@ def export_model(
         runtime=file_format.runtime,
         agreement=agreement,
     )
+
+
+def _made(file_format: FileFormat, model: ServingModel, metadata: str, *, name: str) -> bytes | memoryview:
+    try:
+        return file_format.make(model, model.input_slices, metadata)
+    except LtsError:
+        raise
+    except Exception as error:
+        network = model.network.network if isinstance(model.network, Padded) else model.network
+        if type(network).__module__.startswith("lts."):
+            raise
+        # What exporters make of networks that were not written for them has no bounds.
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CheckpointError(f"{name} it cannot be written: {reason}") from error
 
 
 def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:

@@ -184,7 +184,7 @@ def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list
     Weight decay is for the weights of convolutions alone, never for norms or biases.
 
     Args:
-        network: Its `encoder.` parameters can stand in groups of their own.
+        network: The parameters of its part called `encoder` can stand in groups of their own.
         split_encoder: Whether they do.
 
     Returns:
@@ -198,9 +198,11 @@ def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list
     """
     convolutions = [module for module in network.modules() if isinstance(module, nn.modules.conv._ConvNd)]
     kernels = {id(module.weight) for module in convolutions}
+    encoder = getattr(network, "encoder", None) if split_encoder else None
+    in_encoder = {id(each) for each in encoder.parameters()} if isinstance(encoder, nn.Module) else set()
     groups: dict[str, ParameterGroup] = {}
-    for name, parameter in network.named_parameters():
-        part = "encoder" if split_encoder and name.startswith("encoder.") else "network"
+    for parameter in network.parameters():
+        part = "encoder" if id(parameter) in in_encoder else "network"
         if id(parameter) in kernels:
             group: ParameterGroup = {"name": f"{part}/kernels", "params": []}
         else:

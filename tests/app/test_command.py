@@ -19,7 +19,11 @@ from lts.base import ConfigError
     [
         (
             "train",
-            ["python train.py data=lits", "model: attention_unet, resnet50, unet", "  lr: 0.0001"],
+            [
+                "python train.py data=lits",
+                "model: attention_unet, monai_basicunet, resnet50, smp_unet, unet",
+                "  lr: 0.0001",
+            ],
             "Hydra",
         ),
         ("predict", ["python predict.py ckpt=FILE input=FILE", "flips: []"], "optimizer"),
@@ -48,7 +52,10 @@ def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) 
     ("arguments", "message"),
     [
         (["data.rot=3"], "train: data.rot: no such key. Did you mean data.root?"),
-        (["model=unt"], "train: model: must be one of attention_unet, resnet50, unet, got 'unt'"),
+        (
+            ["model=unt"],
+            "train: model: must be one of attention_unet, monai_basicunet, resnet50, smp_unet, unet, got ",
+        ),
         (["data.regions=[liver"], "train: data.regions=[liver: must be KEY=VALUE"),
         (["data.batch_size", "=", "4"], "train: =: must be KEY=VALUE without spaces around ="),
         (

@@ -1,5 +1,6 @@
 """Every choice of every group composes, and what it names can be built."""
 
+import inspect
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from lts.app.config.making import make
 from lts.app.config.settings import TrainSettings
 from lts.base import ConfigError
 from lts.data import Augmentation
-from lts.inference import check_buildable
+from lts.inference import check_buildable, find_class
 from lts.intensity import Intensity
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -60,12 +61,37 @@ def test_loggers_go_together_or_not_at_all(choice: str, kinds: list[type]) -> No
 
 @pytest.mark.parametrize("model", choices("model"))
 def test_a_network_maps_channels_to_regions_and_can_be_named_by_a_checkpoint(model: str) -> None:
-    shrink = ["model.weights=null"] if model == "resnet50" else ["model.width=4"]
-    settings = compose(f"model={model}", *shrink)
+    shrink = {
+        "monai_basicunet": "model.features=[4,4,4,4,4,4]",
+        "resnet50": "model.weights=null",
+        "smp_unet": "model.encoder_name=resnet18",
+    }
+    settings = compose(f"model={model}", shrink.get(model, "model.width=4"))
     network, spec = build_network(settings, in_channels=3, out_channels=2)
     check_buildable(spec)
-    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 2, 64, 64)
-    assert isinstance(network.encoder, torch.nn.Module)
+    assert network(torch.zeros(2, 3, 60, 70)).shape == (2, 2, 60, 70)
+    has_encoder = isinstance(getattr(network, "encoder", None), torch.nn.Module)
+    assert has_encoder == (model != "monai_basicunet")
+
+
+@pytest.mark.parametrize(("model", "kind"), [("monai_basicunet", "BasicUNet"), ("smp_unet", "Unet")])
+def test_a_network_of_a_library_is_set_as_it_is_by_default(model: str, kind: str) -> None:
+    settings = OmegaConf.to_container(compose(f"model={model}").model)
+    made = find_class(settings["_target_"])
+    assert made.__name__ == kind
+    # Not what lts is for, or what it would fetch.
+    other = {"spatial_dims", "in_channels", "encoder_weights"}
+    for name, parameter in inspect.signature(made).parameters.items():
+        if name in settings.keys() - other:
+            default = parameter.default
+            assert settings[name] == (as_lists(default) if isinstance(default, tuple) else default), name
+
+
+def as_lists(value: object) -> object:
+    """Tuples as YAML holds them, in the writing that both libraries take for the same."""
+    if isinstance(value, tuple):
+        return [as_lists(item) for item in value]
+    return dict(value) if isinstance(value, dict) else value
 
 
 @pytest.mark.parametrize("optimizer", choices("optimizer"))

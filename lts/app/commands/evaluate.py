@@ -101,10 +101,16 @@ def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: St
     own_data = settings.data.root is None
     if not own_data and settings.data.layout is None:
         raise ConfigError(f"data: must be chosen beside data.root, as data={' or data='.join(LAYOUTS)}")
-    predictor = open_predictor(settings, load_checkpoints(settings.ckpt))
+    predictor = open_predictor(
+        settings, load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules)
+    )
     checkpoints = predictor.checkpoints
     trained_on = _data_of(checkpoints[0])
     data = trained_on if own_data else settings.data
+    if data.layout is None:
+        raise ConfigError(
+            f"data: must be chosen, {checkpoints[0].path} does not say which cases it was trained beside"
+        )
     if data.modality != predictor.modality:
         raise ConfigError(f"data.modality: the checkpoint is for {predictor.modality}, got {data.modality}")
     subset = settings.subset or ("test" if own_data else "all")
@@ -137,7 +143,8 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
     """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
     assert settings.folds is not None
     _refuse_fixed_settings(invocation)
-    folds = load_folds(Path(settings.folds).expanduser().resolve())
+    folder = Path(settings.folds).expanduser().resolve()
+    folds = load_folds(folder, trusted_modules=settings.trusted_modules)
     predictors = {fold.number: open_predictor(settings, (fold.checkpoint,)) for fold in folds}
     predictor = predictors[0]
     trained_on = _data_of(folds[0].checkpoint)

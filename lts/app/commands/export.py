@@ -36,7 +36,7 @@ def export(settings: ExportSettings) -> None:
     # Before anything slow.
     find_format(settings.format)
     check_output(output, overwrite=settings.overwrite, inputs=[ckpt, *([scan] if scan else [])])
-    checkpoint = load_checkpoint(ckpt)
+    checkpoint = load_checkpoint(ckpt, trusted_modules=settings.trusted_modules)
     exported = export_model(
         checkpoint,
         output,
@@ -81,8 +81,9 @@ def _tell(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> Non
     say(f"wrote {exported.path}, {exported.size_bytes / 1e6:.1f} MB")
     say(f"takes hu: float32 (batch, {1 + 2 * context}, height, width), slices in {unit}{neighbors}")
     say(f"gives probs: float32 (batch, {len(regions)}, height, width), of {', '.join(regions)}")
+    sizes = "and at other sizes" if found.other_sizes else "alone, the network takes no other size"
     say(
-        f"checked on {found.slices} slices of {checked_on} at {size} x {size} pixels and at other sizes: "
+        f"checked on {found.slices} slices of {checked_on} at {size} x {size} pixels {sizes}: "
         f"differs from PyTorch by {found.largest_difference:.1e} at most, {TOLERANCE:.0e} is allowed"
     )
     say(

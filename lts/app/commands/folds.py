@@ -38,7 +38,7 @@ class Fold:
     checkpoint: Checkpoint
 
 
-def load_folds(folder: Path) -> list[Fold]:
+def load_folds(folder: Path, *, trusted_modules: Sequence[str] = ()) -> list[Fold]:
     """Open the best checkpoints of a sweep over folds, in the order of folds.
 
     Args:
@@ -55,7 +55,7 @@ def load_folds(folder: Path) -> list[Fold]:
     for run in runs:
         if (state := read_run(run.parent)["state"]) != DONE:
             raise ConfigError(f"folds: every fold must be done, {run.parent} is {state}")
-    folds = [_open(run.parent) for run in runs]
+    folds = [_open(run.parent, trusted_modules) for run in runs]
     for fold in folds[1:]:
         _check_same_settings(folds[0].checkpoint, fold.checkpoint)
     _check_numbers(folds, folder)
@@ -85,8 +85,8 @@ def choose_models(cohort: Cohort, folds: Sequence[Fold]) -> list[tuple[Case, Fol
     return chosen
 
 
-def _open(run: Path) -> Fold:
-    checkpoint = load_checkpoint(run / "checkpoints" / "best.ckpt")
+def _open(run: Path, trusted_modules: Sequence[str]) -> Fold:
+    checkpoint = load_checkpoint(run / "checkpoints" / "best.ckpt", trusted_modules=trusted_modules)
     number = checkpoint.config["split"]["fold"]
     if number is None:
         raise ConfigError(f"folds: {run} is no fold, its split.fold is null")

@@ -14,7 +14,9 @@ from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_
 from lts.slices import content_hash
 
 
-def load_checkpoints(ckpt: Place | Sequence[Place]) -> tuple[Checkpoint, ...]:
+def load_checkpoints(
+    ckpt: Place | Sequence[Place], *, trusted_modules: Sequence[str] = ()
+) -> tuple[Checkpoint, ...]:
     """Open the checkpoints of `ckpt`, a file or several; a name with `*` stands for all that match.
 
     Raises:
@@ -27,7 +29,7 @@ def load_checkpoints(ckpt: Place | Sequence[Place]) -> tuple[Checkpoint, ...]:
         raise ConfigError("ckpt: must name a checkpoint file, or a list of them, got none")
     if paths[1:]:
         _check_different([path for path in paths if path.is_file()])
-    return tuple(load_checkpoint(path) for path in paths)
+    return tuple(load_checkpoint(path, trusted_modules=trusted_modules) for path in paths)
 
 
 def _check_different(paths: Sequence[Path]) -> None:

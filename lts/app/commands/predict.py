@@ -26,7 +26,7 @@ from lts.inference import Predictor, SlabProbs, doubts, measure
 from lts.volume import MASK_SUFFIX, SegLayout, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
-    *("ckpt", "input", "output", "overwrite", "archive", "device", "batch_size"),
+    *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
     *("probabilities", "dicom_seg", "dicom_seg_layout"),
 )
@@ -60,7 +60,9 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
         check_dicom_seg(settings.dicom_seg_layout)
     stop = _StopLine()
     with alone_in(output, key="output"), folder_to_unpack_to() as unpacked, stop_signals(stop):
-        predictor = open_predictor(settings, load_checkpoints(settings.ckpt))
+        predictor = open_predictor(
+            settings, load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules)
+        )
         found = find_scans(
             scans, unpack_to=unpacked, limits=_limits(settings.archive), choice=series_choice(settings)
         )

@@ -30,7 +30,9 @@ def serve(settings: ServeSettings) -> None:
 
     limits = Limits(**{name: getattr(settings, name) for name in _LIMITS})
     with listen(settings.host, settings.port) as taken:
-        predictor = open_predictor(settings, load_checkpoints(settings.ckpt))
+        predictor = open_predictor(
+            settings, load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules)
+        )
         with Service([predictor], limits=limits, log=say) as service:
             names = ", ".join(checkpoint.path.name for checkpoint in predictor.checkpoints)
             greeting = [f"serving {names} on {predictor.device} at {address_of(taken)}; Ctrl+C stops it"]

@@ -148,7 +148,11 @@ def _train_and_score(
         say("there is no test case, so there are no test scores")
     else:
         metrics = score_model(
-            Predictor.from_checkpoint(_best_of(trainer).best_model_path, device=_device_of(trainer)),
+            Predictor.from_checkpoint(
+                _best_of(trainer).best_model_path,
+                device=_device_of(trainer),
+                trusted_modules=settings.trusted_modules,
+            ),
             [cohort.case(case) for case in split.test],
             subset="test",
             output_dir=output_dir,

@@ -152,6 +152,7 @@ class PredictionSettings:
     batch_size: int | None = None
     flips: tuple[Literal["left_right", "front_back"], ...] = ()
     temperature: tuple[float, ...] | None = None
+    trusted_modules: tuple[str, ...] = ()
     postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
 
 
@@ -207,6 +208,7 @@ class TrainSettings:
     sweep: SweepSettings = field(default_factory=SweepSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     task: TaskSettings = field(default_factory=TaskSettings)
+    trusted_modules: tuple[str, ...] = ()
     intensity: Component = field(default_factory=_intensity)
     augment: Component = Component("lts.data.augment.Augmentation")
     loss: Component = Component("lts.losses.BCEDiceLoss")
@@ -303,6 +305,7 @@ class ExportSettings:
     output: Place
     overwrite: bool = False
     scan: Place | None = None
+    trusted_modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ RULES: dict[str, Rule] = {
     "paths": "free",
     "scoring": "free",
     "sweep": "free",
+    "trusted_modules": "free",
     "callbacks.last": "free",
     "callbacks.learning_rate": "free",
     "callbacks.overlays": "free",

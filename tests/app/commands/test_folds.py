@@ -76,7 +76,7 @@ class Sweep:
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     found = Sweep(tmp_path / "cv")
-    monkeypatch.setattr(module, "load_checkpoint", found.checkpoints.__getitem__)
+    monkeypatch.setattr(module, "load_checkpoint", lambda path, **_: found.checkpoints[path])
     return found
 
 

@@ -27,7 +27,10 @@ def _refused(*arguments: str) -> str | None:
     [
         ("data.rot=3", "data.rot: no such key. Did you mean data.root?"),
         ("scheduler.mode_=3", "scheduler.mode_: no such key. Did you mean scheduler.mode?"),
-        ("model=unt", "model: must be one of attention_unet, resnet50, unet, got 'unt'"),
+        (
+            "model=unt",
+            "model: must be one of attention_unet, monai_basicunet, resnet50, smp_unet, unet, got 'unt'",
+        ),
         ("+optimizer.lr=1", "optimizer.lr: is a key already, which takes no + in front"),
         ("scan.nii.gz", f"scan.nii.gz: {FORM}"),
         ("data.regions=[liver", "data.regions=[liver: must be KEY=VALUE with each quote and bracket closed"),

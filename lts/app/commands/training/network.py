@@ -1,16 +1,28 @@
 """From settings to a network, and to what its checkpoints say of themselves."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
 
-from lts.app.config.making import make
+from lts.app.config.component import Component
+from lts.app.config.making import check_arguments_of, make
 from lts.app.config.plain import to_plain
 from lts.app.config.settings import TrainSettings
+from lts.app.config.values import shown
 from lts.app.run.provenance import library_versions
-from lts.base import CheckpointError, ConfigError
-from lts.inference import CHECKPOINT_FORMAT, check_buildable
+from lts.base import ConfigError, LtsError
+from lts.inference import (
+    CHECKPOINT_FORMAT,
+    check_buildable,
+    describe_padded,
+    find_class,
+    without_start_weights,
+)
+from lts.networks import Padded
 
 
 def build_network(
@@ -18,23 +30,55 @@ def build_network(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of `model`.
 
+    Beside the arguments of its class, `model` may hold `_in_channels_` and `_out_channels_`, what the class
+    calls these two, and `_multiple_`, to which the sides of its images are padded.
+
     Returns:
         The network, channels last, and the plain description from which a checkpoint builds it anew.
 
     Raises:
         ConfigError: A setting of the model breaks its rule, or a checkpoint could not name its classes.
     """
-    sizes: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels}
-    spec = {**settings.model.to_dict(), **sizes}
-    if "weights" in spec:
-        spec["weights"] = None  # the checkpoint brings them
-    for section, component in (("model", settings.model), ("intensity", settings.intensity)):
-        try:
-            check_buildable(component.to_dict())
-        except CheckpointError as error:
-            raise ConfigError(f"{section}.{error}") from error
-    network: nn.Module = make(settings.model, key="model", kind=nn.Module, **sizes)
+    arguments, trusted = settings.model.to_dict(), settings.trusted_modules
+    with _told_of("model"):
+        kind = find_class(arguments.get("_target_"), trusted_modules=trusted)
+    sizes: dict[str, Any] = {
+        _name_of_size(arguments, "_in_channels_", kind): in_channels,
+        _name_of_size(arguments, "_out_channels_", kind): out_channels,
+    }
+    multiple = arguments.pop("_multiple_", None)
+    if not kind.__module__.startswith("lts."):  # of a library, none unless the config asks
+        arguments = {**without_start_weights(kind, {}), **arguments}
+    check_arguments_of("model", arguments, given=sizes)
+    spec = without_start_weights(kind, {**arguments, **sizes})  # the checkpoint brings them
+    with _told_of("model"):
+        check_buildable(spec, trusted_modules=trusted)
+    with _told_of("intensity"):
+        check_buildable(settings.intensity.to_dict(), trusted_modules=trusted)
+    network: nn.Module = make(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
+    if multiple is not None:
+        with _told_of("model._multiple_", instead_of="multiple: "):
+            network, spec = Padded(network, multiple=multiple), describe_padded(spec, multiple=multiple)
     return network.to(memory_format=torch.channels_last), spec
+
+
+def _name_of_size(arguments: dict[str, Any], key: str, kind: type) -> str:
+    """Take out of the settings what a class calls a size; without the key it has the name of the key."""
+    name = arguments.pop(key, key.strip("_"))
+    parameters = signature(kind).parameters
+    if name not in parameters:
+        rule = f"must name an argument of {kind.__name__}, one of {', '.join(parameters)}"
+        raise ConfigError(f"model.{key}: {rule}, got {shown(name)}")
+    return str(name)
+
+
+@contextmanager
+def _told_of(key: str, *, instead_of: str = "") -> Iterator[None]:
+    try:
+        yield
+    except LtsError as error:
+        reason = str(error).removeprefix(instead_of)
+        raise ConfigError(f"{key}{': ' if instead_of else '.'}{reason}") from error
 
 
 def describe_run(

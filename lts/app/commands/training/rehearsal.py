@@ -23,6 +23,7 @@ from lts.app.config.values import shown
 from lts.base import ConfigError
 from lts.data import check_loading
 from lts.intensity import Intensity
+from lts.networks import check_answer, without_memory
 from lts.slices import check_plane
 from lts.task import mode_of, parameter_groups
 from lts.task.compiling import why_not_compiled
@@ -110,12 +111,15 @@ def _check_compiler(when: str | bool, device: torch.device) -> None:
 
 def _network_without_memory(settings: TrainSettings, *, channels: int) -> nn.Module:
     size, regions = settings.data.image_size, len(settings.data.regions)
-    with torch.device("meta"), warnings.catch_warnings(), told_as("model"):
+    with without_memory(), warnings.catch_warnings(), told_as("model"):
         warnings.simplefilter("ignore")  # start weights go nowhere
         network, _ = build_network(settings, in_channels=channels, out_channels=regions)
         _check_memory(network)
-        with torch.no_grad():
-            network.train()(torch.empty(min(settings.data.batch_size, _PIXELS), channels, size, size))
+        images = (min(settings.data.batch_size, _PIXELS), channels, size, size)
+        try:
+            check_answer(network.train(), images=images, regions=regions)
+        except ConfigError as error:
+            raise ConfigError(f"model: {error}") from error
     return network
 
 
@@ -142,9 +146,14 @@ def _try_loss(settings: TrainSettings, *, regions: int) -> None:
 
 def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch.device) -> None:
     """Let optimizer and scheduler step on a number a group of parameters."""
-    if not settings.task.encoder_lr_scale > 0:
-        raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {settings.task.encoder_lr_scale}")
-    groups = parameter_groups(network, split_encoder=settings.task.encoder_lr_scale != 1)
+    scale = settings.task.encoder_lr_scale
+    if not scale > 0:
+        raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {scale}")
+    if scale != 1 and not isinstance(getattr(network, "encoder", None), nn.Module):
+        raise ConfigError(
+            f"task.encoder_lr_scale: must be 1 for a network without a part called encoder, got {scale}"
+        )
+    groups = parameter_groups(network, split_encoder=scale != 1)
     numbers = [nn.Parameter(torch.zeros(1, device=device)) for _ in groups]
     optimizer_of = make(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
     scheduler_of = make_scheduler(settings)
