@@ -1,7 +1,7 @@
 """Checkpoints: what they must hold, and how they are opened without running anything they bring."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             network=network.eval(),
             intensity=intensity.eval(),
             regions=regions,
-            recipe=Recipe(**description["recipe"]),
+            recipe=_recipe_of(description["recipe"]),
             context=context,
             split={
                 part: [{key: str(member[key]) for key in _MEMBER} for member in description["split"][part]]
@@ -100,6 +100,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except Exception as error:  # what comes of a description of other types has no bounds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
+
+
+def _recipe_of(described: Mapping[str, Any]) -> Recipe:
+    """The recipe that was trained with, which no default of today may complete."""
+    names = sorted(field.name for field in fields(Recipe))
+    if sorted(described) != names:
+        raise CheckpointError(f"recipe must have {', '.join(names)}, got {', '.join(map(str, described))}")
+    return Recipe(**described)
 
 
 def _check_sizes(
