@@ -63,7 +63,7 @@ class Intensity(nn.Module):
 
 
 class Window(Intensity):
-    """A window as one channel; see `window`. As it is, the one that abdominal CT is read in.
+    """A window as one channel, by default that in which abdominal CT is read; see `window`.
 
     Args:
         level_hu: Center of the window.

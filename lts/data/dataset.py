@@ -15,6 +15,7 @@ Augment = Callable[..., tuple[np.ndarray, np.ndarray]]
 """Called with `(image (N, H, W) int16, labels (H, W) uint8, seed=)`, returns both."""
 
 _SEEDS = 2**32
+"""As many as `SliceSampler` draws from."""
 
 
 class SliceDataset(Dataset[Arrays]):
@@ -35,12 +36,12 @@ class SliceDataset(Dataset[Arrays]):
         ConfigError: `context` is negative.
 
     Example:
+        >>> from torch.utils.data import DataLoader
         >>> from lts.cohort import find_cases
         >>> from lts.phantom import make_phantom_cohort
+        >>> from lts.slices import Recipe, build_store
         >>> root = make_phantom_cohort("phantoms", cases=2, matrix=32, seed=0)
         >>> cases = find_cases(root, layout="lits").cases
-        >>> from torch.utils.data import DataLoader
-        >>> from lts.slices import Recipe, build_store
         >>> dataset = SliceDataset(build_store(cases, Recipe(image_size=64), store_dir="store"))
         >>> dataset[0]["image"].shape, dataset[0]["labels"].shape
         ((1, 64, 64), (64, 64))

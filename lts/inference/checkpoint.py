@@ -17,7 +17,6 @@ from lts.slices import Recipe
 CHECKPOINT_FORMAT = 1
 DEFAULT_BATCH_SIZE = 16
 
-_RECIPE = tuple(field.name for field in fields(Recipe))
 _PARTS, _MEMBER = ("train", "val", "test"), ("case", "patient", "sha256")
 
 
@@ -131,7 +130,7 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
             network=network.eval(),
             intensity=intensity.eval(),
             regions=check_regions(description["regions"]),
-            recipe=Recipe(**{name: description["recipe"][name] for name in _RECIPE}),
+            recipe=_recipe_of(description["recipe"]),
             context=int(description["context"]),
             split={
                 part: [{key: str(member[key]) for key in _MEMBER} for member in description["split"][part]]
@@ -146,6 +145,14 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
     except Exception as error:  # what comes of a description of other types has no bounds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
+
+
+def _recipe_of(described: Mapping[str, Any]) -> Recipe:
+    """The recipe that was trained with, which no default of today may complete."""
+    names = sorted(field.name for field in fields(Recipe))
+    if sorted(described) != names:
+        raise CheckpointError(f"recipe must have {', '.join(names)}, got {', '.join(map(str, described))}")
+    return Recipe(**described)
 
 
 def _check_sizes(model: Model, spec: Mapping[str, Any]) -> None:

@@ -39,9 +39,9 @@ class SegmentationTask(LightningModule):
     Args:
         network: The network; a part called `encoder` can learn at a rate of its own.
         loss: Called with logits and mask.
-        optimizer: Called with parameter groups; as it is, Adam at 1e-4.
-        scheduler: Called with the optimizer, None for a constant rate; a plateau, as it is by itself, is that
-            of `val/loss`, or of `train/loss` where validation has no case.
+        optimizer: Called with parameter groups; by default Adam at a rate of 1e-4.
+        scheduler: Called with the optimizer, None for a constant rate. A plateau, the default, follows
+            `val/loss`, or `train/loss` where validation has no case.
         regions: Regions in channel order.
         val_cases: How many cases validation has; 0 for none.
         encoder_lr_scale: Rate of the encoder relative to that of the rest.

@@ -82,7 +82,10 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, saved: obj
             {"network": {"_target_": "lts.networks.UNet", "in_channels": 2, "out_channels": 2}},
             "does not describe a model that can be built",
         ),
-        ({"recipe": {"image_size": 32}}, "does not describe a model that can be built"),
+        (
+            {"recipe": {"image_size": 32}},
+            "can be built: recipe must have image_size, modality, pixel_mm, got image_size",
+        ),
         ({"regions": ["kidney"]}, "regions: must name one or more"),
         ({"network": 5}, "'int' object has no attribute"),
         ({"intensity": None}, "intensity must be one of lts.intensity, got a NoneType"),
