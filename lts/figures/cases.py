@@ -21,6 +21,17 @@ class CaseOverlays:
         regions: Regions in channel order.
         window_hu: Level and width of the gray window, None for percentiles of the drawn slices; of a scan
             that is no CT, it is always the latter.
+
+    Example:
+        >>> from lts.scores import CaseMasks, score_case
+        >>> from lts.volume import Voxel
+        >>> labels = np.zeros((3, 16, 16), np.uint8)
+        >>> labels[1, 4:12, 4:12] = 1
+        >>> voxel = Voxel.of_spacing((5, 1, 1))
+        >>> case = CaseMasks(case="a", prediction=labels, reference=labels, voxel=voxel)
+        >>> CaseOverlays(folder=Path("pictures")).draw(case, score_case(case).counts)
+        >>> [path.name for path in Path("pictures").iterdir()]
+        ['a.png']
     """
 
     folder: Path

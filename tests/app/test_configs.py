@@ -76,7 +76,7 @@ def test_a_network_maps_channels_to_regions_and_can_be_named_by_a_checkpoint(mod
 
 @pytest.mark.parametrize(("model", "kind"), [("monai_basicunet", "BasicUNet"), ("smp_unet", "Unet")])
 def test_a_network_of_a_library_is_set_as_it_is_by_default(model: str, kind: str) -> None:
-    settings = OmegaConf.to_container(compose(f"model={model}").model)
+    settings = compose(f"model={model}").model.to_dict()
     made = find_class(settings["_target_"])
     assert made.__name__ == kind
     # Not what lts is for, or what it would fetch.
