@@ -74,8 +74,9 @@ def short_name(name: str) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """A number of things; `many` is what several are called, `one` with an s where it is not given.
 
-    >>> counted(1, "case"), counted(2, "case"), counted(3, "series", "series")
-    ('1 case', '2 cases', '3 series')
+    Example:
+        >>> counted(1, "case"), counted(2, "case"), counted(3, "series", "series")
+        ('1 case', '2 cases', '3 series')
     """
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
 
@@ -83,8 +84,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 def listed(items: Iterable[str], *, most: int, separator: str = ", ") -> str:
     """The first items in the order given, and how many more there are.
 
-    >>> listed(["a", "b", "c"], most=2), listed(["a", "b", "c"], most=2, separator="; ")
-    ('a, b and 1 more', 'a; b; and 1 more')
+    Example:
+        >>> listed(["a", "b", "c"], most=2), listed(["a", "b", "c"], most=2, separator="; ")
+        ('a, b and 1 more', 'a; b; and 1 more')
     """
     items = list(items)
     if len(items) <= most:
@@ -93,11 +95,23 @@ def listed(items: Iterable[str], *, most: int, separator: str = ", ") -> str:
     return f"{separator.join(items[:most])}{gap}and {len(items) - most} more"
 
 
+def in_words(items: Iterable[str]) -> str:
+    """Alternatives in a sentence.
+
+    Example:
+        >>> in_words(["NIfTI"]), in_words(["NIfTI", "DICOM", "a zip"])
+        ('NIfTI', 'NIfTI, DICOM or a zip')
+    """
+    *others, final = items
+    return f"{', '.join(others)} or {final}" if others else final
+
+
 def name_some(names: Iterable[str], *, most: int = MOST_NAMED) -> str:
     """The first names in natural order, none of them endless, and how many more there are.
 
-    >>> name_some(["case-10", "case-9"])
-    'case-9, case-10'
+    Example:
+        >>> name_some(["case-10", "case-9"])
+        'case-9, case-10'
     """
     in_order = sorted(names, key=natural_key)
     return listed((shortened(name, most=_MOST_OF_A_NAME) for name in in_order), most=most)
@@ -106,8 +120,9 @@ def name_some(names: Iterable[str], *, most: int = MOST_NAMED) -> str:
 def natural_key(text: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key that puts `case-2` before `case-10`; equal only for equal texts.
 
-    >>> sorted(["case-10", "case-2"], key=natural_key)
-    ['case-2', 'case-10']
+    Example:
+        >>> sorted(["case-10", "case-2"], key=natural_key)
+        ['case-2', 'case-10']
     """
     # re.split with a group alternates text and digits, so two keys never compare a text with a number.
     parts = re.split(r"(\d+)", text)

@@ -38,13 +38,20 @@ class ArchiveLimits:
     Attributes:
         max_bytes: Of all files together, unpacked.
         max_files: Number of files.
+
+    Example:
+        >>> ArchiveLimits(max_files=10)
+        ArchiveLimits(max_bytes=34359738368, max_files=10)
     """
 
-    max_bytes: int
-    max_files: int
+    max_bytes: int = 32 * 2**30
+    max_files: int = 100_000
 
 
-def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> list[str]:
+USUAL_LIMITS = ArchiveLimits()
+
+
+def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits = USUAL_LIMITS) -> list[str]:
     """Unpack an archive; files of the system's own are left out.
 
     Nothing is written outside of `folder`, and never more than the limits say, whatever the archive states.
@@ -60,6 +67,15 @@ def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits) -> list[str]:
     Raises:
         CohortError: It is damaged, encrypted, beyond the limits, or names a file outside of itself.
         StorageError: There is no room for its files.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder, zipfile.ZipFile(f"{folder}/a.zip", "w") as archive:
+        ...     archive.writestr("scan.nii", b"...")
+        ...     archive.writestr(".DS_Store", b"")
+        ...     archive.close()
+        ...     unpack_zip(Path(folder, "a.zip"), Path(folder, "a")), Path(folder, "a/scan.nii").is_file()
+        (['.DS_Store'], True)
     """
     hidden = []
     try:

@@ -15,7 +15,13 @@ MOST_BYTES_OF_A_CASE_ID = 200
 
 
 def case_id_problem(case_id: str) -> str | None:
-    """What keeps `case_id` from being part of a file name, or None where it is safe."""
+    """What keeps `case_id` from being part of a file name, or None where it is safe.
+
+    Example:
+        >>> case_id_problem("liver-7")
+        >>> case_id_problem("a/b")[:37]
+        'case id must be usable as a file name'
+    """
     unsafe = (
         not case_id
         or not case_id.isprintable()
@@ -33,7 +39,13 @@ def case_id_problem(case_id: str) -> str | None:
 
 
 def length_problem(case_id: str) -> str | None:
-    """What keeps a name from being short enough for the files of its case, or None."""
+    """What keeps a name from being short enough for the files of its case, or None.
+
+    Example:
+        >>> length_problem("liver-7")
+        >>> length_problem("x" * 201)[:41]
+        'case id must have at most 200 bytes in UT'
+    """
     n_bytes = len(case_id.encode())
     if n_bytes <= MOST_BYTES_OF_A_CASE_ID:
         return None
@@ -42,7 +54,12 @@ def length_problem(case_id: str) -> str | None:
 
 
 def patient_problem(patient: str) -> str | None:
-    """What keeps a text from naming a patient, or None."""
+    """What keeps a text from naming a patient, or None.
+
+    Example:
+        >>> patient_problem("Ann"), patient_problem(" ")
+        (None, 'patient must not be empty')
+    """
     if not patient.strip():
         return "patient must not be empty"
     return None if patient.isprintable() else f"patient must be printable, got {shown(patient)}"
@@ -60,6 +77,10 @@ class Case:
 
     Raises:
         CohortError: The id is not safe as a file name, or the patient is empty or not printable.
+
+    Example:
+        >>> Case("liver-7", patient="Ann", image=Path("7.nii.gz"), mask=Path("7-mask.nii.gz")).patient
+        'Ann'
     """
 
     id: str
@@ -81,6 +102,11 @@ class IncompleteCohortError(CohortError):
         where: The folder or file, and how it was read.
         problems: What is wrong, told together in one line.
         cases: The cases that are sound all the same, for who goes on with them.
+
+    Example:
+        >>> raise IncompleteCohortError("scans (data=lits)", ["images without mask: a.nii"], [])
+        Traceback (most recent call last):
+        lts.cohort.case.IncompleteCohortError: scans (data=lits): images without mask: a.nii
     """
 
     def __init__(self, where: str, problems: Sequence[str], cases: Iterable[Case]) -> None:
@@ -100,6 +126,11 @@ class Cohort:
 
     Raises:
         CohortError: Two cases have the same id.
+
+    Example:
+        >>> cases = [Case(name, name, Path(f"{name}.nii"), None) for name in ("liver-10", "liver-9")]
+        >>> [case.id for case in Cohort("lits", Path("scans"), tuple(cases)).cases]
+        ['liver-9', 'liver-10']
     """
 
     layout: str

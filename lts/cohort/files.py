@@ -28,6 +28,10 @@ def case_stem(path: Path) -> str | None:
 
     Composed (NFC), so that it names the same case wherever the file was copied from: macOS takes letters and
     their accents apart.
+
+    Example:
+        >>> case_stem(Path("imagesTr/liver_0.nii.gz")), case_stem(Path("notes.txt"))
+        ('liver_0', None)
     """
     stem = scan_stem(path)
     return None if stem is None else composed(stem)

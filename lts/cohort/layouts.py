@@ -1,5 +1,6 @@
 """Find the cases of a folder, in one of the layouts that cohorts of CT scans come in."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ def find_lits_cases(root: Path) -> Cohort:
     Raises:
         IncompleteCohortError: A volume has no segmentation, a segmentation no volume, or a case has
             several files.
+
+    Example:
+        >>> find_lits_cases(Path("no such folder")).cases
+        ()
     """
     files = _lits_files(root)
     images = grouped((case_id, path) for kind, case_id, path in files if kind == "volume")
@@ -98,7 +103,7 @@ def _fitting_layout(root: Path, *, other_than: str) -> str | None:
     return None
 
 
-def find_cases(root: Path, *, layout: str) -> Cohort:
+def find_cases(root: str | os.PathLike[str], *, layout: str) -> Cohort:
     """The cases below `root`, from their names alone: no scan is opened.
 
     Args:
@@ -112,7 +117,16 @@ def find_cases(root: Path, *, layout: str) -> Cohort:
         ConfigError: The layout is unknown.
         IncompleteCohortError: Files have problems, all of which are told together.
         CohortError: `root` does not exist or holds no case of that layout, or a list of cases cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("volume-0.nii", "segmentation-0.nii.gz", "volume-1.nii", "segmentation-1.nii"):
+        ...         Path(folder, name).touch()
+        ...     [case.id for case in find_cases(folder, layout="lits").cases]
+        ['volume-0', 'volume-1']
     """
+    root = Path(root)
     if layout not in _LAYOUTS:
         raise ConfigError(f"data.layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}")
     if not root.exists():

@@ -1,13 +1,14 @@
 """Scans to predict: what a file, a folder or an archive holds."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lts.base import CohortError, Modality, counted, name_some, natural_key, path_exists
-from lts.cohort.archive import DEEPEST, ArchiveLimits, unpack_zip
+from lts.cohort.archive import DEEPEST, USUAL_LIMITS, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, length_problem
 from lts.cohort.files import case_stem, composed, grouped, is_hidden
 from lts.cohort.passed_over import some, sort_out, told
@@ -45,6 +46,11 @@ class ScanSource:
         case: Its name, safe as a file name.
         path: The file, or the folder of the series.
         series: The series, None for a file of another kind.
+
+    Example:
+        >>> source = ScanSource("liver-7", Path("liver-7.nii.gz"))
+        >>> [path.name for path in source.files], source.series
+        (['liver-7.nii.gz'], None)
     """
 
     case: str
@@ -64,7 +70,7 @@ class ScanSource:
         """
         return self.series.n_voxels if self.series else math.prod(read_geometry(self.path).shape)
 
-    def read(self, *, modality: Modality, check: Callable[[], None] = _go_on) -> Volume:
+    def read(self, *, modality: Modality = "ct", check: Callable[[], None] = _go_on) -> Volume:
         """Read the scan: Hounsfield units for `ct`, its own scale for `mr`.
 
         Args:
@@ -86,6 +92,10 @@ class FoundScans:
     Attributes:
         sources: The scans, in natural order of their cases; one or more.
         passed_over: What else lies there, by count and name: one sentence for each kind.
+
+    Example:
+        >>> FoundScans(sources=(ScanSource("a", Path("a.nii")),)).passed_over
+        ()
     """
 
     sources: tuple[ScanSource, ...]
@@ -93,7 +103,11 @@ class FoundScans:
 
 
 def find_scans(
-    path: Path, *, unpack_to: Path, limits: ArchiveLimits, choice: SeriesChoice = ALL_SERIES
+    path: str | os.PathLike[str],
+    *,
+    unpack_to: Path | None = None,
+    limits: ArchiveLimits = USUAL_LIMITS,
+    choice: SeriesChoice = ALL_SERIES,
 ) -> FoundScans:
     """Find the scans of a file, a folder or a zip archive; none is read.
 
@@ -104,7 +118,7 @@ def find_scans(
 
     Args:
         path: A NIfTI file, a DICOM file or folder, a folder of either, or a zip archive of these.
-        unpack_to: An empty folder, used for an archive.
+        unpack_to: An empty folder for what an archive holds; None where there is to be none.
         limits: How much an archive may hold.
         choice: Which series are meant.
 
@@ -113,12 +127,24 @@ def find_scans(
             or the archive is refused.
         VolumeError: A folder cannot be listed.
         ConfigError: There is DICOM, and the extra `dicom` is not installed.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("liver_7_0000.nii.gz", "notes.txt"):
+        ...         Path(folder, name).touch()
+        ...     found = find_scans(folder)
+        >>> [source.case for source in found.sources], found.passed_over
+        (['liver_7'], ('1 other file (notes.txt)',))
     """
+    path = Path(path)
     if not path.exists():
         raise CohortError(f"{path}: no such file or folder")
     if path.is_dir():
         found = _in_folder(path, path, depth=0, choice=choice)
     elif _is_zip(path):
+        if unpack_to is None:
+            raise CohortError(f"{path}: is an archive, and unpack_to names no folder for what it holds")
         found = _in_archive(path, unpack_to, limits=limits, choice=choice)
     else:
         found = _in_file(path, choice=choice)

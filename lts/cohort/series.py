@@ -15,6 +15,10 @@ class SeriesChoice:
     Attributes:
         names: Of each its SeriesInstanceUID, number or description; empty for all that may be volumes.
         acquisition: Which one of a series that holds several, or "all" of them, as `DicomSeries` has it.
+
+    Example:
+        >>> SeriesChoice(names=("portal venous",))
+        SeriesChoice(names=('portal venous',), acquisition='')
     """
 
     names: tuple[str, ...] = ()
@@ -37,6 +41,13 @@ def choose_series(
 
     Raises:
         CohortError: A name fits none.
+
+    Example:
+        >>> study, choice = Path("study"), SeriesChoice(names=("portal venous",))
+        >>> series = DicomSeries(study, "1.2", "CT", "Portal venous", (Path("study/1.dcm"),), n_voxels=16384)
+        >>> chosen, others = choose_series(study, [series], choice, folder=study)
+        >>> chosen[0].description, others
+        ('Portal venous', [])
     """
     for name in choice.names:
         if not any(_fits(one, name) for one in series):

@@ -54,11 +54,12 @@ def make_phantom_cohort(
         ConfigError: A setting breaks its rule.
         CohortError: The folder holds phantom scans of other settings, or other scans, or cannot be made.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     root = make_phantom_cohort(folder, cases=1, matrix=32)
-    ...     sorted(path.name for path in root.glob("*.nii.gz"))
-    ['segmentation-0.nii.gz', 'volume-0.nii.gz']
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     root = make_phantom_cohort(folder, cases=1, matrix=32)
+        ...     sorted(path.name for path in root.glob("*.nii.gz"))
+        ['segmentation-0.nii.gz', 'volume-0.nii.gz']
     """
     for key, value, least in (("cases", cases, 1), ("matrix", matrix, SMALLEST_MATRIX), ("seed", seed, 0)):
         if value < least:

@@ -39,6 +39,11 @@ class PhantomScan:
         spacing_mm: Voxel size (Z, H, W).
         tumors: What is true of each tumor; empty in some scans.
         disk_axes: Where the axes of the array point when the scan is written, such as `RAS`.
+
+    Example:
+        >>> scan = make_phantom(seed=0, matrix=32)
+        >>> scan.hu.shape == scan.labels.shape, scan.disk_axes, len(scan.tumors)
+        (True, 'RAS', 6)
     """
 
     hu: NDArray[np.int16]
@@ -61,11 +66,12 @@ def make_phantom(*, seed: int | np.random.SeedSequence = 0, matrix: int = 128) -
     Raises:
         ConfigError: `matrix` is too small.
 
-    >>> scan = make_phantom(seed=0, matrix=32)
-    >>> scan.hu.shape, scan.hu.dtype, scan.labels.shape
-    ((75, 32, 32), dtype('int16'), (75, 32, 32))
-    >>> [round(edge, 1) for edge in scan.spacing_mm], len(scan.tumors)
-    ([3.0, 12.7, 12.7], 6)
+    Example:
+        >>> scan = make_phantom(seed=0, matrix=32)
+        >>> scan.hu.shape, scan.hu.dtype, scan.labels.shape
+        ((75, 32, 32), dtype('int16'), (75, 32, 32))
+        >>> [round(edge, 1) for edge in scan.spacing_mm], len(scan.tumors)
+        ([3.0, 12.7, 12.7], 6)
     """
     if matrix < SMALLEST_MATRIX:
         raise ConfigError(f"data.phantom.matrix: must be at least {SMALLEST_MATRIX}, got {matrix}")

@@ -37,6 +37,12 @@ class Tumor:
         diameter_mm: Of the sphere with the volume of its voxels.
         contrast_hu: Mean of the tumor less the liver tissue around it, noise apart; below 0 where darker.
         center: Voxel (Z, H, W) near its middle.
+
+    Example:
+        >>> from lts.phantom import make_phantom
+        >>> tumor = make_phantom(seed=0, matrix=32).tumors[0]
+        >>> tumor.kind, round(tumor.diameter_mm) > 0
+        ('hypodense', True)
     """
 
     kind: Kind

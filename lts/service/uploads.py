@@ -15,8 +15,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from lts.base import in_words
 from lts.service.refusals import RefusedError
-from lts.volume import in_words, scan_suffixes
+from lts.volume import scan_suffixes
 
 FIELD = "scan"
 _ARCHIVE_SUFFIX = ".zip"

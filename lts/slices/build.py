@@ -57,6 +57,17 @@ def build_store(
     Raises:
         VolumeError: Files cannot be read; the good cases are stored all the same.
         StorageError: The store will not fit on the disk, or cannot be written to.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.cohort import find_cases
+        >>> from lts.phantom import make_phantom_cohort
+        >>> recipe = Recipe(image_size=64, pixel_mm=None, modality="ct")
+        >>> with TemporaryDirectory() as folder:
+        ...     cases = find_cases(make_phantom_cohort(folder, cases=1, matrix=32), layout="lits").cases
+        ...     (stored,) = build_store(cases, recipe, store_dir=Path(folder, "store"), workers=1)
+        ...     stored.open_image().shape, bool(stored.holds("liver").any())
+        ((84, 64, 64), True)
     """
     store = store_dir / recipe.folder_name
     try:
@@ -131,6 +142,16 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
     Raises:
         VolumeError: A file of the case cannot be read.
         StorageError: The store cannot be written to; nothing of the case is left there.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.cohort import find_cases
+        >>> from lts.phantom import make_phantom_cohort
+        >>> recipe = Recipe(image_size=32, pixel_mm=None, modality="ct")
+        >>> with TemporaryDirectory() as folder:
+        ...     (case,) = find_cases(make_phantom_cohort(folder, cases=1, matrix=32), layout="lits").cases
+        ...     store_case(case, recipe, store=Path(folder)).shape
+        (84, 32, 32)
     """
     folder = case_folder(case, store=store)
     with FileLock(f"{folder}.lock"):

@@ -20,9 +20,10 @@ def slices_around(
     Returns:
         `(N, 2 * context + 1)`, from foot to head.
 
-    >>> slices_around([0, 3], context=1, depth=4)
-    array([[0, 0, 1],
-           [2, 3, 3]])
+    Example:
+        >>> slices_around([0, 3], context=1, depth=4)
+        array([[0, 0, 1],
+               [2, 3, 3]])
     """
     around = np.asarray(slices, np.int64)[:, None] + np.arange(-context, context + 1)
     return around.clip(0, depth - 1) - first

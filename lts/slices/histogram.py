@@ -17,6 +17,11 @@ def count_hu(hu: NDArray[np.int16]) -> NDArray[np.int64]:
 
     Returns:
         `(4096,)`: voxels at HU -1024 to 3071, lower and higher ones in the end bins. Zeros for no voxel.
+
+    Example:
+        >>> counts = count_hu(np.array([[[-1024, 40, 40, 9999]]], np.int16))
+        >>> counts.shape, int(counts[0]), int(counts[1024 + 40]), int(counts[-1])
+        ((4096,), 1, 2, 1)
     """
     assert hu.dtype == np.int16, f"hu must be int16, got {hu.dtype}"
     flat = hu.ravel()

@@ -19,6 +19,11 @@ class PlaneFit:
 
     A slice is resized to `fitted_hw`, which keeps its proportions in mm, then padded or cropped evenly
     at both ends. Pixels of the square are `pixel_mm` wide and high, up to the rounding of `fitted_hw`.
+
+    Example:
+        >>> plane = fit_plane((100, 50), (1.0, 1.0), image_size=64, pixel_mm=None)
+        >>> plane.fitted_hw, plane.invert(torch.ones(2, 1, 64, 64)).shape
+        ((64, 32), torch.Size([2, 1, 100, 50]))
     """
 
     source_hw: tuple[int, int]
@@ -86,6 +91,9 @@ def check_plane(*, image_size: int, pixel_mm: float | None) -> None:
 
     Raises:
         ConfigError: `image_size` is outside 16 to 4096, or `pixel_mm` outside 0.01 to 100.
+
+    Example:
+        >>> check_plane(image_size=256, pixel_mm=1.5)
     """
     if not SMALLEST_IMAGE <= image_size <= LARGEST_IMAGE:
         raise ConfigError(
@@ -114,6 +122,10 @@ def fit_plane(
 
     Raises:
         ConfigError: As `check_plane`.
+
+    Example:
+        >>> fit_plane((512, 512), (0.75, 0.75), image_size=256, pixel_mm=None).pixel_mm
+        1.5
     """
     check_plane(image_size=image_size, pixel_mm=pixel_mm)
     extent_mm = [n * step for n, step in zip(shape_hw, spacing_mm, strict=True)]
@@ -132,6 +144,12 @@ def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
 
     Returns:
         `(N, image_size, image_size)`: int16 for int16, rounded; float32 for float32.
+
+    Example:
+        >>> plane = fit_plane((100, 50), (1.0, 1.0), image_size=64, pixel_mm=None)
+        >>> laid = lay_on_plane(np.zeros((3, 100, 50), np.int16), plane, fill=-1024)
+        >>> laid.shape, laid.dtype, int(laid[0, 0, 0]), int(laid[0, 32, 32])
+        (torch.Size([3, 64, 64]), torch.int16, -1024, 0)
     """
     laid = plane.apply(torch.from_numpy(voxels), fill=fill)
     return laid.round_().to(torch.int16) if voxels.dtype == np.int16 else laid

@@ -17,6 +17,11 @@ class Recipe:
         image_size: Side of a slice in pixels.
         pixel_mm: Side of a pixel; None fits the field of view to the slice.
         modality: `ct` (Hounsfield units) or `mr` (its own scale).
+
+    Example:
+        >>> recipe = Recipe(image_size=256, pixel_mm=None, modality="ct")
+        >>> recipe.fill, recipe.folder_name
+        (-1024, 'ct-256-d1dfba354614')
     """
 
     image_size: int

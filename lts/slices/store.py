@@ -29,6 +29,14 @@ class SourceFile:
         modified_ns: Its time of change, of a folder the last of all below it; with the size the quick sign
             that it is still the same.
         sha256: Its content; the last word.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = (path := Path(folder, "a.nii")).write_bytes(b"scan")
+        ...     source = SourceFile.of(path)
+        ...     source.size_bytes, source.looks_unchanged(path)
+        (4, True)
     """
 
     path: str
@@ -76,6 +84,18 @@ class StoredCase:
         region_pixels: Per region, the stored pixels of each slice.
         hu_counts: Voxels of the scan at each Hounsfield value, see `lts.base.HU_BINS`.
         notes: What was told or corrected when the files were read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.cohort import find_cases
+        >>> from lts.phantom import make_phantom_cohort
+        >>> from lts.slices import Recipe, build_store
+        >>> recipe = Recipe(image_size=32, pixel_mm=None, modality="ct")
+        >>> with TemporaryDirectory() as folder:
+        ...     cases = find_cases(make_phantom_cohort(folder, cases=1, matrix=32), layout="lits").cases
+        ...     (stored,) = build_store(cases, recipe, store_dir=Path(folder, "store"), workers=1)
+        ...     stored.open_labels().shape, StoredCase.load(stored.folder) == stored
+        ((84, 32, 32), True)
     """
 
     folder: Path
@@ -150,7 +170,13 @@ class StoredCase:
 
 
 def case_folder(case: Case, *, store: Path) -> Path:
-    """Where a case lies in a store: cases of the same name from elsewhere lie elsewhere."""
+    """Where a case lies in a store: cases of the same name from elsewhere lie elsewhere.
+
+    Example:
+        >>> case = Case("liver-7", "Ann", image=Path("7.nii.gz"), mask=None)
+        >>> case_folder(case, store=Path("store")).name[:8]
+        'liver-7-'
+    """
     sources = json.dumps([str(path.resolve()) if path else None for path in (case.image, case.mask)])
     return store / f"{case.id}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
 
@@ -160,12 +186,28 @@ def content_hash(path: Path) -> str:
 
     Raises:
         VolumeError: A folder holds no series, or several.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.nii").write_bytes(b"scan")
+        ...     content_hash(Path(folder, "a.nii"))[:8]
+        '59ad1b2f'
     """
     return content_hash_of_all(source_files(path))
 
 
 def content_hash_of_all(paths: Iterable[Path]) -> str:
-    """SHA-256 of the content of several files, whatever their names and their order; of one, its own."""
+    """SHA-256 of the content of several files, whatever their names and their order; of one, its own.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     paths = [Path(folder, name) for name in "ab"]
+        ...     _ = [path.write_text(path.name) for path in paths]
+        ...     content_hash_of_all(paths) == content_hash_of_all(reversed(paths))
+        True
+    """
     hashes = sorted(_file_hash(path) for path in paths)
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
@@ -181,6 +223,19 @@ def pixels_per_slice(labels: np.ndarray) -> dict[str, list[int]]:
 
 
 def hu_counts_of(cases: Sequence[StoredCase]) -> np.ndarray:
-    """Voxels of several cases at each Hounsfield value, `(HU_BINS,)` int64."""
+    """Voxels of several cases at each Hounsfield value, `(HU_BINS,)` int64.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.cohort import find_cases
+        >>> from lts.phantom import make_phantom_cohort
+        >>> from lts.slices import Recipe, build_store
+        >>> recipe = Recipe(image_size=32, pixel_mm=None, modality="ct")
+        >>> with TemporaryDirectory() as folder:
+        ...     cases = find_cases(make_phantom_cohort(folder, cases=1, matrix=32), layout="lits").cases
+        ...     stored = build_store(cases, recipe, store_dir=Path(folder, "store"), workers=1)
+        >>> int(hu_counts_of(stored).sum()) == 84 * 32 * 32
+        True
+    """
     counts: np.ndarray = np.array([case.hu_counts for case in cases], dtype=np.int64).sum(axis=0)
     return counts

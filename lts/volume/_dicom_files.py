@@ -40,6 +40,12 @@ class DicomSeries:
         no_volume: Why no volume can be made of it, such as "2 localizers"; "" where one may.
         acquisition: Which of the acquisitions in it is meant: the label that the message of one that holds
             several gives it, "all" for one volume of all of them, "" where it must hold a single one.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> (series,) = find_dicom(Path(get_testdata_file("CT_small.dcm"))).series
+        >>> series.modality, series.n_voxels, series.no_volume
+        ('CT', 16384, '1 image, which has no spacing')
     """
 
     folder: Path
@@ -72,6 +78,10 @@ class DicomFolder:
         no_images: DICOM files that hold no image: segmentations, structures, doses, reports, DICOMDIR.
         others: Files that are not DICOM, links that lead nowhere, and folders that are not looked into, as
             they are hidden or links.
+
+    Example:
+        >>> DicomFolder()
+        DicomFolder(series=(), no_images=(), others=())
     """
 
     series: tuple[DicomSeries, ...] = ()
@@ -80,7 +90,14 @@ class DicomFolder:
 
 
 def describe_series(series: Iterable[DicomSeries], *, below: Path) -> str:
-    """Several series in one line, the first of them where they are many."""
+    """Several series in one line, the first of them where they are many.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> path = Path(get_testdata_file("CT_small.dcm"))
+        >>> describe_series(find_dicom(path).series, below=path.parent)
+        'series 1, 1 image, which has no spacing'
+    """
     return listed((one.describe(below=below) for one in series), most=_MOST_DESCRIBED, separator="; ")
 
 
@@ -97,6 +114,12 @@ def find_dicom(folder: Path) -> DicomFolder:
     Raises:
         VolumeError: The folder is missing, or one in it cannot be listed.
         ConfigError: There are DICOM files, and pydicom is not installed.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> found = find_dicom(Path(get_testdata_file("CT_small.dcm")))
+        >>> [(series.modality, len(series.files)) for series in found.series], found.others
+        ([('CT', 1)], ())
     """
     folder = Path(folder)
     if not folder.exists():

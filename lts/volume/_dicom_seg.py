@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from lts import __version__
 from lts.base import REGION_MIN_LABEL, ConfigError, VolumeError, check_regions, written_whole
 from lts.volume._dicom_calls import needs, parsing
 from lts.volume._dicom_files import DicomSeries
@@ -40,6 +41,12 @@ def check_dicom_seg(layout: str) -> None:
 
     Raises:
         ConfigError: There is no such layout, or pydicom or highdicom are not installed.
+
+    Example:
+        >>> check_dicom_seg("nested")
+        >>> check_dicom_seg("merged")
+        Traceback (most recent call last):
+        lts.base...ConfigError: dicom_seg_layout: must be one of nested, disjoint, labelmap, got 'merged'
     """
     known = get_args(SegLayout)
     if layout not in known:
@@ -66,10 +73,33 @@ class DicomSegWriter:
     Raises:
         VolumeError: The series makes no volume, or cannot be referred to.
         ConfigError: No region or an unknown one, no such layout, or highdicom is not installed.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from pydicom import dcmread
+        >>> from pydicom.data import get_testdata_file
+        >>> from lts.volume import find_dicom, read_dicom
+        >>> with TemporaryDirectory() as folder:
+        ...     for number in range(3):
+        ...         dataset = dcmread(get_testdata_file("CT_small.dcm"))
+        ...         dataset.SOPInstanceUID += f".{number}"
+        ...         dataset.ImagePositionPatient = [-40, -40, 5 * number]
+        ...         dataset.save_as(f"{folder}/{number}.dcm")
+        ...     (series,) = find_dicom(Path(folder)).series
+        ...     scan = read_dicom(series)
+        ...     labels = (scan.voxels > 100).astype(np.uint8)
+        ...     DicomSegWriter(series).write(f"{folder}/seg.dcm", labels, geometry=scan.geometry)
+        ...     [part.SegmentLabel for part in dcmread(f"{folder}/seg.dcm").SegmentSequence]
+        ['Liver', 'Tumor']
     """
 
     def __init__(
-        self, series: DicomSeries, *, regions: Sequence[str], version: str, layout: SegLayout = "nested"
+        self,
+        series: DicomSeries,
+        *,
+        regions: Sequence[str] = tuple(REGION_MIN_LABEL),
+        version: str = __version__,
+        layout: SegLayout = "nested",
     ) -> None:
         check_dicom_seg(layout)
         self._regions = check_regions(regions)

@@ -4,14 +4,14 @@ A new kind is an entry here and its reader: cohorts, stores, checks, predictions
 this table which files are scans, how they are read, and what to say of files that are not.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from lts.base import Modality, VolumeError, is_folder
+from lts.base import Modality, VolumeError, in_words, is_folder
 from lts.volume import _nifti
 from lts.volume._dicom import holds_dicom, only_series, open_series, series_geometry
 from lts.volume._geometry import Geometry
@@ -53,6 +53,10 @@ class Format:
         write: A file of `(X, Y, Z)` numbers, which times `slope` are the values, on a grid; None where it is
             not written.
         files: The files that a volume is read from, given the path that names it.
+
+    Example:
+        >>> [(one.name, one.endings) for one in FORMATS]
+        [('NIfTI', ('.nii', '.nii.gz')), ('DICOM', ())]
     """
 
     name: str
@@ -97,6 +101,10 @@ def format_of(path: Path) -> Format:
 
     Raises:
         VolumeError: It cannot be read, or is named as DICOM and is none.
+
+    Example:
+        >>> format_of(Path("liver_0.nii.gz")).name
+        'NIfTI'
     """
     by_name = next((one for one in FORMATS if _ending(path, one) and not is_folder(path)), None)
     return by_name or next((one for one in FORMATS if one.fits(path)), FORMATS[0])
@@ -109,6 +117,10 @@ def source_files(path: Path) -> tuple[Path, ...]:
 
     Raises:
         VolumeError: A folder holds no series that may be a volume, or several.
+
+    Example:
+        >>> [path.name for path in source_files(Path("liver_0.nii.gz"))]
+        ['liver_0.nii.gz']
     """
     return format_of(path).files(path)
 
@@ -116,8 +128,9 @@ def source_files(path: Path) -> tuple[Path, ...]:
 def scan_suffixes() -> tuple[str, ...]:
     """How the names of files end that hold one volume each.
 
-    >>> scan_suffixes()
-    ('.nii', '.nii.gz')
+    Example:
+        >>> scan_suffixes()
+        ('.nii', '.nii.gz')
     """
     return tuple(ending for one in FORMATS for ending in one.endings)
 
@@ -125,8 +138,9 @@ def scan_suffixes() -> tuple[str, ...]:
 def scan_stem(path: Path) -> str | None:
     """The name without its suffix, in whatever case that is; None for a file that is no scan by its name.
 
-    >>> scan_stem(Path("liver/CASE_1.NII.GZ")), scan_stem(Path("notes.txt"))
-    ('CASE_1', None)
+    Example:
+        >>> scan_stem(Path("liver/CASE_1.NII.GZ")), scan_stem(Path("notes.txt"))
+        ('CASE_1', None)
     """
     ending = next((ending for one in FORMATS if (ending := _ending(path, one))), "")
     return path.name[: -len(ending)] if ending else None
@@ -135,40 +149,60 @@ def scan_stem(path: Path) -> str | None:
 def suffixes_in_words() -> str:
     """The suffixes of scans in words.
 
-    >>> suffixes_in_words()
-    '.nii or .nii.gz'
+    Example:
+        >>> suffixes_in_words()
+        '.nii or .nii.gz'
     """
     return in_words(scan_suffixes())
 
 
 def suffix_pattern() -> str:
-    """The suffixes of scans as a layout names them, such as `.nii[.gz]`."""
+    """The suffixes of scans as a layout names them, such as `.nii[.gz]`.
+
+    Example:
+        >>> suffix_pattern()
+        '.nii[.gz]'
+    """
     return "/".join(f"{end}{'[.gz]' * one.may_be_gzipped}" for one in FORMATS for end in one.suffixes)
 
 
 def kinds_in_words() -> str:
-    """What files that hold one volume each are called, such as "NIfTI"."""
+    """What files that hold one volume each are called, such as "NIfTI".
+
+    Example:
+        >>> kinds_in_words()
+        'NIfTI'
+    """
     return in_words([one.name for one in FORMATS if one.suffixes])
 
 
-def in_words(items: Iterable[str]) -> str:
-    """Alternatives in a sentence: `a`, `a or b`, `a, b or c`."""
-    *others, final = items
-    return f"{', '.join(others)} or {final}" if others else final
-
-
 def is_unread(path: Path) -> bool:
-    """Whether a file is named as a scan, or an archive of some, that is not read."""
+    """Whether a file is named as a scan, or an archive of some, that is not read.
+
+    Example:
+        >>> is_unread(Path("liver.nrrd")), is_unread(Path("liver.nii")), is_unread(Path("notes.txt"))
+        (True, False, False)
+    """
     return path.name.lower().endswith(_UNREAD) and scan_stem(path) is None
 
 
 def conversion_advice() -> str:
-    """What to do about a file that is not read."""
+    """What to do about a file that is not read.
+
+    Example:
+        >>> conversion_advice()
+        'convert a scan to .nii.gz, and name an archive itself'
+    """
     return f"convert a scan to {MASK_SUFFIX}, and name an archive itself"
 
 
 def inputs_in_words() -> str:
-    """All that scans may be, such as "NIfTI, DICOM or a zip archive of these"."""
+    """All that scans may be, such as "NIfTI, DICOM or a zip archive of these".
+
+    Example:
+        >>> inputs_in_words()
+        'NIfTI, DICOM or a zip archive of these'
+    """
     return f"{', '.join(one.name for one in FORMATS)} or a zip archive of these"
 
 

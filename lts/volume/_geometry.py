@@ -56,6 +56,11 @@ class Geometry:
         shape: Of the array on disk, `(X, Y, Z)`.
         header: A NIfTI header block of the file's version (348 or 540 bytes) with the grid's fields alone.
         sform_was_empty: Whether the file claimed a sform and left it all zeros; `header` claims none.
+
+    Example:
+        >>> grid = Geometry.from_affine(np.diag([0.75, 0.75, 5, 1]), shape=(512, 512, 40))
+        >>> grid.axes, grid.canonical_shape, grid.spacing_mm
+        ('RAS', (40, 512, 512), (5.0, 0.75, 0.75))
     """
 
     shape: tuple[int, int, int]

@@ -39,6 +39,14 @@ def match_mask_grid(
 
     Raises:
         VolumeError: The grids differ.
+
+    Example:
+        >>> image, moved = (np.diag([1.0, 1, 2, 1]) for _ in range(2))
+        >>> moved[0, 3] = 0.5
+        >>> grids = (Geometry.from_affine(affine, shape=(6, 5, 4)) for affine in (moved, image))
+        >>> match_mask_grid("m.nii", next(grids), image=next(grids))
+        Traceback (most recent call last):
+        lts.base...VolumeError: m.nii: the mask's corners must lie within 0.1 voxels of its image's, ...
     """
     reason = mask.unproven
     if reason and not image.unproven and mask.shape == image.shape:
@@ -64,6 +72,13 @@ def read_mask_geometry(path: str | os.PathLike[str]) -> Geometry:
 
     Raises:
         VolumeError: As `read_geometry`; or masks are not read from such files.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     read_mask_geometry(folder)
+        Traceback (most recent call last):
+        lts.base...VolumeError: ...a mask must be NIfTI, got DICOM (DICOM SEG is not read); ...
     """
     path = Path(path)
     return mask_format_of(path).read_geometry(path)
@@ -86,6 +101,17 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
     Raises:
         VolumeError: As `read_mask_geometry`; or another label; or corners that lie off the image's by more
             than a tenth of a voxel.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.volume import write_mask
+        >>> grid = Geometry.from_affine(np.diag([1, 1, 2, 1]), shape=(6, 5, 4))
+        >>> labels = np.ones(grid.canonical_shape, np.uint8)
+        >>> with TemporaryDirectory() as folder:
+        ...     write_mask(f"{folder}/mask.nii.gz", labels, geometry=grid)
+        ...     mask = read_mask(f"{folder}/mask.nii.gz", image=grid)
+        >>> bool((mask.voxels == labels).all()), mask.notes
+        (True, ())
     """
     path = Path(path)
     read = mask_format_of(path).read_mask

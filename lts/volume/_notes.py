@@ -27,6 +27,10 @@ class Note(str):
     Args:
         text: The sentence.
         code: What kind of note it is, for who sorts notes.
+
+    Example:
+        >>> Note("Fractions of HU were rounded.", code="hu-rounded").code
+        'hu-rounded'
     """
 
     code: str
@@ -42,6 +46,10 @@ def grid_notes(geometry: Geometry) -> tuple[Note, ...]:
     """What of a grid rests on nothing, was passed over, or is read otherwise by other programs.
 
     Of a shear, a spacing and a transform that disagree only the first is told: the others follow from it.
+
+    Example:
+        >>> grid_notes(Geometry.from_affine(np.eye(4), shape=(4, 4, 4)))
+        ('Spacing and orientation are unproven: the affine is the identity.',)
     """
     notes = []
     if geometry.sform_was_empty:

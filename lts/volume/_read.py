@@ -29,6 +29,11 @@ class Volume:
         voxels: `(Z, H, W)`, C order.
         geometry: The grid on disk.
         notes: What could not be proven or was corrected, one sentence each.
+
+    Example:
+        >>> grid = Geometry.from_affine(np.diag([1, 1, 2, 1]), shape=(6, 5, 4))
+        >>> Volume(np.zeros(grid.canonical_shape, np.int16), grid).geometry.spacing_mm
+        (2.0, 1.0, 1.0)
     """
 
     voxels: npt.NDArray[Any]
@@ -44,6 +49,11 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
 
     Raises:
         VolumeError: It is missing, or not one volume of real numbers on a sound grid.
+
+    Example:
+        >>> from nibabel.testing import data_path
+        >>> read_geometry(Path(data_path) / "anatomical.nii").canonical_shape
+        (25, 41, 33)
     """
     path = Path(path)
     return format_of(path).read_geometry(path)
@@ -60,6 +70,16 @@ def read_ct(path: str | os.PathLike[str]) -> Volume:
 
     Raises:
         VolumeError: As `read_geometry`; or a voxel is not finite or above 32767.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.volume import write_volume
+        >>> with TemporaryDirectory() as folder:
+        ...     hu = np.full((6, 5, 4), -2000, np.int16)  # toward the right, the front, the head
+        ...     write_volume(f"{folder}/ct.nii.gz", hu, affine=np.diag([1, 1, 2, 1]))
+        ...     scan = read_ct(f"{folder}/ct.nii.gz")
+        >>> scan.voxels.shape, int(scan.voxels.max()), scan.geometry.spacing_mm
+        ((4, 5, 6), -1024, (2.0, 1.0, 1.0))
     """
     return read_image(path, modality="ct")
 
@@ -75,18 +95,30 @@ def read_mr(path: str | os.PathLike[str]) -> Volume:
 
     Raises:
         VolumeError: As `read_geometry`; or a voxel is not finite or beyond float32.
+
+    Example:
+        >>> from nibabel.testing import data_path
+        >>> scan = read_mr(Path(data_path) / "anatomical.nii")
+        >>> scan.voxels.shape, scan.voxels.dtype
+        ((25, 41, 33), dtype('int16'))
     """
     return read_image(path, modality="mr")
 
 
-def read_image(path: str | os.PathLike[str], *, modality: Modality) -> Volume:
-    """Read a scan by what made it: `read_ct` or `read_mr`."""
+def read_image(path: str | os.PathLike[str], *, modality: Modality = "ct") -> Volume:
+    """Read a scan by what made it: `read_ct` or `read_mr`.
+
+    Example:
+        >>> from nibabel.testing import data_path
+        >>> read_image(Path(data_path) / "anatomical.nii", modality="mr").geometry.axes
+        'LAS'
+    """
     path = Path(path)
     with within_memory(path, lambda: read_geometry(path)):
         return _as_image(format_of(path).read_image(path, modality), modality)
 
 
-def read_dicom(series: DicomSeries, *, modality: Modality, check: Check = go_on) -> Volume:
+def read_dicom(series: DicomSeries, *, modality: Modality = "ct", check: Check = go_on) -> Volume:
     """Read a series of a folder that may hold several: files of one slice, or of many frames.
 
     Args:
@@ -102,6 +134,14 @@ def read_dicom(series: DicomSeries, *, modality: Modality, check: Check = go_on)
         VolumeError: The series is of another modality or makes no volume (the message says why and where),
             pixels cannot be decoded, or a value is out of bounds.
         ConfigError: pydicom is not installed.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from lts.volume import find_dicom
+        >>> (series,) = find_dicom(Path(get_testdata_file("CT_small.dcm"))).series
+        >>> read_dicom(series)
+        Traceback (most recent call last):
+        lts.base...VolumeError: ...must hold 2 slices or more, as one has no spacing, got 1 (CT_small.dcm)
     """
     stored = open_series(series, modality=modality, check=check)
     with within_memory(series.folder, lambda: stored.geometry):

@@ -31,6 +31,11 @@ class Voxel:
 
     Raises:
         VolumeError: The edges are not finite, or do not span space.
+
+    Example:
+        >>> voxel = Voxel.of_spacing((5, 0.75, 0.75))
+        >>> voxel.spacing_mm, voxel.volume_ml, voxel.sheared
+        ((5.0, 0.75, 0.75), 0.0028125, False)
     """
 
     edges_mm: tuple[tuple[float, ...], ...]

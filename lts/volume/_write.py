@@ -30,6 +30,16 @@ def write_mask(
     Raises:
         VolumeError: The shape is not the grid's, a label is not known, or the name has another ending.
         StorageError: The file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> grid = Geometry.from_affine(np.diag([1, 1, 2, 1]), shape=(6, 5, 4))
+        >>> labels = np.zeros(grid.canonical_shape, np.uint8)
+        >>> labels[1:3, 2:4, 2:5] = 1
+        >>> with TemporaryDirectory() as folder:
+        ...     write_mask(f"{folder}/mask.nii.gz", labels, geometry=grid)
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['mask.nii.gz']
     """
     path = Path(path)
     check_labels(path, labels_zhw, geometry=geometry)
@@ -49,6 +59,16 @@ def write_probabilities(
     Raises:
         VolumeError: The shape is not the grid's, or the name has another ending.
         StorageError: The file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.volume import read_mr
+        >>> grid = Geometry.from_affine(np.diag([1, 1, 2, 1]), shape=(6, 5, 4))
+        >>> steps = np.full(grid.canonical_shape, PROBABILITY_STEPS // 5, np.uint16)
+        >>> with TemporaryDirectory() as folder:
+        ...     write_probabilities(f"{folder}/liver.nii.gz", steps, geometry=grid)
+        ...     round(float(read_mr(f"{folder}/liver.nii.gz").voxels[0, 0, 0]), 4)
+        0.2
     """
     path = Path(path)
     assert steps_zhw.dtype == np.uint16
@@ -68,6 +88,14 @@ def write_volume(
     Raises:
         VolumeError: Not a volume of int16, a degenerate affine, or the name has another ending.
         StorageError: The file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.volume import read_ct
+        >>> with TemporaryDirectory() as folder:
+        ...     write_volume(f"{folder}/ct.nii", np.zeros((6, 5, 4), np.int16), affine=np.diag([1, 1, 2, 1]))
+        ...     read_ct(f"{folder}/ct.nii").voxels.shape
+        (4, 5, 6)
     """
     path = Path(path)
     if voxels_on_disk.ndim != 3 or not voxels_on_disk.size or voxels_on_disk.dtype != np.int16:

@@ -13,10 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from lts.base import CohortError, StorageError
-from lts.cohort import ArchiveLimits
-from lts.cohort.archive import DEEPEST, unpack_zip
+from lts.cohort import ArchiveLimits, find_scans
+from lts.cohort.archive import DEEPEST, USUAL_LIMITS, unpack_zip
 
 INPUTS = 2000
 LIMITS = ArchiveLimits(max_bytes=10_000, max_files=10)
@@ -199,3 +200,15 @@ def test_a_disk_without_room_is_not_the_archives_fault(
     monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(StorageError, match=r"/to: cannot be written: no room$"):
         unpack_zip(tmp_path / "a.zip", tmp_path / "to", limits=LIMITS)
+
+
+def test_without_limits_those_of_the_command_hold() -> None:
+    stated = OmegaConf.load(Path(__file__).parents[2] / "conf/predict.yaml").archive
+    expected = ArchiveLimits(max_bytes=stated.max_gib * 2**30, max_files=stated.max_files)
+    assert ArchiveLimits() == USUAL_LIMITS == expected
+
+
+def test_an_archive_without_a_folder_to_unpack_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(archive(("a.nii", b"scan")))
+    with pytest.raises(CohortError, match=r"a\.zip: is an archive, and unpack_to names no folder"):
+        find_scans(tmp_path / "a.zip")

@@ -48,7 +48,7 @@ class Diagnosis:
     counts: Mapping[str, int]
 
 
-def survey_cohort(root: Path, *, layout: str, split_file: Path | None) -> Survey:
+def survey_cohort(root: Path, *, layout: str, split_file: Path | None = None) -> Survey:
     """Find the cases of a folder, and hold a split against them.
 
     Args:
@@ -78,7 +78,9 @@ def survey_cohort(root: Path, *, layout: str, split_file: Path | None) -> Survey
     return Survey(cohort, split, tuple(findings))
 
 
-def diagnose(survey: Survey, *, modality: Modality, progress: Progress) -> Diagnosis:
+def diagnose(
+    survey: Survey, *, modality: Modality = "ct", progress: Progress = lambda _done, _cases: None
+) -> Diagnosis:
     """Read and judge all cases of a folder.
 
     Args:
