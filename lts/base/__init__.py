@@ -26,7 +26,7 @@ from lts.base._labels import (
     region_min_labels,
 )
 from lts.base._paths import is_file, is_folder, path_exists
-from lts.base._processes import MOST_WORKERS, Progress, WorkerPool, in_processes
+from lts.base._processes import Progress, WorkerPool, in_processes
 from lts.base._processors import processors_of_affinity, usable_processors
 from lts.base._reading import read_csv_rows, read_json_object
 from lts.base._text import (
@@ -62,7 +62,6 @@ __all__ = [
     "LIVER",
     "MASK_THRESHOLD",
     "MOST_NAMED",
-    "MOST_WORKERS",
     "REGION_MIN_LABEL",
     "TUMOR",
     "CheckpointError",
