@@ -15,14 +15,14 @@ from lts.app.run.provenance import library_versions
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-_FOR_BENCHMARKS_ALONE = {"line-profiler", "segmentation-models-pytorch"}
+_FOR_BENCHMARKS_ALONE = {"line-profiler"}
 
 
 def test_the_development_extra_names_the_project_itself() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     own = [need for need in extras["dev"] if need.startswith(PROJECT["project"]["name"])]
-    assert own == ["lts-liver[dicom,export,serve,sweep]"]
-    assert {"dicom", "export", "serve", "sweep"} <= extras.keys()
+    assert own == ["lts-liver[dicom,export,serve,sweep,zoo]"]
+    assert {"dicom", "export", "serve", "sweep", "zoo"} <= extras.keys()
 
 
 def test_nobody_is_sent_to_the_package_of_a_stranger() -> None:

@@ -25,6 +25,19 @@ NEVER = {
 }
 
 
+BY_NAME = {"import_module", "__import__", "resolve_name", "instantiate", "locate", "get_class", "get_method"}
+"""Calls that import or call what a string names."""
+
+FROM_SETTINGS = {"lts/app/config/making.py"}
+"""Here the string is of a config, which is the user's own."""
+
+FROM_CHECKPOINTS = {"lts/inference/building.py"}
+"""Here it is of a checkpoint, and may be one of a rule: `inference/test_building.py` holds it."""
+
+CONSTANT = {"lts/app/commands/training/parts.py", "lts/inference/formats.py", "lts/volume/_dicom_calls.py"}
+"""Here it is one of a few that stand in lts itself."""
+
+
 def unsafe_calls(source: str) -> Iterator[str]:
     """Calls that may run what a file brings, and names of such functions that are imported for themselves."""
     for node in ast.walk(ast.parse(source)):
@@ -65,3 +78,20 @@ def test_no_call_of_lts_can_unpickle() -> None:
     assert len(SOURCES) > 100
     found = [f"{path}: {call}" for path in SOURCES for call in unsafe_calls(path.read_text())]
     assert found == []
+
+
+def named_calls(source: str) -> Iterator[str]:
+    """Calls that have something imported or called by a name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BY_NAME:
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("source", ["import_module(n)", "importlib.import_module(n)", "x = __import__(n)()"])
+def test_a_call_by_a_name_is_seen(source: str) -> None:
+    assert len(list(named_calls(source))) == 1
+
+
+def test_what_a_checkpoint_names_is_imported_in_one_place() -> None:
+    found = {str(path.relative_to(ROOT)) for path in SOURCES if list(named_calls(path.read_text()))}
+    assert found == FROM_SETTINGS | FROM_CHECKPOINTS | CONSTANT

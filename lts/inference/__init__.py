@@ -1,13 +1,6 @@
 """From a checkpoint to predictions."""
 
-from lts.inference.building import (
-    build,
-    check_buildable,
-    describe_module,
-    describe_padded,
-    find_class,
-    without_start_weights,
-)
+from lts.inference.building import build, check_buildable
 from lts.inference.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
@@ -40,16 +33,12 @@ __all__ = [
     "check_buildable",
     "check_output",
     "describe",
-    "describe_module",
-    "describe_padded",
     "doubts",
     "export_model",
-    "find_class",
     "find_device",
     "find_format",
     "load_checkpoint",
     "measure",
     "read_checkpoint",
     "save_checkpoint",
-    "without_start_weights",
 ]

@@ -42,7 +42,7 @@ def find_class(target: object, *, trusted_modules: Sequence[str] = ()) -> type[n
     Example:
         >>> find_class("lts.networks.UNet").__name__
         'UNet'
-        >>> find_class("os.system")
+        >>> find_class("os.system")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         lts.base._errors.CheckpointError: _target_: must be one of lts.intensity.Channels, ...
     """
@@ -69,6 +69,12 @@ def check_buildable(spec: Any, *, trusted_modules: Sequence[str] = ()) -> None:
     Raises:
         CheckpointError: A `_target_` within names something else, an argument is none of its class, is no
             plain type, or has weights taken from elsewhere.
+
+    Example:
+        >>> check_buildable({"_target_": "lts.networks.UNet", "in_channels": 1, "out_channels": 2})
+        >>> check_buildable({"_target_": "lts.networks.UNet", "widht": 8})
+        Traceback (most recent call last):
+        lts.base._errors.CheckpointError: widht: is no argument of UNet
     """
     if isinstance(spec, Mapping):
         if "_target_" in spec:
@@ -93,6 +99,10 @@ def build(spec: Any, *, trusted_modules: Sequence[str] = ()) -> Any:
 
     Raises:
         CheckpointError: As `check_buildable`.
+
+    Example:
+        >>> build({"_target_": "lts.intensity.Window", "level_hu": 40, "width_hu": 400})
+        Window(level_hu=40, width_hu=400)
     """
     check_buildable(spec, trusted_modules=trusted_modules)
     return _build(spec, trusted_modules)

@@ -11,7 +11,7 @@ from torch import nn
 from lts.base import DESCRIPTION_KEY, CheckpointError, check_regions
 from lts.inference.building import build
 from lts.intensity import Intensity
-from lts.networks import check_answer, without_memory
+from lts.networks.meta import check_answer, without_memory
 from lts.slices import Recipe
 
 CHECKPOINT_FORMAT = 1
@@ -30,6 +30,19 @@ class Model:
         regions: Regions in channel order.
         recipe: How volumes become slices.
         context: Neighboring slices on each side.
+
+    Example:
+        >>> from lts.intensity import Window
+        >>> from lts.networks import UNet
+        >>> model = Model(
+        ...     network=UNet(in_channels=3, out_channels=1, width=4),
+        ...     intensity=Window(level_hu=40, width_hu=400),
+        ...     regions=("tumor",),
+        ...     recipe=Recipe(image_size=256, pixel_mm=None, modality="ct"),
+        ...     context=1,
+        ... )
+        >>> model.channels, model.batch_size
+        (3, 16)
     """
 
     network: nn.Module
@@ -63,6 +76,12 @@ class Checkpoint(Model):
         split: Per subset, the cases: `case`, `patient` and `sha256` of the image.
         config: The configuration of the run, as plain types.
         versions: Versions of the libraries it was trained with.
+
+    Example:
+        See `load_checkpoint`.
+
+        >>> [field for field in Checkpoint.__dataclass_fields__ if field not in Model.__dataclass_fields__]
+        ['path', 'split', 'config', 'versions']
     """
 
     path: Path
@@ -98,6 +117,23 @@ def load_checkpoint(path: str | Path, *, trusted_modules: Sequence[str] = ()) ->
     Raises:
         CheckpointError: The file is missing, damaged, of another format, names something else, or its weights
             do not fit.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.inference import save_checkpoint
+        >>> from lts.intensity import Window
+        >>> from lts.networks import UNet
+        >>> with TemporaryDirectory() as folder:
+        ...     save_checkpoint(
+        ...         f"{folder}/model.ckpt",
+        ...         UNet(in_channels=1, out_channels=1, width=4),
+        ...         intensity=Window(level_hu=40, width_hu=400),
+        ...         regions=("tumor",),
+        ...         recipe=Recipe(image_size=64, pixel_mm=None, modality="ct"),
+        ...     )
+        ...     checkpoint = load_checkpoint(f"{folder}/model.ckpt")
+        >>> checkpoint.regions, checkpoint.recipe.image_size, checkpoint.was_trained_on("ab12")
+        (('tumor',), 64, False)
     """
     path = Path(path)
     return open_saved(path, read_checkpoint(path), trusted_modules=trusted_modules)
@@ -169,6 +205,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: The file is missing, damaged, of another kind or of another format.
+
+    Example:
+        >>> read_checkpoint(Path("nowhere.ckpt"))
+        Traceback (most recent call last):
+        lts.base._errors.CheckpointError: nowhere.ckpt: no such file
     """
     if path.is_dir():
         of_run = path / "checkpoints" / "best.ckpt"

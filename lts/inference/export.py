@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lts import __version__
 from lts.base import AIR_HU, MASK_THRESHOLD, CheckpointError, ConfigError, LtsError, Progress, written_whole
 from lts.inference.agreement import Agreement, measure_agreement
-from lts.inference.checkpoint import Checkpoint
+from lts.inference.checkpoint import Checkpoint, Model
 from lts.inference.formats import FileFormat, find_format
 from lts.intensity import apply_with_context
 from lts.networks import Padded
@@ -24,17 +24,31 @@ EXPORT_FORMAT = 1
 class ServingModel(nn.Module):
     """All that lies between the slices and the probabilities, in one module.
 
-    It shares the modules of the checkpoint and runs where they are, channels last, which is faster.
+    It shares the modules of the model and runs where they are, channels last, which is faster.
 
     Args:
-        checkpoint: The model.
+        model: The model.
+
+    Example:
+        >>> from lts.intensity import Window
+        >>> from lts.networks import UNet
+        >>> model = Model(
+        ...     network=UNet(in_channels=3, out_channels=2, width=4),
+        ...     intensity=Window(level_hu=40, width_hu=400),
+        ...     regions=("liver", "tumor"),
+        ...     recipe=Recipe(image_size=64, pixel_mm=None, modality="ct"),
+        ...     context=1,
+        ... )
+        >>> probs = ServingModel(model).eval()(torch.zeros(5, 3, 40, 60))
+        >>> probs.shape
+        torch.Size([5, 2, 40, 60])
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.intensity = checkpoint.intensity
-        self.network = checkpoint.network.to(memory_format=torch.channels_last)
-        self.input_slices = 1 + 2 * checkpoint.context
+        self.intensity = model.intensity
+        self.network = model.network.to(memory_format=torch.channels_last)
+        self.input_slices = 1 + 2 * model.context
 
     def forward(self, hu: Tensor) -> Tensor:
         """Probabilities of every pixel and region.
@@ -61,6 +75,12 @@ class Exported:
         metadata: What it says of itself; see `describe`.
         runtime: What ran it.
         agreement: How near it comes to PyTorch, and how fast.
+
+    Example:
+        See `export_model`.
+
+        >>> list(Exported.__dataclass_fields__)
+        ['path', 'size_bytes', 'metadata', 'runtime', 'agreement']
     """
 
     path: Path
@@ -97,6 +117,29 @@ def export_model(
         StorageError: `output` cannot be written.
         CheckpointError: The network cannot be written so, a probability differs by more than 1e-4, or the
             file cannot be run.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.inference import load_checkpoint, save_checkpoint
+        >>> from lts.intensity import Window
+        >>> from lts.networks import UNet
+        >>> with TemporaryDirectory() as folder:
+        ...     save_checkpoint(
+        ...         f"{folder}/model.ckpt",
+        ...         UNet(in_channels=1, out_channels=1, width=4),
+        ...         intensity=Window(level_hu=40, width_hu=400),
+        ...         regions=("tumor",),
+        ...         recipe=Recipe(image_size=64, pixel_mm=None, modality="ct"),
+        ...     )
+        ...     exported = export_model(
+        ...         load_checkpoint(f"{folder}/model.ckpt"),
+        ...         Path(folder) / "model.pt",
+        ...         format_name="torchscript",
+        ...         slices=torch.zeros(2, 64, 64),
+        ...         overwrite=False,
+        ...     )
+        >>> exported.agreement.largest_difference < 1e-4
+        True
     """
     check_output(output, overwrite=overwrite, inputs=[checkpoint.path])
     file_format = find_format(format_name)
@@ -143,6 +186,12 @@ def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
     Raises:
         ConfigError: Its folder is missing, it exists and must not be overwritten, or it is a folder or one of
             the inputs.
+
+    Example:
+        >>> check_output(Path("model.onnx"), overwrite=False, inputs=[Path("best.ckpt")])
+        >>> check_output(Path("nowhere/model.onnx"), overwrite=False, inputs=[])
+        Traceback (most recent call last):
+        lts.base._errors.ConfigError: output: must lie in a folder that exists, got nowhere/model.onnx
     """
     if not output.parent.is_dir():
         raise ConfigError(f"output: must lie in a folder that exists, got {output}")
@@ -157,7 +206,25 @@ def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What an exported file says of itself: all that running it on a scan takes, as plain types."""
+    """What an exported file says of itself: all that running it on a scan takes, as plain types.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from lts.inference import load_checkpoint, save_checkpoint
+        >>> from lts.intensity import Window
+        >>> from lts.networks import UNet
+        >>> with TemporaryDirectory() as folder:
+        ...     save_checkpoint(
+        ...         f"{folder}/model.ckpt",
+        ...         UNet(in_channels=1, out_channels=1, width=4),
+        ...         intensity=Window(level_hu=40, width_hu=400),
+        ...         regions=("tumor",),
+        ...         recipe=Recipe(image_size=64, pixel_mm=None, modality="ct"),
+        ...     )
+        ...     metadata = describe(load_checkpoint(f"{folder}/model.ckpt"))
+        >>> metadata["regions"], metadata["image_size"], metadata["threshold"]
+        (['tumor'], 64, 0.5)
+    """
     recipe = checkpoint.recipe
     ct = recipe.modality == "ct"
     return {

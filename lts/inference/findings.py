@@ -31,6 +31,12 @@ class FoundLesion:
         center_voxel: The nearest voxel's index on disk, `(x, y, z)`.
         center_zhw: That center by slices from the feet, rows from the front, columns from the right.
         slice_from_feet: The nearest of those slices, from 0.
+
+    Example:
+        See `measure`.
+
+        >>> FoundLesion(0.5, 9.8, (10.0, -20.0, 30.0), (5, 6, 7), (7.2, 9.0, 5.0), 7).volume_ml
+        0.5
     """
 
     volume_ml: float
@@ -50,6 +56,10 @@ class Findings:
         tumor_ml: Volume of tumor.
         tumor_burden: Tumor / liver volume; None also where there is no liver.
         lesions: The largest first.
+
+    Example:
+        >>> Findings(liver_ml=1500.0, tumor_ml=12.0, tumor_burden=0.008, lesions=()).to_dict()["lesion_count"]
+        0
     """
 
     liver_ml: float | None
@@ -71,6 +81,14 @@ def measure(labels_zhw: NDArray[np.uint8], *, geometry: Geometry, regions: Seque
         labels_zhw: `(Z, H, W)` labels 0, 1, 2.
         geometry: The grid of the scan.
         regions: What the model predicts.
+
+    Example:
+        >>> geometry = Geometry.from_affine(np.diag([10, 10, 10, 1]), shape=(4, 4, 4))  # voxels of 1 ml
+        >>> labels = np.ones((4, 4, 4), np.uint8)
+        >>> labels[1, 1, :2] = 2
+        >>> findings = measure(labels, geometry=geometry, regions=("liver", "tumor"))
+        >>> findings.liver_ml, findings.tumor_ml, len(findings.lesions)
+        (64.0, 2.0, 1)
     """
     voxel_ml = geometry.voxel_volume_ml
     liver_ml = float((labels_zhw >= LIVER).sum()) * voxel_ml if "liver" in regions else None
@@ -102,6 +120,17 @@ def doubts(
         files: The files that it was read from.
         modality: What the models are for.
         checkpoints: The models.
+
+    Example:
+        >>> geometry = Geometry.from_affine(np.diag([10, 10, 10, 1]), shape=(4, 4, 4))
+        >>> scan, labels = Volume(np.full((4, 4, 4), 60, np.int16), geometry), np.zeros((4, 4, 4), np.uint8)
+        >>> findings = measure(labels, geometry=geometry, regions=("liver",))
+        >>> for line in doubts(
+        ...     findings, scan=scan, labels_zhw=labels, path=Path("scan"), modality="ct", checkpoints=[]
+        ... ):
+        ...     print(line)
+        Its values are 60 to 60, none of air (below -500 HU): that they are HU is doubtful.
+        No liver was found.
     """
     told = [
         *scan.notes,

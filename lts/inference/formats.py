@@ -61,6 +61,13 @@ def find_format(name: str) -> FileFormat:
 
     Raises:
         ConfigError: There is no such format, or a package that it needs is missing.
+
+    Example:
+        >>> find_format("torchscript").runtime
+        'TorchScript'
+        >>> find_format("tensorrt")
+        Traceback (most recent call last):
+        lts.base._errors.ConfigError: format: must be one of onnx, torchscript, got 'tensorrt'
     """
     if name not in FORMATS:
         raise ConfigError(f"format: must be one of {', '.join(FORMATS)}, got {name!r}")

@@ -27,6 +27,10 @@ class Postprocess:
 
     Raises:
         ConfigError: `min_lesion_ml` is negative or not finite.
+
+    Example:
+        >>> rules = Postprocess(largest_liver=True, tumor_within_liver=False, min_lesion_ml=0.1)
+        >>> rules.check(["liver", "tumor"])
     """
 
     largest_liver: bool = False
@@ -61,6 +65,13 @@ class MaskBuilder:
     Args:
         regions: Regions in channel order.
         shape: Of the scan, `(Z, H, W)`.
+
+    Example:
+        >>> import torch
+        >>> builder = MaskBuilder(("liver", "tumor"), (2, 1, 3))
+        >>> builder.add(slice(0, 1), torch.tensor([[[[0.1, 0.9, 0.2]], [[0.1, 0.2, 0.8]]]]))
+        >>> builder.finish(None, voxel_ml=0.01).tolist()
+        [[[0, 1, 2]], [[0, 0, 0]]]
     """
 
     def __init__(self, regions: Sequence[str], shape: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ from lts.base import CheckpointError, ConfigError, Modality, check_regions
 from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.intensity import Intensity, apply_with_context
-from lts.networks import check_logits
+from lts.networks.meta import check_logits
 from lts.slices import PlaneFit, Recipe, fit_plane, lay_on_plane, slices_around
 from lts.volume import Geometry, Volume
 
@@ -33,6 +33,10 @@ class SlabProbs:
     Attributes:
         slices: Which slices of the scan, from the feet up.
         probs: `(N, R, H, W)` float32 on the scan's own grid, on the CPU.
+
+    Example:
+        >>> slab = SlabProbs(slices=slice(16, 24), probs=torch.zeros(8, 2, 512, 512))
+        >>> tumor = slab.probs[:, 1]
     """
 
     slices: slice
@@ -48,6 +52,12 @@ class Prediction:
         probs: `(R, Z, H, W)` float32 probabilities, before any post-processing.
         mask: `(Z, H, W)` uint8 labels: 2 where tumor, else 1 where liver, after post-processing.
         geometry: The scan's grid, on which `lts.volume.write_mask` writes the mask.
+
+    Example:
+        See `Predictor`.
+
+        >>> list(Prediction.__dataclass_fields__)
+        ['regions', 'probs', 'mask', 'geometry']
     """
 
     regions: tuple[str, ...]
@@ -74,6 +84,22 @@ class Predictor:
     Raises:
         ConfigError: A setting breaks its rule.
         CheckpointError: There is no model, or they differ in regions or modality.
+
+    Example:
+        >>> from lts.intensity import Window
+        >>> from lts.networks import UNet
+        >>> from lts.volume import Volume
+        >>> predictor = Predictor.from_network(
+        ...     UNet(in_channels=1, out_channels=2, width=4),
+        ...     intensity=Window(level_hu=40, width_hu=400),
+        ...     regions=("liver", "tumor"),
+        ...     recipe=Recipe(image_size=64, pixel_mm=None, modality="ct"),
+        ... )
+        >>> geometry = Geometry.from_affine(np.diag([-1.5, -1.5, 4, 1]), shape=(60, 80, 3))
+        >>> scan = Volume(np.zeros((3, 80, 60), np.int16), geometry)
+        >>> prediction = predictor(scan)
+        >>> prediction.probs.shape, prediction.mask.shape
+        (torch.Size([2, 3, 80, 60]), (3, 80, 60))
     """
 
     def __init__(
@@ -286,6 +312,13 @@ def find_device(name: str) -> torch.device:
 
     Raises:
         ConfigError: There is no such device, or not on this machine.
+
+    Example:
+        >>> find_device("cpu")
+        device(type='cpu')
+        >>> find_device("gpu")
+        Traceback (most recent call last):
+        lts.base._errors.ConfigError: device: must be auto, cpu, cuda or cuda:N, got 'gpu'
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -55,10 +55,11 @@ def save_checkpoint(
         >>> from lts.inference import load_checkpoint
         >>> from lts.intensity import Window
         >>> from lts.networks import UNet
+        >>> network = UNet(in_channels=1, out_channels=2, width=4)  # trained in some way or other
         >>> with TemporaryDirectory() as folder:
         ...     save_checkpoint(
         ...         f"{folder}/model.ckpt",
-        ...         UNet(in_channels=1, out_channels=2, width=4),
+        ...         network,
         ...         intensity=Window(level_hu=40, width_hu=400),
         ...         regions=("liver", "tumor"),
         ...         recipe=Recipe(image_size=256, pixel_mm=None, modality="ct"),

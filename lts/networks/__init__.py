@@ -2,7 +2,6 @@
 
 from lts.networks.attention_unet import AttentionUNet
 from lts.networks.blocks import Norm
-from lts.networks.meta import check_answer, check_logits, without_memory
 from lts.networks.padded import Padded
 from lts.networks.resnet50 import ResNet50Segmenter
 from lts.networks.unet import UNet
@@ -13,7 +12,4 @@ __all__ = [
     "Padded",
     "ResNet50Segmenter",
     "UNet",
-    "check_answer",
-    "check_logits",
-    "without_memory",
 ]

@@ -37,6 +37,13 @@ class AttentionGate(nn.Module):
 
 
 class AttentionUNet(UNet):
-    """`UNet` with an `AttentionGate` on every skip; arguments, shapes and errors are those of `UNet`."""
+    """`UNet` with an `AttentionGate` on every skip; arguments, shapes and errors are those of `UNet`.
+
+    Example:
+        >>> import torch
+        >>> network = AttentionUNet(in_channels=1, out_channels=1, width=8, depth=3)
+        >>> network(torch.rand(1, 1, 31, 20)).shape
+        torch.Size([1, 1, 31, 20])
+    """
 
     gate: ClassVar[type[nn.Module]] = AttentionGate

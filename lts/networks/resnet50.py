@@ -80,6 +80,11 @@ class ResNet50Segmenter(nn.Module):
 
     Raises:
         ConfigError: An argument breaks its rule, or the weights cannot be had or do not fit.
+
+    Example:
+        >>> network = ResNet50Segmenter(in_channels=3, out_channels=2, weights=None)
+        >>> network(torch.rand(2, 3, 64, 50)).shape
+        torch.Size([2, 2, 64, 50])
     """
 
     def __init__(

@@ -58,6 +58,13 @@ class UNet(nn.Module):
 
     Raises:
         ConfigError: An argument breaks its rule.
+
+    Example:
+        >>> import torch
+        >>> network = UNet(in_channels=3, out_channels=2)
+        >>> logits = network(torch.rand(1, 3, 96, 100))
+        >>> logits.shape
+        torch.Size([1, 2, 96, 100])
     """
 
     gate: ClassVar[type[nn.Module]] = OpenGate

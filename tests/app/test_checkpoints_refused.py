@@ -63,6 +63,31 @@ def building_what_it_likes(path: Path, content: dict) -> None:
     torch.save({**content, "lts": {**content["lts"], "network": network}}, path)
 
 
+def calling_a_function(path: Path, content: dict) -> None:
+    network = {
+        "_target_": "segmentation_models_pytorch.from_pretrained",
+        "pretrained_model_name_or_path": "loot",
+    }
+    torch.save({**content, "lts": {**content["lts"], "network": network}}, path)
+
+
+def importing_what_it_likes(path: Path, content: dict) -> None:
+    (path.parent / "loot_maker.py").write_text("import os; os.mkdir('loot')")
+    network = {"_target_": "lts.networks.Padded", "multiple": 2, "network": {"_target_": "loot_maker.Net"}}
+    torch.save({**content, "lts": {**content["lts"], "network": network}}, path)
+
+
+def taking_weights_from_elsewhere(path: Path, content: dict) -> None:
+    network = {
+        **content["lts"]["network"],
+        "_target_": "lts.networks.ResNet50Segmenter",
+        "weights": "imagenet",
+    }
+    for name in ("width", "depth", "norm", "dropout"):
+        del network[name]
+    torch.save({**content, "lts": {**content["lts"], "network": network}}, path)
+
+
 def without_its_config(path: Path, content: dict) -> None:
     torch.save({**content, "lts": {**content["lts"], "config": {}}}, path)
 
@@ -73,6 +98,9 @@ SPOILT: dict[Callable[[Path, dict], None], str] = {
     cut_short: "is damaged or holds more than weights and plain types, refused",
     of_other_shapes: "does not describe a model that can be built: Error(s) in loading state_dict for UNet:",
     building_what_it_likes: "does not describe a model that can be built: _target_: must be one of ",
+    calling_a_function: "does not describe a model that can be built: _target_: must be one of ",
+    importing_what_it_likes: "does not describe a model that can be built: _target_: must be one of ",
+    taking_weights_from_elsewhere: "does not describe a model that can be built: weights: must be null, ",
     without_its_config: "does not describe a model that can be built: 'data'",
 }
 

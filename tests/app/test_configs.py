@@ -18,7 +18,8 @@ from lts.app.config.making import make
 from lts.app.config.settings import TrainSettings
 from lts.base import ConfigError
 from lts.data import Augmentation
-from lts.inference import check_buildable, find_class
+from lts.inference import check_buildable
+from lts.inference.building import find_class
 from lts.intensity import Intensity
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from lts.base import CheckpointError, ConfigError
-from lts.inference import build, check_buildable, describe_module, find_class
+from lts.inference.building import build, check_buildable, describe_module, find_class
 from lts.intensity import Channels, HistogramEqualization, MRPercentiles, Window
 from lts.networks import AttentionUNet, Padded, ResNet50Segmenter, UNet
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from lts.base import ConfigError
-from lts.networks import Padded, ResNet50Segmenter, UNet, check_answer, without_memory
+from lts.networks import Padded, ResNet50Segmenter, UNet
+from lts.networks.meta import check_answer, without_memory
 
 
 class Halving(nn.Module):

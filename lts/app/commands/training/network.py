@@ -15,13 +15,8 @@ from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.provenance import library_versions
 from lts.base import ConfigError, LtsError
-from lts.inference import (
-    CHECKPOINT_FORMAT,
-    check_buildable,
-    describe_padded,
-    find_class,
-    without_start_weights,
-)
+from lts.inference import CHECKPOINT_FORMAT, check_buildable
+from lts.inference.building import describe_padded, find_class, without_start_weights
 from lts.networks import Padded
 
 

@@ -23,7 +23,7 @@ from lts.app.config.values import shown
 from lts.base import ConfigError
 from lts.data import check_loading
 from lts.intensity import Intensity
-from lts.networks import check_answer, without_memory
+from lts.networks.meta import check_answer, without_memory
 from lts.slices import check_plane
 from lts.task import mode_of, parameter_groups
 from lts.task.compiling import why_not_compiled
