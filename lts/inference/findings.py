@@ -126,7 +126,7 @@ def doubts(
         >>> scan, labels = Volume(np.full((4, 4, 4), 60, np.int16), geometry), np.zeros((4, 4, 4), np.uint8)
         >>> findings = measure(labels, geometry=geometry, regions=("liver",))
         >>> for line in doubts(
-        ...     findings, scan=scan, labels_zhw=labels, path=Path("scan"), modality="ct", checkpoints=[]
+        ...     findings, scan=scan, labels_zhw=labels, files=[Path("scan")], modality="ct", checkpoints=[]
         ... ):
         ...     print(line)
         Its values are 60 to 60, none of air (below -500 HU): that they are HU is doubtful.
