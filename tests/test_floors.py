@@ -16,7 +16,7 @@ SECTIONS = [
     "split",
     "task",
 ]
-A_KEY = re.compile(rf"(?<![\w./*])({'|'.join(SECTIONS)})\.([a-z_]+|$)")
+A_KEY = re.compile(rf"(?<![\w./*])({'|'.join(SECTIONS)})\.([a-z_]+|$)(?<!prediction\.)")
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -99,16 +99,14 @@ class _Build:
         if begun.exists():
             self._check_settings(read_json_object(begun))
         elif any(_is_of_lits(path) for path in self.root.glob("*-*")):
-            raise CohortError(
-                f"{self.root}: holds scans that are not phantoms of lts; name another folder in data.root"
-            )
+            raise CohortError(f"{self.root}: holds scans that are not phantoms of lts; name another folder")
         return False
 
     def _check_settings(self, found: object) -> None:
         if found != self.settings:
             raise CohortError(
                 f"{self.root}: holds phantom scans made with {shown(found)}, asked for {self.settings}; "
-                "name another folder in data.root, or delete this one"
+                "name another folder, or delete this one"
             )
 
     def _files(self, case: int) -> tuple[Path, Path]:
