@@ -156,6 +156,12 @@ def test_settings_survive_plain_types_and_another_folder() -> None:
     assert moved.paths.store_dir == settings.paths.store_dir
 
 
+def test_a_folder_with_the_name_of_something_else_is_moved_alone() -> None:
+    moved = in_folder(compose("train", "paths.output_dir=csv", "logger=csv"), Path("/new"))
+    assert moved.logger["csv"].arguments["name"] == "csv"
+    assert moved.logger["csv"].arguments["save_dir"] == "/new"
+
+
 def test_a_component_is_named_by_its_shortest_public_path() -> None:
     import torch
 

@@ -49,12 +49,15 @@ def in_folder(settings: S, folder: Path) -> S:
     """The settings of a run with another folder: `paths.output_dir` and all that lies in it."""
     before: str = str(settings.paths.output_dir)  # type: ignore[attr-defined]
 
-    def moved(item: Any) -> Any:
+    def moved(item: Any, key: str = "") -> Any:
         if isinstance(item, Mapping):
-            return {name: moved(value) for name, value in item.items()}
+            return {name: moved(value, name) for name, value in item.items()}
         if isinstance(item, list):
-            return [moved(value) for value in item]
-        is_within = isinstance(item, str) and (item == before or item.startswith(f"{before}/"))
+            return [moved(value, key) for value in item]
+        # A folder called csv has the name of a logger: a word alone is the folder where its key says so.
+        is_within = isinstance(item, str) and (
+            item.startswith(f"{before}/") or (item == before and key.endswith(("dir", "dirpath", "folder")))
+        )
         return f"{folder}{item[len(before) :]}" if is_within else item
 
     return from_plain(type(settings), moved(to_plain(settings)))
