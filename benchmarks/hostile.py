@@ -33,6 +33,13 @@ class Target:
     scan: Path
     longest_s: float = 45.0
 
+    def meet(self, kind: Callable[["Target"], int]) -> int:
+        """Let a kind of client do what it does; the status of its answer."""
+        try:
+            return kind(self)
+        except ConnectionError:  # it was answered, and its connection closed, while it still sent
+            return CLOSED
+
     @contextmanager
     def connection(self) -> Iterator[socket.socket]:
         """A bare connection."""

@@ -124,10 +124,7 @@ class Load:
     def disturb(self, _: httpx.Client) -> None:
         """A hostile request."""
         kind = random.choice(KINDS)
-        try:
-            status = kind(self.target)
-        except ConnectionError:
-            status = 0
+        status = self.target.meet(kind)
         self.hostile[kind.__name__, status] += 1
         if not is_fair(kind, status):
             self.wrong[f"{kind.__name__} got {status}"] += 1

@@ -59,7 +59,7 @@ def test_hostile_clients_of_every_kind_take_nothing_from_good_ones(
         target, ended = hostile.Target(running.port, scan_file, longest_s=8), threading.Event()
         good = [pool.submit(masks_until, running, scan_file, ended) for _ in range(2)]
         try:
-            statuses = list(pool.map(lambda kind: kind(target), hostile.KINDS * 2))
+            statuses = list(pool.map(target.meet, hostile.KINDS * 2))
         finally:
             ended.set()
         for kind, status in zip(hostile.KINDS * 2, statuses, strict=True):
