@@ -38,7 +38,7 @@ def test_the_import_of_the_package_costs_nothing() -> None:
         ),
         ("import lts.intensity", {"pytorch_lightning", "torchvision", "scipy", "matplotlib", "nibabel"}),
         ("import lts.components", {"torch", "matplotlib", "nibabel"}),
-        ("import lts.figures", {"torch", "scipy", "nibabel", "matplotlib.pyplot"}),
+        ("import lts.figures", {"torch", "matplotlib.pyplot"}),
         ("import lts.cohort", {"torch", "matplotlib"}),
         ("import lts.slices", {"pytorch_lightning", "matplotlib", "albumentations"}),
         ("import lts.data", {"hydra", "omegaconf", "lts.networks", "lts.metrics", "lts.figures"}),

@@ -13,14 +13,15 @@ from docs_kit import lines_missing
 
 from lts.app.commands.compare import compare_runs
 from lts.app.commands.results import write_results
-from lts.app.commands.scoring import ScoringSettings
+from lts.app.commands.scoring import bootstrap_of, rules_of
+from lts.app.config.settings import ScoringSettings
 from lts.evaluation import CaseRegion, CaseScorer, CohortRegion, CohortScore, Score, summarize, table
 from lts.evaluation.report import headline
 from lts.scores import CaseMasks
 from lts.volume import Voxel
 
 VOXEL = Voxel.of_spacing((5.0, 2.0, 1.0))
-SETTINGS = ScoringSettings(nsd_mm=[2.0], lits=False, level=0.95, resamples=20, seed=0, workers=1)
+SETTINGS = ScoringSettings(resamples=20, workers=1)
 RUN = SimpleNamespace(origins=dict, finish=lambda **facts: None)
 
 
@@ -72,13 +73,13 @@ def labels(*, shift: int) -> np.ndarray:
 
 
 def evaluate(folder: Path, shift: int) -> None:
-    rules = SETTINGS.rules(("liver", "tumor"), output_dir=folder, window_hu=None)
+    rules = rules_of(SETTINGS, ("liver", "tumor"), output_dir=folder, window_hu=None)
     with CaseScorer(rules) as scorer:
         for case in "ab":
             scorer.add(
                 CaseMasks(case=case, prediction=labels(shift=shift), reference=labels(shift=0), voxel=VOXEL)
             )
-        summary = summarize(scorer.result(), rules=rules, bootstrap=SETTINGS.bootstrap())
+        summary = summarize(scorer.result(), rules=rules, bootstrap=bootstrap_of(SETTINGS))
     told = {"title": "new", "subset": "masks", "facts": {}, "level": 0.95, "record": RUN}
     write_results(summary, rules, output_dir=folder, **told)
 

@@ -3,24 +3,23 @@
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from settings_kit import compose
 
-from lts.app.commands.scoring import ScoringSettings
-from lts.app.config.arguments import CONF
-from lts.app.config.plain import plain
+from lts.app.commands.scoring import bootstrap_of, rules_of
+from lts.app.config.settings import ScoringSettings
 from lts.base import ConfigError
 from lts.evaluation import Bootstrap, ScoringRules
 
 
 def settings(*overrides: str) -> ScoringSettings:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return ScoringSettings(**plain(compose("evaluate", list(overrides)).scoring))
+    return compose("evaluate", *overrides).scoring
 
 
 def test_a_notebook_scores_as_the_command_does(tmp_path: Path) -> None:
     default, rules = settings(), ScoringRules()
-    assert default.bootstrap() == Bootstrap()
-    assert default.rules(rules.regions, output_dir=tmp_path, window_hu=None) == ScoringRules(
+    assert default == ScoringSettings()
+    assert bootstrap_of(default) == Bootstrap()
+    assert rules_of(default, rules.regions, output_dir=tmp_path, window_hu=None) == ScoringRules(
         overlay_dir=tmp_path / "overlays"
     )
 
@@ -34,4 +33,4 @@ def test_a_notebook_scores_as_the_command_does(tmp_path: Path) -> None:
 )
 def test_a_rule_that_is_broken_is_told_by_its_key(override: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
-        settings(override).rules(("tumor",), output_dir=tmp_path, window_hu=None)
+        rules_of(settings(override), ("tumor",), output_dir=tmp_path, window_hu=None)
