@@ -17,13 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from lts import __version__
 from lts.app.config.arguments import check_arguments, with_home
-from lts.app.config.composed import settings_of
+from lts.app.config.composed import read_settings, settings_of
 from lts.app.config.groups import CONF
 from lts.app.config.options import options_first
 from lts.app.config.plain import from_plain, in_folder
 from lts.app.config.settings import SETTINGS
 from lts.app.config.spoilt_files import name_spoilt_files
-from lts.app.config.yaml_files import read_settings
 from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
 from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of, hear_threads, raise_what_threads_met
 from lts.app.run.invocation import FROM_PYTHON, Invocation

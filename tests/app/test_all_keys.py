@@ -101,7 +101,7 @@ def changed(settings: Any, place: Place, value: Any) -> Any:
 @pytest.fixture(autouse=True)
 def commands_end_at_their_cases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_checkpoint) -> None:
     monkeypatch.chdir(tmp_path)
-    make_checkpoint(config={"data": {"batch_size": 4, "display_hu": None}})
+    make_checkpoint(config={"data": {"layout": "phantom", "batch_size": 4, "display_hu": None}})
     (tmp_path / "scans").mkdir()
     for module, name in (
         (train, "open_cohort"),

@@ -9,13 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import hydra
 import pytest
 import yaml
 from command_kit import ROOT, run_anew
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 from run_kit import ON_CPU, all_ended_in, read, same_weights, saved
+from settings_kit import compose
 
 from lts.base import LtsError
 
@@ -384,12 +382,8 @@ def test_folds_that_cannot_be_scored_are_refused_before_anything_is_written(
     from lts.app.commands.evaluate import evaluate
 
     monkeypatch.chdir(home)
-    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = hydra.compose("evaluate", overrides=[*arguments, "paths.output_dir=refused"])
-    told_by_hydra = OmegaConf.create({"overrides": {"task": arguments}})
-    monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: told_by_hydra))
     with pytest.raises(LtsError) as refused:
-        evaluate(config)
+        evaluate(compose("evaluate", *arguments, "paths.output_dir=refused"))
     assert message in str(refused.value)
     assert not (home / "refused").exists()
 

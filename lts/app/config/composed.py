@@ -1,5 +1,6 @@
-"""From a composed config to settings."""
+"""From a composed config, or the file that one was written to, to settings."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
@@ -8,6 +9,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from lts.app.config.plain import from_plain
 from lts.app.config.settings import SETTINGS
 from lts.app.config.types import check_section
+from lts.app.config.yaml_files import told_of
 from lts.base import ConfigError
 
 
@@ -29,6 +31,19 @@ def settings_of(name: str, config: DictConfig) -> Any:
     values = _resolved(config, name)
     check_section("", values, kind, optional=name != "train")
     return from_plain(kind, values)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a file, as plain types, read as Hydra reads YAML.
+
+    Raises:
+        ConfigError: It cannot be read, is no YAML or holds no settings.
+    """
+    with told_of(path):
+        settings: Any = OmegaConf.to_container(OmegaConf.load(path))
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: must hold settings by name, got a list")
+    return settings
 
 
 def _resolved(config: DictConfig, name: str) -> Any:

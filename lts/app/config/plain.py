@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from lts.app.config.component import Component
+from lts.app.config.component import OPEN, Component
 from lts.app.config.values import members
 
 S = TypeVar("S")
@@ -26,7 +26,7 @@ def to_plain(settings: Any) -> Any:
 
 
 def from_plain(kind: type[S], values: Mapping[str, Any]) -> S:
-    """The settings that plain types stand for; what is left out is as by default, what is unknown left out.
+    """The settings that plain types stand for: what is left out or open as by default, what is unknown not read.
 
     Args:
         kind: A class of settings.
@@ -36,7 +36,8 @@ def from_plain(kind: type[S], values: Mapping[str, Any]) -> S:
         TypeError: A setting without default is left out.
     """
     hints: dict[str, Any] = hints_of(kind)  # type: ignore[arg-type]
-    return kind(**{name: _typed(values[name], hints[name]) for name in hints if name in values})
+    given = {name: values[name] for name in hints if values.get(name, OPEN) != OPEN}
+    return kind(**{name: _typed(value, hints[name]) for name, value in given.items()})
 
 
 @cache

@@ -14,7 +14,10 @@ from lts.base import ConfigError
 
 S = TypeVar("S")
 
-_MAY_BE_MISSING = {"intensity", "augment", *hints_of(CasesSettings)} - {"layout", "root", "phantom"}
+_MAY_BE_MISSING = {
+    *("intensity", "augment"),
+    *(f"data.{name}" for name in hints_of(CasesSettings) if name not in ("layout", "root", "phantom")),
+}
 """Keys that some choices of groups bring and others do not, where a command does not train."""
 
 
@@ -49,7 +52,7 @@ def check_section(prefix: str, given: Any, section: type, *, optional: bool) -> 
         value, key = given.get(name, OPEN), f"{prefix}{name}"
         if value != OPEN:
             _check_value(key, value, hint, optional=optional)
-        elif not (optional and name in _MAY_BE_MISSING):
+        elif not (optional and key in _MAY_BE_MISSING):
             raise ConfigError(f"{key}: must be given{_choices(key)}")
 
 

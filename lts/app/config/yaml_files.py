@@ -20,19 +20,6 @@ _Dumper.add_implicit_resolver(
 )
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a file, as plain types.
-
-    Raises:
-        ConfigError: It cannot be read, is no YAML or holds no settings.
-    """
-    with told_of(path):
-        settings: Any = yaml.safe_load(path.read_text("utf-8"))
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path}: must hold settings by name, got a list")
-    return settings
-
-
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Write settings, given as plain types.
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import hydra
 import pytest
 
+from lts.app.config.composed import read_settings
 from lts.app.config.spoilt_files import name_spoilt_files
-from lts.app.config.yaml_files import read_settings, write_settings
+from lts.app.config.yaml_files import write_settings
 from lts.base import ConfigError
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -53,7 +54,8 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes | str, t
 
 
 def test_settings_are_read(tmp_path: Path) -> None:
-    assert read_settings(put(tmp_path / "config.yaml", "seed: 1\n")) == {"seed": 1}
+    put(tmp_path / "config.yaml", "seed: 1\nlr: 1e-3\nday: 2026-01-02\n")
+    assert read_settings(tmp_path / "config.yaml") == {"seed": 1, "lr": 1e-3, "day": "2026-01-02"}
     with pytest.raises(ConfigError, match="config.yaml: must hold settings by name, got a list"):
         read_settings(put(tmp_path / "config.yaml", "- 1\n"))
     with pytest.raises(ConfigError, match="none.yaml: cannot be read: No such file or directory"):
