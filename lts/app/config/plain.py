@@ -26,11 +26,11 @@ def to_plain(settings: Any) -> Any:
 
 
 def from_plain(kind: type[S], values: Mapping[str, Any]) -> S:
-    """The settings that plain types stand for: what is left out or open as by default, what is unknown not read.
+    """The settings that plain types stand for; what is left out or open is as by default.
 
     Args:
         kind: A class of settings.
-        values: As `to_plain` makes them.
+        values: As `to_plain` makes them; others than settings are not looked at.
 
     Raises:
         TypeError: A setting without default is left out.
