@@ -119,6 +119,31 @@ def _build(spec: Any, trusted_modules: Sequence[str]) -> Any:
     return find_class(spec["_target_"], trusted_modules=trusted_modules)(**built)
 
 
+def with_defaults(spec: Any, *, trusted_modules: Sequence[str] = ()) -> Any:
+    """Plain types with the defaults of lts written out: a later version may have others.
+
+    Args:
+        spec: As `check_buildable`.
+        trusted_modules: As `find_class`.
+
+    Example:
+        >>> with_defaults({"_target_": "lts.intensity.Window", "width_hu": 350})
+        {'_target_': 'lts.intensity.Window', 'width_hu': 350, 'level_hu': 40}
+    """
+    if isinstance(spec, list | tuple):
+        return [with_defaults(item, trusted_modules=trusted_modules) for item in spec]
+    if not isinstance(spec, Mapping):
+        return spec
+    complete = {name: with_defaults(item, trusted_modules=trusted_modules) for name, item in spec.items()}
+    if "_target_" in spec:
+        kind = find_class(spec["_target_"], trusted_modules=trusted_modules)
+        if _is_of(kind, "lts"):
+            for name, parameter in inspect.signature(kind).parameters.items():
+                if parameter.default is not inspect.Parameter.empty:
+                    complete.setdefault(name, parameter.default)
+    return complete
+
+
 def without_start_weights(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments that have no weights taken from elsewhere, for a module whose weights a checkpoint brings.
 

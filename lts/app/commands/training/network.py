@@ -16,7 +16,7 @@ from lts.app.config.values import shown
 from lts.app.run.provenance import library_versions
 from lts.base import ConfigError, LtsError
 from lts.inference import CHECKPOINT_FORMAT, check_buildable
-from lts.inference.building import describe_padded, find_class, without_start_weights
+from lts.inference.building import describe_padded, find_class, with_defaults, without_start_weights
 from lts.networks import Padded
 
 
@@ -54,7 +54,7 @@ def build_network(
     if multiple is not None:
         with _told_of("model._multiple_", instead_of="multiple: "):
             network, spec = Padded(network, multiple=multiple), describe_padded(spec, multiple=multiple)
-    return network.to(memory_format=torch.channels_last), spec
+    return network.to(memory_format=torch.channels_last), with_defaults(spec, trusted_modules=trusted)
 
 
 def _name_of_size(arguments: dict[str, Any], key: str, kind: type) -> str:
@@ -96,7 +96,7 @@ def describe_run(
         "format": CHECKPOINT_FORMAT,
         "regions": list(data.regions),
         "network": network,
-        "intensity": settings.intensity.to_dict(),
+        "intensity": with_defaults(settings.intensity.to_dict(), trusted_modules=settings.trusted_modules),
         "context": data.context,
         "recipe": {"image_size": data.image_size, "pixel_mm": data.pixel_mm, "modality": data.modality},
         "split": members,

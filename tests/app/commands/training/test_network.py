@@ -1,5 +1,6 @@
 """From settings to a network of any library, and to what a checkpoint builds it of."""
 
+import inspect
 import socket
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 import settings_kit
 import torch
 
-from lts.app.commands.training.network import build_network
+from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.config.component import Component
 from lts.app.config.settings import TrainSettings
@@ -146,3 +147,20 @@ def test_a_wrong_setting_is_told_in_one_line_before_anything_is_read(
     with pytest.raises(ConfigError, match=f"^{line}") as refused:
         rehearse(compose(*overrides))
     assert "\n" not in str(refused.value)
+
+
+def test_a_checkpoint_keeps_what_a_default_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = compose(*BASIC[2:])
+    bare = replace(
+        settings, model=Component("lts.networks.UNet"), intensity=Component("lts.intensity.Window")
+    )
+    network, spec = build_network(bare, in_channels=3, out_channels=2)
+    told = describe_run(bare, network=spec, members={}, changes=[])
+    for made, described in ((network, told["network"]), (build(told["intensity"]), told["intensity"])):
+        init = type(made).__init__
+        assert described.keys() == {"_target_", *inspect.signature(init).parameters} - {"self"}
+        monkeypatch.setattr(init, "__kwdefaults__", dict.fromkeys(init.__kwdefaults__, "of a later version"))
+    assert torch.equal(
+        build(told["intensity"])(torch.full((1, 1, 1, 1), 40.0)), torch.full((1, 1, 1, 1), 0.5)
+    )
+    build(told["network"]).load_state_dict(network.state_dict())
