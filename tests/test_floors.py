@@ -67,7 +67,8 @@ def test_an_import_against_the_floors_is_found(copy: Path, file: str, line: str)
     assert lint(copy).returncode == 1
 
 
-NOT_YET = ("lts/base", "lts/cohort", "lts/evaluation", "lts/inference", "lts/networks")
+ADVICE = ("lts/cohort/doctor/findings.py", "lts/evaluation/failures.py")
+"""What they say goes into tables and reports, beside what may be done at the command line."""
 
 
 def texts(source: str) -> list[str]:
@@ -86,4 +87,4 @@ def test_no_message_below_the_app_names_a_key_of_the_config() -> None:
         for text in texts(file.read_text(encoding="utf-8"))
         if not file.is_relative_to(ROOT / "lts" / "app") and A_KEY.search(text)
     ]
-    assert [line for line in found if not line.startswith(NOT_YET)] == []
+    assert [line for line in found if not line.startswith(ADVICE)] == []

@@ -39,7 +39,7 @@ class Postprocess:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_lesion_ml < float("inf"):
-            raise ConfigError(f"postprocess.min_lesion_ml: must be >= 0 ml, got {self.min_lesion_ml}")
+            raise ConfigError(f"min_lesion_ml: must be >= 0 ml, got {self.min_lesion_ml}")
 
     def check(self, regions: Sequence[str]) -> None:
         """Check that a model of these regions has what the rules are about.
@@ -54,9 +54,7 @@ class Postprocess:
         }
         for name, needed in rules.items():
             if getattr(self, name) and not set(needed) <= set(regions):
-                raise ConfigError(
-                    f"postprocess.{name}: needs a model of {list(needed)}, got one of {list(regions)}"
-                )
+                raise ConfigError(f"{name}: needs a model of {list(needed)}, got one of {list(regions)}")
 
 
 class MaskBuilder:

@@ -122,7 +122,7 @@ def test_an_empty_mask_stays_empty() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, float("inf"), float("nan")])
 def test_a_volume_that_is_none_is_refused(value: float) -> None:
-    with pytest.raises(ConfigError, match="postprocess.min_lesion_ml: must be >= 0 ml, got "):
+    with pytest.raises(ConfigError, match="^min_lesion_ml: must be >= 0 ml, got "):
         Postprocess(**{**OFF, "min_lesion_ml": value})
 
 
@@ -137,5 +137,5 @@ def test_a_volume_that_is_none_is_refused(value: float) -> None:
 )
 def test_a_rule_about_a_region_that_the_model_lacks_is_refused(rule: str, regions: tuple[str, ...]) -> None:
     Postprocess(**OFF).check(regions)
-    with pytest.raises(ConfigError, match=rf"postprocess.{rule}: needs a model of .*, got one of "):
+    with pytest.raises(ConfigError, match=rf"^{rule}: needs a model of .*, got one of "):
         Postprocess(**{**OFF, rule: 1}).check(regions)

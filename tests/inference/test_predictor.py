@@ -259,7 +259,7 @@ def test_a_wrong_setting_is_refused_by_its_key(settings: dict[str, Any], message
 
 def test_post_processing_that_the_model_cannot_have_is_refused() -> None:
     rules = Postprocess(largest_liver=True, tumor_within_liver=False, min_lesion_ml=0)
-    with pytest.raises(ConfigError, match="postprocess.largest_liver: needs a model of"):
+    with pytest.raises(ConfigError, match="^largest_liver: needs a model of"):
         Predictor([model(Logits(), regions=("tumor",))], device=CPU, postprocess=rules)
 
 

@@ -58,15 +58,14 @@ def open_predictor(settings: PredictionSettings, checkpoints: tuple[Checkpoint, 
         CheckpointError: The checkpoints do not fit together.
     """
     with under("postprocess", Postprocess):
-        postprocess = Postprocess(**to_plain(settings.postprocess))
-    return Predictor(
-        checkpoints,
-        device=find_device(settings.device),
-        batch_size=settings.batch_size,
-        flips=settings.flips,
-        temperature=settings.temperature,
-        postprocess=postprocess,
-    )
+        return Predictor(
+            checkpoints,
+            device=find_device(settings.device),
+            batch_size=settings.batch_size,
+            flips=settings.flips,
+            temperature=settings.temperature,
+            postprocess=Postprocess(**to_plain(settings.postprocess)),
+        )
 
 
 def series_choice(settings: PredictSettings) -> SeriesChoice:

@@ -158,8 +158,6 @@ def is_same(value: Any, default: Any) -> bool:
 @pytest.mark.parametrize("setting", ALL, ids=lambda setting: f"{setting.file} {setting.key}")
 def test_a_value_of_a_file_is_the_default_of_its_class_or_listed(setting: Setting) -> None:
     defaults = setting.defaults()
-    if not defaults and any(taker.__module__.startswith("lts.networks") for taker in setting.takers):
-        pytest.skip("has no default yet")
     if not defaults:
         assert setting.listed(FOR_NO_CLASS), "is no default of what takes it"
     elif all(is_same(setting.value, default) for default in defaults):
