@@ -74,6 +74,7 @@ from pathlib import Path
 from lts.base import WorkerPool
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born without one
     os.setpgid(0, 0)
     with WorkerPool(2) as pool:
         jobs = [pool.submit(time.sleep, 60) for _ in range(2)]

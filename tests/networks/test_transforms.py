@@ -86,7 +86,7 @@ def test_vmap_over_networks_is_each_of_them(name: str) -> None:
 
 
 @each_network
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # jvp's own
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # jvp's own; its category changed
 def test_a_directional_derivative_is_the_quotient_of_differences(name: str) -> None:
     net, image, step = in_use(name), images(1), 1e-6
     direction = torch.ones_like(image)
