@@ -16,9 +16,6 @@ from lts.inference.building import build
 from lts.slices import content_hash
 from lts.volume import read_geometry, write_mask, write_volume
 
-# Whoever imports Optuna first, as MONAI does, would stumble over this warning and leave half of it behind.
-os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"
-
 MakeCase = Callable[..., Case]
 MakeContent = Callable[..., dict[str, Any]]
 

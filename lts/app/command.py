@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from lts import __version__
 from lts.app.config.arguments import check_arguments, with_home
 from lts.app.config.composed import read_settings, settings_of
-from lts.app.config.groups import CONF
+from lts.app.config.groups import CONF, keep_own_choices
 from lts.app.config.options import options_first
 from lts.app.config.plain import from_plain, in_folder
 from lts.app.config.settings import SETTINGS
@@ -75,6 +75,7 @@ def run_command(name: str) -> None:
     # Without this, Hydra prints errors of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _share_structured_configs()
+    keep_own_choices()
     name_spoilt_files()
     use_large_pages()
     return_freed_memory()

@@ -20,6 +20,7 @@ from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
 from lts.app.run.failures import exit_code_of
 from lts.app.run.signals import Interrupted
 from lts.app.sweep.lifecycle import Sweep, begin_sweep, sweep_ends
+from lts.app.sweep.study_settings import StudyEndedError
 from lts.base import ConfigError
 
 
@@ -228,14 +229,14 @@ def test_an_interruption_survives_the_way_from_another_process() -> None:
     assert str(Interrupted(signal.SIGINT)) == "interrupted"
 
 
-def test_what_optuna_says_of_a_study_without_a_score_is_said_only_where_no_job_failed(
-    tmp_path: Path, capsys
-) -> None:
-    nothing = ValueError("No trials are completed yet.")
+def test_why_a_study_ended_is_the_error_only_where_no_job_failed(tmp_path: Path, capsys) -> None:
+    nothing = StudyEndedError("no trial has a score")
     assert end(tmp_path / "a", nothing, _0=failed("a")) == 2
-    assert capsys.readouterr().err == "train: jobs that failed: 0 (a)\n"
-    assert end(tmp_path / "b", nothing, _0={"state": "interrupted"}) == 1
-    assert "No trials are completed" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.err == "train: jobs that failed: 0 (a)\n"
+    assert said.out.endswith("no trial has a score\n")
+    assert end(tmp_path / "b", nothing, _0={"state": "interrupted"}) == 2
+    assert capsys.readouterr().err == "train: no trial has a score\n"
 
 
 def test_any_other_error_is_a_bug_with_its_traceback_whatever_failed(tmp_path: Path, capsys) -> None:

@@ -14,6 +14,7 @@ import yaml
 from command_kit import ROOT, run_anew
 from run_kit import ON_CPU, all_ended_in, read, same_weights, saved
 from settings_kit import compose
+from sqlalchemy.pool import NullPool
 
 from lts.base import LtsError
 
@@ -85,21 +86,21 @@ def test_a_root_without_cases_ends_a_sweep_before_anything_is_made(run, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what"),
+    ("argument", "what", "package", "content"),
     [
-        (("sweep=optuna",), "Optuna"),
-        (("hydra/launcher=joblib",), "joblib"),
-        (("hydra/launcher=slurm",), "submitit"),
+        ("sweep=optuna", "Optuna", "optuna", "raise ModuleNotFoundError"),
+        # A package of this name hides the plugins, which share a namespace.
+        ("hydra/launcher=joblib", "joblib", "hydra_plugins", ""),
+        ("hydra/launcher=slurm", "submitit", "hydra_plugins", ""),
     ],
 )
 def test_without_the_extra_one_line_says_what_to_install(
-    monkeypatch, arguments: tuple[str, ...], what: str, tmp_path: Path
+    monkeypatch, argument: str, what: str, package: str, content: str, tmp_path: Path
 ) -> None:
-    # A package of this name hides the plugins, which share a namespace.
-    (tmp_path / "hidden" / "hydra_plugins").mkdir(parents=True)
-    (tmp_path / "hidden" / "hydra_plugins" / "__init__.py").touch()
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"), prepend=os.pathsep)
-    done = run_anew(str(ROOT / "train.py"), "-m", *arguments, "optimizer.lr=1,2", cwd=tmp_path)
+    (tmp_path / "hidden" / package).mkdir(parents=True)
+    (tmp_path / "hidden" / package / "__init__.py").write_text(content)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
+    done = run_anew(str(ROOT / "train.py"), "-m", argument, "optimizer.lr=1,2", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.endswith(f'{what} needs pip install ".[sweep]"\n')
     assert done.stderr.count("\n") == 1
@@ -193,10 +194,10 @@ def test_a_sweep_that_is_told_to_stop_says_how_to_go_on(
 
 
 def trials(study: Path) -> list[tuple[str, dict]]:
-    os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"
     import optuna
 
-    found = optuna.load_study(study_name="lts", storage=f"sqlite:///{study}")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{study}", engine_kwargs={"poolclass": NullPool})
+    found = optuna.load_study(study_name="lts", storage=storage)
     return [(trial.state.name, trial.params) for trial in found.trials]
 
 

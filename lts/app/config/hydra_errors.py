@@ -23,12 +23,13 @@ _SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
 """How the lines of Hydra's errors begin that do not help a user."""
 
 _OF_SWEEPS = {
-    "hydra/sweeper/optuna": "Optuna",
-    "hydra/sweeper/sampler": "Optuna",
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit": "submitit",
 }
 """Choices of Hydra that its plugins bring."""
+
+_OF_STUDIES = "hydra/sweeper/sampler"
+"""A group of Hydra whose choices are all ours."""
 
 _OPENS = ("'", '"', "[", "{")
 
@@ -106,7 +107,7 @@ def _told_of_composing(error: BaseException, name: str) -> str | None:
 
 def _told_of_a_choice(error: MissingConfigException) -> str | None:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    if not group or not error.options or group.startswith("hydra"):
+    if not group or not error.options or (group.startswith("hydra") and group != _OF_STUDIES):
         return None
     return f"{group}: must be one of {', '.join(error.options)}, got {shown(choice)}"
 

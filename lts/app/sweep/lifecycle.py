@@ -23,11 +23,11 @@ from lts.app.run.records import DAMAGED, FAILED, FINISHED
 from lts.app.run.signals import Interrupted, StopSignals, handlers_put_back, stay_deaf
 from lts.app.sweep.checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
 from lts.app.sweep.leaderboard import read_runs, write_leaderboard
+from lts.app.sweep.study import SWEEPER, prepare_study
+from lts.app.sweep.study_settings import StudyEndedError
 from lts.base import ConfigError, LtsError
 
 _LOCK_FILE = ".sweep.lock"
-_OPTUNA_FOUND_NOTHING = ("No trials are completed yet", "Record does not exist")
-"""How an error begins with which Optuna's sweeper ends where every job failed."""
 _A_PROCESS_WAS_KILLED = "TerminatedWorkerError"
 """An error of joblib; known by its name, as joblib need not be installed."""
 
@@ -57,7 +57,7 @@ class Sweep(Callback):
     """Prepares a sweep of a command that makes runs."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the settings, take the folder, and go on with an earlier study there."""
+        """Check the settings, and take the folder."""
         if "sweep" not in config:
             return
         config_name = kwargs["config_name"]
@@ -70,15 +70,13 @@ class Sweep(Callback):
             for job in jobs:
                 settings_of(config_name, job)
             check_data(jobs)
+            if config.hydra.sweeper._target_ == SWEEPER:
+                prepare_study(config.hydra.sweeper, arguments)
             begin_sweep(Path(config.hydra.sweep.dir).resolve())
             if "submitit" in config.hydra.launcher._target_:
                 from lts.app.sweep.lost_jobs import count_lost_jobs_as_failed
 
                 count_lost_jobs_as_failed(config_name)
-            if "optuna" in config.hydra.sweeper._target_:
-                from lts.app.sweep.study import go_on_with_study
-
-                go_on_with_study(config, arguments)
         # The processes of jobs, here or on other nodes, must run the code that runs here.
         code = str(Path(__file__).parents[3])
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
@@ -158,9 +156,10 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
             "a process of joblib was killed, as for want of memory, and all jobs that ran with it; "
             "hydra.launcher.n_jobs must be fewer where memory is short"
         )
-    found_nothing = str(ended_by).startswith(_OPTUNA_FOUND_NOTHING)
-    if ended_by and not (failed and (found_nothing or isinstance(ended_by, SystemExit))):
+    if ended_by and not (failed and isinstance(ended_by, SystemExit | StudyEndedError)):
         raise ended_by
+    if isinstance(ended_by, StudyEndedError):
+        say(f"{ended_by}")
     if failed:
         complain(name, _told_of_failures(failed, n_jobs=len(runs)))
         sys.exit(min(run.get("exit_code") or INPUT_WAS_WRONG for run in failed))

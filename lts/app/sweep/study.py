@@ -1,29 +1,26 @@
-"""An Optuna study in a file: what is done of it counts, what was interrupted or failed is tried first."""
+"""What a sweep knows of the study that draws its jobs; Optuna itself is imported where there is one."""
 
-import importlib.metadata
-import logging
-import os
 import warnings
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from lts.app.run.console import say
+from lts.app.config.plain import from_plain
+from lts.app.config.types import check_section
+from lts.app.sweep.study_settings import StudySettings
 from lts.base import ConfigError
 
-_INSTALL = 'pip install ".[sweep]"'
+if TYPE_CHECKING:
+    from lts.app.sweep.optuna_study import OptunaStudy
 
+SWEEPER = "hydra_plugins.lts_optuna_sweeper.OptunaSweeper"
+"""The `_target_` of the sweeper that runs a study."""
 
-def be_quiet() -> None:
-    """Keep the libraries' advice to their own developers out of the lines of a sweep."""
-    os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("hydra_plugins").setLevel(logging.ERROR)  # failed jobs have told it themselves
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+_MODES: dict[str, Literal["min", "max"]] = {"minimize": "min", "maximize": "max"}
 
 
 def direction_of_study() -> Literal["min", "max"] | None:
@@ -31,9 +28,9 @@ def direction_of_study() -> Literal["min", "max"] | None:
     if not HydraConfig.initialized():
         return None
     hydra: Any = HydraConfig.get()
-    direction = OmegaConf.select(hydra, "sweeper.direction") if hydra.mode == RunMode.MULTIRUN else None
-    modes: dict[str, Literal["min", "max"]] = {"minimize": "min", "maximize": "max"}
-    return modes.get(str(getattr(direction, "name", direction)))
+    return (
+        _MODES.get(OmegaConf.select(hydra, "sweeper.direction")) if hydra.mode == RunMode.MULTIRUN else None
+    )
 
 
 def as_handed(score: float | None, mode: str | None) -> float | None:
@@ -48,73 +45,30 @@ def as_handed(score: float | None, mode: str | None) -> float | None:
     return -score
 
 
-def go_on_with_study(config: DictConfig, arguments: list[str]) -> None:
-    """Count the trials of an earlier time into `hydra.sweeper.n_trials`; put unfinished ones first in line.
-
-    Hydra's sweeper would do `n_trials` more, draw the first numbers of its seed again and forget what was
-    interrupted.
+def prepare_study(sweeper: DictConfig, arguments: Sequence[str]) -> "OptunaStudy":
+    """Check what a study is asked for; nothing is made yet.
 
     Args:
-        config: The config with `hydra`; `n_trials` and the sampler's seed are changed.
-        arguments: What is swept over, as on the command line.
+        sweeper: `hydra.sweeper` of the config.
+        arguments: What is swept over and set, as on the command line.
 
     Raises:
-        ConfigError: The file cannot be opened, or its study has other choices.
+        ConfigError: A setting is wrong, nothing can be searched so, or Optuna is not there.
     """
-    be_quiet()
-    import optuna
-
-    sweeper = config.hydra.sweeper
-    if not sweeper.storage or not sweeper.study_name:
-        return
-    if (found := importlib.metadata.version("sqlalchemy")).split(".")[0] != "1":
-        raise ConfigError(f"Optuna needs sqlalchemy 1.4 for a study in a file, got {found}: {_INSTALL}")
     try:
-        study = optuna.load_study(study_name=sweeper.study_name, storage=sweeper.storage)
-    except KeyError:
-        return
-    except Exception as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(f"hydra.sweeper.storage: {sweeper.storage} cannot be opened: {told}") from error
-    _check_choices(study, arguments, storage=sweeper.storage)
-    done = _queue_unfinished(study)
-    wanted, drawn = sweeper.n_trials, len(study.trials)
-    with open_dict(config):
-        sweeper.n_trials = max(0, wanted - done)
-        if sweeper.sampler.get("seed") is not None:
-            sweeper.sampler.seed += drawn
-    say(f"study {sweeper.study_name}: {done} of {wanted} trials are done, {sweeper.n_trials} to go")
+        import optuna
+    except ModuleNotFoundError as error:
+        raise ConfigError('hydra/sweeper=optuna: Optuna needs pip install ".[sweep]"') from error
+    from lts.app.sweep.optuna_study import OptunaStudy
+    from lts.app.sweep.search_space import search_space
 
-
-def _queue_unfinished(study: Any) -> int:
-    """Put what was interrupted or failed, and not done since, first in line; count what is done."""
-    from optuna.trial import TrialState
-
-    trials = study.get_trials()
-    settled = [trial.params for trial in trials if trial.state == TrialState.COMPLETE]
-    done = len(settled)
-    settled += [
-        trial.system_attrs.get("fixed_params") for trial in trials if trial.state == TrialState.WAITING
-    ]
-    for trial in trials:
-        if trial.state == TrialState.RUNNING:
-            study.tell(trial.number, state=TrialState.FAIL)
-        if trial.state in (TrialState.RUNNING, TrialState.FAIL) and trial.params not in settled:
-            settled.append(trial.params)
-            study.enqueue_trial(trial.params)
-    return done
-
-
-def _check_choices(study: Any, arguments: list[str], *, storage: str) -> None:
-    from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
-    from optuna.distributions import check_distribution_compatibility
-
-    known = {name: found for trial in study.get_trials() for name, found in trial.distributions.items()}
-    wanted, _ = create_params_from_overrides(arguments)
-    for name, distribution in wanted.items():
-        try:
-            if name in known:
-                check_distribution_compatibility(known[name], distribution)
-        except ValueError as error:
-            rule = "has other choices; take another hydra.sweep.dir or hydra.sweeper.study_name"
-            raise ConfigError(f"{name}: the study in {storage} {rule}") from error
+    # Its advice is to programmers.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    given: Any = OmegaConf.to_container(sweeper, resolve=True)
+    settings = {name: value for name, value in given.items() if name not in ("_target_", "_recursive_")}
+    check_section("hydra.sweeper.", settings, StudySettings, optional=False)
+    hydra = GlobalHydra.instance()
+    loader = hydra.config_loader() if hydra.is_initialized() else None
+    space = search_space(arguments, config_loader=loader)
+    return OptunaStudy(from_plain(StudySettings, settings), space)
