@@ -97,8 +97,8 @@ def test_what_was_drawn_at_another_time_is_held_where_it_still_may_be_drawn() ->
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("a=interval(2, 1)", r"a: interval\(2, 1\) cannot be searched: .*low <= high"),
-        ("a=tag(log, interval(0, 1.0))", "a: tag.* cannot be searched: .*low > 0"),
+        ("a=interval(2, 1)", r"a: interval\(2, 1\) cannot be searched: "),
+        ("a=tag(log, interval(0, 1.0))", "a: tag.* cannot be searched: "),
         ("a=tag(log, range(1, 9, 2))", "a: tag.* cannot be searched: "),
         ("a=range(1, 1)", r"a: range\(1, 1\) cannot be searched: it is empty"),
     ],
