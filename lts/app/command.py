@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -18,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from lts import __version__
 from lts.app.config.arguments import check_arguments, with_home
 from lts.app.config.composed import read_settings, settings_of
-from lts.app.config.groups import CONF, keep_own_choices
+from lts.app.config.groups import CONF
+from lts.app.config.hydra_internals import keep_own_choices, name_spoilt_files, share_structured_configs
 from lts.app.config.options import options_first
 from lts.app.config.plain import from_plain, in_folder
 from lts.app.config.settings import SETTINGS
-from lts.app.config.spoilt_files import name_spoilt_files
 from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
 from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of, hear_threads, raise_what_threads_met
 from lts.app.run.invocation import FROM_PYTHON, Invocation
@@ -74,7 +73,7 @@ def run_command(name: str) -> None:
     """
     # Without this, Hydra prints errors of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    _share_structured_configs()
+    share_structured_configs()
     keep_own_choices()
     name_spoilt_files()
     use_large_pages()
@@ -144,12 +143,3 @@ def _print_any_sign() -> None:
     """Have signs that the terminal's encoding lacks written out, where printing them would be an error."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does by itself
-
-
-def _share_structured_configs() -> None:
-    """Let copies of Hydra's repositories hold the one store of structured configs.
-
-    Hydra copies a repository whole for each group of which it asks the choices: three quarters of the time
-    of `--help`. What it takes from the store it copies again.
-    """
-    ConfigStore.__deepcopy__ = lambda store, _memo: store  # type: ignore[attr-defined]

@@ -12,7 +12,6 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 import cv2
 import numpy as np
-from albumentations.augmentations.geometric.functional import center, create_affine_transformation_matrix
 from numpy.typing import NDArray
 
 from lts.base import AIR_HU, BACKGROUND, ConfigError
@@ -151,17 +150,9 @@ class _Affine(A.Affine):  # type: ignore[misc]  # albumentations is untyped here
     half the time.
     """
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        shape_hw = params["shape"][:2]
-        return {
-            "matrix": create_affine_transformation_matrix(
-                translate=self._get_translate_params(shape_hw),
-                shear=self._get_shear_params(),
-                scale=self._get_scale(self.scale, self.keep_ratio, self.balanced_scale, self.py_random),
-                rotate=self.py_random.uniform(*self.rotate),
-                shift=center(shape_hw),
-            )
-        }
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        drawn = super().get_params_dependent_on_data(params, data)
+        return {"matrix": drawn["matrix"]}
 
     def apply(self, img: NDArray[np.int16], matrix: NDArray[np.float64], **_: Any) -> NDArray[np.int16]:
         fill = float(self.fill) - _INT16.min

@@ -104,7 +104,7 @@ class BinnedAUROC(Metric):
         """
         if region not in self.regions:
             raise ValueError(f"region: must be one of {list(self.regions)}, got {region!r}")
-        with self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync):
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self.sync_on_compute):
             histogram = self._checked_histogram()[self.regions.index(region)]
         totals = histogram.sum(dim=1, keepdim=True)
         if (totals == 0).any():

@@ -133,7 +133,7 @@ class CaseOverlap(Metric):
         Raises:
             ValueError: As for `compute()`.
         """
-        with self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync):
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self.sync_on_compute):
             counts = self._checked_counts()
         tp, fp, fn, tn = counts.unbind(-1)
         unseen = counts.sum(dim=-1) == 0

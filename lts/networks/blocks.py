@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lts.base import ConfigError
-from lts.networks.recomputation import is_watched, norm_relu, recomputable
+from lts.networks.recomputation import norm_relu, recomputable
+from lts.networks.torch_internals import is_watched
 from lts.networks.upsampling import upsample2x
 
 Norm = Literal["batch", "instance", "group", "none"]

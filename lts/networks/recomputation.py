@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
-from torch.nn.modules.module import _has_any_global_hook
+
+from lts.networks.torch_internals import is_transformed, version_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class _Recomputation:
         original = self.tensor()
         return (
             original is not None
-            and original._version == self.version
+            and version_of(original) == self.version
             and original.shape == tensor.shape
             and original.dtype == tensor.dtype
         )
@@ -63,7 +64,7 @@ class _Recomputation:
 
 
 def _versions(sources: Sequence[Tensor | _Recomputation]) -> tuple[int | None, ...]:
-    return tuple(source._version if isinstance(source, Tensor) else None for source in sources)
+    return tuple(version_of(source) if isinstance(source, Tensor) else None for source in sources)
 
 
 _recomputations: ContextVar[dict[int, _Recomputation] | None] = ContextVar("recomputations", default=None)
@@ -78,7 +79,7 @@ def recomputing() -> Iterator[None]:
     itself, nor under a transform of `torch.func`, which allows no hooks on saved tensors.
     """
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    elsewhere = tracing or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    elsewhere = tracing or torch.compiler.is_compiling() or is_transformed()
     if elsewhere or not torch.is_grad_enabled():
         yield
         return
@@ -119,19 +120,8 @@ def recomputable(tensor: Tensor, make: Callable[..., Tensor], *sources: Tensor, 
         for source, recomputation in zip(sources, known, strict=True)
     )
     recomputations[tensor.data_ptr()] = _Recomputation(
-        weakref.ref(tensor), tensor._version + changes, make, kept, _versions(kept), autocast
+        weakref.ref(tensor), version_of(tensor) + changes, make, kept, _versions(kept), autocast
     )
-
-
-def is_watched(module: nn.Module) -> bool:
-    """Whether a hook looks at what the module takes or gives."""
-    own = (
-        module._forward_pre_hooks,
-        module._forward_hooks,
-        module._backward_pre_hooks,
-        module._backward_hooks,
-    )
-    return any(own) or bool(_has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def norm_relu(norm: nn.Module, image: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lts.networks.torch_internals import is_transformed
+
 _TAPS = (0.25, 0.75, 0.75, 0.25)
 
 
@@ -19,7 +21,7 @@ def upsample2x(image: Tensor) -> Tensor:
         `(B, C, 2H, 2W)`.
     """
     # The transforms of torch.func take torch's own alone.
-    if not image.requires_grad or torch._C._are_functorch_transforms_active():
+    if not image.requires_grad or is_transformed():
         return _interpolate(image)
     upsampled: Tensor = _Upsample2x.apply(image)
     return upsampled

@@ -48,7 +48,7 @@ class WholeLogs(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note the scores of the epoch, under the step at which the trainer is about to log them."""
-        self._scores_of_step[trainer.fit_loop.epoch_loop._batches_that_stepped - 1] = {
+        self._scores_of_step[trainer.global_step - 1] = {
             **scores_of_epoch(trainer),
             "epoch": trainer.current_epoch,
         }

@@ -26,6 +26,10 @@ ADAM = partial(Adam, lr=1e-4, weight_decay=1e-5)
 PLATEAU = partial(ReduceLROnPlateau, mode="min", factor=0.5, patience=5, min_lr=1e-6)
 """The default scheduler."""
 
+_CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 _NEVER = sys.maxsize
 """Epochs until Lightning would step a plateau itself."""
 
@@ -196,7 +200,7 @@ def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list
         >>> [(group["name"], len(group["params"])) for group in parameter_groups(network)]
         [('network/kernels', 1), ('network/rest', 3)]
     """
-    convolutions = [module for module in network.modules() if isinstance(module, nn.modules.conv._ConvNd)]
+    convolutions = [module for module in network.modules() if isinstance(module, _CONVOLUTIONS)]
     kernels = {id(module.weight) for module in convolutions}
     encoder = getattr(network, "encoder", None) if split_encoder else None
     in_encoder = {id(each) for each in encoder.parameters()} if isinstance(encoder, nn.Module) else set()

@@ -3,8 +3,7 @@
 from argparse import ArgumentError
 from collections.abc import Sequence
 
-from hydra._internal.utils import get_args_parser
-
+from lts.app.config.hydra_internals import parser_of_options
 from lts.app.config.suggestions import setting_like
 from lts.base import ConfigError
 
@@ -19,7 +18,7 @@ def options_first(arguments: Sequence[str], *, name: str) -> list[str]:
     Raises:
         ConfigError: An option is unknown, which is mostly a setting written with dashes, or lacks its value.
     """
-    parser = get_args_parser()
+    parser = parser_of_options()
     parser.exit_on_error = False
     try:
         read, unknown = parser.parse_known_intermixed_args(list(arguments))

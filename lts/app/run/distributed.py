@@ -19,10 +19,10 @@ import torch
 import torch.distributed
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lts.app.config.values import shown
 from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
+from lts.app.run.lightning_internals import take_processes
 from lts.app.run.signals import STOP_SIGNALS, StopSignals
 from lts.base import ConfigError, usable_processors
 
@@ -150,13 +150,7 @@ class ObeySignals(pl.Callback):
 
 
 def _end_others(trainer: pl.Trainer, *, done: bool) -> None:
-    launcher = trainer.strategy.launcher
-    if not isinstance(launcher, _SubprocessScriptLauncher):
-        return
-    # Emptied first: Lightning watches this list, and would kill this process for the end of one in it.
-    others = list(launcher.procs)
-    launcher.procs.clear()
-    for process in others:
+    for process in take_processes(trainer):
         if not done:
             process.kill()  # they hold nothing that is not in this process too
         process.wait()

@@ -6,7 +6,7 @@ import hydra
 import pytest
 
 from lts.app.config.composed import read_settings
-from lts.app.config.spoilt_files import name_spoilt_files
+from lts.app.config.hydra_internals import name_spoilt_files
 from lts.app.config.yaml_files import write_settings
 from lts.base import ConfigError
 

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from lts.app.config.component import Component
 from lts.app.config.making import check_arguments_of, make, told_as
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.distributed import check_devices, precision_of
+from lts.app.run.lightning_internals import copies_this_process
 from lts.base import ConfigError
 from lts.task import WholeCheckpointIO
 
@@ -114,7 +114,7 @@ def make_trainer(
         default_root_dir=str(output_dir),
         **given,
     )
-    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+    if copies_this_process(trainer):
         raise ConfigError(
             f"trainer.strategy: must start processes anew, as ddp does, got {shown(asked['strategy'])}"
         )
