@@ -74,7 +74,6 @@ def run_command(name: str) -> None:
     # Without this, Hydra prints errors of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     share_structured_configs()
-    keep_own_choices()
     name_spoilt_files()
     use_large_pages()
     return_freed_memory()
@@ -85,6 +84,7 @@ def run_command(name: str) -> None:
         with exit_code_of(name):
             _run(name, _settings_followed(name), FROM_PYTHON)
         return
+    keep_own_choices()
     with exit_code_of(name), sweep_ends(name):
         sys.argv[1:] = options_first(with_home(sys.argv[1:]), name=name)
         check_arguments(sys.argv[1:])
