@@ -3,15 +3,19 @@
 import os
 import subprocess
 import tomllib
+from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 import lts
 from lts.app.run.provenance import library_versions
+from lts.app.sweep.study import SWEEPER
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -42,6 +46,17 @@ def test_the_version_stands_in_one_place() -> None:
     assert "version" not in PROJECT["project"]
     assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "lts.__version__"}
     assert library_versions()["lts"] == lts.__version__
+
+
+def test_a_wheel_has_the_sweeper_where_hydra_looks_for_it() -> None:
+    patterns = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
+    # The namespace itself is named too: an editable installation shows only what it names.
+    for package in ("hydra_plugins", SWEEPER.rpartition(".")[0]):
+        assert (ROOT / package.replace(".", "/")).is_dir()
+        assert any(fnmatchcase(package, pattern) for pattern in patterns)
+    found = [f"{each.__module__}.{each.__name__}" for each in Plugins.instance().discover(Sweeper)]
+    assert SWEEPER in found
+    assert not (ROOT / "hydra_plugins" / "__init__.py").exists(), "would hide the plugins of others"
 
 
 def test_each_lowest_version_is_one_that_can_be_installed() -> None:

@@ -233,6 +233,19 @@ def test_a_killed_study_goes_on_and_can_be_extended(succeed, run, home: Path) ->
     assert "model.width: the study in sqlite:///study/study.db has other choices" in other.stderr
 
 
+@pytest.mark.slow
+def test_a_study_draws_as_many_trials_at_once_as_its_launcher_runs(succeed, home: Path) -> None:
+    small = tiny_without("data.batch_size", "model.width", "optimizer.lr", "trainer.max_epochs")
+    search = ("sweep=optuna", *small, "trainer.max_epochs=1", "hydra/sweeper/sampler=grid", "pruning=none")
+    fixed = ("optimizer.lr=1e-2", "loss=bce_dice", "data.batch_size=8", "hydra.sweep.dir=at-once")
+    at_once = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
+    printed = succeed("train", "-m", *search, *fixed, *at_once, "model.width=range(4,7,2)", cwd=home)
+    assert "leaderboard of 2 runs" in printed
+    found = rows(home / "at-once").values()
+    assert {(row["state"], row["model.width"]) for row in found} == {("done", "4"), ("done", "6")}
+    assert [state for state, _ in trials(home / "at-once" / "study.db")] == ["COMPLETE", "COMPLETE"]
+
+
 def test_a_study_of_which_every_job_failed_ends_with_their_reasons(run, home: Path) -> None:
     small = tiny_without("optimizer.lr")
     search = ("sweep=optuna", *small, "model.width=0", "optimizer.lr=interval(1e-3,1e-2)", "loss=bce_dice")

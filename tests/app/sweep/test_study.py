@@ -8,20 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
 import optuna
 import pytest
 import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.pool import NullPool
 
+from lts.app.config.hydra_internals import keep_own_choices
 from lts.app.run.signals import Interrupted
-from lts.app.sweep.study import prepare_study
+from lts.app.sweep.study import SWEEPER, prepare_study
 from lts.app.sweep.study_settings import StudyEndedError
 from lts.base import ConfigError
 
 ARGUMENTS = ["optimizer.lr=tag(log, interval(1e-5, 1e-2))", "loss=choice(a,b)", "seed=3"]
 CONF = Path(__file__).parents[3] / "conf" / "hydra" / "sweeper"
+SAMPLERS = sorted(file.stem for file in (CONF / "sampler").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -229,7 +235,7 @@ def test_a_grid_is_gone_through_once_and_on(storage: str, tmp_path: Path) -> Non
     assert done == {(a, b) for a in "xyz" for b in (0, 0.1, 0.2)}
 
 
-@pytest.mark.parametrize("sampler", sorted(file.stem for file in (CONF / "sampler").glob("*.yaml")))
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_each_sampler_draws_numbers_and_choices(sampler: str, tmp_path: Path) -> None:
     arguments = ["a=range(1,9)", "b=choice(1,true,none)"]
     scores = [0.1 * number for number in range(12)]
@@ -273,6 +279,24 @@ def test_a_study_of_another_optuna_is_refused_with_what_brings_it_up_to_date(
         f"hydra.sweeper.storage: {storage} cannot be opened: The runtime optuna"
     )
     assert advice in str(refused.value)
+
+
+def test_choices_of_other_plugins_do_not_mix_with_ours() -> None:
+    """As hydra-optuna-sweeper stores them, against which Hydra would hold ours."""
+    store = ConfigStore.instance()
+    Plugins.instance()
+    store.store(group="hydra/sweeper", name="optuna", node={"defaults": [{"sampler": "tpe"}], "n_trials": 7})
+    store.store(group="hydra/sweeper/sampler", name="tpe", node={"_target_": "theirs"})
+    store.store(group="hydra/sweeper/sampler", name="motpe", node={"_target_": "theirs"})
+    keep_own_choices()
+    assert "basic.yaml" in store.list("hydra/sweeper")
+    with hydra.initialize_config_dir(str(CONF.parents[1]), version_base="1.3"):
+        composed = hydra.compose("train", overrides=["sweep=optuna"], return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        assert loader.get_group_options("hydra/sweeper/sampler") == SAMPLERS
+    assert composed.hydra.sweeper._target_ == SWEEPER
+    assert composed.hydra.sweeper.sampler._target_ == "optuna.samplers.TPESampler"
+    prepare_study(composed.hydra.sweeper, ["a=1,2"])
 
 
 def test_no_connection_stays_open(tmp_path: Path, storage: str) -> None:
