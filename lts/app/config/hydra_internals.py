@@ -58,10 +58,31 @@ def share_structured_configs() -> None:
 def keep_own_choices() -> None:
     """Have `hydra/sweeper=optuna` and its samplers be those of `conf`, whatever plugins are installed.
 
-    Hydra holds a file against what a plugin stores under the same name, as hydra-optuna-sweeper does, and a
-    store has no method that removes.
+    Hydra holds a file against what a plugin stores under the same name, as hydra-optuna-sweeper does, and no
+    method of a store takes it away.
     """
     Plugins.instance()  # imports them all
-    stored = ConfigStore.instance().repo.get("hydra", {}).get("sweeper", {})
-    for name in ("optuna.yaml", "sampler"):
-        stored.pop(name, None)
+    stored = ConfigStore.instance().repo["hydra"]
+    stored["sweeper"] = _Sweepers(stored["sweeper"])
+
+
+class _Sweepers(dict[str, Any]):
+    """What plugins store as choices of `hydra/sweeper`, without those that are ours.
+
+    The processes of jobs get the store, and then import the plugins, which store theirs again.
+    """
+
+    def __init__(self, stored: dict[str, Any]) -> None:
+        super().__init__({name: found for name, found in stored.items() if name != "optuna.yaml"})
+        super().__setitem__("sampler", _NoChoices())
+
+    def __setitem__(self, name: str, choice: Any) -> None:
+        if name != "optuna.yaml":
+            super().__setitem__(name, choice)
+
+
+class _NoChoices(dict[str, Any]):
+    """A group that stays empty."""
+
+    def __setitem__(self, name: str, choice: Any) -> None:
+        """Leave it out."""

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import pickle
 import signal
 import sqlite3
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ import pytest
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.pool import NullPool
@@ -283,13 +283,22 @@ def test_a_study_of_another_optuna_is_refused_with_what_brings_it_up_to_date(
 
 def test_choices_of_other_plugins_do_not_mix_with_ours() -> None:
     """As hydra-optuna-sweeper stores them, against which Hydra would hold ours."""
-    store = ConfigStore.instance()
-    Plugins.instance()
-    store.store(group="hydra/sweeper", name="optuna", node={"defaults": [{"sampler": "tpe"}], "n_trials": 7})
-    store.store(group="hydra/sweeper/sampler", name="tpe", node={"_target_": "theirs"})
-    store.store(group="hydra/sweeper/sampler", name="motpe", node={"_target_": "theirs"})
+
+    def import_theirs(store: ConfigStore) -> None:
+        node = {"defaults": [{"sampler": "tpe"}], "n_trials": 7}
+        store.store(group="hydra/sweeper", name="optuna", node=node)
+        store.store(group="hydra/sweeper/sampler", name="tpe", node={"_target_": "theirs"})
+        store.store(group="hydra/sweeper/sampler", name="motpe", node={"_target_": "theirs"})
+
+    import_theirs(ConfigStore.instance())
     keep_own_choices()
-    assert "basic.yaml" in store.list("hydra/sweeper")
+    # A job in another process gets the store, and imports the plugins anew.
+    sent = pickle.loads(pickle.dumps(ConfigStore.instance()))
+    for store in (ConfigStore.instance(), sent):
+        import_theirs(store)
+        assert {"basic.yaml", "sampler"} <= set(store.list("hydra/sweeper"))
+        assert "optuna.yaml" not in store.list("hydra/sweeper")
+        assert store.list("hydra/sweeper/sampler") == []
     with hydra.initialize_config_dir(str(CONF.parents[1]), version_base="1.3"):
         composed = hydra.compose("train", overrides=["sweep=optuna"], return_hydra_config=True)
         loader = GlobalHydra.instance().config_loader()
