@@ -153,7 +153,7 @@ def _be(args: tuple[str, ...], cwd: str, environment: dict[str, str], stdout: An
     except BaseException:
         traceback.print_exc()
         code = 1
-    # As an interpreter ends; without the first, workers of joblib are waited for until they are idle for minutes.
+    # As an interpreter ends; without the first, idle workers of joblib are waited for, for minutes.
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.exit(code)
