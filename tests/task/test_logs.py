@@ -1,11 +1,18 @@
 """How long a training takes, by a clock that a test moves; and logs that a kill tore."""
 
+import csv
+import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
+from torch.utils.data import DataLoader
 
 from lts.task import TellTimeLeft, WholeLogs, logs
 from lts.task.logs import as_duration
@@ -121,7 +128,7 @@ def trainer_after(epoch: int, *loggers: Noted, first: bool = True) -> Any:
     return SimpleNamespace(
         current_epoch=epoch,
         callback_metrics={name: torch.tensor(score) for name, score in EPOCHS[epoch].items()},
-        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=4 * (epoch + 1))),
+        global_step=4 * (epoch + 1),
         loggers=loggers,
         is_global_zero=first,
         enable_validation=True,
@@ -138,6 +145,60 @@ def after_two_epochs() -> WholeLogs:
 
 def test_scores_are_kept_under_the_last_step_of_their_epoch() -> None:
     assert after_two_epochs().state_dict() == {"scores_of_step": AFTER_4_AND_8_STEPS}
+
+
+class Toy(LightningModule):
+    """Logs one score an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        loss = (batch - self.weight).square().mean()
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=1)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def train_toy(folder: Path, *, epochs: int, accumulate: int, ckpt: Path | None = None) -> WholeLogs:
+    """Seven batches an epoch; the callback afterwards."""
+    callback = WholeLogs()
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        accumulate_grad_batches=accumulate,
+        callbacks=[
+            callback,
+            ModelCheckpoint(folder / "checkpoints", filename="last", enable_version_counter=False),
+        ],
+        logger=CSVLogger(folder, name="", version="log"),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    loader = DataLoader(torch.ones(7, 1), batch_size=1)
+    trainer.fit(Toy(), loader, ckpt_path=ckpt, weights_only=True)
+    return callback
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:The dirpath has changed")
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_step_is_that_of_the_trainers_own_log_also_after_a_resume(
+    accumulate: int, tmp_path: Path
+) -> None:
+    train_toy(tmp_path / "a", epochs=2, accumulate=accumulate)
+    callback = train_toy(
+        tmp_path / "b", epochs=4, accumulate=accumulate, ckpt=tmp_path / "a" / "checkpoints" / "last.ckpt"
+    )
+    with (tmp_path / "b" / "log" / "metrics.csv").open() as file:
+        logged = {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(file)}
+    noted = callback.state_dict()["scores_of_step"]
+    steps_per_epoch = math.ceil(7 / accumulate)
+    assert list(noted) == [steps_per_epoch * (epoch + 1) - 1 for epoch in range(4)]
+    assert {step: scores["train/loss"] for step, scores in noted.items()} == pytest.approx(logged)
 
 
 def test_a_resumed_run_logs_again_what_its_logs_may_lack() -> None:
