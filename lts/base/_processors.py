@@ -29,8 +29,8 @@ def processors_of_affinity() -> int:
 def _slurm_share() -> list[float]:
     if "SLURM_JOB_ID" not in os.environ:
         return []
-    told = [os.environ.get(name, "") for name in _SLURM_SHARES]
-    return [float(share) for share in told if re.fullmatch(r"[1-9]\d{0,5}", share)][:1]
+    shares = [os.environ.get(name, "") for name in _SLURM_SHARES]
+    return [float(share) for share in shares if re.fullmatch(r"[1-9]\d{0,5}", share)][:1]
 
 
 def _quotas() -> Iterator[float]:

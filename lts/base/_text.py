@@ -28,10 +28,10 @@ def printable(text: object) -> str:
     surrogate pairs stand as Python writes them in a string: `\n`, `\x1b`, `\u202e`, `\udc80`. Spaces of all
     widths stay.
     """
-    told = str(text)
-    if told.isprintable():
-        return told
-    return "".join(sign if _is_printed(sign) else repr(sign)[1:-1] for sign in told)
+    raw = str(text)
+    if raw.isprintable():
+        return raw
+    return "".join(sign if _is_printed(sign) else repr(sign)[1:-1] for sign in raw)
 
 
 def _is_printed(sign: str) -> bool:
@@ -62,8 +62,8 @@ def one_line(message: object) -> str:
     Telling it again, within another message too, changes no more of it.
     """
     words = printable(message).split(" ")
-    told = " ".join(shortened(word, most=MOST_OF_A_WORD) for word in words)
-    return shortened(told, most=MOST_OF_A_MESSAGE)
+    line = " ".join(shortened(word, most=MOST_OF_A_WORD) for word in words)
+    return shortened(line, most=MOST_OF_A_MESSAGE)
 
 
 def short_name(name: str) -> str:

@@ -139,6 +139,6 @@ def _new_file_in(folder: Path) -> BinaryIO:
 
 def storage_error(path: Path, error: OSError) -> StorageError:
     """The one line that says which file could not be written, and why; `errno` stays."""
-    told = StorageError(f"{path}: cannot be written: {error.strerror or error}")
-    told.errno = error.errno
-    return told
+    wrapped = StorageError(f"{path}: cannot be written: {error.strerror or error}")
+    wrapped.errno = error.errno
+    return wrapped

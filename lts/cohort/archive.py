@@ -135,21 +135,21 @@ def _target(path: Path, member: zipfile.ZipInfo) -> PurePosixPath:
     """Where a file of the archive belongs, relative to the folder; never outside of it."""
     name = member.filename
     target = PurePosixPath(name.replace("\\", "/"))
-    told = shown(shortened(name, most=_SHOWN))
+    quoted = shown(shortened(name, most=_SHOWN))
     leads_out = target.is_absolute() or ".." in target.parts or ":" in name
     if leads_out or not target.parts or not name.isprintable():
-        raise CohortError(f"{path}: must name files inside of itself, got {told}")
+        raise CohortError(f"{path}: must name files inside of itself, got {quoted}")
     if (depth := len(target.parts) - 1) > DEEPEST:
-        raise CohortError(f"{path}: must nest at most {DEEPEST} folders, got {depth} in {told}")
+        raise CohortError(f"{path}: must nest at most {DEEPEST} folders, got {depth} in {quoted}")
     if len(name) > _LONGEST_NAME:
         raise CohortError(
-            f"{path}: names must have at most {_LONGEST_NAME} characters, got {len(name)}: {told}"
+            f"{path}: names must have at most {_LONGEST_NAME} characters, got {len(name)}: {quoted}"
         )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise CohortError(f"{path}: must hold files alone, {told} is a link")
+        raise CohortError(f"{path}: must hold files alone, {quoted} is a link")
     if member.compress_type not in _METHODS:
         raise CohortError(
-            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {told}"
+            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {quoted}"
         )
     return target
 

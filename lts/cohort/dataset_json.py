@@ -13,12 +13,12 @@ from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, is_file, name_some, 
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.files import (
     case_stem,
+    combined_error,
     grouped,
     is_hidden,
     matched_cases,
     scan_files,
     shared_file_problems,
-    told_together,
 )
 from lts.volume import MASK_SUFFIX, kinds_in_words, scan_suffixes, suffixes_in_words
 
@@ -201,10 +201,10 @@ def find_nnunet_cases(root: Path) -> Cohort:
     where = f"{root} (data=nnunet)"
     if not _has_channel_suffix(root):
         if problems := _place_problems(_read_meta(root)):
-            raise told_together(where, problems)
+            raise combined_error(where, problems)
         return Cohort(layout="nnunet", root=root, cases=())
     if not (root / "dataset.json").is_file():
-        raise told_together(where, ["dataset.json is missing"])
+        raise combined_error(where, ["dataset.json is missing"])
     meta = _read_meta(root)
     problems = _label_problems(meta) + _channel_problems(meta) + _place_problems(meta)
     images, image_problems = _first_channel_images(root)

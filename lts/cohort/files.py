@@ -13,7 +13,7 @@ from lts.volume import scan_stem
 T = TypeVar("T")
 
 
-def told_together(where: str, problems: Sequence[str]) -> CohortError:
+def combined_error(where: str, problems: Sequence[str]) -> CohortError:
     """One error, one line, for all problems of one place."""
     return CohortError(f"{where}: " + "; ".join(problems))
 

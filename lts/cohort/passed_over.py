@@ -10,7 +10,7 @@ from lts.volume import conversion_advice, is_unread
 _MOST_NAMED = 5
 
 
-def sort_out(others: Iterable[Path], *, folder: Path) -> list[str]:
+def describe_skipped(others: Iterable[Path], *, folder: Path) -> list[str]:
     """A sentence for each kind of what is no scan that is read.
 
     Args:
@@ -25,19 +25,21 @@ def sort_out(others: Iterable[Path], *, folder: Path) -> list[str]:
         kind = links if path.is_dir() and path.is_symlink() else formats if is_other_format else files
         kind.append(path)
     return [
-        *told(links, "linked folder", folder=folder, advice="; name what it leads to"),
-        *told(
+        *describe_files(links, "linked folder", folder=folder, advice="; name what it leads to"),
+        *describe_files(
             formats,
             "file of another format",
             "files of other formats",
             folder=folder,
             advice=f"; {conversion_advice()}",
         ),
-        *told(files, "other file", folder=folder),
+        *describe_files(files, "other file", folder=folder),
     ]
 
 
-def told(paths: Sequence[Path], one: str, many: str = "", *, folder: Path, advice: str = "") -> list[str]:
+def describe_files(
+    paths: Sequence[Path], one: str, many: str = "", *, folder: Path, advice: str = ""
+) -> list[str]:
     """`["2 masks (a.nii, below/b.nii)"]`, by the names that files have in a folder; nothing of none.
 
     Args:
@@ -48,9 +50,9 @@ def told(paths: Sequence[Path], one: str, many: str = "", *, folder: Path, advic
         advice: What to do about it.
     """
     names = sorted((path.relative_to(folder).as_posix() for path in paths), key=natural_key)
-    return [f"{counted(len(names), one, many)} ({some(names)}){advice}"] if names else []
+    return [f"{counted(len(names), one, many)} ({first_names(names)}){advice}"] if names else []
 
 
-def some(names: Iterable[str]) -> str:
+def first_names(names: Iterable[str]) -> str:
     """The first names, each on one line and short, and how many more there are."""
     return listed(map(short_name, names), most=_MOST_NAMED)

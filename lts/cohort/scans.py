@@ -11,7 +11,7 @@ from lts.base import CohortError, Modality, counted, name_some, natural_key, pat
 from lts.cohort.archive import DEEPEST, USUAL_LIMITS, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, length_problem
 from lts.cohort.files import case_stem, composed, grouped, is_hidden
-from lts.cohort.passed_over import some, sort_out, told
+from lts.cohort.passed_over import describe_files, describe_skipped, first_names
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
 from lts.volume import (
     DicomSeries,
@@ -158,7 +158,7 @@ def _in_archive(path: Path, folder: Path, *, limits: ArchiveLimits, choice: Seri
     sources = (
         replace(one, case=f"{path.stem}_{one.case}" if several else path.stem) for one in found.sources
     )
-    left_out = [f"{counted(len(hidden), 'hidden file')} ({some(hidden)})"] if hidden else []
+    left_out = [f"{counted(len(hidden), 'hidden file')} ({first_names(hidden)})"] if hidden else []
     return FoundScans(tuple(sources), (*found.passed_over, *left_out))
 
 
@@ -216,16 +216,18 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
     kind = kinds_in_words()
     passed_over = (
         *not_chosen,
-        *told(unchosen, f"{kind} file", folder=folder),
-        *told(
+        *describe_files(unchosen, f"{kind} file", folder=folder),
+        *describe_files(
             below,
             f"{kind} file in a folder below, which is to be named itself",
             f"{kind} files in folders below, which are to be named themselves",
             folder=folder,
         ),
-        *told(masks, "mask beside its volume", "masks beside their volumes", folder=folder),
-        *told(found.no_images, "DICOM file without an image", "DICOM files without an image", folder=folder),
-        *sort_out([file for file in found.others if file not in files], folder=folder),
+        *describe_files(masks, "mask beside its volume", "masks beside their volumes", folder=folder),
+        *describe_files(
+            found.no_images, "DICOM file without an image", "DICOM files without an image", folder=folder
+        ),
+        *describe_skipped([file for file in found.others if file not in files], folder=folder),
     )
     return FoundScans(tuple(sources), passed_over)
 

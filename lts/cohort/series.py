@@ -64,8 +64,8 @@ def choose_series(
         why = "series that {} no volume"
     others = [one for one in series if one not in chosen]
     kind = why.format("are" if others[1:] else "is")
-    told = [f"{len(others)} {kind}: {describe_series(others, below=folder)}"] if others else []
-    return [replace(one, acquisition=choice.acquisition) for one in chosen], told
+    skipped = [f"{len(others)} {kind}: {describe_series(others, below=folder)}"] if others else []
+    return [replace(one, acquisition=choice.acquisition) for one in chosen], skipped
 
 
 def _fits(series: DicomSeries, name: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lts.base import CohortError, ConfigError, name_some, natural_key, read_json_object, shown
 from lts.cohort.case import Case
-from lts.cohort.files import composed, grouped, told_together
+from lts.cohort.files import combined_error, composed, grouped
 
 PARTS = ("train", "val", "test")
 
@@ -42,7 +42,7 @@ class Split:
         for part in (*PARTS, "unused"):
             object.__setattr__(self, part, tuple(sorted(map(composed, getattr(self, part)), key=natural_key)))
         if problems := _repeated((part, case_id) for part, ids in self._parts().items() for case_id in ids):
-            raise told_together("split", problems)
+            raise combined_error("split", problems)
 
     def _parts(self) -> dict[str, tuple[str, ...]]:
         return {"train": self.train, "val": self.val, "test": self.test, "unused": self.unused}
@@ -300,5 +300,5 @@ def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
         named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in torn.items())
         problems.append(f"patients in two parts: {named}")
     if problems:
-        raise told_together(str(path), problems)
+        raise combined_error(str(path), problems)
     return split

@@ -38,8 +38,10 @@ def _scores() -> Iterator[Score]:
     for rule, size, kind in product(("", "any_"), ("", *(f"_{group}" for group in SIZE_GROUPS)), _KINDS):
         name = f"lesion_{rule}{kind.name}{size}"
         score = replace(kind, name=name, family="lesions", regions=("tumor",), of_cohort=_of_cohort(name))
-        told = not (rule or size)
-        yield score if told else replace(score, label=name.replace("_", " "), meaning="", of_case=None)
+        is_described = not (rule or size)
+        yield (
+            score if is_described else replace(score, label=name.replace("_", " "), meaning="", of_case=None)
+        )
 
 
 def _of_cohort(name: str) -> Callable[[CohortRegion], CohortScore]:

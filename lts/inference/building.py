@@ -179,7 +179,7 @@ def describe_module(module: nn.Module, arguments: Mapping[str, Any] | None = Non
     """
     kind = type(module)
     if arguments is None:
-        arguments = {name: _told(module, name) for name in inspect.signature(kind).parameters}
+        arguments = {name: _argument_value(module, name) for name in inspect.signature(kind).parameters}
     return {"_target_": _name_of(kind), **without_start_weights(kind, arguments)}
 
 
@@ -188,7 +188,7 @@ def describe_padded(spec: Mapping[str, Any], *, multiple: int) -> dict[str, Any]
     return {"_target_": "lts.networks.Padded", "network": dict(spec), "multiple": multiple}
 
 
-def _told(module: nn.Module, name: str) -> Any:
+def _argument_value(module: nn.Module, name: str) -> Any:
     if _START_WEIGHTS.fullmatch(name):
         return None
     if isinstance(module, Channels):

@@ -132,23 +132,23 @@ def doubts(
         Its values are 60 to 60, none of air (below -500 HU): that they are HU is doubtful.
         No liver was found.
     """
-    told = [
+    warnings = [
         *scan.notes,
         *doubt_scan(scan, labels_zhw, modality=modality, liver_ml=findings.liver_ml),
     ]
     if modality == "ct" and (lowest := scan.voxels.min()) > _HIGHEST_AIR_HU:
-        told.append(
+        warnings.append(
             f"Its values are {lowest:g} to {scan.voxels.max():g}, none of air (below {_HIGHEST_AIR_HU} HU): "
             "that they are HU is doubtful."
         )
     if findings.liver_ml == 0:
-        told.append("No liver was found.")
+        warnings.append("No liver was found.")
     files = list(files)
     if all(map(is_file, files)):  # they may be gone by now
         content = content_hash_of_all(files)
         if any(checkpoint.was_trained_on(content) for checkpoint in checkpoints):
-            told.append("The model was trained on this scan: its mask says little about others.")
-    return told
+            warnings.append("The model was trained on this scan: its mask says little about others.")
+    return warnings
 
 
 def _lesion(piece: Component, geometry: Geometry) -> FoundLesion:

@@ -77,8 +77,8 @@ async def _refuse(_: Request, error: Exception) -> Response:
             where = ".".join(str(part) for part in first["loc"][1:])
             return RefusedError(422, f"{where}: {first['msg']}").answer()
         case HTTPException():
-            told = {"detail": str(error.detail).lower()}
-            return JSONResponse(told, status_code=error.status_code, headers=error.headers)
+            content = {"detail": str(error.detail).lower()}
+            return JSONResponse(content, status_code=error.status_code, headers=error.headers)
         case ClientDisconnect():
             # Nobody reads it, unless its sender only sends no more.
             return RefusedError(400, "the request ended before its body did").answer()

@@ -34,7 +34,7 @@ class PrivateFolder:
         self._log = log
         self._lock = threading.Lock()
         self._in_use: set[Path] = set()
-        self._told: set[Path] = set()
+        self._warned: set[Path] = set()
         self._path, self._descriptor = _make()
         _remove_left_over(log)
 
@@ -75,7 +75,7 @@ class PrivateFolder:
         except FileNotFoundError:
             return  # made again with the next upload
         except OSError as error:
-            self._tell(self._path, error)
+            self._warn_once(self._path, error)
             return
         for path in found:
             with self._lock:
@@ -106,8 +106,8 @@ class PrivateFolder:
         try:
             remove_tree(self._path)
         except OSError as error:
-            told = f"{self._path}: cannot be removed, and may hold scans: {error.strerror or error}"
-            raise StorageError(told) from error
+            message = f"{self._path}: cannot be removed, and may hold scans: {error.strerror or error}"
+            raise StorageError(message) from error
         finally:
             os.close(self._descriptor)
 
@@ -121,12 +121,12 @@ class PrivateFolder:
         try:
             remove_tree(folder)
         except OSError as error:
-            self._tell(folder, error)
+            self._warn_once(folder, error)
 
-    def _tell(self, folder: Path, error: OSError) -> None:
+    def _warn_once(self, folder: Path, error: OSError) -> None:
         """Once for each, as it is tried again and again."""
-        if folder not in self._told:
-            self._told.add(folder)
+        if folder not in self._warned:
+            self._warned.add(folder)
             self._log(f"{folder}: cannot be removed yet: {error.strerror or error}")
 
 

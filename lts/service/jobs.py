@@ -161,6 +161,6 @@ def _as_exception(error: BaseException) -> Exception:
     """An error that a waiting request can be handed: others would end its event loop, or be lost."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    told = RuntimeError(f"a job ended with {error!r}")
-    told.__cause__ = error
-    return told
+    wrapped = RuntimeError(f"a job ended with {error!r}")
+    wrapped.__cause__ = error
+    return wrapped

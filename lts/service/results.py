@@ -17,12 +17,12 @@ class Result:
 
     Attributes:
         folder: Holds its files.
-        told: What is told of it.
+        answer: What is told of it.
         kept_since_s: On the clock of the results.
     """
 
     folder: Path
-    told: dict[str, Any]
+    answer: dict[str, Any]
     kept_since_s: float
 
 
@@ -43,31 +43,31 @@ class Results:
         self._results: dict[str, Result] = {}
         self._lock = threading.Lock()
 
-    def keep(self, files: Path, told: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    def keep(self, files: Path, make_answer: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
         """Keep a result, and let the oldest go where there are too many.
 
         Args:
             files: The folder of its files, on the same file system; moved.
-            told: Called with its id; returns what is told of it.
+            make_answer: Called with its id; returns what is told of it.
 
         Raises:
             OSError: It cannot be kept.
         """
         self.expire()
         id_ = secrets.token_urlsafe(24)
-        all_told = told(id_)
+        answer = make_answer(id_)
         folder = self._folder.new("result-")
         try:
             files.replace(folder)
         except OSError:
             self._folder.remove(folder)
             raise
-        result = Result(folder, all_told, self._clock())
+        result = Result(folder, answer, self._clock())
         with self._lock:
             self._results[id_] = result
             surplus = [self._results.pop(old) for old in list(self._results)[: -self._most]]
         self._remove(surplus)
-        return result.told
+        return result.answer
 
     def get(self, id_: str) -> Result | None:
         """A result, None where it is not kept, or its files have vanished."""

@@ -135,8 +135,8 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
             return lambda pending, predictor, job: (kept, keepable(pending, predictor, job, folder=kept))
 
         def finish(_: Pending, outcome: Any) -> Any:
-            files, told = outcome
-            kept = service.results.keep(files, lambda id_: {"id": id_, **told, "links": _links(id_)})
+            files, answer = outcome
+            kept = service.results.keep(files, lambda id_: {"id": id_, **answer, "links": _links(id_)})
             return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
         with service.follow(progress) as followed:
@@ -153,7 +153,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
     @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404, 422), tags=["results"])
     async def scan(id: Id) -> Any:  # noqa: A002  the name in the address
         """Tell again what was found."""
-        return await asyncio.to_thread(JSONResponse, find(id).told)  # may tell of thousands of lesions
+        return await asyncio.to_thread(JSONResponse, find(id).answer)  # may tell of thousands of lesions
 
     @router.get(
         "/scans/{id}/mask",
@@ -165,7 +165,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         """Download the mask: 0 background, 1 liver, 2 tumor."""
         result = find(id)
         content = await _read((result.folder / MASK_FILE).read_bytes)
-        return _mask_answer(content, case=result.told["case"], notes=result.told["notes"])
+        return _mask_answer(content, case=result.answer["case"], notes=result.answer["notes"])
 
     @router.get(
         "/scans/{id}/slices/{z}",
@@ -184,7 +184,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         Both planes run row by row, front to back, and in a row from the patient's right to left.
         """
         result = find(id)
-        shape = result.told["shape"]
+        shape = result.answer["shape"]
         if not 0 <= z < shape[0]:
             raise RefusedError(404, f"slices are 0 to {shape[0] - 1}, got {z}")
         content = await _read(lambda: read_slice(result.folder, z, shape=shape))
@@ -221,6 +221,6 @@ def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response
 
 def header_of_notes(notes: Sequence[str]) -> str:
     """Notes as a header can hold them: a JSON list in ASCII, short enough for any proxy."""
-    told = [shortened(note, most=_LONGEST_NOTE) for note in notes[:_MOST_NOTES]]
+    shown = [shortened(note, most=_LONGEST_NOTE) for note in notes[:_MOST_NOTES]]
     more = [f"and {len(notes) - _MOST_NOTES} more"] if notes[_MOST_NOTES:] else []
-    return json.dumps([*told, *more])
+    return json.dumps([*shown, *more])

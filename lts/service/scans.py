@@ -27,7 +27,7 @@ _SAMPLED = 2**20
 _LONGEST_LINE = 500
 _MOST_NAMED = 5
 _INT16 = np.iinfo(np.int16)
-_TELLTALE = 60
+_PATH_CHARACTERS = 60
 """Characters that the beginning of a path has at least in a message, however long it is."""
 
 
@@ -73,22 +73,22 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
     return Pending(upload, sources[0], passed_over=found.passed_over)
 
 
-def tell(error: LtsError, upload: Upload) -> str:
+def message_to_sender(error: LtsError, upload: Upload) -> str:
     """An error about a file of ours in the words of who sent it: no path of this machine is in it."""
     folder = upload.path.parent
-    told = str(error)
+    message = str(error)
     for path, name in ((upload.path, upload.name), (folder / "series", upload.name), (folder, "")):
-        told = told.replace(printable(path), name)
+        message = message.replace(printable(path), name)
     # a path that was too long to be told whole begins as our folder does
-    told = re.sub(re.escape(printable(folder)[:_TELLTALE]) + r"\S*", lambda _: upload.name, told)
-    return shortened(" ".join(told.split()), most=_LONGEST_LINE)
+    message = re.sub(re.escape(printable(folder)[:_PATH_CHARACTERS]) + r"\S*", lambda _: upload.name, message)
+    return shortened(" ".join(message.split()), most=_LONGEST_LINE)
 
 
 def refusal_of(error: LtsError, upload: Upload) -> RefusedError:
     """What an error about an upload means: a fault of the file, unless this machine caused it."""
     if not upload.path.exists():
         return lost()
-    return not_the_senders(error) or RefusedError(422, tell(error, upload))
+    return not_the_senders(error) or RefusedError(422, message_to_sender(error, upload))
 
 
 def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, list[str]]:

@@ -100,7 +100,7 @@ class Server:
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
         self._uvicorn = _Uvicorn(config)
-        self._told = 0
+        self._n_stops = 0
 
     def run(self, *, greeting: Sequence[str] = ()) -> None:
         """Serve; returns once all is answered or given up.
@@ -112,7 +112,7 @@ class Server:
 
     def stop(self) -> None:
         """Tell it to stop, from any thread or signal."""
-        self._told += 1
+        self._n_stops += 1
         self._service.gate.draining = True
 
     async def _run(self, greeting: Sequence[str]) -> None:
@@ -143,13 +143,13 @@ class Server:
 
     async def _end(self) -> None:
         """Wait to be told, then for what is in hand."""
-        while not self._told:
+        while not self._n_stops:
             await asyncio.sleep(_TICK_S)
         gate, limit_s = self._service.gate, self._service.limits.drain_s
         self._service.log(f"stopping: {gate.taken} scans in hand, at most {limit_s:g} s")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while gate.taken and self._told == 1:
+                while gate.taken and self._n_stops == 1:
                     await asyncio.sleep(_TICK_S)
         self._service.jobs.drop_all()
         self._uvicorn.should_exit = True

@@ -98,22 +98,22 @@ class EpochHistory(Callback):
         return best_epoch(self.epochs, monitor=self.monitor, highest_is_best=highest_is_best)
 
 
-class TellEpochs(Checkpoint):
+class PrintEpochs(Checkpoint):
     """Says a line for each epoch when its checkpoint is on the disk.
 
     It counts as a checkpoint for Lightning, which calls these last and in their order.
 
     Args:
         history: Knows the scores.
-        tell: Called with the line, by the first process alone.
+        print_line: Called with the line, by the first process alone.
 
     Example:
         >>> history = EpochHistory(path="curves.png", monitor="val/loss")
-        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[history, TellEpochs(history)])
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[history, PrintEpochs(history)])
     """
 
-    def __init__(self, history: EpochHistory, *, tell: Callable[[str], None] = print) -> None:
-        self._history, self._tell = history, tell
+    def __init__(self, history: EpochHistory, *, print_line: Callable[[str], None] = print) -> None:
+        self._history, self._print_line = history, print_line
         self._started = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -129,7 +129,7 @@ class TellEpochs(Checkpoint):
         shown = dict.fromkeys((TRAIN_LOSS, VAL_LOSS, self._history.monitor))
         parts = [f"{name} {scores[name]:.4f}" for name in shown if name in scores]
         seconds = time.perf_counter() - self._started
-        self._tell(f"epoch {number}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s")
+        self._print_line(f"epoch {number}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -100,9 +100,9 @@ def standstill(epochs: Mapping[int, Mapping[str, float]], monitor: str | None) -
     if len(values) < 2:
         return None
     if all(math.isnan(value) for value in values):
-        told = f"{monitor} was not defined in any of {len(values)} epochs"
+        reason = f"{monitor} was not defined in any of {len(values)} epochs"
     elif len(set(values)) == 1:
-        told = f"{monitor} never moved from {values[0]:.4f} in {len(values)} epochs"
+        reason = f"{monitor} never moved from {values[0]:.4f} in {len(values)} epochs"
     else:
         return None
-    return f"{told}: it cannot tell them apart, so the lowest {VAL_LOSS} chose best.ckpt"
+    return f"{reason}: it cannot tell them apart, so the lowest {VAL_LOSS} chose best.ckpt"

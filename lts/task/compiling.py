@@ -22,7 +22,7 @@ class CompileNetwork(Callback):
 
     Args:
         when: True, False, or "auto": on runs of 2000 steps and more, if this machine can compile.
-        tell: Called with a line, by the first process alone.
+        print_line: Called with a line, by the first process alone.
 
     Raises:
         ConfigError: `when` is something else. From `on_train_start`: it is True and this machine cannot
@@ -33,10 +33,10 @@ class CompileNetwork(Callback):
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[compile_network])
     """
 
-    def __init__(self, *, when: Choice = "auto", tell: Callable[[str], None] = print) -> None:
+    def __init__(self, *, when: Choice = "auto", print_line: Callable[[str], None] = print) -> None:
         if when not in (True, False, "auto"):
             raise ConfigError(f'when: must be True, False or "auto", got {when!r}')
-        self._when, self._tell = when, tell
+        self._when, self._print_line = when, print_line
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide, before the first step."""
@@ -55,7 +55,7 @@ class CompileNetwork(Callback):
             pl_module.compile_for_training()
             line = "the network is compiled, so the first step takes half a minute or more"
         if trainer.is_global_zero:
-            self._tell(line)
+            self._print_line(line)
 
 
 def why_not_compiled(device: torch.device | str = "cpu") -> str | None:
@@ -63,6 +63,6 @@ def why_not_compiled(device: torch.device | str = "cpu") -> str | None:
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))
     except Exception as error:  # of the compilers of many machines, each fails by its own
-        told = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return None

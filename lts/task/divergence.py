@@ -26,7 +26,7 @@ class WatchLoss(Callback):
 
     Args:
         remedies: What the user could change, as it ends the line of the error.
-        tell: Called with a line, by the first process alone.
+        print_line: Called with a line, by the first process alone.
 
     Raises:
         DivergedError: From any hook of training or validation.
@@ -37,14 +37,14 @@ class WatchLoss(Callback):
     """
 
     def __init__(
-        self, *, remedies: str = "try a lower learning rate", tell: Callable[[str], None] = print
+        self, *, remedies: str = "try a lower learning rate", print_line: Callable[[str], None] = print
     ) -> None:
-        self._remedies, self._tell = remedies, tell
+        self._remedies, self._print_line = remedies, print_line
         self._first_bad: torch.Tensor | None = None
         self._first_loss: torch.Tensor | None = None
         self._untrained: float | None = None
         self._lowest: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Count the steps of an epoch anew."""
@@ -87,16 +87,16 @@ class WatchLoss(Callback):
         for name, tensor in pl_module.state_dict().items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(self._line(f"{name}: must be finite", "NaN or infinity", trainer))
-        self._tell_of_explosions(trainer)
+        self._warn_of_explosions(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """What the losses of a resumed training are compared with."""
-        return {"untrained": self._untrained, "lowest": self._lowest, "told": sorted(self._told)}
+        return {"untrained": self._untrained, "lowest": self._lowest, "told": sorted(self._reported)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after an earlier run."""
         self._untrained, self._lowest = state_dict["untrained"], dict(state_dict["lowest"])
-        self._told = set(state_dict["told"])
+        self._reported = set(state_dict["told"])
 
     def _look(self, trainer: Trainer) -> None:
         first_bad = _NEVER if self._first_bad is None else int(self._first_bad)
@@ -114,7 +114,7 @@ class WatchLoss(Callback):
         kept = f"the checkpoints of epoch {epoch - 1} are kept" if epoch > 1 else "no epoch was whole"
         return f"{rule}, got {got} of epoch {epoch}: the training diverged, {kept}; {self._remedies}"
 
-    def _tell_of_explosions(self, trainer: Trainer) -> None:
+    def _warn_of_explosions(self, trainer: Trainer) -> None:
         if self._untrained is None and self._first_loss is not None:
             self._untrained = float(trainer.strategy.reduce(self._first_loss, reduce_op="mean"))
         assert self._untrained is not None
@@ -124,10 +124,10 @@ class WatchLoss(Callback):
                 continue
             loss = scores[name]
             lowest = self._lowest.get(name, self._untrained)
-            if loss > self._untrained and loss > _EXPLODED * lowest and name not in self._told:
-                self._told.add(name)
+            if loss > self._untrained and loss > _EXPLODED * lowest and name not in self._reported:
+                self._reported.add(name)
                 if trainer.is_global_zero:
-                    self._tell(
+                    self._print_line(
                         f"epoch {trainer.current_epoch + 1}: {name} exploded to {loss:.4g}, "
                         f"its lowest was {lowest:.4g}; {self._remedies}"
                     )

@@ -74,20 +74,20 @@ class WholeLogs(Callback):
         self._is_resumed = True
 
 
-class TellTimeLeft(Callback):
+class PrintTimeLeft(Callback):
     """Says once, after the first batches, how long the training will take at their pace.
 
     Args:
-        tell: Called with the line.
+        print_line: Called with the line.
 
     Example:
-        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[TellTimeLeft()])
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[PrintTimeLeft()])
     """
 
-    def __init__(self, tell: Callable[[str], None] = print) -> None:
-        self._tell = tell
+    def __init__(self, print_line: Callable[[str], None] = print) -> None:
+        self._print_line = print_line
         self._batches, self._began_s = 0, 0.0
-        self._told = False
+        self._is_printed = False
 
     def on_train_batch_end(
         self,
@@ -103,16 +103,16 @@ class TellTimeLeft(Callback):
         if timed == 0:
             self._began_s = time.perf_counter()
         is_last = batch_idx + 1 == trainer.num_training_batches
-        if self._told or timed < 1 or (timed < _TIMED_BATCHES and not is_last):
+        if self._is_printed or timed < 1 or (timed < _TIMED_BATCHES and not is_last):
             return
-        self._told = True
+        self._is_printed = True
         batch_s = (time.perf_counter() - self._began_s) / timed
         assert trainer.max_epochs is not None
         epochs = trainer.max_epochs - trainer.current_epoch
         left = int(epochs * trainer.num_training_batches) - (batch_idx + 1)
         if trainer.is_global_zero:
             on_top = ", and validation some on top" if trainer.enable_validation else ""
-            self._tell(
+            self._print_line(
                 f"training takes about {as_duration(left * batch_s)} more at {batch_s:.2g} s a batch{on_top}"
             )
 

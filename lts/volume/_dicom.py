@@ -113,11 +113,11 @@ def only_series(path: Path) -> DicomSeries:
     if not found.series:
         instead = "only DICOM files without an image" if found.no_images else "none"
         raise VolumeError(f"{path}: must hold a DICOM series, got {instead}")
-    told = describe_series(volumes or found.series, below=path)
+    listing = describe_series(volumes or found.series, below=path)
     if not volumes:
-        raise VolumeError(f"{path}: must hold a DICOM series that may be a volume, got {told}")
+        raise VolumeError(f"{path}: must hold a DICOM series that may be a volume, got {listing}")
     raise VolumeError(
-        f"{path}: must hold one DICOM series, got {len(volumes)}: {told}; name the folder of one of them"
+        f"{path}: must hold one DICOM series, got {len(volumes)}: {listing}; name the folder of one of them"
     )
 
 

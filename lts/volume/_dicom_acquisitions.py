@@ -31,12 +31,12 @@ class Acquisition:
 
     Attributes:
         label: What it is chosen by.
-        told: How it differs from the others, for messages.
+        difference: How it differs from the others, for messages.
         indices: Its slices, by their place in the series.
     """
 
     label: str
-    told: str
+    difference: str
     indices: tuple[int, ...]
 
 
@@ -66,14 +66,14 @@ def choose(
     for each in found:
         if each.label == wanted:
             return [slices[index] for index in each.indices]
-    each_told = (f"{each.label} ({len(each.indices)} images: {each.told})" for each in found)
-    told = listed(each_told, most=_SHOWN)
+    descriptions = (f"{each.label} ({len(each.indices)} images: {each.difference})" for each in found)
+    choices = listed(descriptions, most=_SHOWN)
     if wanted:
-        raise VolumeError(f"{folder}: acquisition must be one of those it holds, got {wanted!r}: {told}")
+        raise VolumeError(f"{folder}: acquisition must be one of those it holds, got {wanted!r}: {choices}")
     apart = np.diff(np.sort(along)).min() > SAME_PLACE_MM
     as_one = f", acquisition={ALL} takes all as one volume" if apart else ""
     raise VolumeError(
-        f"{folder}: must hold one acquisition, got {len(found)} that lie within each other: {told}; "
+        f"{folder}: must hold one acquisition, got {len(found)} that lie within each other: {choices}; "
         f"acquisition={found[0].label} chooses one{as_one}"
     )
 
@@ -100,7 +100,7 @@ def find_acquisitions(slices: Sequence[Slice], *, along: FloatArray, timed: bool
     return [
         Acquisition(
             label=number if by_number else str(place),
-            told=_told(facts[indices[0]], differing),
+            difference=_difference(facts[indices[0]], differing),
             indices=tuple(indices),
         )
         for place, (number, indices) in enumerate(zip(numbers, in_order, strict=True), 1)
@@ -150,5 +150,5 @@ def _age(slices: Sequence[Slice], indices: Sequence[int]) -> tuple[float, float,
     return (float(number) if number.isdecimal() else 0.0, min(times, default=0.0), indices[0])
 
 
-def _told(facts: Mapping[str, str], differing: Sequence[str]) -> str:
+def _difference(facts: Mapping[str, str], differing: Sequence[str]) -> str:
     return ", ".join(f"{name} {facts[name][:_LONGEST] or 'not stated'}" for name in differing)

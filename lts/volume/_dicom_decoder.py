@@ -51,12 +51,12 @@ def _decode(answers: BinaryIO, wanted: dict[str, Any], *, limit_s: int) -> None:
             return
         finally:
             _end_after(0)
-        told = {"dtype": stored.dtype.str, "shape": stored.shape, "n_bytes": stored.nbytes}
-        _answer(answers, told, stored.tobytes())
+        header = {"dtype": stored.dtype.str, "shape": stored.shape, "n_bytes": stored.nbytes}
+        _answer(answers, header, stored.tobytes())
 
 
-def _answer(answers: BinaryIO, told: dict[str, Any], content: bytes = b"") -> None:
-    answers.write(json.dumps(told).encode() + b"\n" + content)
+def _answer(answers: BinaryIO, header: dict[str, Any], content: bytes = b"") -> None:
+    answers.write(json.dumps(header).encode() + b"\n" + content)
     answers.flush()
 
 

@@ -151,17 +151,17 @@ class _Process:
             self._answer(file, limit_s=START_LIMIT_S)
             self._began = True
         for _ in file.frames:
-            told, content = self._answer(file, limit_s=FRAME_LIMIT_S)
-            if "error" in told:
-                raise VolumeError(str(told["error"]))
-            yield _frame(file, told, content)
+            header, content = self._answer(file, limit_s=FRAME_LIMIT_S)
+            if "error" in header:
+                raise VolumeError(str(header["error"]))
+            yield _frame(file, header, content)
 
     def _answer(self, file: Wanted, *, limit_s: float) -> tuple[dict[str, Any], bytes]:
         end = monotonic() + limit_s
         while True:
             self._check()
             try:
-                told, content = self._answers.get(timeout=_TICK_S)
+                header, content = self._answers.get(timeout=_TICK_S)
             except queue.Empty:
                 if monotonic() > end:
                     raise VolumeError(
@@ -169,13 +169,13 @@ class _Process:
                     ) from None
                 continue
             self._room.release()
-            if "ended" in told:
+            if "ended" in header:
                 self._process.wait()
                 raise VolumeError(
                     f"{file.path}: broken pixel data: its decoder was ended by it "
                     f"({_how_it_ended(self._process.returncode)})"
                 )
-            return told, content
+            return header, content
 
     def _read(self) -> None:
         """Take answers as they come, and no more than there is room for."""
@@ -185,21 +185,21 @@ class _Process:
             if not self._closing:
                 self._room.acquire()
             try:
-                told = json.loads(stream.readline())
-                content = stream.read(int(told.get("n_bytes", 0)))
+                header = json.loads(stream.readline())
+                content = stream.read(int(header.get("n_bytes", 0)))
             except (ValueError, AttributeError):  # the end, or half an answer before it
                 self._answers.put(({"ended": True}, b""))
                 return
-            self._answers.put((told, content))
+            self._answers.put((header, content))
 
 
-def _frame(file: Wanted, told: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
+def _frame(file: Wanted, header: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
     """A frame as it was decoded; what a decoder says is believed no more than what a file says."""
-    dtype = np.dtype(str(told["dtype"]))
+    dtype = np.dtype(str(header["dtype"]))
     n_bytes = math.prod(file.shape) * dtype.itemsize
-    if tuple(told["shape"]) != file.shape or dtype.kind not in "iuf" or len(content) != n_bytes:
+    if tuple(header["shape"]) != file.shape or dtype.kind not in "iuf" or len(content) != n_bytes:
         raise VolumeError(
-            f"{file.path}: broken pixel data: must be {file.shape} rows and columns, got {told['shape']}"
+            f"{file.path}: broken pixel data: must be {file.shape} rows and columns, got {header['shape']}"
         )
     return np.frombuffer(content, dtype).reshape(file.shape)
 

@@ -253,11 +253,11 @@ def _series(images: list[Image], *, broken: Mapping[Path, str]) -> DicomSeries:
 
 def _names(images: list[Image], *, folder: Path) -> str:
     """Images that are no slices, by count, kind and name."""
-    told = []
+    parts = []
     for count, alike in sorted_by_kind(images).items():
         names = [image.path.relative_to(folder).as_posix() for image in alike]
-        told.append(f"{count} ({listed(names, most=_MOST_NAMED)})")
-    return ", ".join(told)
+        parts.append(f"{count} ({listed(names, most=_MOST_NAMED)})")
+    return ", ".join(parts)
 
 
 def _natural_key(path: Path) -> list[Any]:

@@ -65,10 +65,10 @@ def content(folder: Path) -> dict[str, object]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             found[str(path.relative_to(folder))] = path.read_bytes()
-    told = json.loads(found["predictions.json"])  # type: ignore[arg-type]
-    for row in told["cases"]:
+    record = json.loads(found["predictions.json"])  # type: ignore[arg-type]
+    for row in record["cases"]:
         del row["seconds"]
-    return {**found, "predictions.json": told}
+    return {**found, "predictions.json": record}
 
 
 def compare_with_kills(settings: PredictSettings, *, at_random: int, steps: range, seed: int) -> list[str]:

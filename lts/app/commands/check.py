@@ -10,7 +10,7 @@ from lts.app.config.plain import in_folder, to_plain
 from lts.app.config.settings import CheckSettings
 from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
-from lts.app.run.console import ShowProgress, print_table, say
+from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.invocation import FROM_PYTHON, Invocation
 from lts.app.run.lock import alone_in_run_folder
 from lts.app.run.provenance import RunRecord, StopLine
@@ -29,7 +29,7 @@ from lts.cohort.doctor import (
 
 DOCTOR_FILE = "doctor.json"
 
-_TOLD = 3
+_MOST_LISTED = 3
 _WORST_FIRST = ("error", "warning", "note")
 
 
@@ -52,7 +52,7 @@ def check(settings: CheckSettings, invocation: Invocation = FROM_PYTHON) -> None
         record_kept("check") as stop,
     ):
         findings, n_cases = _diagnose(in_folder(settings, output_dir), invocation, stop)
-    _tell(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
+    _report(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
 
 
 def _diagnose(
@@ -94,7 +94,7 @@ def check_before_training(cohort: Cohort, split: Split) -> None:
         CohortError: A header is refused, or nothing sound can be learned of it.
     """
     cases = [cohort.case(case_id) for case_id in split.subset("all")]
-    _say_and_stop([finding for case in cases for finding in check_headers(case)])
+    _print_findings([finding for case in cases for finding in check_headers(case)])
 
 
 def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Cohort, split: Split) -> None:
@@ -109,10 +109,10 @@ def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Co
         CohortError: Two of them are in two parts.
     """
     contents = {one["case"]: Content(one["sha256"]) for part in members.values() for one in part}
-    _say_and_stop(judge_contents(contents, cases=cohort.cases, split=split))
+    _print_findings(judge_contents(contents, cases=cohort.cases, split=split))
 
 
-def tell_of_twins(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
+def warn_of_duplicates(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
     """Tell which cases that are scored together have the same file of a scan, and so count more than once.
 
     Args:
@@ -122,10 +122,10 @@ def tell_of_twins(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
     contents = {case_id: Content(sha256) for case_id, sha256 in content_of.items()}
     together = Split(train=(), val=(), test=tuple(content_of))
     for finding in judge_contents(contents, cases=cases, split=together):
-        say(f"{finding.case}: {finding.message}: scores count both")
+        print_line(f"{finding.case}: {finding.message}: scores count both")
 
 
-def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
+def _report(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
     """Print the table and end with an error where there is one."""
     in_order = sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity))
     if in_order:
@@ -145,17 +145,17 @@ def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
         raise CohortError(f"{_summary(errors)}; all are in {where}")
     warnings = sum(finding.severity == "warning" for finding in findings)
     notes = len(findings) - warnings
-    told = ", ".join((counted(n_cases, "case"), counted(warnings, "warning"), counted(notes, "note")))
-    say(f"no error in {told}; all are in {where}")
+    checked = ", ".join((counted(n_cases, "case"), counted(warnings, "warning"), counted(notes, "note")))
+    print_line(f"no error in {checked}; all are in {where}")
 
 
 def _summary(errors: Sequence[Finding]) -> str:
-    each_told = (f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors)
-    return f"{counted(len(errors), 'error')}: {listed(each_told, most=_TOLD, separator='; ')}"
+    lines = (f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors)
+    return f"{counted(len(errors), 'error')}: {listed(lines, most=_MOST_LISTED, separator='; ')}"
 
 
-def _say_and_stop(findings: Sequence[Finding]) -> None:
+def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        say(finding.line())
+        print_line(finding.line())
     if errors := [finding for finding in findings if finding.severity == "error"]:
         raise CohortError(_summary(errors))

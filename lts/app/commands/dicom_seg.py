@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.run.provenance import library_versions
 from lts.base import LtsError, StorageError, VolumeError
 from lts.cohort import ScanSource
@@ -65,4 +65,4 @@ class Segmentation:
 
     def _refuse(self, error: LtsError) -> None:
         self._refused, self.notes = str(error), ()
-        say(f"{self._case}: no DICOM SEG: {error}")
+        print_line(f"{self._case}: no DICOM SEG: {error}")

@@ -65,7 +65,7 @@ def _is_ours(found: Mapping[str, Any]) -> bool:
         and _are_rows(found.get("checkpoints"), key="sha256")
         and len({row["case"] for row in found["cases"]}) == len(found["cases"])
         and all(_can_be_compared(row) for row in found["cases"] if "scan_sha256" in row)
-        and all(_can_be_told(row) for row in found["cases"])
+        and all(_can_be_printed(row) for row in found["cases"])
         and isinstance(found.get("settings"), dict)
         and _are_texts(found.get("versions"))
         and all(name in found for name in ("regions", "device"))
@@ -83,7 +83,7 @@ def _can_be_compared(row: Mapping[str, Any]) -> bool:
     return _are_texts(row.get("files_sha256")) and isinstance(row.get("outputs"), dict)
 
 
-def _can_be_told(row: Mapping[str, Any]) -> bool:
+def _can_be_printed(row: Mapping[str, Any]) -> bool:
     return _is_list_of_texts(row.get("warnings", [])) and _are_texts(row.get("versions", {}))
 
 

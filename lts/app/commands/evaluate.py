@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.cases import open_cohort
-from lts.app.commands.check import tell_of_twins
+from lts.app.commands.check import warn_of_duplicates
 from lts.app.commands.compare import compare_runs
 from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
@@ -17,7 +17,7 @@ from lts.app.config.plain import from_plain, in_folder, to_plain
 from lts.app.config.settings import CasesSettings, EvaluateSettings
 from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.run.invocation import FROM_PYTHON, Invocation
 from lts.app.run.lock import alone_in_run_folder
 from lts.app.run.provenance import RunRecord, StopLine
@@ -76,7 +76,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation = FROM_PYTHON) -
         record_kept("evaluate") as stop,
     ):
         done = _TASKS[task](in_folder(settings, output_dir), invocation, stop)
-    say(f"all files are in {output_dir}")
+    print_line(f"all files are in {output_dir}")
     return done
 
 
@@ -156,7 +156,7 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
     chosen = choose_models(open_cohort(data), folds)
     record = _begin(settings, invocation, stop)
     record.add(checkpoints=[origin for each in predictors.values() for origin in origins(each)])
-    told = [
+    fold_facts = [
         {
             "fold": fold.number,
             "checkpoint": str(fold.checkpoint.path),
@@ -168,7 +168,7 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
         [(case, predictors[fold.number]) for case, fold in chosen],
         subset="folds",
         title=f"{len(folds)} folds, each case by the model that did not know it",
-        facts={"folds": told},
+        facts={"folds": fold_facts},
         output_dir=output_dir,
         rules=rules,
         settings=settings.scoring,
@@ -295,7 +295,7 @@ def choose_cases(
     contents = {case.id: content_of[case.id] for case in chosen}
     if not allow_training_cases:
         _refuse_training_cases(contents, checkpoints)
-    tell_of_twins(contents, chosen)
+    warn_of_duplicates(contents, chosen)
     return chosen
 
 

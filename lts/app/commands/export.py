@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lts.app.config.settings import ExportSettings
 from lts.app.config.types import check_settings
-from lts.app.run.console import ShowProgress, say
+from lts.app.run.console import ShowProgress, print_line
 from lts.base import AIR_HU
 from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
 from lts.inference.agreement import TOLERANCE
@@ -45,7 +45,7 @@ def export(settings: ExportSettings) -> None:
         overwrite=settings.overwrite,
         progress=ShowProgress("comparing slices"),
     )
-    _tell(exported, checkpoint, checked_on="a phantom" if scan is None else str(scan))
+    _report(exported, checkpoint, checked_on="a phantom" if scan is None else str(scan))
 
 
 def _scan_slices(path: Path, recipe: Recipe) -> Tensor:
@@ -73,20 +73,20 @@ def _lay(voxels: np.ndarray, spacing_mm: tuple[float, float], recipe: Recipe) ->
     )
 
 
-def _tell(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> None:
+def _report(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> None:
     found, context, size = exported.agreement, checkpoint.context, checkpoint.recipe.image_size
     unit = "HU" if checkpoint.recipe.modality == "ct" else "the scan's own scale"
     neighbors = f", {context} on each side of the one in question, foot to head" if context else ""
     regions = checkpoint.regions
-    say(f"wrote {exported.path}, {exported.size_bytes / 1e6:.1f} MB")
-    say(f"takes hu: float32 (batch, {1 + 2 * context}, height, width), slices in {unit}{neighbors}")
-    say(f"gives probs: float32 (batch, {len(regions)}, height, width), of {', '.join(regions)}")
+    print_line(f"wrote {exported.path}, {exported.size_bytes / 1e6:.1f} MB")
+    print_line(f"takes hu: float32 (batch, {1 + 2 * context}, height, width), slices in {unit}{neighbors}")
+    print_line(f"gives probs: float32 (batch, {len(regions)}, height, width), of {', '.join(regions)}")
     sizes = "and at other sizes" if found.other_sizes else "alone, the network takes no other size"
-    say(
+    print_line(
         f"checked on {found.slices} slices of {checked_on} at {size} x {size} pixels {sizes}: "
         f"differs from PyTorch by {found.largest_difference:.1e} at most, {TOLERANCE:.0e} is allowed"
     )
-    say(
+    print_line(
         f"time per slice at {size} x {size}, threads {torch.get_num_threads()}: "
         f"{exported.runtime} {found.runtime_ms_per_slice:.1f} ms, PyTorch {found.torch_ms_per_slice:.1f} ms"
     )

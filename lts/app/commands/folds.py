@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lts.app.commands.check import tell_of_twins
+from lts.app.commands.check import warn_of_duplicates
 from lts.app.run.records import DONE, RUN_FILE, read_run
 from lts.base import CheckpointError, CohortError, ConfigError
 from lts.cohort import Case, Cohort, name_some
@@ -81,7 +81,7 @@ def choose_models(cohort: Cohort, folds: Sequence[Fold]) -> list[tuple[Case, Fol
         raise CohortError(
             f"{cohort.root}: cases are missing or have changed since training: {name_some(lost)}"
         )
-    tell_of_twins({case.id: content for case, content in contents if content in tested_by}, cohort.cases)
+    warn_of_duplicates({case.id: content for case, content in contents if content in tested_by}, cohort.cases)
     return chosen
 
 

@@ -16,7 +16,7 @@ from lts.app.commands.unpacking import folder_to_unpack_to
 from lts.app.config.plain import to_plain
 from lts.app.config.settings import ArchiveSettings, PredictSettings
 from lts.app.config.types import check_settings
-from lts.app.run.console import ShowProgress, print_table, say
+from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.lock import alone_in
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
@@ -32,7 +32,7 @@ _NOT_OF_THE_MASK = (
 )
 """Settings of `conf/predict.yaml` that shape no mask; masks are made alike where all others are the same."""
 
-_TOLD = 3
+_MOST_LISTED = 3
 _MOST_GIB = 2**20
 _TABLE = ("case", "liver_ml", "tumor_ml", "tumor_burden", "lesion_count")
 _DECIMALS = {"liver_ml": 1, "tumor_ml": 1, "tumor_burden": 3}
@@ -81,10 +81,10 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
             output, _facts(settings, predictor), latest={"passed_over": list(found.passed_over)}
         )
         for line in found.passed_over:
-            say(f"passed over: {line}")
+            print_line(f"passed over: {line}")
         _predict_all(jobs, record, overwrite=settings.overwrite, stop=stop)
     asked = [job.source.case for job in jobs]
-    _tell(record, asked, output)
+    _report(record, asked, output)
     return tuple(record.cases[case] for case in asked)
 
 
@@ -92,8 +92,8 @@ def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool
     wanted = [job.wanted() for job in jobs]
     todo = record.to_do(wanted, overwrite=overwrite)
     names = {one.case for one in todo}
-    if kept := record.tell_kept([one for one in wanted if one.case not in names]):
-        say(kept)
+    if kept := record.describe_kept([one for one in wanted if one.case not in names]):
+        print_line(kept)
     stop.left = len(todo)
     for number, (job, one) in enumerate(zip(jobs, wanted, strict=True), start=1):
         if one.case not in names:
@@ -106,8 +106,8 @@ def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool
         except StorageError:  # the next case would meet the same disk
             raise
         except LtsError as error:
-            reason = record.fail(one, job.told(error))
-            say(f"{title}: failed: {reason}")
+            reason = record.fail(one, job.with_users_path(error))
+            print_line(f"{title}: failed: {reason}")
         stop.left -= 1
     record.write()
 
@@ -187,7 +187,7 @@ class _Job:
             outputs={name: value for name, value in asked.items() if value},
         )
 
-    def told(self, reason: object) -> str:
+    def with_users_path(self, reason: object) -> str:
         """A reason with the place of the scan as the user knows it."""
         return str(reason).replace(str(self.source.path), self.input)
 
@@ -216,8 +216,8 @@ class _Job:
         files = {
             "mask": self.mask_path.name,
             **{
-                name: told and self.told(told)
-                for name, told in segmentation.write(self.output, mask, scan).items()
+                name: text and self.with_users_path(text)
+                for name, text in segmentation.write(self.output, mask, scan).items()
             },
             **volumes.write(self.output, self.source.case),
         }
@@ -264,14 +264,14 @@ class _StopWatch:
         self._last = now
 
 
-def _tell(record: Predictions, asked: Sequence[str], output: Path) -> None:
+def _report(record: Predictions, asked: Sequence[str], output: Path) -> None:
     rows, failed = ([rows[case] for case in asked if case in rows] for rows in (record.cases, record.failed))
     if rows:
         shown = [{name: row.get(name) for name in _TABLE} for row in rows]
         print_table(f"masks in {output}", shown, decimals=_DECIMALS)
     for row in rows:
         for warning in row.get("warnings", ()):
-            say(f"{row['case']}: {warning}")
+            print_line(f"{row['case']}: {warning}")
     unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
     problems = []
     if failed:
@@ -285,5 +285,5 @@ def _tell(record: Predictions, asked: Sequence[str], output: Path) -> None:
 
 
 def _some(reasons: Sequence[str]) -> str:
-    see = f", see {PREDICTIONS_FILE}" if len(reasons) > _TOLD else ""
-    return listed(reasons, most=_TOLD, separator="; ") + see
+    see = f", see {PREDICTIONS_FILE}" if len(reasons) > _MOST_LISTED else ""
+    return listed(reasons, most=_MOST_LISTED, separator="; ") + see

@@ -168,7 +168,7 @@ class Predictions:
         there = (self._folder / name for name in one.files if name not in known)
         return next((f"{path} is there already" for path in there if path.exists()), "")
 
-    def tell_kept(self, kept: Sequence[Wanted]) -> str:
+    def describe_kept(self, kept: Sequence[Wanted]) -> str:
         """A line on the cases that are kept, "" where none is."""
         if not kept:
             return ""

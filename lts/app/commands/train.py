@@ -26,8 +26,8 @@ from lts.app.commands.training.parts import (
     SUBSETS,
     make_task_and_trainer,
     members_of,
+    print_store,
     set_up_data,
-    tell_of_store,
 )
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.config.component import OPEN, Component
@@ -37,7 +37,7 @@ from lts.app.config.settings import TrainSettings
 from lts.app.config.types import check_settings
 from lts.app.config.values import Place
 from lts.app.config.yaml_files import write_settings
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.run.distributed import follow_to_the_end, is_first_process, left_to_first, other_processes
 from lts.app.run.environment import follows
 from lts.app.run.invocation import FROM_PYTHON, Invocation
@@ -116,7 +116,7 @@ def _train_and_score(
         stop.record = _begin(settings, invocation)
     elif not goes_on(settings.ckpt):
         check_folder_is_free(output_dir, command="train")
-    _tell_of_cases(cohort, split, output_dir)
+    _print_cases(cohort, split, output_dir)
     data = set_up_data(settings, cohort, split)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
@@ -129,23 +129,23 @@ def _train_and_score(
     stop.record.add(**facts_of_choice(settings))
     write_settings(output_dir / CONFIG_FILE, to_plain(settings))
     write_json(output_dir / "split.json", split.to_dict())
-    tell_of_store(settings, data)
-    say(chosen_by)
+    print_store(settings, data)
+    print_line(chosen_by)
     task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
         _fit(trainer, task, data, resume)
     fit_s = time.perf_counter() - began
     facts = _facts_of(settings, task, trainer, fit_s=fit_s, steps_before=resume.steps if resume else 0)
-    if told := standstill_of(trainer):
-        say(told)
+    if standstill := standstill_of(trainer):
+        print_line(standstill)
     metrics = None
     if (epoch := pruned_at(trainer)) is not None:
         stop.record.finish(**facts, state="pruned", pruned_after_epoch=epoch)
-        say(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
+        print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
     elif not split.test:
         stop.record.finish(**facts)
-        say("there is no test case, so there are no test scores")
+        print_line("there is no test case, so there are no test scores")
     else:
         metrics = score_model(
             Predictor.from_checkpoint(
@@ -162,8 +162,8 @@ def _train_and_score(
         )
         stop.record.finish(**facts)
     score = _best_score(trainer)
-    told = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
-    say(f"{told}all files are in {output_dir}")
+    best = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
+    print_line(f"{best}all files are in {output_dir}")
     return _training(settings, trainer, metrics)
 
 
@@ -189,7 +189,7 @@ def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> R
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
     if resume.history:
         record.add(changes=resume.history)
-    say(resume.line())
+    print_line(resume.line())
     return record
 
 
@@ -245,10 +245,10 @@ def _device_of(trainer: pl.Trainer) -> str:
     return str(trainer.strategy.root_device)
 
 
-def _tell_of_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
-    say(f"run {output_dir}: {_counts(cohort, split)}")
+def _print_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
+    print_line(f"run {output_dir}: {_counts(cohort, split)}")
     for note in cohort.notes:
-        say(f"{cohort.root}: {note}")
+        print_line(f"{cohort.root}: {note}")
 
 
 def _be_quiet() -> None:

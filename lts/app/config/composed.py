@@ -9,7 +9,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from lts.app.config.plain import from_plain
 from lts.app.config.settings import SETTINGS
 from lts.app.config.types import check_section
-from lts.app.config.yaml_files import told_of
+from lts.app.config.yaml_files import naming_file
 from lts.base import ConfigError
 
 
@@ -39,7 +39,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: It cannot be read, is no YAML or holds no settings.
     """
-    with told_of(path):
+    with naming_file(path):
         settings: Any = OmegaConf.to_container(OmegaConf.load(path))
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: must hold settings by name, got a list")

@@ -71,7 +71,7 @@ def under(key: str, called: Callable[..., Any]) -> Iterator[None]:
 
 
 @contextmanager
-def told_as(key: str) -> Iterator[None]:
+def as_config_error(key: str) -> Iterator[None]:
     """Within, what a library says against values that it was given is told as the user's error of `key`.
 
     Raises:
@@ -185,11 +185,11 @@ def _makes(function: Any, kind: type) -> bool:
 def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
     """Change the arguments that an error begins with into keys; returns whether it named any."""
     named, _, rule = str(error).partition(": ")
-    told = re.split("(, | and )", named)
-    if not set(told[::2]) <= (_parameters_of(called) or {}).keys():
+    names = re.split("(, | and )", named)
+    if not set(names[::2]) <= (_parameters_of(called) or {}).keys():
         return False
-    told[::2] = [f"{key}.{name}" for name in told[::2]]
-    error.args = (one_line(f"{''.join(told)}: {rule}"),)
+    names[::2] = [f"{key}.{name}" for name in names[::2]]
+    error.args = (one_line(f"{''.join(names)}: {rule}"),)
     return True
 
 
@@ -229,8 +229,8 @@ def _blamed_on(key: str, target: Callable[..., Any]) -> Iterator[None]:
     try:
         yield
     except LtsError as error:
-        is_told = module.startswith("lts.app.") or _name_keys(error, key, target)
-        if not is_told and isinstance(error, ConfigError):
+        is_named = module.startswith("lts.app.") or _name_keys(error, key, target)
+        if not is_named and isinstance(error, ConfigError):
             error.args = (one_line(f"{key}: {error}"),)
         raise
     except MisconfigurationException as error:
@@ -242,5 +242,5 @@ def _blamed_on(key: str, target: Callable[..., Any]) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    told = " ".join(str(error).split())
-    return told or type(error).__name__
+    reason = " ".join(str(error).split())
+    return reason or type(error).__name__

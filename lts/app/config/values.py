@@ -63,10 +63,10 @@ def words(hint: Any) -> str:
     """An annotation in the words of who writes a config: `a whole number or null`."""
     kind, args = _parts(hint)
     if kind in _UNIONS:
-        told = [words(each) for each in args if not (each is int and float in args)]
+        parts = [words(each) for each in args if not (each is int and float in args)]
         # Null comes last, and what only a program can give is no help.
-        first = [each for each in dict.fromkeys(told) if each not in ("null", _OBJECT)]
-        return " or ".join([*first, *(["null"] if "null" in told else [])]) or _OBJECT
+        first = [each for each in dict.fromkeys(parts) if each not in ("null", _OBJECT)]
+        return " or ".join([*first, *(["null"] if "null" in parts else [])]) or _OBJECT
     if kind is Literal:
         choices = [choice if isinstance(choice, str) else shown(choice) for choice in args]
         return " or ".join(choices) if len(choices) < 3 else f"one of {', '.join(choices)}"
@@ -80,10 +80,10 @@ def words(hint: Any) -> str:
 def shown(value: object) -> str:
     """A value as a line can hold it: short, and escaped where it is no plain text."""
     try:
-        told = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     except ValueError:  # a number of more digits than Python writes
-        told = "a number of thousands of digits"
-    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}..."
+        text = "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _is_number(value: Any) -> bool:
@@ -124,8 +124,8 @@ def _is_mapping(value: Any, args: tuple[Any, ...]) -> bool:
 
 
 def _plural(hint: Any) -> str:
-    told = _PLURALS.get(hint) or words(hint)
-    return "numbers" if float in members(hint) else _OBJECTS if told == _OBJECT else told
+    text = _PLURALS.get(hint) or words(hint)
+    return "numbers" if float in members(hint) else _OBJECTS if text == _OBJECT else text
 
 
 _UNIONS = (Union, types.UnionType)

@@ -31,7 +31,7 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def told_of(path: Path | str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def naming_file(path: Path | str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Within, what is wrong with a file is told of it.
 
     Args:

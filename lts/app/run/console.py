@@ -16,7 +16,7 @@ _WIDEST = 100_000
 _MOST_OF_A_CELL = 300
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a plain line at once; whatever names are in it, it stays one line and commands no terminal."""
     print(printable(line), flush=True)
 
@@ -39,7 +39,7 @@ class ShowProgress:
             self._show_bar(done, total)
         elif done == total or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            say(f"{self._title}: {done}/{total}")
+            print_line(f"{self._title}: {done}/{total}")
 
     def _show_bar(self, done: int, total: int) -> None:
         if self._bar is None:

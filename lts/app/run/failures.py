@@ -48,8 +48,8 @@ def failure_of(error: BaseException, name: str) -> Failure:
     message = _user_message(error, name)
     if message is not None:
         return Failure(reason=one_line(message), exit_code=INPUT_WAS_WRONG)
-    told = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": ")
+    lines = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
     return Failure(reason=one_line(reason), exit_code=BUG)
 
 
@@ -92,14 +92,14 @@ def _user_message(error: BaseException, name: str) -> str | None:
     for cause in causes_of(error, in_passing=False):
         if isinstance(cause, LtsError):
             return _in_a_line(cause)
-    told = None
+    message = None
     if type(error).__module__.partition(".")[0] in ("hydra", "omegaconf"):
-        from lts.app.config.hydra_errors import is_of_a_constructor, told_of
+        from lts.app.config.hydra_errors import is_of_a_constructor, message_of
 
         if is_of_a_constructor(error):
             return None
-        told = told_of(error, name=name)
-    return told or _disk_message(error) or _message_of_a_library(error)
+        message = message_of(error, name=name)
+    return message or _disk_message(error) or _message_of_a_library(error)
 
 
 def _in_a_line(error: BaseException) -> str:

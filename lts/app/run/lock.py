@@ -100,5 +100,5 @@ def _take(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], N
             before_waiting()
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{key}: {folder} must be on a file system that has locks: {told}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{key}: {folder} must be on a file system that has locks: {reason}") from error

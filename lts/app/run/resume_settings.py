@@ -75,7 +75,7 @@ class Change:
         is_section = any(isinstance(value, Mapping) for value in (self.saved, self.asked))
         return rule_of(f"{self.key}._target_" if is_section else self.key)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """`key VALUE (was VALUE)`."""
         return f"{self.key} {_shown(self.asked)} (was {_shown(self.saved)})"
 
@@ -169,9 +169,9 @@ def check_cases(
 
 def _refuse(changes: Sequence[Change], path: Path) -> None:
     if changes:
-        told = "; ".join(change.refused(path) for change in changes[:_MOST_NAMED])
+        rules = "; ".join(change.refused(path) for change in changes[:_MOST_NAMED])
         others = [change.key for change in changes[_MOST_NAMED:]]
-        raise ConfigError(told + (f"; so must {', '.join(others)}" if others else ""))
+        raise ConfigError(rules + (f"; so must {', '.join(others)}" if others else ""))
 
 
 def _changes(saved: Any, asked: Any, prefix: str = "") -> Iterator[Change]:
@@ -199,6 +199,6 @@ def _without_own_folder(settings: Mapping[str, Any]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    told = value.get("_target_", "set") if isinstance(value, Mapping) else value
-    line = " ".join(str("null" if told is None else told).split())
+    text = value.get("_target_", "set") if isinstance(value, Mapping) else value
+    line = " ".join(str("null" if text is None else text).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -71,8 +71,8 @@ class Resume:
 
     def line(self) -> str:
         """What is said of it."""
-        told = ", ".join(change.told() for change in self.taken)
-        return f"goes on after epoch {self.epochs} of {self.path}" + (f" with {told}" if told else "")
+        changes = ", ".join(change.summary() for change in self.taken)
+        return f"goes on after epoch {self.epochs} of {self.path}" + (f" with {changes}" if changes else "")
 
 
 def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resume | None:

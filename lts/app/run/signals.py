@@ -59,7 +59,7 @@ class StopSignals:
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
         signal.signal(signal.SIGALRM, self._raise_between_locks)
-        sys.unraisablehook = _tell_unless_stop
+        sys.unraisablehook = _report_unless_stop
 
     def requeue_on(self, signum: int) -> None:
         """Have a signal put this SLURM job back into the queue and then stop the run."""
@@ -153,7 +153,7 @@ def _hear_nothing(_signum: int, _frame: FrameType | None) -> None:
     """In place of a handler; without one, Python would complain of a signal that is on its way."""
 
 
-def _tell_unless_stop(lost: "sys.UnraisableHookArgs") -> None:
+def _report_unless_stop(lost: "sys.UnraisableHookArgs") -> None:
     """Python's own words on an exception in a destructor, but not on one that only stops the run."""
     if not isinstance(lost.exc_value, Interrupted):
         sys.__unraisablehook__(lost)

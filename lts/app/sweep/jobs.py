@@ -15,7 +15,7 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
 from lts.app.run.failures import INPUT_WAS_WRONG, complain, failure_of
 from lts.app.run.lock import alone_in
@@ -61,7 +61,7 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
         return failed(made, error)
 
     def tell_of_waiting() -> None:
-        say(f"job {job}: has the settings of {folder}, which is being run; waits for it")
+        print_line(f"job {job}: has the settings of {folder}, which is being run; waits for it")
 
     with alone_in(folder, before_waiting=tell_of_waiting):
         try:
@@ -69,10 +69,10 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
         except ConfigError as error:
             return failed(folder, error)
         if earlier.get("state") in FINISHED:
-            say(_skipped(job, folder, earlier))
+            print_line(_skipped(job, folder, earlier))
             return as_handed(earlier.get("best_score"), earlier.get("mode"))
         if _failed_in_this_sweep(earlier):
-            say(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
+            print_line(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
             return None
         goes_on = bool(earlier) and _goes_on(folder, job=job)
         try:
@@ -170,11 +170,11 @@ def _goes_on(folder: Path, *, job: str) -> bool:
     """Whether a run that began goes on from its last checkpoint; else it starts anew beside what is left."""
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file():
-        say(f"job {job}: goes on from {last}")
+        print_line(f"job {job}: goes on from {last}")
         return True
     attempts = len(list(folder.glob("run-*.json"))) + 1
     (folder / RUN_FILE).rename(folder / f"run-{attempts}.json")
-    say(f"job {job}: began in {folder} and left no checkpoint; starts anew")
+    print_line(f"job {job}: began in {folder} and left no checkpoint; starts anew")
     return False
 
 

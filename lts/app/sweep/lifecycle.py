@@ -144,14 +144,14 @@ def sweep_ends(name: str) -> Iterator[None]:
 
 
 def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
-    from lts.app.run.console import say
+    from lts.app.run.console import print_line
 
     runs = write_leaderboard(begun.folder)
     way_on = f"by the same command with hydra.sweep.dir={begun.folder}"
     if stopped := _signal_of(begun, ended_by):
         raise Interrupted(stopped, f"go on {way_on}") from ended_by
     if any(run["state"] not in FINISHED for run in runs):
-        say(f"what is not done goes on {way_on}")
+        print_line(f"what is not done goes on {way_on}")
     failed = [run for run in runs if run["state"] in (FAILED, DAMAGED) and run not in begun.failed_before]
     if type(ended_by).__name__ == _A_PROCESS_WAS_KILLED:
         raise LtsError(

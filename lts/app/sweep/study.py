@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.base import ConfigError
 
 _INSTALL = 'pip install ".[sweep]"'
@@ -83,7 +83,7 @@ def go_on_with_study(config: DictConfig, arguments: list[str]) -> None:
         sweeper.n_trials = max(0, wanted - done)
         if sweeper.sampler.get("seed") is not None:
             sweeper.sampler.seed += drawn
-    say(f"study {sweeper.study_name}: {done} of {wanted} trials are done, {sweeper.n_trials} to go")
+    print_line(f"study {sweeper.study_name}: {done} of {wanted} trials are done, {sweeper.n_trials} to go")
 
 
 def _queue_unfinished(study: Any) -> int:

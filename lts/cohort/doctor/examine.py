@@ -13,7 +13,7 @@ from lts.base import Modality, Progress, VolumeError, in_processes
 from lts.cohort.case import Case
 from lts.cohort.doctor.anatomy import measure_anatomy
 from lts.cohort.doctor.findings import Finding, Severity, found
-from lts.cohort.doctor.headers import judge_grid, refusal, told_of_grids
+from lts.cohort.doctor.headers import grid_findings, judge_grid, refusal
 from lts.cohort.doctor.intensity import count_values, judge_intensity
 from lts.cohort.doctor.labels import judge_labels
 from lts.cohort.doctor.overlap import Content
@@ -64,7 +64,7 @@ def examine_case(case: Case, *, modality: Modality) -> CaseReport:
     # the header of an image tells of its mask, even where its voxels cannot be read
     grid = image.geometry if image else _kept([], case, lambda: read_geometry(case.image))
     mask = _read_mask(findings, case, grid) if case.mask else None
-    findings += told_of_grids(case.id, image.notes if image else (), mask.notes if mask else ())
+    findings += grid_findings(case.id, image.notes if image else (), mask.notes if mask else ())
     wrong_mm = judge_grid(case.id, grid) if grid else []
     counts = count_values(image.voxels) if image and image.voxels.dtype == np.int16 else None
     wrong_hu = judge_intensity(case.id, counts) if counts is not None and modality == "ct" else []
@@ -123,7 +123,7 @@ def _judge_anatomy(case: str, image: Volume, mask: Volume) -> list[Finding]:
     """Tell a scan that does not lie as its header says, or where the header says nothing, as is assumed."""
     at = measure_anatomy(image.voxels, mask.voxels, voxel=image.geometry.voxel)
     severity: Severity | None = "warning" if image.geometry.unproven else None
-    told = {
+    messages = {
         "mirrored": f"the liver's center lies {at.liver_left_mm:.0f} mm left of the body's middle"
         if at.mirrored
         else "",
@@ -134,10 +134,10 @@ def _judge_anatomy(case: str, image: Volume, mask: Volume) -> list[Finding]:
         if at.back_to_front
         else "",
     }
-    return [found(code, case, message, severity=severity) for code, message in told.items() if message]
+    return [found(code, case, message, severity=severity) for code, message in messages.items() if message]
 
 
 def _content(image: Volume, counts: NDArray[np.int64] | None) -> Content:
     """How often each value occurs: the same however the axes of a scan are turned, and not of two scans."""
-    told = counts if counts is not None else np.sort(image.voxels, axis=None)
-    return Content(voxels=hashlib.sha256(told.tobytes()).hexdigest(), grid=image.geometry.header.hex())
+    values = counts if counts is not None else np.sort(image.voxels, axis=None)
+    return Content(voxels=hashlib.sha256(values.tobytes()).hexdigest(), grid=image.geometry.header.hex())

@@ -23,7 +23,7 @@ def refusal(case: str, error: VolumeError) -> Finding:
     return found(error.code if error.code in CHECKS else "refused", case, str(error))
 
 
-def told_of_grids(case: str, image: tuple[str, ...], mask: tuple[str, ...]) -> list[Finding]:
+def grid_findings(case: str, image: tuple[str, ...], mask: tuple[str, ...]) -> list[Finding]:
     """The notes of image and mask as findings; what is so of both is told once."""
     of_image = [found(note.code, case, note) for note in image if isinstance(note, Note)]
     of_mask = [note for note in mask if isinstance(note, Note) and note not in image]
@@ -35,17 +35,19 @@ def judge_grid(case: str | None, geometry: Geometry) -> list[Finding]:
     spacing_mm, gaps_mm = geometry.spacing_mm, geometry.voxel.gaps_mm
     if not _plausible(*spacing_mm, *gaps_mm):
         least_mm, most_mm = SPACING_MM
-        told = f"spacing is {_by(spacing_mm)} mm (slices, rows, columns)"
+        message = f"spacing is {_by(spacing_mm)} mm (slices, rows, columns)"
         unit = _UNITS.get(geometry.mm_per_unit)
         as_mm = [edge / geometry.mm_per_unit for edge in spacing_mm]
         if unit and _plausible(*as_mm):
-            message = f"{told}, as the header counts in the {unit}; counted in mm it would be {_by(as_mm)} mm"
+            message = (
+                f"{message}, as the header counts in the {unit}; counted in mm it would be {_by(as_mm)} mm"
+            )
             return [found("unit-implausible", case, message)]
-        return [found("spacing-implausible", case, f"{told}, must be {least_mm:g} to {most_mm:g} mm")]
+        return [found("spacing-implausible", case, f"{message}, must be {least_mm:g} to {most_mm:g} mm")]
     extent_mm = [n * gap for n, gap in zip(geometry.canonical_shape, gaps_mm, strict=True)]
     if extent_mm[0] > MOST_ALONG_MM or max(extent_mm[1:]) > MOST_ACROSS_MM:
-        told = f"the scan is {_by(extent_mm)} mm large (head to foot, front to back, right to left)"
-        message = f"{told}, must be at most {MOST_ALONG_MM:g} mm long and {MOST_ACROSS_MM:g} mm wide"
+        message = f"the scan is {_by(extent_mm)} mm large (head to foot, front to back, right to left)"
+        message = f"{message}, must be at most {MOST_ALONG_MM:g} mm long and {MOST_ACROSS_MM:g} mm wide"
         return [found("field-of-view", case, message)]
     return []
 
@@ -63,7 +65,7 @@ def check_headers(case: Case) -> tuple[Finding, ...]:
             _, of_mask = match_mask_grid(case.mask, read_mask_geometry(case.mask), image=image)
         except VolumeError as error:
             findings.append(refusal(case.id, error))
-    findings += told_of_grids(case.id, grid_notes(image), of_mask)
+    findings += grid_findings(case.id, grid_notes(image), of_mask)
     return tuple(finding for finding in findings if finding.severity != "note")
 
 

@@ -47,17 +47,17 @@ def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
     """
     values = np.flatnonzero(counts) - _VALUES // 2
     low, high = int(values[0]), int(values[-1])
-    told = f"values lie from {low} to {high}"
+    message = f"values lie from {low} to {high}"
     if high - low <= UNIT_SPAN:
         return [
             found(
                 "hu-unit-range",
                 case,
-                f"{told}: no Hounsfield units, but scaled to 0 to 1, constant, or those of a mask",
+                f"{message}: no Hounsfield units, but scaled to 0 to 1, constant, or those of a mask",
             )
         ]
     if low >= 0 and high <= BYTE_MAX:
-        return [found("hu-8-bit", case, f"{told}: 8-bit gray levels, no Hounsfield units")]
+        return [found("hu-8-bit", case, f"{message}: 8-bit gray levels, no Hounsfield units")]
     dense = _share_above(counts, DENSE_HU)
     if dense > MOST_DENSE:
         return [found("hu-offset", case, f"{dense:.0%} of the voxels are above {DENSE_HU} HU: offset upward")]
@@ -66,7 +66,9 @@ def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
         message = f"{tissue:.1%} of the voxels are above {AIR_HU_BELOW} HU: offset downward, or all is air"
         return [found("hu-offset", case, message)]
     if low >= AIR_HU_BELOW:
-        message = f"{told}, none below {AIR_HU_BELOW} HU as air is: clipped, cropped, or no Hounsfield units"
+        message = (
+            f"{message}, none below {AIR_HU_BELOW} HU as air is: clipped, cropped, or no Hounsfield units"
+        )
         return [found("hu-no-air", case, message)]
     return []
 

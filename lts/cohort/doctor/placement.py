@@ -83,19 +83,19 @@ class Move:
 
     def __str__(self) -> str:
         """In words, such as "mirrored front to back"."""
-        told = []
+        parts = []
         if self.order != _STAYS:
-            told.append("transposed" if self.order == (0, 2, 1) else "turned to another order of its axes")
+            parts.append("transposed" if self.order == (0, 2, 1) else "turned to another order of its axes")
         if self.mirrored:
-            told.append("mirrored " + " and ".join(_MIRRORED[axis] for axis in self.mirrored))
+            parts.append("mirrored " + " and ".join(_MIRRORED[axis] for axis in self.mirrored))
         shifts = [
             f"{abs(mm):.0f} mm to the {toward[mm > 0]}"
             for mm, toward in zip(self.shift_mm, _TOWARD, strict=True)
             if mm
         ]
         if shifts:
-            told.append("moved " + " and ".join(shifts))
-        return ", ".join(told)
+            parts.append("moved " + " and ".join(shifts))
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,11 @@ def bar_chart(bars: Sequence[Bar], *, region: str, label: str) -> ET.Element:
         top, middle = index * _BAR_ROW + 6, index * _BAR_ROW + _BAR_ROW / 2
         end = scale(bar.value or 0)
         value = DASH if bar.value is None else DICE.write(bar.value)
-        told = "not defined" if bar.value is None else value
+        text = "not defined" if bar.value is None else value
         drawn.append(
             element(
                 "g",
-                element("title", f"{bar.label}: {told}. {bar.about}"),
+                element("title", f"{bar.label}: {text}. {bar.about}"),
                 element("rect", x=0, y=index * _BAR_ROW, width=_WIDTH, height=_BAR_ROW, class_="hover"),
                 _text(bar.label, _BAR_START - 8, middle, anchor="end"),
                 element(

@@ -48,8 +48,8 @@ def provenance(data: ReportData) -> ET.Element:
     lines = []
     for name, value in _flat(data.provenance):
         lines += [element("dt", name), element("dd", value)]
-    told = element("dl", *lines, class_="facts") if lines else intro("Not known.")
-    return section("provenance", "Where these results come from", told)
+    content = element("dl", *lines, class_="facts") if lines else intro("Not known.")
+    return section("provenance", "Where these results come from", content)
 
 
 def definitions(data: ReportData) -> ET.Element:

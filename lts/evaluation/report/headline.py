@@ -43,8 +43,8 @@ def convention_panel(data: ReportData) -> ET.Element:
             known = CONVENTIONS.get(name, Convention(name, ""))
             drawn = value if is_defined(value) else None
             bars.append(Bar(known.label, drawn, known.meaning, marked=name == HONEST_CONVENTION))
-        told = ", ".join(f"{bar.label} {'-' if bar.value is None else DICE.write(bar.value)}" for bar in bars)
-        chart = bar_chart(bars, region=region, label=f"Dice of {region} by convention: {told}")
+        text = ", ".join(f"{bar.label} {'-' if bar.value is None else DICE.write(bar.value)}" for bar in bars)
+        chart = bar_chart(bars, region=region, label=f"Dice of {region} by convention: {text}")
         charts.append(element("figure", element("figcaption", _region_name(region)), chart))
     return section(
         "conventions",

@@ -49,8 +49,8 @@ def lesions(data: ReportData) -> ET.Element:
     if "tumor" not in data.regions:
         return _section(intro("Lesions are tumors, and the tumor was not scored."))
     if not data.lesions:
-        told = "There is no lesion, neither in the references nor in the predictions."
-        return _section(intro(told))
+        text = "There is no lesion, neither in the references nor in the predictions."
+        return _section(intro(text))
     return _section(
         intro(
             "A lesion is a connected component of tumor, its size the diameter of the sphere of equal "

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.making import make, told_as, under
+from lts.app.config.making import as_config_error, make, under
 from lts.base import CohortError, ConfigError, VolumeError
 from lts.intensity import Channels, Intensity, Window
 
@@ -182,9 +182,9 @@ def test_arguments_at_the_head_of_a_line_become_keys(error: Exception, line: str
 
 
 def test_what_a_library_says_is_told_under_a_key_and_what_we_say_as_it_is() -> None:
-    with pytest.raises(ConfigError, match="^optimizer: two lines$"), told_as("optimizer"):
+    with pytest.raises(ConfigError, match="^optimizer: two lines$"), as_config_error("optimizer"):
         raise RuntimeError("two\n  lines")
-    with pytest.raises(ConfigError, match="^optimizer: KeyError$"), told_as("optimizer"):
+    with pytest.raises(ConfigError, match="^optimizer: KeyError$"), as_config_error("optimizer"):
         raise KeyError
-    with pytest.raises(ConfigError, match="^loss.alpha: ours$"), told_as("optimizer"):
+    with pytest.raises(ConfigError, match="^loss.alpha: ours$"), as_config_error("optimizer"):
         raise ConfigError("loss.alpha: ours")

@@ -129,7 +129,7 @@ def test_a_refusal_names_both_values_and_at_most_three_in_full() -> None:
     assert "; so must " in told
     assert all(setting.split("=")[0] in told for setting in settings)
     assert Change(key="a", saved=None, asked="x" * 500).refused(CKPT).endswith("x" * 80 + "...")
-    assert Change(key="a", saved={"_target_": "A"}, asked=None).told() == "a null (was A)"
+    assert Change(key="a", saved={"_target_": "A"}, asked=None).summary() == "a null (was A)"
 
 
 def test_a_run_in_another_folder_chooses_its_best_by_what_it_likes() -> None:

@@ -35,7 +35,7 @@ def build_network(
         ConfigError: A setting of the model breaks its rule, or a checkpoint could not name its classes.
     """
     arguments, trusted = settings.model.to_dict(), settings.trusted_modules
-    with _told_of("model"):
+    with _naming_key("model"):
         kind = find_class(arguments.get("_target_"), trusted_modules=trusted)
     sizes: dict[str, Any] = {
         _name_of_size(arguments, "_in_channels_", kind): in_channels,
@@ -46,13 +46,13 @@ def build_network(
         arguments = {**without_start_weights(kind, {}), **arguments}
     check_arguments_of("model", arguments, given=sizes)
     spec = without_start_weights(kind, {**arguments, **sizes})  # the checkpoint brings them
-    with _told_of("model"):
+    with _naming_key("model"):
         check_buildable(spec, trusted_modules=trusted)
-    with _told_of("intensity"):
+    with _naming_key("intensity"):
         check_buildable(settings.intensity.to_dict(), trusted_modules=trusted)
     network: nn.Module = make(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
     if multiple is not None:
-        with _told_of("model._multiple_", instead_of="multiple: "):
+        with _naming_key("model._multiple_", instead_of="multiple: "):
             network, spec = Padded(network, multiple=multiple), describe_padded(spec, multiple=multiple)
     return network.to(memory_format=torch.channels_last), with_defaults(spec, trusted_modules=trusted)
 
@@ -68,7 +68,7 @@ def _name_of_size(arguments: dict[str, Any], key: str, kind: type) -> str:
 
 
 @contextmanager
-def _told_of(key: str, *, instead_of: str = "") -> Iterator[None]:
+def _naming_key(key: str, *, instead_of: str = "") -> Iterator[None]:
     try:
         yield
     except LtsError as error:

@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
-from lts.app.config.making import make, told_as
+from lts.app.config.making import as_config_error, make
 from lts.app.config.settings import TrainSettings
-from lts.app.run.console import ShowProgress, say
+from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.distributed import ObeySignals, is_first_process, precision_of
 from lts.app.run.resuming import Resume
 from lts.app.run.signals import StopSignals
@@ -28,11 +28,11 @@ from lts.task import (
     CompileNetwork,
     DescribeCheckpoint,
     EpochHistory,
+    PrintEpochs,
+    PrintTimeLeft,
     SeedEpochs,
     SegmentationTask,
     TakeNewSettings,
-    TellEpochs,
-    TellTimeLeft,
     WatchLoss,
     WholeLogs,
 )
@@ -82,13 +82,13 @@ def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str,
     return {name: [member(cohort.case(case)) for case in split.subset(name)] for name in SUBSETS}
 
 
-def tell_of_store(settings: TrainSettings, data: SliceDataModule) -> None:
+def print_store(settings: TrainSettings, data: SliceDataModule) -> None:
     """Say what is notable of the stored cases, and what the run will take of disk and memory."""
     cases = [*data.stored("train"), *data.stored("val")]
     for stored in cases:
         for note in stored.notes:
-            say(f"{stored.case}: {note}")
-    say(
+            print_line(f"{stored.case}: {note}")
+    print_line(
         plan_line(
             cases,
             store_dir=Path(settings.paths.store_dir),
@@ -134,18 +134,18 @@ def make_task_and_trainer(
         ),
         intensity=data.intensity,
     )
-    compile_network = CompileNetwork(when=settings.compile, tell=say)
-    tell_epochs = TellEpochs(history, tell=say)
-    watch_loss = WatchLoss(remedies=_remedies(settings), tell=say)
+    compile_network = CompileNetwork(when=settings.compile, print_line=print_line)
+    print_epochs = PrintEpochs(history, print_line=print_line)
+    watch_loss = WatchLoss(remedies=_remedies(settings), print_line=print_line)
     own = [
         SeedEpochs(seed=settings.seed),
         watch_loss,
         history,
         describe,
         WholeLogs(),
-        TellTimeLeft(say),
+        PrintTimeLeft(print_line),
         compile_network,
-        tell_epochs,
+        print_epochs,
     ]
     if signals:
         own.append(ObeySignals(signals))
@@ -177,7 +177,7 @@ def make_loggers(settings: TrainSettings) -> list[Logger]:
     for name, each in (settings.logger or {}).items():
         loggers.append(make(each, key=f"logger.{name}", kind=Logger))
         if isinstance(loggers[-1], TensorBoardLogger):
-            with told_as(f"logger.{name}"):
+            with as_config_error(f"logger.{name}"):
                 import_module("torch.utils.tensorboard")  # by itself it would be when the training begins
     return loggers
 
@@ -195,8 +195,10 @@ def _remedies(settings: TrainSettings) -> str:
     """What may help against a training that diverges, with its values."""
     trainer = settings.trainer.arguments
     clip, precision = trainer.get("gradient_clip_val"), precision_of(trainer)
-    told = [f"a lower optimizer.lr than {settings.optimizer.arguments.get('lr')}"]
-    told.append(f"a lower trainer.gradient_clip_val than {clip}" if clip else "trainer.gradient_clip_val=1")
+    remedies = [f"a lower optimizer.lr than {settings.optimizer.arguments.get('lr')}"]
+    remedies.append(
+        f"a lower trainer.gradient_clip_val than {clip}" if clip else "trainer.gradient_clip_val=1"
+    )
     if precision != "32-true":
-        told.append("trainer.precision=32-true")
-    return f"try {', '.join(told)}"
+        remedies.append("trainer.precision=32-true")
+    return f"try {', '.join(remedies)}"

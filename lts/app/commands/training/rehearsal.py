@@ -17,7 +17,7 @@ from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.component import OPEN
-from lts.app.config.making import make, told_as, under
+from lts.app.config.making import as_config_error, make, under
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.base import ConfigError
@@ -111,7 +111,7 @@ def _check_compiler(when: str | bool, device: torch.device) -> None:
 
 def _network_without_memory(settings: TrainSettings, *, channels: int) -> nn.Module:
     size, regions = settings.data.image_size, len(settings.data.regions)
-    with without_memory(), warnings.catch_warnings(), told_as("model"):
+    with without_memory(), warnings.catch_warnings(), as_config_error("model"):
         warnings.simplefilter("ignore")  # start weights go nowhere
         network, _ = build_network(settings, in_channels=channels, out_channels=regions)
         _check_memory(network)
@@ -136,7 +136,7 @@ def _check_memory(network: nn.Module) -> None:
 def _try_loss(settings: TrainSettings, *, regions: int) -> None:
     loss: nn.Module = make(settings.loss, key="loss", kind=nn.Module)
     logits = torch.zeros(1, regions, _PIXELS, _PIXELS, requires_grad=True)
-    with told_as("loss"):
+    with as_config_error("loss"):
         with under("loss", type(loss)):
             value: Tensor = loss(logits, torch.zeros_like(logits, dtype=torch.bool))
         if value.ndim or not math.isfinite(value.item()):
@@ -163,14 +163,14 @@ def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch
             number.grad = torch.zeros_like(number)
         return 0.0
 
-    with told_as("optimizer"):
+    with as_config_error("optimizer"):
         optimizer: Optimizer = optimizer_of(
             [{**group, "params": [number]} for group, number in zip(groups, numbers, strict=True)]
         )
         optimizer.step(loss)
     if scheduler_of is None:
         return
-    with told_as("scheduler"), warnings.catch_warnings():
+    with as_config_error("scheduler"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scheduler: Any = scheduler_of(optimizer)
         for _ in range(_STEPS):

@@ -12,7 +12,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from lts.app.config.component import Component
-from lts.app.config.making import check_arguments_of, make, told_as
+from lts.app.config.making import as_config_error, check_arguments_of, make
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.distributed import check_devices, precision_of
@@ -96,7 +96,7 @@ def make_trainer(
         given["plugins"] = [*made, WholeCheckpointIO()]
     if asked.get("max_time") is not None:
         # Lightning's own would end in the middle of an epoch.
-        with told_as("trainer.max_time"):
+        with as_config_error("trainer.max_time"):
             callbacks = [*callbacks, Timer(asked["max_time"], interval="epoch")]
         given["max_time"] = None
     if isinstance(name := asked.get("profiler"), str):
