@@ -11,8 +11,8 @@ from lts.base import CohortError, Modality, counted, name_some, natural_key, pat
 from lts.cohort.archive import DEEPEST, USUAL_LIMITS, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, length_problem
 from lts.cohort.files import case_stem, composed, grouped, is_hidden
-from lts.cohort.passed_over import describe_files, describe_skipped, first_names
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
+from lts.cohort.skipped_files import describe_files, describe_skipped, first_names
 from lts.volume import (
     DicomSeries,
     Volume,

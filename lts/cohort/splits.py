@@ -262,12 +262,12 @@ def membership_problems(split: Split, cases: Iterable[Case]) -> list[str]:
     return problems
 
 
-def torn_patients(split: Split, cases: Iterable[Case]) -> dict[str, tuple[str, ...]]:
+def leaked_patients(split: Split, cases: Iterable[Case]) -> dict[str, tuple[str, ...]]:
     """The patients with cases in two or three parts, and these parts.
 
     Example:
         >>> cases = [Case(name, "patient-1", Path(f"{name}.nii"), None) for name in ("a", "b")]
-        >>> torn_patients(Split(train=("a",), test=("b",)), cases)
+        >>> leaked_patients(Split(train=("a",), test=("b",)), cases)
         {'patient-1': ('train', 'test')}
     """
     part_of = {case_id: part for part in PARTS for case_id in split.subset(part)}
@@ -296,8 +296,8 @@ def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
     """
     split = parse_split(path)
     problems = membership_problems(split, cases)
-    if torn := torn_patients(split, cases):
-        named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in torn.items())
+    if leaked := leaked_patients(split, cases):
+        named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in leaked.items())
         problems.append(f"patients in two parts: {named}")
     if problems:
         raise combined_error(str(path), problems)

@@ -35,7 +35,7 @@ class Quantity:
         """The label with its unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
-    def write(self, value: float) -> str:
+    def format(self, value: float) -> str:
         """A value without its unit."""
         return format_number(value, decimals=self.decimals, signed=self.signed)
 

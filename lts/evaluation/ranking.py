@@ -90,7 +90,7 @@ def _ranked(ranked: Sequence[Mapping[str, Any]], *, region: str, most: int) -> l
     chosen += [(row, "") for row in others]
     if not chosen:  # so many that score alike
         chosen = [(row, "") for row in ranked[:most]]
-    return [ShownCase(row["case"], f"{rank}{region} Dice {DICE.write(_dice(row))}") for row, rank in chosen]
+    return [ShownCase(row["case"], f"{rank}{region} Dice {DICE.format(_dice(row))}") for row, rank in chosen]
 
 
 def _false_alarm(row: Mapping[str, Any], region: str) -> ShownCase:

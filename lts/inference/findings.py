@@ -10,7 +10,7 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from lts.base import LIVER, TUMOR, Modality, is_file
-from lts.cohort.doctor import doubt_scan
+from lts.cohort.doctor import scan_warnings
 from lts.components import Component, find_components
 from lts.inference.checkpoint import Checkpoint
 from lts.slices import content_hash_of_all
@@ -102,7 +102,7 @@ def measure(labels_zhw: NDArray[np.uint8], *, geometry: Geometry, regions: Seque
     return Findings(liver_ml, tumor_ml, tumor_ml / liver_ml if liver_ml else None, lesions)
 
 
-def doubts(
+def prediction_warnings(
     findings: Findings,
     *,
     scan: Volume,
@@ -125,7 +125,7 @@ def doubts(
         >>> geometry = Geometry.from_affine(np.diag([10, 10, 10, 1]), shape=(4, 4, 4))
         >>> scan, labels = Volume(np.full((4, 4, 4), 60, np.int16), geometry), np.zeros((4, 4, 4), np.uint8)
         >>> findings = measure(labels, geometry=geometry, regions=("liver",))
-        >>> for line in doubts(
+        >>> for line in prediction_warnings(
         ...     findings, scan=scan, labels_zhw=labels, files=[Path("scan")], modality="ct", checkpoints=[]
         ... ):
         ...     print(line)
@@ -134,7 +134,7 @@ def doubts(
     """
     warnings = [
         *scan.notes,
-        *doubt_scan(scan, labels_zhw, modality=modality, liver_ml=findings.liver_ml),
+        *scan_warnings(scan, labels_zhw, modality=modality, liver_ml=findings.liver_ml),
     ]
     if modality == "ct" and (lowest := scan.voxels.min()) > _HIGHEST_AIR_HU:
         warnings.append(

@@ -123,7 +123,7 @@ def recomputable(tensor: Tensor, make: Callable[..., Tensor], *sources: Tensor, 
     )
 
 
-def is_watched(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether a hook looks at what the module takes or gives."""
     own = (
         module._forward_pre_hooks,

@@ -24,7 +24,7 @@ _HUNG_UP = select.POLLHUP | select.POLLERR
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long clients are waited for.
 
     Attributes:
@@ -43,11 +43,11 @@ class Connections:
 
     Args:
         most: So many at a time; beyond, the one that has longest been without a request is closed.
-        patience: How long clients are waited for.
+        timeouts: How long clients are waited for.
     """
 
-    def __init__(self, *, most: int, patience: Patience) -> None:
-        self.most, self.patience = most, patience
+    def __init__(self, *, most: int, timeouts: Timeouts) -> None:
+        self.most, self.timeouts = most, timeouts
         self.open: dict[Connection, None] = {}  # in the order of their coming
 
     def protocol(self, **arguments: Any) -> "Connection":
@@ -164,7 +164,7 @@ class Connection(asyncio.BufferedProtocol):
         now = self._loop.time()
         if self._is_stuck(now):
             self.drop()
-        elif not self.in_hand and now - self.idle_since > self._all.patience.request_s:
+        elif not self.in_hand and now - self.idle_since > self._all.timeouts.request_s:
             if self._came and not self._answered and not self._transport.is_closing():
                 self._transport.write(_plain(408, "Request Timeout", "no whole request came in time"))
             self._transport.close()
@@ -175,10 +175,10 @@ class Connection(asyncio.BufferedProtocol):
         """Whether too little of what was written has been taken for too long."""
         waiting = self._transport.get_write_buffer_size()
         taken = self._written - waiting
-        patience = self._all.patience
-        if not waiting or taken - self._taken >= patience.answer_bytes:
+        timeouts = self._all.timeouts
+        if not waiting or taken - self._taken >= timeouts.answer_bytes:
             self._taken, self._taken_at = taken, now
-        return now - self._taken_at > patience.answer_s
+        return now - self._taken_at > timeouts.answer_s
 
     def _look_for_client(self) -> None:
         """Find out whether a client that sends no more is still there: it may have closed its end, or all.

@@ -15,7 +15,7 @@ from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, probl
 from lts.service.handling import handle_upload
 from lts.service.refusals import RefusedError
 from lts.service.results import Result
-from lts.service.scans import MASK_FILE, Pending, keepable, mask_of, read_slice
+from lts.service.scans import MASK_FILE, Pending, mask_of, read_slice, result_of
 from lts.service.service import Service
 from lts.service.uploads import FIELD
 from lts.volume import MASK_SUFFIX, suffixes_in_words
@@ -132,7 +132,7 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
 
         def work(folder: Any) -> Any:
             kept = folder / "kept"
-            return lambda pending, predictor, job: (kept, keepable(pending, predictor, job, folder=kept))
+            return lambda pending, predictor, job: (kept, result_of(pending, predictor, job, folder=kept))
 
         def finish(_: Pending, outcome: Any) -> Any:
             files, answer = outcome

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lts.base import REGION_MIN_LABEL, LtsError, listed, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Findings, Predictor, doubts, measure
+from lts.inference import Findings, Predictor, measure, prediction_warnings
 from lts.service.jobs import Job
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
@@ -105,7 +105,7 @@ def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, li
     return path.read_bytes(), _notes(pending, predictor, findings, scan=scan, labels=labels)
 
 
-def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) -> dict[str, Any]:
+def result_of(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) -> dict[str, Any]:
     """A job: all that the page shows of a scan, in files of a folder, and what is told of it.
 
     Args:
@@ -148,7 +148,7 @@ def _notes(
 ) -> list[str]:
     return [
         *(f"Passed over: {line}." for line in pending.passed_over),
-        *doubts(
+        *prediction_warnings(
             findings,
             scan=scan,
             labels_zhw=labels,

@@ -16,7 +16,7 @@ import uvicorn
 
 from lts.base import ConfigError
 from lts.service.app import make_app
-from lts.service.connections import Connections, Patience
+from lts.service.connections import Connections, Timeouts
 from lts.service.guard import is_loopback
 from lts.service.service import Service
 
@@ -83,7 +83,7 @@ class Server:
         limits = service.limits
         self._connections = Connections(
             most=min(limits.max_connections, _open_files() // 2),
-            patience=Patience(
+            timeouts=Timeouts(
                 request_s=limits.headers_s, answer_bytes=limits.least_bytes, answer_s=limits.stalled_s
             ),
         )

@@ -14,8 +14,8 @@ from torch import nn
 
 from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.figures import gray_range, overlay, save_curves
-from lts.task.choosing import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.module import Batch, SegmentationTask
 
 

@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lts.base import DivergedError
-from lts.task.choosing import TRAIN_LOSS, VAL_LOSS
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS
 
 _STEPS_BETWEEN_LOOKS = 50
 """To look at a loss waits for the device, and for the other processes."""

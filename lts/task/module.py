@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.metrics import BinnedAUROC, CaseOverlap
-from lts.task.choosing import TRAIN_LOSS, VAL_LOSS
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS
 
 Batch = Mapping[str, Tensor]
 ParameterGroup = dict[str, Any]

@@ -11,8 +11,8 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.base import CheckpointError, written_whole
-from lts.task.choosing import VAL_LOSS, Mode, is_better, mode_of
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import VAL_LOSS, Mode, is_better, mode_of
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

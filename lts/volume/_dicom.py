@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lts.base import Modality, VolumeError, is_folder
-from lts.volume._dicom_decoding import Wanted, decoded_frames
+from lts.volume._dicom_decoding import DecodeRequest, decoded_frames
 from lts.volume._dicom_files import DicomSeries, describe_series, find_dicom, is_dicom
 from lts.volume._dicom_pixels import check_decoder, is_compressed, stored_frames
 from lts.volume._dicom_slices import UNSPECIFIED, Slice
@@ -61,7 +61,7 @@ class StoredSeries:
         for syntax, path in syntaxes.items():
             check_decoder(path, syntax)
         files = [
-            Wanted(
+            DecodeRequest(
                 path=path,
                 frames=tuple(self.stack.slices[index].frame or 0 for index in indices),
                 syntax=self.stack.slices[indices[0]].transfer_syntax,
@@ -132,7 +132,7 @@ def series_geometry(path: Path) -> Geometry:
     return read_stack(series, modality=series.modality).geometry
 
 
-def _frames_of(files: Sequence[Wanted], *, check: Check) -> Generator[npt.NDArray[Any]]:
+def _frames_of(files: Sequence[DecodeRequest], *, check: Check) -> Generator[npt.NDArray[Any]]:
     for file in files:
         for stored in stored_frames(file.path, file.frames, syntax=file.syntax):
             check()

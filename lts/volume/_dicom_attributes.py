@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lts.volume._dicom_calls import needs
+from lts.volume._dicom_calls import require
 from lts.volume._dicom_rules import RULES, Rule
 
 _UTF_8 = "ISO_IR 192"
@@ -28,7 +28,7 @@ _KEPT_CHARSETS = (
 
 
 COPIED = ("SpecificCharacterSet", *RULES)
-"""What `take_over` looks at."""
+"""What `copy_attributes` looks at."""
 
 _ONE_TEXT = ("LT", "ST", "UT")
 """Kinds whose values hold backslashes and line ends."""
@@ -57,7 +57,7 @@ _MEND: Mapping[str, Callable[[str], str]] = {
 
 
 @dataclass(frozen=True)
-class Taken:
+class CopiedAttributes:
     """What was taken over from a header.
 
     Attributes:
@@ -72,7 +72,7 @@ class Taken:
     notes: tuple[str, ...]
 
 
-def take_over(header: Any) -> Taken:
+def copy_attributes(header: Any) -> CopiedAttributes:
     """Take over what describes patient, study and scanner; to be called while `parsing`.
 
     Args:
@@ -96,7 +96,7 @@ def take_over(header: Any) -> Taken:
         notes.append(
             f"DICOM SEG: text is written as UTF-8, as SpecificCharacterSet of the series is {was[:64]!r}."
         )
-    return Taken(dataset, charset, tuple(notes))
+    return CopiedAttributes(dataset, charset, tuple(notes))
 
 
 class _Reader:
@@ -123,7 +123,7 @@ class _Reader:
             for name in lonely:
                 del found[name]
             self.broken += lonely
-        dataset = needs("pydicom").Dataset()
+        dataset = require("pydicom").Dataset()
         for keyword, rule in rules.items():
             if keyword in found:
                 setattr(dataset, keyword, found[keyword])
@@ -136,7 +136,7 @@ class _Reader:
         try:
             if rule.items is not None:
                 return self._items(source[keyword].value, keyword, rule.items)
-            vr = needs("pydicom.datadict").dictionary_VR(keyword)
+            vr = require("pydicom.datadict").dictionary_VR(keyword)
             text, certain = self._text(source.get_item(keyword).value, vr)
         except Exception:  # pydicom names no complete set of errors
             self.broken.append(keyword)
@@ -146,7 +146,7 @@ class _Reader:
         if not any(written):
             return None
         values = [_sound(part, vr=vr, rule=rule) for part in written]
-        alone = needs("pydicom.datadict").dictionary_VM(keyword) == "1"
+        alone = require("pydicom.datadict").dictionary_VM(keyword) == "1"
         if (alone and len(values) > 1) or None in values:
             self.broken.append(keyword)
             return None
@@ -178,7 +178,7 @@ class _Reader:
             return ("\\".join(map(str, raw)) if several else str(raw or "")), True
         if vr not in _TEXT:
             return raw.decode("ascii"), True
-        charset, config = needs("pydicom.charset"), needs("pydicom.config")
+        charset, config = require("pydicom.charset"), require("pydicom.config")
         try:
             with config.strict_reading():
                 text = charset.decode_bytes(raw, self._encodings, set(map(ord, _DELIMITERS)))
@@ -195,7 +195,7 @@ class _Reader:
 
 def _without_escapes(text: str) -> str:
     """The text without what switched between character sets: pydicom leaves it in where it is Chinese."""
-    for code in needs("pydicom.charset").CODES_TO_ENCODINGS:
+    for code in require("pydicom.charset").CODES_TO_ENCODINGS:
         text = text.replace(code.decode("ascii"), "")
     return text
 
@@ -216,7 +216,7 @@ def _sound(written: str, *, vr: str, rule: Rule) -> str | None:
 
 def _keeps_rules(value: str, *, vr: str) -> bool:
     """Whether a value has the form and length of its kind (PS3.5 6.2)."""
-    pydicom_rules, config = needs("pydicom.valuerep"), needs("pydicom.config")
+    pydicom_rules, config = require("pydicom.valuerep"), require("pydicom.config")
     try:
         pydicom_rules.validate_value(vr, value, config.RAISE)
         if vr == "DA" and value:
@@ -235,7 +235,7 @@ def _keeps_rules(value: str, *, vr: str) -> bool:
 
 def _encodings(terms: Sequence[str]) -> list[str]:
     """Python's names for character sets; ASCII where DICOM has it, which pydicom takes for Latin 1."""
-    charset, config = needs("pydicom.charset"), needs("pydicom.config")
+    charset, config = require("pydicom.charset"), require("pydicom.config")
     try:
         with config.strict_reading():
             names = charset.convert_encodings(list(terms))
@@ -250,7 +250,7 @@ def _charset(terms: Sequence[str], texts: Sequence[str]) -> str:
     if first in _KEPT_CHARSETS and not more:
         try:
             for text in texts:
-                text.encode(needs("pydicom.charset").python_encoding[first])
+                text.encode(require("pydicom.charset").python_encoding[first])
         except UnicodeError:
             return _UTF_8
         return first

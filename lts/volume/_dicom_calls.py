@@ -26,7 +26,7 @@ _MOST_INFLATED = 1 << 30
 _ONE_AT_A_TIME = threading.RLock()
 
 
-def needs(module: str) -> Any:
+def require(module: str) -> Any:
     """A module of the optional packages that read and write DICOM.
 
     Raises:
@@ -75,7 +75,7 @@ def read_whole(path: Path) -> Any:
 
 
 def _read(path: Path, **options: Any) -> Any:
-    dcmread = needs("pydicom").dcmread
+    dcmread = require("pydicom").dcmread
     beginning = beginning_of(path)
     _check_inflates(path, beginning)
     if beginning is Beginning.PREFIX:
@@ -96,11 +96,11 @@ def _check_inflates(path: Path, beginning: Beginning) -> None:
     if beginning is not Beginning.PREAMBLE:
         return
     with path.open("rb") as stream:
-        uid = needs("pydicom.uid").DeflatedExplicitVRLittleEndian
+        uid = require("pydicom.uid").DeflatedExplicitVRLittleEndian
         head = stream.read(_META)
         if uid.encode() not in head:
             return
-        meta = needs("pydicom.filereader").read_file_meta_info(path)
+        meta = require("pydicom.filereader").read_file_meta_info(path)
         if meta.get("TransferSyntaxUID") != uid:
             return
         # the preamble, DICM, and the element that says how long the others are
@@ -115,7 +115,7 @@ def _check_inflates(path: Path, beginning: Beginning) -> None:
 
 
 def _guessed_syntax(dataset: Any) -> Any:
-    uid = needs("pydicom.uid")
+    uid = require("pydicom.uid")
     implicit, little_endian = dataset.original_encoding
     if implicit:
         return uid.ImplicitVRLittleEndian
@@ -132,7 +132,7 @@ def _quiet() -> Iterator[None]:
     Raises:
         ConfigError: pydicom is not installed.
     """
-    config = needs("pydicom.config")
+    config = require("pydicom.config")
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     with _ONE_AT_A_TIME, warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")

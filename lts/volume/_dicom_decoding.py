@@ -48,7 +48,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DecodeRequest:
     """Frames of one file.
 
     Attributes:
@@ -64,7 +64,9 @@ class Wanted:
     shape: tuple[int, int]
 
 
-def decoded_frames(files: Sequence[Wanted], *, check: Callable[[], None]) -> Generator[npt.NDArray[Any]]:
+def decoded_frames(
+    files: Sequence[DecodeRequest], *, check: Callable[[], None]
+) -> Generator[npt.NDArray[Any]]:
     """Decode files in processes of their own, as many as there are processors and files for them.
 
     The processes end with the iteration, however it ends, and by themselves where this process dies.
@@ -131,7 +133,7 @@ class _Process:
             except BrokenPipeError:  # what it was not sent any more
                 continue
 
-    def send(self, file: Wanted) -> None:
+    def send(self, file: DecodeRequest) -> None:
         """Have a file decoded."""
         assert self._process.stdin
         line = json.dumps({"path": str(file.path), "frames": file.frames, "syntax": file.syntax})
@@ -141,7 +143,7 @@ class _Process:
         except BrokenPipeError:  # it is dead, as its answer will tell
             return
 
-    def receive(self, file: Wanted) -> Iterator[npt.NDArray[Any]]:
+    def receive(self, file: DecodeRequest) -> Iterator[npt.NDArray[Any]]:
         """The frames of the file that was sent.
 
         Raises:
@@ -156,7 +158,7 @@ class _Process:
                 raise VolumeError(str(header["error"]))
             yield _frame(file, header, content)
 
-    def _answer(self, file: Wanted, *, limit_s: float) -> tuple[dict[str, Any], bytes]:
+    def _answer(self, file: DecodeRequest, *, limit_s: float) -> tuple[dict[str, Any], bytes]:
         end = monotonic() + limit_s
         while True:
             self._check()
@@ -193,7 +195,7 @@ class _Process:
             self._answers.put((header, content))
 
 
-def _frame(file: Wanted, header: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
+def _frame(file: DecodeRequest, header: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
     """A frame as it was decoded; what a decoder says is believed no more than what a file says."""
     dtype = np.dtype(str(header["dtype"]))
     n_bytes = math.prod(file.shape) * dtype.itemsize

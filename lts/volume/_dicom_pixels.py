@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from lts.base import VolumeError
-from lts.volume._dicom_calls import needs, parsing, read_whole
+from lts.volume._dicom_calls import parsing, read_whole, require
 from lts.volume._dicom_kind import Beginning, beginning_of
 
 _BROKEN = "truncated or broken pixel data"
@@ -25,7 +25,7 @@ def stored_frames(path: Path, frames: Sequence[int], *, syntax: str) -> Iterator
     Raises:
         VolumeError: Pixels are missing or cannot be decoded.
     """
-    pixels = needs("pydicom.pixels")
+    pixels = require("pydicom.pixels")
     source = _source(path, syntax)
     with closing(pixels.iter_pixels(source, indices=list(frames), raw=True)) as images:
         for _ in frames:
@@ -36,7 +36,7 @@ def stored_frames(path: Path, frames: Sequence[int], *, syntax: str) -> Iterator
 
 def is_compressed(syntax: str) -> bool:
     """Whether pixels are to be decoded."""
-    return bool(needs("pydicom.uid").UID(syntax).is_encapsulated)
+    return bool(require("pydicom.uid").UID(syntax).is_encapsulated)
 
 
 def check_decoder(path: Path, syntax: str) -> None:
@@ -48,9 +48,9 @@ def check_decoder(path: Path, syntax: str) -> None:
     if not syntax:
         raise VolumeError(f"{path}: TransferSyntaxUID is missing")
     with parsing(path):
-        name = f"{needs('pydicom.uid').UID(syntax).name} ({syntax})"
+        name = f"{require('pydicom.uid').UID(syntax).name} ({syntax})"
         try:
-            decoder = needs("pydicom.pixels").get_decoder(syntax)
+            decoder = require("pydicom.pixels").get_decoder(syntax)
         except NotImplementedError as error:
             raise VolumeError(f"{path}: transfer syntax cannot be decoded: {name}") from error
     if not decoder.is_available:
@@ -62,7 +62,7 @@ def check_decoder(path: Path, syntax: str) -> None:
 
 def _source(path: Path, syntax: str) -> Any:
     """What pydicom takes frames from: the file, unless it is deflated as a whole or lacks the preamble."""
-    deflated = syntax == needs("pydicom.uid").DeflatedExplicitVRLittleEndian
+    deflated = syntax == require("pydicom.uid").DeflatedExplicitVRLittleEndian
     if not deflated and beginning_of(path) is Beginning.PREAMBLE:
         return path
     with parsing(path, broken="truncated or broken data"):

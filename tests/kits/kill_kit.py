@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from lts.app.commands.predict import predict
-from lts.app.config.plain import from_plain
+from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import PredictSettings
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +113,7 @@ if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
     first, last = arguments["steps"]
     for line in compare_with_kills(
-        from_plain(PredictSettings, arguments["settings"]),
+        settings_from_dict(PredictSettings, arguments["settings"]),
         at_random=arguments["at_random"],
         steps=range(first, last),
         seed=arguments["seed"],

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.cases import make_phantoms
-from lts.app.config.making import under
-from lts.app.config.plain import in_folder, to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_to_dict, with_output_dir
 from lts.app.config.settings import CheckSettings
 from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.invocation import FROM_PYTHON, Invocation
-from lts.app.run.lock import alone_in_run_folder
-from lts.app.run.provenance import RunRecord, StopLine
-from lts.app.run.recording import record_kept
+from lts.app.run.lock import locked_run_folder
+from lts.app.run.provenance import RunRecord, StopMessage
+from lts.app.run.recording import recorded_run
 from lts.app.run.records import CONFIG_FILE
 from lts.base import CohortError, ConfigError, counted, listed, write_json
 from lts.cohort import Case, Cohort, Split, find_cases
@@ -46,17 +46,17 @@ def check(settings: CheckSettings, invocation: Invocation = FROM_PYTHON) -> None
             "data: must name a data set that holds its own cases, such as lits, got no data.root"
         )
     with (
-        alone_in_run_folder(
+        locked_run_folder(
             settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
         ) as output_dir,
-        record_kept("check") as stop,
+        recorded_run("check") as stop,
     ):
-        findings, n_cases = _diagnose(in_folder(settings, output_dir), invocation, stop)
+        findings, n_cases = _diagnose(with_output_dir(settings, output_dir), invocation, stop)
     _report(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
 
 
 def _diagnose(
-    settings: CheckSettings, invocation: Invocation, stop: StopLine
+    settings: CheckSettings, invocation: Invocation, stop: StopMessage
 ) -> tuple[Sequence[Finding], int]:
     """The findings, and how many cases were read."""
     make_phantoms(settings.data)
@@ -65,14 +65,14 @@ def _diagnose(
     assert data.layout is not None
     if split_file is not None and not Path(split_file).expanduser().is_file():
         raise ConfigError(f"split.file: no such file: {split_file}")
-    with under("data", find_cases):
+    with keys_in_errors("data", find_cases):
         survey = survey_cohort(
             Path(data.root).expanduser(),
             layout=data.layout,
             split_file=None if split_file is None else Path(split_file).expanduser(),
         )
     record = stop.record = RunRecord(output_dir, command="check", overrides=invocation.overrides)
-    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
+    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
     progress = ShowProgress("checking cases")
     diagnosis = diagnose(survey, modality=data.modality, progress=progress)
     facts = {

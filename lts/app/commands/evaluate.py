@@ -12,16 +12,16 @@ from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins
 from lts.app.commands.scoring import rules_of, score_masks, score_model, score_models
-from lts.app.config.making import under
-from lts.app.config.plain import from_plain, in_folder, to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_from_dict, settings_to_dict, with_output_dir
 from lts.app.config.settings import CasesSettings, EvaluateSettings
 from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import print_line
 from lts.app.run.invocation import FROM_PYTHON, Invocation
-from lts.app.run.lock import alone_in_run_folder
-from lts.app.run.provenance import RunRecord, StopLine
-from lts.app.run.recording import record_kept
+from lts.app.run.lock import locked_run_folder
+from lts.app.run.provenance import RunRecord, StopMessage
+from lts.app.run.recording import recorded_run
 from lts.app.run.records import CONFIG_FILE
 from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
 from lts.cohort import LAYOUTS, Case, Cohort, name_some
@@ -70,12 +70,12 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation = FROM_PYTHON) -
     check_settings(settings)
     task = task_of(settings)
     with (
-        alone_in_run_folder(
+        locked_run_folder(
             settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
         ) as output_dir,
-        record_kept("evaluate") as stop,
+        recorded_run("evaluate") as stop,
     ):
-        done = _TASKS[task](in_folder(settings, output_dir), invocation, stop)
+        done = _TASKS[task](with_output_dir(settings, output_dir), invocation, stop)
     print_line(f"all files are in {output_dir}")
     return done
 
@@ -95,7 +95,7 @@ def task_of(settings: EvaluateSettings) -> str:
     return task
 
 
-def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     assert settings.ckpt is not None
     _refuse_fixed_settings(invocation)
     own_data = settings.data.root is None
@@ -139,7 +139,7 @@ def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: St
     return _finished(metrics, subset, predictor.regions[-1], record, output_dir)
 
 
-def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
     assert settings.folds is not None
     _refuse_fixed_settings(invocation)
@@ -188,12 +188,12 @@ def _finished(
 
 def _data_of(checkpoint: Checkpoint) -> CasesSettings:
     """The cases that a model was trained beside."""
-    return from_plain(CasesSettings, checkpoint.config["data"])
+    return settings_from_dict(CasesSettings, checkpoint.config["data"])
 
 
-def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     assert settings.predictions is not None
-    with under("data", check_regions):
+    with keys_in_errors("data", check_regions):
         regions = check_regions(settings.data.regions or list(REGION_MIN_LABEL))
     output_dir = Path(settings.paths.output_dir)
     rules = rules_of(settings.scoring, regions, output_dir=output_dir, window_hu=settings.data.display_hu)
@@ -212,7 +212,7 @@ def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: St
     return Evaluation(output_dir=output_dir, metrics=metrics, score=None)
 
 
-def _compare(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+def _compare(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     assert settings.compare is not None
     if len(settings.compare) != 2:
         raise ConfigError(f"compare: must be two folders, [RUN_A,RUN_B], got {len(settings.compare)}")
@@ -236,16 +236,16 @@ _TASKS = {
 }
 
 
-def _begin(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> RunRecord:
+def _begin(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> RunRecord:
     output_dir = Path(settings.paths.output_dir)
     record = stop.record = RunRecord(output_dir, command="evaluate", overrides=invocation.overrides)
-    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
+    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
     return record
 
 
 def _refuse(settings: EvaluateSettings, keys: Sequence[str], task: str) -> None:
     """A setting without effect is a misunderstanding."""
-    given = to_plain(settings)
+    given = settings_to_dict(settings)
     given["data"] = {name: given["data"][name] for name in _OWN_KEYS}
     for key in keys:
         value = given[key]

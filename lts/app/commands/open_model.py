@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lts.app.config.making import under
-from lts.app.config.plain import to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import PredictionSettings, PredictSettings
 from lts.app.config.values import Place
 from lts.base import ConfigError
@@ -57,14 +57,14 @@ def open_predictor(settings: PredictionSettings, checkpoints: tuple[Checkpoint, 
         ConfigError: A setting breaks its rule.
         CheckpointError: The checkpoints do not fit together.
     """
-    with under("postprocess", Postprocess):
+    with keys_in_errors("postprocess", Postprocess):
         return Predictor(
             checkpoints,
             device=find_device(settings.device),
             batch_size=settings.batch_size,
             flips=settings.flips,
             temperature=settings.temperature,
-            postprocess=Postprocess(**to_plain(settings.postprocess)),
+            postprocess=Postprocess(**settings_to_dict(settings.postprocess)),
         )
 
 

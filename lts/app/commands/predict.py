@@ -10,19 +10,19 @@ from nibabel.affines import voxel_sizes
 
 from lts.app.commands.dicom_seg import Segmentation
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
-from lts.app.commands.predictions import PREDICTIONS_FILE, Predictions, Wanted
+from lts.app.commands.predictions import PREDICTIONS_FILE, CaseRequest, Predictions
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
-from lts.app.commands.unpacking import folder_to_unpack_to
-from lts.app.config.plain import to_plain
+from lts.app.commands.temporary_folder import temporary_folder
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import ArchiveSettings, PredictSettings
 from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, print_line, print_table
-from lts.app.run.lock import alone_in
+from lts.app.run.lock import locked_folder
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
 from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Predictor, SlabProbs, doubts, measure
+from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
 from lts.volume import MASK_SUFFIX, SegLayout, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
@@ -58,8 +58,8 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
         raise ConfigError(f"output: must not be the folder of the scans, got {output}")
     if settings.dicom_seg:
         check_dicom_seg(settings.dicom_seg_layout)
-    stop = _StopLine()
-    with alone_in(output, key="output"), folder_to_unpack_to() as unpacked, stop_signals(stop):
+    stop = _StopMessage()
+    with locked_folder(output, key="output"), temporary_folder() as unpacked, stop_signals(stop):
         predictor = open_predictor(
             settings, load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules)
         )
@@ -88,7 +88,9 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
     return tuple(record.cases[case] for case in asked)
 
 
-def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopLine") -> None:
+def _predict_all(
+    jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopMessage"
+) -> None:
     wanted = [job.wanted() for job in jobs]
     todo = record.to_do(wanted, overwrite=overwrite)
     names = {one.case for one in todo}
@@ -122,7 +124,9 @@ def _limits(archive: ArchiveSettings) -> ArchiveLimits:
 
 def _facts(settings: PredictSettings, predictor: Predictor) -> dict[str, Any]:
     """What `predictions.json` says of a run."""
-    of_the_mask = {name: item for name, item in to_plain(settings).items() if name not in _NOT_OF_THE_MASK}
+    of_the_mask = {
+        name: item for name, item in settings_to_dict(settings).items() if name not in _NOT_OF_THE_MASK
+    }
     return {
         "regions": list(predictor.regions),
         "checkpoints": origins(predictor),
@@ -132,7 +136,7 @@ def _facts(settings: PredictSettings, predictor: Predictor) -> dict[str, Any]:
     }
 
 
-class _StopLine:
+class _StopMessage:
     """What the command says that was told to stop.
 
     Attributes:
@@ -174,13 +178,13 @@ class _Job:
         """Where the mask goes."""
         return self.output / f"{self.source.case}_mask{MASK_SUFFIX}"
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> CaseRequest:
         """The files to write, and what asks for them."""
         case = self.source.case
         volumes = probability_files(case, self.predictor.regions if self.probabilities else ())
         seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
         asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
-        return Wanted(
+        return CaseRequest(
             source=self.source,
             input=self.input,
             files=(self.mask_path.name, *seg, *volumes.values()),
@@ -233,7 +237,7 @@ class _Job:
             **findings.to_dict(),
             "seconds": watch.laps,
             "warnings": [
-                *doubts(
+                *prediction_warnings(
                     findings,
                     scan=scan,
                     labels_zhw=mask,

@@ -20,7 +20,7 @@ _LISTS = ("cases", "failed", "in_progress")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class CaseRequest:
     """A case as it is asked for.
 
     Attributes:
@@ -91,7 +91,7 @@ class Predictions:
         self._made_by = {name: self._on_disk[name] for name in facts} if self.cases else self._facts
         self._replaced: dict[str, str] = {}  # cases of other models or settings, and what was other
 
-    def to_do(self, wanted: Sequence[Wanted], *, overwrite: bool) -> list[Wanted]:
+    def to_do(self, wanted: Sequence[CaseRequest], *, overwrite: bool) -> list[CaseRequest]:
         """The cases to make: all but those that are there, whole and of the same scan, models and settings.
 
         Args:
@@ -108,7 +108,7 @@ class Predictions:
             for name in one.files:
                 if len(os.fsencode(Path(name).name)) > longest:
                     raise ConfigError(f"output: names of files must have at most {longest} bytes, got {name}")
-            is_whole, problem = self._standing(one)
+            is_whole, problem = self._state_of(one)
             if problem and not overwrite:
                 raise ConfigError(f"output: {problem}; {_WAYS_OUT} it")
             if is_whole:
@@ -133,20 +133,20 @@ class Predictions:
         self.cases.clear()
         self._made_by = self._facts
 
-    def _standing(self, one: Wanted) -> tuple[bool, str]:
+    def _state_of(self, one: CaseRequest) -> tuple[bool, str]:
         """Whether a case is there and whole; if not, why it must not be replaced unasked, "" where it may."""
         if one.case in self._in_progress:
             return False, ""
         row = self.cases.get(one.case)
         if row is None:
-            return False, self._stranger(one, known={})
+            return False, self._foreign_file(one, known={})
         if changed := self._changed(one, row):
             return False, changed
         known = row["files_sha256"]
         is_whole = all((self._folder / name).exists() for name in one.files if name in known)
-        return is_whole, "" if is_whole else self._stranger(one, known=known)
+        return is_whole, "" if is_whole else self._foreign_file(one, known=known)
 
-    def _changed(self, one: Wanted, row: Mapping[str, Any]) -> str:
+    def _changed(self, one: CaseRequest, row: Mapping[str, Any]) -> str:
         """What differs between a case as it was made and as it is asked for, "" where nothing does."""
         if "scan_sha256" not in row:
             return (
@@ -164,11 +164,11 @@ class Predictions:
                 return f"{path} has changed since it was written"
         return ""
 
-    def _stranger(self, one: Wanted, *, known: Mapping[str, str]) -> str:
+    def _foreign_file(self, one: CaseRequest, *, known: Mapping[str, str]) -> str:
         there = (self._folder / name for name in one.files if name not in known)
         return next((f"{path} is there already" for path in there if path.exists()), "")
 
-    def describe_kept(self, kept: Sequence[Wanted]) -> str:
+    def describe_kept(self, kept: Sequence[CaseRequest]) -> str:
         """A line on the cases that are kept, "" where none is."""
         if not kept:
             return ""
@@ -178,7 +178,7 @@ class Predictions:
         by = f"; made by lts {others}, this is {ours}" if others else ""
         return f"kept {len(kept)} mask{'s'[: len(kept) != 1]} of unchanged scans, models and settings{by}"
 
-    def begin(self, one: Wanted) -> None:
+    def begin(self, one: CaseRequest) -> None:
         """Note that the files of a case are about to be written.
 
         Raises:
@@ -188,7 +188,7 @@ class Predictions:
             self._in_progress.append(one.case)
         self.write()
 
-    def add(self, one: Wanted, row: Mapping[str, Any]) -> None:
+    def add(self, one: CaseRequest, row: Mapping[str, Any]) -> None:
         """Take a case whose files are written; in place of its old row where there is one."""
         made_by = {
             name: self._facts[name]
@@ -207,7 +207,7 @@ class Predictions:
         self._in_progress.remove(one.case)
         self.failed.pop(one.case, None)
 
-    def fail(self, one: Wanted, reason: str) -> str:
+    def fail(self, one: CaseRequest, reason: str) -> str:
         """Take a case that could not be predicted; returns why, with what is left of an earlier mask."""
         mask, difference = self._folder / one.files[0], self._replaced.get(one.case)
         if difference and mask.exists():

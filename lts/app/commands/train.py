@@ -31,21 +31,26 @@ from lts.app.commands.training.parts import (
 )
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.config.component import OPEN, Component
-from lts.app.config.making import under
-from lts.app.config.plain import in_folder, to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_to_dict, with_output_dir
 from lts.app.config.settings import TrainSettings
 from lts.app.config.types import check_settings
 from lts.app.config.values import Place
 from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import print_line
-from lts.app.run.distributed import follow_to_the_end, is_first_process, left_to_first, other_processes
+from lts.app.run.distributed import (
+    end_with_first_process,
+    is_first_process,
+    other_processes,
+    reported_by_first,
+)
 from lts.app.run.environment import follows
 from lts.app.run.invocation import FROM_PYTHON, Invocation
-from lts.app.run.lock import alone_in_run_folder
-from lts.app.run.provenance import RunRecord, StopLine, check_folder_is_free, run_folder
-from lts.app.run.recording import failure_noted
+from lts.app.run.lock import locked_run_folder
+from lts.app.run.provenance import RunRecord, StopMessage, check_folder_is_free, run_folder
+from lts.app.run.recording import failure_recorded
 from lts.app.run.records import CONFIG_FILE
-from lts.app.run.resuming import Resume, check_before_going_on, clear_traces, goes_on, plan_resume
+from lts.app.run.resuming import Resume, check_before_resuming, clear_traces, plan_resume, resumes_in_place
 from lts.app.run.signals import StopSignals, stop_signals
 from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions, write_json
@@ -86,22 +91,22 @@ def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Trai
         Interrupted: The run was told to stop.
     """
     check_settings(settings)
-    _be_quiet()
+    _silence_libraries()
     if not is_first_process():
-        return _train_beside(_settled(settings, run_folder(settings.paths.output_dir)))
-    stop = StopLine()
+        return _train_with_first(_settled(settings, run_folder(settings.paths.output_dir)))
+    stop = StopMessage()
     with (
-        alone_in_run_folder(
+        locked_run_folder(
             settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
         ) as output_dir,
         stop_signals(stop) as signals,
-        failure_noted(signals, stop, command="train"),
+        failure_recorded(signals, stop, command="train"),
     ):
         return _train_and_score(_settled(settings, output_dir), invocation, signals, stop)
 
 
 def _train_and_score(
-    settings: TrainSettings, invocation: Invocation, signals: StopSignals, stop: StopLine
+    settings: TrainSettings, invocation: Invocation, signals: StopSignals, stop: StopMessage
 ) -> Training:
     output_dir = Path(settings.paths.output_dir)
     rules = rules_of(
@@ -114,7 +119,7 @@ def _train_and_score(
     resume = plan_resume(settings, output_dir, split)
     if resume is None:
         stop.record = _begin(settings, invocation)
-    elif not goes_on(settings.ckpt):
+    elif not resumes_in_place(settings.ckpt):
         check_folder_is_free(output_dir, command="train")
     _print_cases(cohort, split, output_dir)
     data = set_up_data(settings, cohort, split)
@@ -123,11 +128,11 @@ def _train_and_score(
     settings, chosen_by = settle_monitor(settings, data)
     check_search(settings, direction=invocation.study_direction)
     if resume:
-        check_before_going_on(resume, settings, members=members)
+        check_before_resuming(resume, settings, members=members)
         stop.record = _go_on(settings, invocation, resume)  # until here no byte of the folder has changed
     assert stop.record
     stop.record.add(**facts_of_choice(settings))
-    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
+    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
     write_json(output_dir / "split.json", split.to_dict())
     print_store(settings, data)
     print_line(chosen_by)
@@ -177,7 +182,7 @@ def _training(settings: TrainSettings, trainer: pl.Trainer, metrics: Mapping[str
 
 
 def _begin(settings: TrainSettings, invocation: Invocation) -> RunRecord:
-    output_dir, again = Path(settings.paths.output_dir), goes_on(settings.ckpt)
+    output_dir, again = Path(settings.paths.output_dir), resumes_in_place(settings.ckpt)
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
     if again:
         clear_traces(output_dir)
@@ -185,7 +190,7 @@ def _begin(settings: TrainSettings, invocation: Invocation) -> RunRecord:
 
 
 def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> RunRecord:
-    output_dir, again = Path(settings.paths.output_dir), goes_on(settings.ckpt)
+    output_dir, again = Path(settings.paths.output_dir), resumes_in_place(settings.ckpt)
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
     if resume.history:
         record.add(changes=resume.history)
@@ -194,13 +199,13 @@ def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> R
 
 
 def _fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, resume: Resume | None) -> None:
-    with under("data", check_loading):  # what could not be checked without the slices
+    with keys_in_errors("data", check_loading):  # what could not be checked without the slices
         trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
-def _train_beside(settings: TrainSettings) -> Training:
+def _train_with_first(settings: TrainSettings) -> Training:
     """Train as one of the processes that are not the first; writes nothing."""
-    follow_to_the_end()
+    end_with_first_process()
     output_dir = Path(settings.paths.output_dir)
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
@@ -210,7 +215,7 @@ def _train_beside(settings: TrainSettings) -> Training:
         resume = plan_resume(settings, output_dir, split)
         members = members_of(data, cohort, split)
         task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
-        with left_to_first(DivergedError):
+        with reported_by_first(DivergedError):
             _fit(trainer, task, data, resume)
     return _training(settings, trainer, None)
 
@@ -251,7 +256,7 @@ def _print_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
         print_line(f"{cohort.root}: {note}")
 
 
-def _be_quiet() -> None:
+def _silence_libraries() -> None:
     """Keep the libraries' own advice out of the run's lines."""
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -277,8 +282,8 @@ def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
         given = component.arguments
         return component.with_arguments(**{key: own[key] for key in own if given.get(key) == OPEN})
 
-    settings = in_folder(settings, output_dir)
-    with under("data", check_regions):
+    settings = with_output_dir(settings, output_dir)
+    with keys_in_errors("data", check_regions):
         regions = check_regions(settings.data.regions)
     return replace(
         settings,

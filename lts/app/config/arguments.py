@@ -9,8 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from lts.app.config.argument_limits import check_argument_limits
 from lts.app.config.groups import CONF, choices_of
-from lts.app.config.parsable import check_parsable
 from lts.app.config.values import shown
 from lts.base import ConfigError
 
@@ -41,7 +41,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
         ConfigError: A key is missing, a choice is no name, several are given where one is taken, a setting
             has no effect, or an argument cannot be parsed at all.
     """
-    check_parsable(arguments)
+    check_argument_limits(arguments)
     parser = OverridesParser.create()
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     for argument in arguments:

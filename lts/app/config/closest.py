@@ -20,12 +20,12 @@ def closest(wrong: str, keys: Collection[str]) -> str | None:
     others = [key for key in keys if key != wrong]
     same_name = [key for key in others if key.rpartition(".")[2] == name]
     if same_name:
-        return max(same_name, key=lambda key: _likeness(wrong, key))
+        return max(same_name, key=lambda key: _similarity(wrong, key))
     siblings = {key: key.rpartition(".")[2] for key in others if key.rpartition(".")[0] == section}
     for found in (
-        [(_likeness(name, sibling), key) for key, sibling in siblings.items()],
-        [(_likeness(wrong, key), key) for key in others],
-        [(_likeness(name, key.rpartition(".")[2]), key) for key in others],
+        [(_similarity(name, sibling), key) for key, sibling in siblings.items()],
+        [(_similarity(wrong, key), key) for key in others],
+        [(_similarity(name, key.rpartition(".")[2]), key) for key in others],
     ):
         likeness, key = max(found, default=(0.0, ""))
         if likeness >= _LEAST_ALIKE:
@@ -33,5 +33,5 @@ def closest(wrong: str, keys: Collection[str]) -> str | None:
     return None
 
 
-def _likeness(one: str, other: str) -> float:
+def _similarity(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from lts.app.config.plain import from_plain
+from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import SETTINGS
 from lts.app.config.types import check_section
 from lts.app.config.yaml_files import naming_file
@@ -30,7 +30,7 @@ def settings_of(name: str, config: DictConfig) -> Any:
     check_section("", OmegaConf.to_container(config), kind, optional=name != "train")
     values = _resolved(config, name)
     check_section("", values, kind, optional=name != "train")
-    return from_plain(kind, values)
+    return settings_from_dict(kind, values)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

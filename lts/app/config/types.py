@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
 from lts.app.config.groups import choices_of
-from lts.app.config.plain import hints_of, to_plain
+from lts.app.config.serialization import hints_of, settings_to_dict
 from lts.app.config.settings import CasesSettings
 from lts.app.config.values import Place, fits, members, shown, words
 from lts.base import ConfigError
@@ -27,7 +27,7 @@ def check_settings(settings: S) -> S:
     Raises:
         ConfigError: A setting is of another type than its annotation says.
     """
-    check_section("", to_plain(settings), type(settings), optional=True)
+    check_section("", settings_to_dict(settings), type(settings), optional=True)
     return settings
 
 

@@ -22,7 +22,7 @@ _SHOWN = 80
 
 
 @dataclass(frozen=True)
-class Made:
+class Placeholder:
     """Stands for an object that settings within settings make.
 
     Attributes:
@@ -33,7 +33,7 @@ class Made:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a config, or a `Made`, is what an annotation asks for.
+    """Whether a value of a config, or a `Placeholder`, is what an annotation asks for.
 
     Numbers are finite, whole numbers of 64 bits, and true and false are no numbers. Text holds no NUL, and a
     path can be the name of a file. What this cannot judge, as a type variable, fits.
@@ -41,7 +41,7 @@ def fits(value: Any, hint: Any) -> bool:
     kind, args = _parts(hint)
     if kind in _UNIONS:
         return any(fits(value, each) for each in args)
-    if isinstance(value, Made) and isinstance(kind, type):
+    if isinstance(value, Placeholder) and isinstance(kind, type):
         return kind in (object, Any) or (value.kind is not None and issubclass(value.kind, kind))
     if kind in _JUDGES:
         return _JUDGES[kind](value, args)

@@ -115,7 +115,7 @@ def other_processes(trainer: pl.Trainer, run_folder: Path) -> Iterator[None]:
             torch.distributed.destroy_process_group()
 
 
-class ObeySignals(pl.Callback):
+class StopOnSignal(pl.Callback):
     """Has a training end where the process was told to stop.
 
     Lightning takes SIGTERM for itself when a training begins, and talks to the other processes from within
@@ -163,7 +163,7 @@ def _end_others(trainer: pl.Trainer, *, done: bool) -> None:
 
 
 @contextmanager
-def left_to_first(*errors: type[Exception]) -> Iterator[None]:
+def reported_by_first(*errors: type[Exception]) -> Iterator[None]:
     """Have the first process tell of errors that all processes meet at once; it then ends this one.
 
     A process that another one started, as torchrun does, ends by itself.
@@ -176,7 +176,7 @@ def left_to_first(*errors: type[Exception]) -> Iterator[None]:
         raise
 
 
-def follow_to_the_end() -> None:
+def end_with_first_process() -> None:
     """Leave it to the first process to stop this one, and end if that is gone."""
     if not follows():
         return

@@ -53,7 +53,7 @@ def failure_of(error: BaseException, name: str) -> Failure:
     return Failure(reason=one_line(reason), exit_code=BUG)
 
 
-def complain(name: str, line: object) -> None:
+def print_error(name: str, line: object) -> None:
     """Print what a command has to say against its input: one line on stderr."""
     print(f"{name}: {one_line(line)}", file=sys.stderr)
 
@@ -68,20 +68,20 @@ def exit_code_of(name: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except Interrupted as stopped:
         if stopped.advice is not None:
-            complain(name, stopped)
-        _let_go(stopped)
+            print_error(name, stopped)
+        _release_references(stopped)
         sys.exit(stopped.exit_code)
     except Exception as error:
         failure = failure_of(error, name)
         if failure.is_bug:
             traceback.print_exc()
         else:
-            complain(name, failure.reason)
-        _let_go(error)
+            print_error(name, failure.reason)
+        _release_references(error)
         sys.exit(failure.exit_code)
 
 
-def _let_go(error: BaseException | None) -> None:
+def _release_references(error: BaseException | None) -> None:
     """Drop what an error keeps alive, as loader workers, which are to end before the process does."""
     for each in causes_of(error):
         traceback.clear_frames(each.__traceback__)
@@ -91,7 +91,7 @@ def _user_message(error: BaseException, name: str) -> str | None:
     """One line for an error of the user's, None for a bug of ours."""
     for cause in causes_of(error, in_passing=False):
         if isinstance(cause, LtsError):
-            return _in_a_line(cause)
+            return _as_line(cause)
     message = None
     if type(error).__module__.partition(".")[0] in ("hydra", "omegaconf"):
         from lts.app.config.hydra_errors import is_of_a_constructor, message_of
@@ -102,7 +102,7 @@ def _user_message(error: BaseException, name: str) -> str | None:
     return message or _disk_message(error) or _message_of_a_library(error)
 
 
-def _in_a_line(error: BaseException) -> str:
+def _as_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
@@ -113,11 +113,11 @@ def _message_of_a_library(error: BaseException) -> str | None:
     """
     for cause in causes_of(error, in_passing=False):
         if type(cause).__name__ == "MisconfigurationException":
-            return _in_a_line(cause)
+            return _as_line(cause)
         if isinstance(cause, MemoryError) or any(
             name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
         ):
-            why = _in_a_line(cause) or "there is too little for what was asked"
+            why = _as_line(cause) or "there is too little for what was asked"
             return f"memory: {why}; a smaller batch_size, image_size or model takes less"
     return None
 
@@ -135,7 +135,7 @@ def _disk_message(error: BaseException | None) -> str | None:
     return None
 
 
-def hear_threads() -> None:
+def catch_thread_failures() -> None:
     """Have a full disk that ends a thread of a library told in one line, where Python prints a traceback."""
 
     def note(failure: threading.ExceptHookArgs) -> None:
@@ -147,8 +147,8 @@ def hear_threads() -> None:
     threading.excepthook = note
 
 
-def raise_what_threads_met() -> None:
-    """Raise what ended a thread of a library, as `hear_threads` noted it.
+def raise_thread_failure() -> None:
+    """Raise what ended a thread of a library, as `catch_thread_failures` noted it.
 
     Raises:
         StorageError: A file could not be written.

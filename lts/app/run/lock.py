@@ -13,7 +13,7 @@ from lts.base import ConfigError
 
 
 @contextmanager
-def alone_in_run_folder(output_dir: str | Path, *, is_named_by_time: bool = False) -> Iterator[Path]:
+def locked_run_folder(output_dir: str | Path, *, is_named_by_time: bool = False) -> Iterator[Path]:
     """Within, no other process has the folder of this run: `paths.output_dir`, made absolute.
 
     Two runs that begin in the same second would have one folder, where its name is the time: the second gets
@@ -24,19 +24,19 @@ def alone_in_run_folder(output_dir: str | Path, *, is_named_by_time: bool = Fals
         is_named_by_time: Whether its name is the time.
 
     Raises:
-        ConfigError: As `alone_in`.
+        ConfigError: As `locked_folder`.
     """
     folder = run_folder(output_dir)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     if is_named_by_time:
         folder = _make_anew(folder)
         made = [folder, *(path for path in made if path in folder.parents)]
-    with alone_in(folder, made=made):
+    with locked_folder(folder, made=made):
         yield folder
 
 
 @contextmanager
-def alone_in(
+def locked_folder(
     folder: Path,
     *,
     key: str = "paths.output_dir",
@@ -61,7 +61,7 @@ def alone_in(
     make_folder(folder, key=key)
     lock = FileLock(folder / LOCK_FILE, is_singleton=True)
     try:
-        _take(lock, folder, key, before_waiting)
+        _acquire(lock, folder, key, before_waiting)
         try:
             yield
         finally:
@@ -87,7 +87,7 @@ def _make_anew(folder: Path) -> Path:
     raise AssertionError
 
 
-def _take(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None) -> None:
+def _acquire(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None) -> None:
     try:
         try:
             lock.acquire(blocking=False)

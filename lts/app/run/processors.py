@@ -6,7 +6,7 @@ import os
 from lts.base import processors_of_affinity, usable_processors
 
 
-def use_the_share_of_processors() -> None:
+def limit_threads() -> None:
     """Keep torch and the libraries of linear algebra to this process's share of the machine.
 
     They count the processors of its affinity. Where a quota of a container or of SLURM gives less, that many
@@ -18,7 +18,7 @@ def use_the_share_of_processors() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(share))
 
 
-def start_processes_as_python_does() -> None:
+def reset_start_method() -> None:
     """Undo the way to start processes that joblib sets in its workers.
 
     It is handed on to each process that is started within a worker, as those that make slices, and ends it:

@@ -141,7 +141,7 @@ class RunRecord:
         write_json(self._path, self._facts)
 
 
-class StopLine:
+class StopMessage:
     """What a run says that was told to stop; before it has a record there is nothing to go on with."""
 
     def __init__(self) -> None:

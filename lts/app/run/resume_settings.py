@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lts.app.config.component import OPEN
-from lts.app.config.plain import to_plain
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.base import CheckpointError, ConfigError
 
@@ -101,7 +101,7 @@ def settings_changed(saved: Mapping[str, Any], settings: TrainSettings) -> list[
     Raises:
         CheckpointError: The checkpoint does not say its settings.
     """
-    asked = to_plain(settings)
+    asked = settings_to_dict(settings)
     best = asked["callbacks"].get("best", {})
     try:
         for name in _CHOSEN_BY_THE_RUN:

@@ -51,12 +51,12 @@ class Resume:
         return [change for change in self.changes if change.rule == "taken"]
 
     @property
-    def learns_otherwise(self) -> bool:
+    def optimizer_changed(self) -> bool:
         """Whether the optimizer or the scheduler goes on with other settings."""
         return any(change.key.startswith(("optimizer.", "scheduler.")) for change in self.taken)
 
     @property
-    def rate_is_new(self) -> bool:
+    def learning_rate_changed(self) -> bool:
         """Whether the learning rate is another one than before."""
         return any(change.key == "optimizer.lr" for change in self.taken)
 
@@ -79,10 +79,10 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
     """Find the checkpoint to go on from, and check all that can be before a scan is read; None for a new run.
 
     Raises:
-        ConfigError: As `checkpoint_to_go_on_from` and `check_epochs_left`; a setting differs that cannot.
+        ConfigError: As `checkpoint_to_resume` and `check_epochs_left`; a setting differs that cannot.
         CheckpointError: The checkpoint cannot be gone on from, or the best one of its run is lost.
     """
-    path = checkpoint_to_go_on_from(settings.ckpt, output_dir)
+    path = checkpoint_to_resume(settings.ckpt, output_dir)
     if path is None:
         return None
     saved = read_checkpoint(path)
@@ -97,17 +97,17 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
         changes=settings_changed(described["config"], settings),
         earlier_changes=described.get("changes", ()),
     )
-    check_settings(resume.changes, path, same_folder=goes_on(settings.ckpt))
+    check_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
     if epochs == settings.max_epochs:
         check_nothing_left(resume.taken, path)
     ids = {part: [member["case"] for member in members] for part, members in resume.members.items()}
     check_cases(resume.changes, path, saved=ids, asked={part: split.subset(part) for part in ids})
-    if goes_on(settings.ckpt):
+    if resumes_in_place(settings.ckpt):
         _check_best(path.with_name("best.ckpt"))
     return resume
 
 
-def check_before_going_on(
+def check_before_resuming(
     resume: Resume, settings: TrainSettings, *, members: Mapping[str, Sequence[Mapping[str, str]]]
 ) -> None:
     """Check what is known once the cases are read: that they are the same, and what best.ckpt is chosen by.
@@ -117,7 +117,7 @@ def check_before_going_on(
         CheckpointError: Files of cases have changed.
     """
     check_cases(resume.changes, resume.path, saved=resume.members, asked=members)
-    if goes_on(settings.ckpt):
+    if resumes_in_place(settings.ckpt):
         check_settings(settings_changed(resume.settings, settings), resume.path, same_folder=True)
 
 
@@ -127,12 +127,12 @@ def _check_best(path: Path) -> None:
     read_checkpoint(path)
 
 
-def goes_on(ckpt: str | Path | None) -> bool:
+def resumes_in_place(ckpt: str | Path | None) -> bool:
     """Whether a run goes on with the one that its folder may hold."""
     return str(ckpt) in ("last", "auto")
 
 
-def checkpoint_to_go_on_from(ckpt: str | Path | None, output_dir: Path) -> Path | None:
+def checkpoint_to_resume(ckpt: str | Path | None, output_dir: Path) -> Path | None:
     """The checkpoint that `ckpt` means, None for a run that begins anew.
 
     Args:
@@ -145,7 +145,7 @@ def checkpoint_to_go_on_from(ckpt: str | Path | None, output_dir: Path) -> Path 
     """
     if ckpt is None:
         return None
-    if not goes_on(ckpt):
+    if not resumes_in_place(ckpt):
         if Path(ckpt).is_dir():
             raise ConfigError(
                 f"ckpt: must be a file, last or auto, got the folder {ckpt}; "
@@ -184,7 +184,7 @@ def check_epochs_left(
     if lacking:
         raise CheckpointError(f"{path}: must hold the state of a training to go on from, lacks {lacking}")
     done = int(saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-    if done > max_epochs or (done == max_epochs and not goes_on(ckpt)):
+    if done > max_epochs or (done == max_epochs and not resumes_in_place(ckpt)):
         raise ConfigError(f"trainer.max_epochs: must exceed the {done} epochs of {path}, got {max_epochs}")
     return done
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_HEARD = (*STOP_SIGNALS, signal.SIGUSR1, signal.SIGALRM)
+_HANDLED = (*STOP_SIGNALS, signal.SIGUSR1, signal.SIGALRM)
 _SHELL_ADDS = 128
 """A shell reports a process that ended by signal N as 128 + N."""
 _LOCKING = {str(module.__file__) for module in (threading, queue, logging, multiprocessing.synchronize)}
@@ -83,7 +83,7 @@ class StopSignals:
             self.received = signum
             # Who stops a group of processes, as torchrun does, ends the loader workers too, and torch would
             # raise an error for each from its handler, wherever this process is by then.
-            signal.signal(signal.SIGCHLD, _hear_nothing)
+            signal.signal(signal.SIGCHLD, _do_nothing)
             self._raise_between_locks(signum, frame)
 
     def _raise_between_locks(self, _signum: int, frame: FrameType | None) -> None:
@@ -103,9 +103,9 @@ class StopSignals:
 
 
 @contextmanager
-def handlers_put_back() -> Iterator[None]:
+def handlers_restored() -> Iterator[None]:
     """Have signals, and what destructors lose, go afterwards where they went before."""
-    before = {signum: signal.getsignal(signum) for signum in _HEARD}
+    before = {signum: signal.getsignal(signum) for signum in _HANDLED}
     hook = sys.unraisablehook
     try:
         yield
@@ -116,9 +116,9 @@ def handlers_put_back() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-def stay_deaf() -> None:
+def ignore_signals() -> None:
     """Let no signal stop what is done from now on, as the telling of a stop."""
-    for signum in _HEARD:
+    for signum in _HANDLED:
         signal.signal(signum, signal.SIG_IGN)
 
 
@@ -130,7 +130,7 @@ def stop_signals(on_stop: Callable[[], str | None]) -> Iterator[StopSignals]:
         on_stop: Called once when the run stops; returns what the user is told, None for nothing.
     """
     signals = StopSignals()
-    with handlers_put_back():
+    with handlers_restored():
         signals.take()
         try:
             yield signals
@@ -139,7 +139,7 @@ def stop_signals(on_stop: Callable[[], str | None]) -> Iterator[StopSignals]:
             # What fails while a run is being stopped, as a worker that is gone, is no failure of its own.
             if signals.received is None:
                 raise
-            stay_deaf()
+            ignore_signals()
             raise Interrupted(signals.received, on_stop()) from error
 
 
@@ -149,7 +149,7 @@ def _takes_a_lock(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def _hear_nothing(_signum: int, _frame: FrameType | None) -> None:
+def _do_nothing(_signum: int, _frame: FrameType | None) -> None:
     """In place of a handler; without one, Python would complain of a signal that is on its way."""
 
 

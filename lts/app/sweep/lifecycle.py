@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 from lts.app.config.arguments import check_arguments
 from lts.app.config.composed import settings_of
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
-from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of
+from lts.app.run.failures import INPUT_WAS_WRONG, exit_code_of, print_error
 from lts.app.run.records import DAMAGED, FAILED, FINISHED
-from lts.app.run.signals import Interrupted, StopSignals, handlers_put_back, stay_deaf
+from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, ignore_signals
 from lts.app.sweep.checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
 from lts.app.sweep.leaderboard import read_runs, write_leaderboard
 from lts.base import ConfigError, LtsError
@@ -125,7 +125,7 @@ def sweep_ends(name: str) -> Iterator[None]:
         Interrupted: The sweep was told to stop.
         SystemExit: Jobs failed; with code 1 where one met a bug, else with 2.
     """
-    with handlers_put_back():
+    with handlers_restored():
         ended_by: BaseException | None = None
         try:
             yield
@@ -136,7 +136,7 @@ def sweep_ends(name: str) -> Iterator[None]:
                 raise ended_by
             return
         begun = _begun.pop()
-        stay_deaf()  # what has been found is still written
+        ignore_signals()  # what has been found is still written
         try:
             _end(begun, ended_by, name=name)
         finally:
@@ -162,7 +162,7 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
     if ended_by and not (failed and (found_nothing or isinstance(ended_by, SystemExit))):
         raise ended_by
     if failed:
-        complain(name, _told_of_failures(failed, n_jobs=len(runs)))
+        print_error(name, _told_of_failures(failed, n_jobs=len(runs)))
         sys.exit(min(run.get("exit_code") or INPUT_WAS_WRONG for run in failed))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lts.cohort.case import Case
 from lts.cohort.doctor.findings import Finding, found
 from lts.cohort.files import grouped
-from lts.cohort.splits import PARTS, Split, membership_problems, torn_patients
+from lts.cohort.splits import PARTS, Split, leaked_patients, membership_problems
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def judge_split(split: Split, cases: Sequence[Case], *, where: str) -> list[Find
     findings = [
         found("split-refused", None, f"{where}: {problem}") for problem in membership_problems(split, cases)
     ]
-    for patient, parts in torn_patients(split, cases).items():
+    for patient, parts in leaked_patients(split, cases).items():
         message = f"{where}: patient {patient} has cases in {' and '.join(parts)}"
         findings.append(found("split-shares-patient", None, message))
     return findings

@@ -11,7 +11,7 @@ from lts.cohort.doctor.repeats import judge_repeats
 from lts.volume import Volume
 
 
-def doubt_scan(
+def scan_warnings(
     scan: Volume, labels: NDArray[np.uint8], *, modality: Modality, liver_ml: float | None
 ) -> list[str]:
     """Tell what is implausible of a scan and of the liver predicted in it.

@@ -68,7 +68,7 @@ def bar_chart(bars: Sequence[Bar], *, region: str, label: str) -> ET.Element:
     for index, bar in enumerate(bars):
         top, middle = index * _BAR_ROW + 6, index * _BAR_ROW + _BAR_ROW / 2
         end = scale(bar.value or 0)
-        value = DASH if bar.value is None else DICE.write(bar.value)
+        value = DASH if bar.value is None else DICE.format(bar.value)
         text = "not defined" if bar.value is None else value
         drawn.append(
             element(
@@ -130,7 +130,8 @@ def _box(values: Sequence[float], scale: _Scale, score: Quantity) -> ET.Element:
     return element(
         "g",
         element(
-            "title", f"median {score.write(middle)}, quartiles {score.write(first)} and {score.write(third)}"
+            "title",
+            f"median {score.format(middle)}, quartiles {score.format(first)} and {score.format(third)}",
         ),
         _line(scale(low), 24, left, 24, class_="whisker"),
         _line(right, 24, scale(high), 24, class_="whisker"),
@@ -149,7 +150,7 @@ def _swarm(points: Sequence[tuple[str, float]], scale: _Scale, score: Quantity) 
     return [
         element(
             "circle",
-            element("title", f"{case}: {score.write(value)}"),
+            element("title", f"{case}: {score.format(value)}"),
             cx=scale(value),
             cy=round(46 + step * position, 2),
             r=_POINT,

@@ -63,7 +63,7 @@ def shown(quantity: Quantity, value: Any) -> Child:
     """A value, or a dash that tells why there is none."""
     if not is_defined(value):
         return undefined(quantity.why_undefined)
-    return quantity.write(value) if quantity.numeric and isinstance(value, int | float) else str(value)
+    return quantity.format(value) if quantity.numeric and isinstance(value, int | float) else str(value)
 
 
 def cell(quantity: Quantity, value: Any) -> Cell:

@@ -43,7 +43,9 @@ def convention_panel(data: ReportData) -> ET.Element:
             known = CONVENTIONS.get(name, Convention(name, ""))
             drawn = value if is_defined(value) else None
             bars.append(Bar(known.label, drawn, known.meaning, marked=name == HONEST_CONVENTION))
-        text = ", ".join(f"{bar.label} {'-' if bar.value is None else DICE.write(bar.value)}" for bar in bars)
+        text = ", ".join(
+            f"{bar.label} {'-' if bar.value is None else DICE.format(bar.value)}" for bar in bars
+        )
         chart = bar_chart(bars, region=region, label=f"Dice of {region} by convention: {text}")
         charts.append(element("figure", element("figcaption", _region_name(region)), chart))
     return section(
@@ -127,7 +129,7 @@ def _interval_text(data: ReportData, region: str, name: str) -> str:
     interval: Sequence[Any] | None = data.metrics.get("intervals", {}).get(region, {}).get(name)
     if not interval or not all(map(is_defined, interval)):
         return ""
-    low, high = map(find_score(name).write, interval)
+    low, high = map(find_score(name).format, interval)
     return f"[{low}, {high}]"
 
 

@@ -148,7 +148,7 @@ def _check_callbacks(settings: TrainSettings, data: SliceDataModule) -> None:
     for name, callback in settings.callbacks.items():
         if (monitor := callback.arguments.get("monitor")) is not None:
             _check_name(f"callbacks.{name}.monitor", monitor, settings.data.regions)
-            _check_can_be_had(f"callbacks.{name}.monitor", monitor, data)
+            _check_available(f"callbacks.{name}.monitor", monitor, data)
 
 
 def _check_name(key: str, monitor: object, regions: Sequence[str]) -> None:
@@ -163,7 +163,7 @@ def _check_mode(key: str, mode: object, monitor: str) -> None:
         raise ConfigError(f"{key}: must be {right} for {monitor}, got {mode}")
 
 
-def _check_can_be_had(key: str, monitor: str, data: SliceDataModule) -> None:
+def _check_available(key: str, monitor: str, data: SliceDataModule) -> None:
     if monitor.startswith("val/") and not data.stored("val"):
         raise ConfigError(
             f"{key}: must be no score of validation where there is no validation case, got {monitor}"

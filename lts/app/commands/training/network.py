@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.making import check_arguments_of, make
-from lts.app.config.plain import to_plain
+from lts.app.config.instantiate import check_arguments_of, instantiate
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.provenance import library_versions
@@ -38,8 +38,8 @@ def build_network(
     with _naming_key("model"):
         kind = find_class(arguments.get("_target_"), trusted_modules=trusted)
     sizes: dict[str, Any] = {
-        _name_of_size(arguments, "_in_channels_", kind): in_channels,
-        _name_of_size(arguments, "_out_channels_", kind): out_channels,
+        _argument_for_size(arguments, "_in_channels_", kind): in_channels,
+        _argument_for_size(arguments, "_out_channels_", kind): out_channels,
     }
     multiple = arguments.pop("_multiple_", None)
     if not kind.__module__.startswith("lts."):  # of a library, none unless the config asks
@@ -50,14 +50,14 @@ def build_network(
         check_buildable(spec, trusted_modules=trusted)
     with _naming_key("intensity"):
         check_buildable(settings.intensity.to_dict(), trusted_modules=trusted)
-    network: nn.Module = make(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
+    network: nn.Module = instantiate(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
     if multiple is not None:
         with _naming_key("model._multiple_", instead_of="multiple: "):
             network, spec = Padded(network, multiple=multiple), describe_padded(spec, multiple=multiple)
     return network.to(memory_format=torch.channels_last), with_defaults(spec, trusted_modules=trusted)
 
 
-def _name_of_size(arguments: dict[str, Any], key: str, kind: type) -> str:
+def _argument_for_size(arguments: dict[str, Any], key: str, kind: type) -> str:
     """Take out of the settings what a class calls a size; without the key it has the name of the key."""
     name = arguments.pop(key, key.strip("_"))
     parameters = signature(kind).parameters
@@ -100,7 +100,7 @@ def describe_run(
         "context": data.context,
         "recipe": {"image_size": data.image_size, "pixel_mm": data.pixel_mm, "modality": data.modality},
         "split": members,
-        "config": to_plain(settings),
+        "config": settings_to_dict(settings),
         "changes": changes,
         "versions": library_versions(),
     }

@@ -17,7 +17,7 @@ from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.component import OPEN
-from lts.app.config.making import as_config_error, make, under
+from lts.app.config.instantiate import as_config_error, instantiate, keys_in_errors
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.base import ConfigError
@@ -46,9 +46,9 @@ def rehearse(settings: TrainSettings) -> None:
     if not 0 <= settings.seed <= _LARGEST_SEED:
         raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {settings.seed}")
     data = settings.data
-    with under("data", check_plane):
+    with keys_in_errors("data", check_plane):
         check_plane(image_size=data.image_size, pixel_mm=data.pixel_mm)
-    with under("data", check_loading):
+    with keys_in_errors("data", check_loading):
         check_loading(
             context=data.context,
             batch_size=data.batch_size,
@@ -59,8 +59,8 @@ def rehearse(settings: TrainSettings) -> None:
     if data.display_hu is not None and not data.display_hu[1] > 0:
         raise ConfigError(f"data.display_hu: must be a level and a width > 0, got {list(data.display_hu)}")
     check_split(settings.split)
-    make(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
-    intensity: Intensity = make(settings.intensity, key="intensity", kind=Intensity)
+    instantiate(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
+    intensity: Intensity = instantiate(settings.intensity, key="intensity", kind=Intensity)
     channels = intensity.channels * (2 * data.context + 1)
     _check_checkpoints(settings)
     settled = _with_some_monitor(settings)
@@ -134,10 +134,10 @@ def _check_memory(network: nn.Module) -> None:
 
 
 def _try_loss(settings: TrainSettings, *, regions: int) -> None:
-    loss: nn.Module = make(settings.loss, key="loss", kind=nn.Module)
+    loss: nn.Module = instantiate(settings.loss, key="loss", kind=nn.Module)
     logits = torch.zeros(1, regions, _PIXELS, _PIXELS, requires_grad=True)
     with as_config_error("loss"):
-        with under("loss", type(loss)):
+        with keys_in_errors("loss", type(loss)):
             value: Tensor = loss(logits, torch.zeros_like(logits, dtype=torch.bool))
         if value.ndim or not math.isfinite(value.item()):
             raise ConfigError(f"loss: must be one finite number, got {value.tolist()}")
@@ -155,7 +155,7 @@ def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch
         )
     groups = parameter_groups(network, split_encoder=scale != 1)
     numbers = [nn.Parameter(torch.zeros(1, device=device)) for _ in groups]
-    optimizer_of = make(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
+    optimizer_of = instantiate(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
     scheduler_of = make_scheduler(settings)
 
     def loss() -> float:

@@ -12,7 +12,7 @@ from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.train import _fit
 from lts.app.commands.training.parts import make_task_and_trainer, members_of, print_store, set_up_data
 from lts.app.config.settings import TrainSettings
-from lts.app.run.distributed import ObeySignals
+from lts.app.run.distributed import StopOnSignal
 from lts.app.run.signals import StopSignals
 from lts.base import ConfigError
 from lts.cohort import Cohort, Split
@@ -97,7 +97,7 @@ def test_a_trainer_has_all_that_keeps_a_run_whole(parts: Parts, signals: StopSig
     assert isinstance(trainer.callbacks[-1], PrintEpochs)
     assert isinstance(trainer.callbacks[-3], BestCheckpoint)
     assert callback(trainer, DescribeCheckpoint)._description["split"] == members
-    assert any(isinstance(one, ObeySignals) for one in trainer.callbacks) == (signals is not None)
+    assert any(isinstance(one, StopOnSignal) for one in trainer.callbacks) == (signals is not None)
     history = callback(trainer, EpochHistory)
     history.epochs = {1: {MONITOR: 0.25}, 2: {MONITOR: 0.75}, 3: {MONITOR: 0.5}}
     assert history.best_epoch() == 2

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.making import as_config_error, make, under
+from lts.app.config.instantiate import as_config_error, instantiate, keys_in_errors
 from lts.base import CohortError, ConfigError, VolumeError
 from lts.intensity import Channels, Intensity, Window
 
@@ -26,7 +26,7 @@ nn.OursForTests = Ours  # a name under which the bug can be had
 
 
 def made(settings: dict[str, Any], kind: type = object, **more: Any) -> Any:
-    return make(Component.from_dict(settings), key="part", kind=kind, **more)
+    return instantiate(Component.from_dict(settings), key="part", kind=kind, **more)
 
 
 WINDOW = {"_target_": "lts.intensity.Window", "level_hu": 40, "width_hu": 400}
@@ -175,7 +175,7 @@ def of_two(*, first: int, second: int) -> None:
     ],
 )
 def test_arguments_at_the_head_of_a_line_become_keys(error: Exception, line: str) -> None:
-    with pytest.raises(type(error)) as told, under("data", of_two):
+    with pytest.raises(type(error)) as told, keys_in_errors("data", of_two):
         raise error
     assert told.value is error
     assert str(error) == line

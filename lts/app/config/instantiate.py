@@ -17,7 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
-from lts.app.config.values import Made, fits, shown, words
+from lts.app.config.values import Placeholder, fits, shown, words
 from lts.base import ConfigError, LtsError, one_line
 
 _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
@@ -25,7 +25,9 @@ _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 _NO_NAMES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def make(component: Component, *, key: str, kind: type, partial: bool = False, **arguments: Any) -> Any:
+def instantiate(
+    component: Component, *, key: str, kind: type, partial: bool = False, **arguments: Any
+) -> Any:
     """Make the object that a component describes.
 
     Args:
@@ -44,8 +46,8 @@ def make(component: Component, *, key: str, kind: type, partial: bool = False, *
             f"{key}._partial_: must be {shown(partial)}, got {shown(settings.get('_partial_'))}"
         )
     check_arguments_of(key, settings, given=arguments)
-    made = _built(key, settings, arguments)
-    is_kind = _makes(made.func, kind) if isinstance(made, functools.partial) else isinstance(made, kind)
+    made = _instantiate(key, settings, arguments)
+    is_kind = _returns(made.func, kind) if isinstance(made, functools.partial) else isinstance(made, kind)
     if not is_kind:
         target = shown(settings["_target_"])
         raise ConfigError(f"{key}._target_: must name what makes a kind of {kind.__name__}, got {target}")
@@ -53,7 +55,7 @@ def make(component: Component, *, key: str, kind: type, partial: bool = False, *
 
 
 @contextmanager
-def under(key: str, called: Callable[..., Any]) -> Iterator[None]:
+def keys_in_errors(key: str, called: Callable[..., Any]) -> Iterator[None]:
     """Within, an error of the user that begins with arguments of what is called is told of their keys.
 
     Args:
@@ -130,8 +132,8 @@ def _check_types(key: str, settings: Mapping[str, Any], hints: Mapping[str, Any]
     for name, value in settings.items():
         if value == OPEN:
             raise ConfigError(f"{key}.{name}: must be given")
-        stand_in = value if name in _OF_HYDRA else _stand_in(f"{key}.{name}", value)
-        if name in hints and not fits(stand_in, hints[name]):
+        placeholder = value if name in _OF_HYDRA else _placeholder(f"{key}.{name}", value)
+        if name in hints and not fits(placeholder, hints[name]):
             raise ConfigError(f"{key}.{name}: must be {words(hints[name])}, got {shown(value)}")
 
 
@@ -141,14 +143,14 @@ def _check_complete(key: str, known: Collection[str], parameters: Mapping[str, i
             raise ConfigError(f"{key}.{name}: must be given")
 
 
-def _stand_in(key: str, value: Any) -> Any:
+def _placeholder(key: str, value: Any) -> Any:
     """A value, with what is yet to be made in it replaced by its class."""
     if isinstance(value, dict) and "_target_" in value:
-        return Made(check_arguments_of(key, value))
+        return Placeholder(check_arguments_of(key, value))
     if isinstance(value, dict):
-        return {name: _stand_in(f"{key}.{name}", item) for name, item in value.items()}
+        return {name: _placeholder(f"{key}.{name}", item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_stand_in(f"{key}.{place}", item) for place, item in enumerate(value)]
+        return [_placeholder(f"{key}.{place}", item) for place, item in enumerate(value)]
     return value
 
 
@@ -178,7 +180,7 @@ def _hints_of(called: Any) -> dict[str, Any]:
         return {}
 
 
-def _makes(function: Any, kind: type) -> bool:
+def _returns(function: Any, kind: type) -> bool:
     return not inspect.isclass(function) or issubclass(function, kind)
 
 
@@ -193,10 +195,10 @@ def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
     return True
 
 
-def _built(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+def _instantiate(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
     """What checked settings describe, and what is described within them."""
     target = _find(f"{key}._target_", settings["_target_"])
-    value_of = _value if settings.get("_recursive_", True) else lambda _key, value: value
+    value_of = _instantiate_within if settings.get("_recursive_", True) else lambda _key, value: value
     places = [value_of(f"{key}._args_", value) for value in settings.get("_args_", ())]
     names = {
         name: value_of(f"{key}.{name}", value)
@@ -205,22 +207,22 @@ def _built(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> A
     }
     if settings.get("_partial_"):
         return functools.partial(target, *places, **names, **given)
-    with _blamed_on(key, target):
+    with _errors_of_key(key, target):
         return target(*places, **names, **given)
 
 
-def _value(key: str, value: Any) -> Any:
+def _instantiate_within(key: str, value: Any) -> Any:
     if isinstance(value, dict) and "_target_" in value:
-        return _built(key, value, {})
+        return _instantiate(key, value, {})
     if isinstance(value, dict):
-        return {name: _value(f"{key}.{name}", item) for name, item in value.items()}
+        return {name: _instantiate_within(f"{key}.{name}", item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_value(f"{key}.{place}", item) for place, item in enumerate(value)]
+        return [_instantiate_within(f"{key}.{place}", item) for place, item in enumerate(value)]
     return value
 
 
 @contextmanager
-def _blamed_on(key: str, target: Callable[..., Any]) -> Iterator[None]:
+def _errors_of_key(key: str, target: Callable[..., Any]) -> Iterator[None]:
     """Within, an error of another library's class is the user's, and one of ours is a bug.
 
     What our class says is told of its section, but for the app's own classes, which name keys themselves.

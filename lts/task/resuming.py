@@ -13,22 +13,22 @@ from lts.task.module import SegmentationTask
 _COUNTS_OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
 
 
-class TakeNewSettings(Callback):
+class ApplyNewSettings(Callback):
     """Has optimizer and scheduler go on with the settings of the task; a checkpoint brings its own back.
 
     Moments stay. A schedule by epochs goes on where its new curve is by now. A plateau keeps what it has
     counted, and the rate that it has come down to unless the rate itself was set anew.
 
     Args:
-        rate_is_new: Whether the learning rate of the settings is another one than that of the checkpoint.
+        learning_rate_changed: Whether the learning rate of the settings differs from the checkpoint's.
 
     Example:
-        >>> take_rate = TakeNewSettings(rate_is_new=True)  # the one that the task has now
+        >>> take_rate = ApplyNewSettings(learning_rate_changed=True)  # the one that the task has now
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[take_rate])
     """
 
-    def __init__(self, *, rate_is_new: bool = False) -> None:
-        self._rate_is_new = rate_is_new
+    def __init__(self, *, learning_rate_changed: bool = False) -> None:
+        self._learning_rate_changed = learning_rate_changed
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Change what was restored, before the first step."""
@@ -45,7 +45,7 @@ class TakeNewSettings(Callback):
             counts = {
                 name: getattr(scheduler, name) for name in _COUNTS_OF_PLATEAU if hasattr(scheduler, name)
             }
-            _take_groups(optimizer, fresh, keep_rate=not self._rate_is_new)
+            _take_groups(optimizer, fresh, keep_rate=not self._learning_rate_changed)
             scheduler.load_state_dict({**new.state_dict(), **counts})
         else:
             _move_on(new, epochs=scheduler.last_epoch)

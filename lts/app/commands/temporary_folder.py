@@ -15,7 +15,7 @@ _PREFIX = "lts-unpacked-"
 
 
 @contextmanager
-def folder_to_unpack_to() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """An empty folder for its owner alone among the system's temporary ones, taken away at the end.
 
     A signal does not stop that, as patients' scans may lie there. What a killed process could not take away

@@ -10,7 +10,7 @@ _MOST_DIGITS = 300  # more do not fit a float, and of thousands Python makes no 
 _DEEPEST = 50  # what goes much deeper ends in a recursion error
 
 
-def check_parsable(arguments: Iterable[str]) -> None:
+def check_argument_limits(arguments: Iterable[str]) -> None:
     """Check that each argument is one that can be parsed.
 
     Raises:
