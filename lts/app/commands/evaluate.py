@@ -23,8 +23,8 @@ from lts.app.run.lock import locked_run_folder
 from lts.app.run.provenance import RunRecord, StopMessage
 from lts.app.run.recording import recorded_run
 from lts.app.run.records import CONFIG_FILE
-from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
-from lts.cohort import LAYOUTS, Case, Cohort, name_some
+from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions, name_some
+from lts.cohort import LAYOUTS, Case, Cohort
 from lts.inference import Checkpoint
 from lts.slices import content_hash
 

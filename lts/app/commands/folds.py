@@ -7,8 +7,8 @@ from typing import Any
 
 from lts.app.commands.check import warn_of_duplicates
 from lts.app.run.records import DONE, RUN_FILE, read_run
-from lts.base import CheckpointError, CohortError, ConfigError
-from lts.cohort import Case, Cohort, name_some
+from lts.base import CheckpointError, CohortError, ConfigError, name_some
+from lts.cohort import Case, Cohort
 from lts.inference import Checkpoint, load_checkpoint
 from lts.slices import content_hash
 

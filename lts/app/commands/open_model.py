@@ -8,8 +8,8 @@ from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import PredictionSettings, PredictSettings
 from lts.app.config.values import Place
-from lts.base import ConfigError
-from lts.cohort import SeriesChoice, natural_key
+from lts.base import ConfigError, natural_key
+from lts.cohort import SeriesChoice
 from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_checkpoint
 from lts.slices import content_hash
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.earlier_predictions import differences, read_predictions, shown
-from lts.base import ConfigError, VolumeError, write_json
-from lts.cohort import ScanSource, name_some
+from lts.base import ConfigError, VolumeError, name_some, write_json
+from lts.cohort import ScanSource
 from lts.slices import content_hash, content_hash_of_all
 
 PREDICTIONS_FILE = "predictions.json"
