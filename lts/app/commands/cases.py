@@ -20,7 +20,7 @@ from lts.phantom import make_phantom_cohort
 
 
 def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
-    """Find the cases of a data set; make them first where it is one of phantoms.
+    """Find the cases of a data set; phantoms are made first.
 
     Raises:
         CohortError: The folder holds no sound cases.
@@ -33,7 +33,7 @@ def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
 
 
 def make_phantoms(data: DataSettings | CasesSettings) -> None:
-    """Make the cases of a data set of phantoms where they are missing; of others, nothing.
+    """Make missing cases of a phantom data set; do nothing for other data sets.
 
     Raises:
         CohortError: The folder holds something else.
@@ -68,7 +68,7 @@ def check_split(settings: SplitSettings) -> None:
 
 
 def split_cohort(cohort: Cohort, settings: SplitSettings) -> Split:
-    """Divide a cohort as the settings of `split` say.
+    """Split a cohort by the settings of `split`.
 
     Raises:
         ConfigError: Settings that exclude each other, or break their rule.

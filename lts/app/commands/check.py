@@ -34,7 +34,7 @@ _WORST_FIRST = ("error", "warning", "note")
 
 
 def check(settings: CheckSettings, invocation: Invocation = FROM_PYTHON) -> None:
-    """Read and judge all cases of `data`, but those that `split.file` leaves out.
+    """Check all cases of `data`, except those that `split.file` leaves out.
 
     Raises:
         CohortError: An error was found; all findings are in `doctor.json`.
@@ -88,35 +88,35 @@ def _diagnose(
 
 
 def check_before_training(cohort: Cohort, split: Split) -> None:
-    """Tell what headers say against the cases of a split; costs no more than to open their files.
+    """Print what is wrong with the headers of the cases of a split; only opens the files.
 
     Raises:
-        CohortError: A header is refused, or nothing sound can be learned of it.
+        CohortError: A header is refused, or has an error.
     """
     cases = [cohort.case(case_id) for case_id in split.subset("all")]
     _print_findings([finding for case in cases for finding in check_headers(case)])
 
 
 def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Cohort, split: Split) -> None:
-    """Tell which cases of a split have the same file of a scan.
+    """Print which cases of a split have the same scan file.
 
     Args:
-        members: By part of the split its cases: `case` and `sha256` of the scan's file.
+        members: The cases of each part of the split: `case` and `sha256` of the scan's file.
         cohort: The cases.
-        split: Their division.
+        split: Their split.
 
     Raises:
-        CohortError: Two of them are in two parts.
+        CohortError: Two of them are in different parts.
     """
     contents = {one["case"]: Content(one["sha256"]) for part in members.values() for one in part}
     _print_findings(judge_contents(contents, cases=cohort.cases, split=split))
 
 
 def warn_of_duplicates(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
-    """Tell which cases that are scored together have the same file of a scan, and so count more than once.
+    """Print which cases that are scored together have the same scan file, and so count more than once.
 
     Args:
-        content_of: By id of the case the SHA-256 of its scan's file.
+        content_of: SHA-256 of the scan's file by case id.
         cases: The cases.
     """
     contents = {case_id: Content(sha256) for case_id, sha256 in content_of.items()}
@@ -126,7 +126,7 @@ def warn_of_duplicates(content_of: Mapping[str, str], cases: Sequence[Case]) -> 
 
 
 def _report(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
-    """Print the table and end with an error where there is one."""
+    """Print the table; raise if there is an error."""
     in_order = sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity))
     if in_order:
         rows: list[dict[str, Any]] = [

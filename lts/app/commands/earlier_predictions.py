@@ -11,7 +11,7 @@ _CHANGES_NO_MASK = ("batch_size",)
 
 
 def read_predictions(path: Path) -> dict[str, Any]:
-    """What the file holds, nothing where there is none.
+    """The content of the file, empty without a file.
 
     Raises:
         ConfigError: It is not one that `Predictions` wrote.
@@ -31,7 +31,7 @@ def read_predictions(path: Path) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two runs that shapes a mask, as `KEY=OLD, now NEW`."""
+    """Differences between two runs that affect masks, as `KEY=OLD, now NEW`."""
     hashes = [sorted(one["sha256"] for one in facts["checkpoints"]) for facts in (before, now)]
     if hashes[0] != hashes[1]:
         old, new = (_listed([one.get("path") for one in facts["checkpoints"]]) for facts in (before, now))
@@ -43,7 +43,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
 
 
 def shown(value: object) -> str:
-    """A setting as it is told."""
+    """A setting as messages show it."""
     return json.dumps(value)
 
 

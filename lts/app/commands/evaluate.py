@@ -44,7 +44,7 @@ _WITHOUT_MEANING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What came of an evaluation.
+    """The result of an evaluation.
 
     Attributes:
         output_dir: The folder of its files.
@@ -84,7 +84,7 @@ def task_of(settings: EvaluateSettings) -> str:
     """What is scored: the one of `TASKS` that is set.
 
     Raises:
-        ConfigError: None is, or several are; or a setting that has no meaning for it.
+        ConfigError: None or several are set, or a setting does not apply to it.
     """
     asked = [name for name in TASKS if getattr(settings, name) is not None]
     if len(asked) != 1:
@@ -140,7 +140,7 @@ def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: St
 
 
 def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
-    """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
+    """Score all cases of a cross-validation as one cohort, each with the model that has not seen it."""
     assert settings.folds is not None
     _refuse_fixed_settings(invocation)
     folder = Path(settings.folds).expanduser().resolve()
@@ -180,14 +180,14 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
 def _finished(
     metrics: Mapping[str, Any], subset: str, region: str, record: RunRecord, output_dir: Path
 ) -> Evaluation:
-    """The evaluation of a model, noted in its record with the score by which jobs of a sweep are ranked."""
+    """The evaluation of a model, recorded with the score that ranks jobs of a sweep."""
     score = float(metrics["regions"][region]["dice_per_case"])
     record.finish(monitor=f"{subset}/{region}/dice_per_case", mode="max", best_score=score)
     return Evaluation(output_dir=output_dir, metrics=metrics, score=score)
 
 
 def _data_of(checkpoint: Checkpoint) -> CasesSettings:
-    """The cases that a model was trained beside."""
+    """The cases of the data set that a model was trained on."""
     return settings_from_dict(CasesSettings, checkpoint.config["data"])
 
 
@@ -244,7 +244,7 @@ def _begin(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage
 
 
 def _refuse(settings: EvaluateSettings, keys: Sequence[str], task: str) -> None:
-    """A setting without effect is a misunderstanding."""
+    """Refuse settings without effect."""
     given = settings_to_dict(settings)
     given["data"] = {name: given["data"][name] for name in _OWN_KEYS}
     for key in keys:
@@ -263,11 +263,11 @@ def choose_cases(
     own_data: bool,
     allow_training_cases: bool,
 ) -> list[Case]:
-    """Take a subset of a cohort, told by the content of the scans and not by their names.
+    """Take a subset of a cohort, identified by the content of the scans and not by their names.
 
     Args:
         cohort: The cases at hand.
-        checkpoints: Know the content of the cases of their subsets; the subset is that of the first.
+        checkpoints: They hold content hashes of their subsets; the subset is that of the first.
         subset: `train`, `val`, `test` or `all`.
         own_data: Whether the cohort is the one the checkpoint was trained on.
         allow_training_cases: Whether training cases may be among them.
@@ -310,7 +310,7 @@ def _refuse_training_cases(content_of: Mapping[str, str], checkpoints: Sequence[
 
 
 def _refuse_fixed_settings(invocation: Invocation) -> None:
-    """A setting that the checkpoint fixes would otherwise be taken and have no effect."""
+    """Refuse settings that the checkpoint fixes, as they would have no effect."""
     for override in invocation.overrides:
         key = override.lstrip("+~").split("=")[0]
         section, _, name = key.partition(".")

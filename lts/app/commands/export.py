@@ -19,7 +19,7 @@ from lts.volume import read_image
 _PHANTOM_SEED = 0
 _PHANTOM_MATRIX = 128
 _MR_PER_HU = 0.37
-"""MR has a scale of its own, with fractions; any will do."""
+"""MR has its own scale, with fractions; any will do."""
 
 _CHUNK_SLICES = 32
 
@@ -55,7 +55,7 @@ def _scan_slices(path: Path, recipe: Recipe) -> Tensor:
 
 
 def _phantom_slices(recipe: Recipe) -> Tensor:
-    """Slices of a phantom patient; for MR on another scale, which no longer is one of Hounsfield units."""
+    """Slices of a phantom; for MR on a scale that is not Hounsfield units."""
     phantom = make_phantom(seed=_PHANTOM_SEED, matrix=_PHANTOM_MATRIX)
     voxels = np.maximum(phantom.hu, AIR_HU)
     if recipe.modality == "mr":
@@ -64,7 +64,7 @@ def _phantom_slices(recipe: Recipe) -> Tensor:
 
 
 def _lay(voxels: np.ndarray, spacing_mm: tuple[float, float], recipe: Recipe) -> Tensor:
-    """`(Z, H, W)` voxels as the model is given them: `(Z, image_size, image_size)`."""
+    """`(Z, H, W)` voxels as the model receives them: `(Z, image_size, image_size)`."""
     depth, height, width = voxels.shape
     plane = fit_plane((height, width), spacing_mm, image_size=recipe.image_size, pixel_mm=recipe.pixel_mm)
     starts = range(0, depth, _CHUNK_SLICES)

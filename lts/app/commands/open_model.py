@@ -1,4 +1,4 @@
-"""From settings to a model that predicts: checkpoints, device, and what becomes of masks."""
+"""From settings to a model that predicts: checkpoints, device and post-processing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from lts.slices import content_hash
 def load_checkpoints(
     ckpt: Place | Sequence[Place], *, trusted_modules: Sequence[str] = ()
 ) -> tuple[Checkpoint, ...]:
-    """Open the checkpoints of `ckpt`, a file or several; a name with `*` stands for all that match.
+    """Open the checkpoints of `ckpt`, one file or several; `*` matches several files.
 
     Raises:
         ConfigError: No file is named, none matches, or two hold the same: one model would count twice.

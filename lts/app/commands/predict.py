@@ -1,4 +1,4 @@
-"""Masks of new scans, one after the other: a bad one does not stop the others."""
+"""Masks of new scans, one after the other; a bad scan does not stop the others."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _NOT_OF_THE_MASK = (
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
     *("probabilities", "dicom_seg", "dicom_seg_layout"),
 )
-"""Settings of `conf/predict.yaml` that shape no mask; masks are made alike where all others are the same."""
+"""Settings of `conf/predict.yaml` that do not change masks; all others must agree for masks to be kept."""
 
 _MOST_LISTED = 3
 _MOST_GIB = 2**20
@@ -45,11 +45,11 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
         settings: The scans, the model, and where masks go.
 
     Returns:
-        A row of `predictions.json` a scan of the input.
+        A row of `predictions.json` per scan of the input.
 
     Raises:
-        CohortError: There is no scan, or some could not be predicted; the others are written all the same.
-        LtsError: The input or config was wrong, then nothing is written; or the disk takes no more.
+        CohortError: There is no scan, or some could not be predicted; the others are still written.
+        LtsError: The input or config was wrong and nothing is written; or the disk is full.
         Interrupted: The command was told to stop.
     """
     check_settings(settings)
@@ -137,10 +137,10 @@ def _facts(settings: PredictSettings, predictor: Predictor) -> dict[str, Any]:
 
 
 class _StopMessage:
-    """What the command says that was told to stop.
+    """The message of a stopped command.
 
     Attributes:
-        left: Scans that are still to be predicted, None while that is not known.
+        left: Number of remaining scans, None while unknown.
     """
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class _StopMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """One scan to predict, and what is to be written of it.
+    """One scan to predict, and its outputs.
 
     Attributes:
         source: The scan.
@@ -179,7 +179,7 @@ class _Job:
         return self.output / f"{self.source.case}_mask{MASK_SUFFIX}"
 
     def wanted(self) -> CaseRequest:
-        """The files to write, and what asks for them."""
+        """The files to write, and the settings that request them."""
         case = self.source.case
         volumes = probability_files(case, self.predictor.regions if self.probabilities else ())
         seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
@@ -192,11 +192,11 @@ class _Job:
         )
 
     def with_users_path(self, reason: object) -> str:
-        """A reason with the place of the scan as the user knows it."""
+        """A reason with the path of the scan as the user gave it."""
         return str(reason).replace(str(self.source.path), self.input)
 
     def run(self, progress: ShowProgress) -> dict[str, Any]:
-        """Predict, write, and return what is to be said of the case.
+        """Predict, write, and return the row of the case.
 
         Raises:
             LtsError: The scan cannot be read, or a file cannot be written.
@@ -215,7 +215,7 @@ class _Job:
         watch.lap("predict")
         findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)
         watch.lap("measure")
-        # the mask comes first: whatever becomes of the others, it is there
+        # the mask comes first, so that it exists even if the others fail
         write_mask(self.mask_path, mask, geometry=scan.geometry)
         files = {
             "mask": self.mask_path.name,

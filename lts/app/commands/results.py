@@ -1,4 +1,4 @@
-"""Writes what an evaluation found: tables, pictures and the report."""
+"""Writes the results of an evaluation: tables, pictures and the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields

@@ -20,7 +20,7 @@ from lts.volume import read_geometry, read_image, read_mask
 
 _SLICES_OF_A_BATCH = 16
 _MOST_RESAMPLES = 100_000
-"""More of them take memory, and add digits that nobody reads."""
+"""More take memory and add no useful digits."""
 
 
 def check_scoring(settings: ScoringSettings) -> None:

@@ -62,12 +62,12 @@ from lts.task import SegmentationTask
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What came of a training.
+    """The result of a training.
 
     Attributes:
         output_dir: The folder of the run.
         best_checkpoint: The file of its best epoch.
-        score: The best value of what chose it, None where nothing did or it was never defined.
+        score: The best value of the monitored score, None without one or if it was never defined.
         metrics: What `metrics.json` holds, None where no case was tested.
     """
 
@@ -80,7 +80,7 @@ class Training:
 def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Training:
     """Train a model, and score its best checkpoint on the test subset.
 
-    Where several processes train, each calls this; the first alone writes, scores and speaks.
+    With several training processes, each calls this; only the first writes, scores and prints.
 
     Args:
         settings: What is trained, on what, and where it is written.
@@ -204,7 +204,7 @@ def _fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, res
 
 
 def _train_with_first(settings: TrainSettings) -> Training:
-    """Train as one of the processes that are not the first; writes nothing."""
+    """Train as a process other than the first; writes nothing."""
     end_with_first_process()
     output_dir = Path(settings.paths.output_dir)
     cohort = open_cohort(settings.data)
@@ -223,7 +223,7 @@ def _train_with_first(settings: TrainSettings) -> Training:
 def _facts_of(
     settings: TrainSettings, task: SegmentationTask, trainer: pl.Trainer, *, fit_s: float, steps_before: int
 ) -> dict[str, Any]:
-    """What the record says of a training at its end."""
+    """The facts of a finished training for its record."""
     batches = (trainer.global_step - steps_before) * trainer.accumulate_grad_batches
     return {
         "fit_s": round(fit_s, 2),
@@ -241,7 +241,7 @@ def _best_of(trainer: pl.Trainer) -> ModelCheckpoint:
 
 
 def _best_score(trainer: pl.Trainer) -> float | None:
-    """The best value of what is monitored; None where nothing is, or it was never defined."""
+    """The best value of the monitored score; None without one, or if it was never defined."""
     score = _best_of(trainer).best_model_score
     return None if score is None else finite_or_none(float(score))
 
@@ -257,7 +257,7 @@ def _print_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
 
 
 def _silence_libraries() -> None:
-    """Keep the libraries' own advice out of the run's lines."""
+    """Keep the advice of libraries out of the output."""
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # looks for CUDA on CPUs too
@@ -271,7 +271,7 @@ def _silence_libraries() -> None:
 
 
 def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
-    """The settings with what depends on others filled in, and with absolute paths for whoever reads them."""
+    """The settings with dependent values filled in and absolute paths."""
     own: dict[str, Any] = {
         "dirpath": f"{output_dir}/checkpoints",
         "save_dir": str(output_dir),

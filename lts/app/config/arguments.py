@@ -1,4 +1,4 @@
-"""What Hydra would answer with a traceback on a command line, or with something else than was asked."""
+"""Checks of a command line where Hydra would print a traceback or do something unintended."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from lts.base import ConfigError
 FORM = "must be KEY=VALUE without spaces around =; --help shows the keys"
 
 _SEVERAL = {"callbacks", "experiment", "logger"}
-"""Groups whose choices go together; of another group, the second choice would write over the first."""
+"""Groups whose choices can be combined; elsewhere the second choice would overwrite the first."""
 
 _HOME = re.compile(r"""(?<=[=\[,'"])~(?=$|[/,\]'"])""")
 """Where a path begins in an argument, as the only one or in a list."""
 
 
 def with_home(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which paths that begin with `~` name the home folder, which a shell leaves to them."""
+    """Arguments with `~` at the beginning of paths expanded, which a shell does not do."""
     return [
         _HOME.sub(lambda _: str(Path.home()), argument) if "=" in argument else argument
         for argument in arguments

@@ -1,4 +1,4 @@
-"""From a composed config, or the file that one was written to, to settings."""
+"""From a composed config, or a written one, to settings."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def settings_of(name: str, config: DictConfig) -> Any:
         ConfigError: A setting is missing, unknown, of another type, or refers to one that does not exist.
     """
     kind = SETTINGS[name]
-    # As they stand first: what a wrong setting spoils of others would be told in place of it.
+    # Before references are resolved, so that errors name the wrong setting and not those that refer to it.
     check_section("", OmegaConf.to_container(config), kind, optional=name != "train")
     values = _resolved(config, name)
     check_section("", values, kind, optional=name != "train")
@@ -47,7 +47,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _resolved(config: DictConfig, name: str) -> Any:
-    """The settings with what they refer to; what refers to an open setting is open too."""
+    """The settings with references resolved; references to open settings stay open."""
     settings = config.copy()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf find wrong with a command line, in the words of this program."""
+"""Errors of Hydra and OmegaConf about a command line, as messages of lts."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ from lts.app.config.values import shown
 from lts.base import causes_of
 
 _UNHELPFUL = ("full_key:", "object_type=", "To append", "See https")
-"""How the lines of Hydra's errors begin that do not help a user."""
+"""Beginnings of lines in Hydra's errors that do not help a user."""
 
 _OF_SWEEPS = {
     "hydra/sweeper/optuna": "Optuna",
@@ -28,18 +28,18 @@ _OF_SWEEPS = {
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit": "submitit",
 }
-"""Choices of Hydra that its plugins bring."""
+"""Choices of Hydra that come from plugins."""
 
 _OPENS = ("'", '"', "[", "{")
 
 
 def is_of_a_constructor(error: BaseException) -> bool:
-    """Whether the making of an object failed for a reason that it does not blame on its arguments."""
+    """Whether a constructor failed for a reason other than its arguments."""
     return isinstance(error, InstantiationException)
 
 
 def message_of(error: BaseException, *, name: str) -> str | None:
-    """One line for what is wrong with the command line, None for an error that is not about it.
+    """One line on what is wrong with the command line, None for other errors.
 
     Args:
         error: Of Hydra or OmegaConf.
@@ -87,7 +87,7 @@ def _is_parsed(argument: str) -> bool:
 
 
 def _message_on_several(error: BaseException) -> str | None:
-    """What is told of `ckpt=a.ckpt,b.ckpt`."""
+    """The message for `ckpt=a.ckpt,b.ckpt`."""
     found = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
     if found is None:
         return None
@@ -121,7 +121,7 @@ def _message_on_key(error: ConfigCompositionException, name: str) -> str | None:
 
 
 def _missing_extra(message: str) -> str:
-    """What to install where a way to sweep is not there."""
+    """What to install for a missing sweeper or launcher."""
     return next(
         (
             f'. {what} needs pip install ".[sweep]"'

@@ -1,8 +1,8 @@
 """From settings to the object that they describe: a class named by `_target_`, and its arguments.
 
-Arguments are held against the annotations of the class first. What a class of another library says against
-the values it is given is the user's to hear; what goes wrong in one of ours is a bug. Our classes name their
-arguments, `width: must be ...`; here the user is told of the keys of the config, `model.width: must be ...`.
+Arguments are first checked against the annotations of the class. Errors of another library's class become
+errors of the user; unexpected errors of our classes are bugs. Our classes name their arguments,
+`width: must be ...`; here these become keys of the config, `model.width: must be ...`.
 """
 
 import functools
@@ -21,21 +21,21 @@ from lts.app.config.values import Placeholder, fits, shown, words
 from lts.base import ConfigError, LtsError, one_line
 
 _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
-"""What Hydra knows beside arguments; `_convert_` says nothing here, where all is plain."""
+"""Hydra's own keys beside the arguments; `_convert_` has no effect on plain types."""
 _NO_NAMES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def instantiate(
     component: Component, *, key: str, kind: type, partial: bool = False, **arguments: Any
 ) -> Any:
-    """Make the object that a component describes.
+    """Instantiate the object that a component describes.
 
     Args:
         component: Its class and arguments.
         key: Where they stand in the config.
         kind: What the object must be.
-        partial: Whether it is to be a function that makes such an object.
-        arguments: More arguments; they win over settings of their names.
+        partial: Whether to return a function that makes such an object.
+        arguments: More arguments; they override settings of the same names.
 
     Raises:
         ConfigError: A setting is missing, unknown, of another type, or not what the class allows.
@@ -56,14 +56,14 @@ def instantiate(
 
 @contextmanager
 def keys_in_errors(key: str, called: Callable[..., Any]) -> Iterator[None]:
-    """Within, an error of the user that begins with arguments of what is called is told of their keys.
+    """Context in which errors that begin with arguments of `called` name their keys instead.
 
     Args:
         key: The section of the config that the arguments come from.
-        called: The class or function that says `width: must be ...`, or `alpha, beta: one of them ...`.
+        called: The class or function that raises `width: must be ...`, or `alpha, beta: one of them ...`.
 
     Raises:
-        LtsError: The same one, saying `model.width: must be ...`, `loss.alpha, loss.beta: one of them ...`.
+        LtsError: The same one with `model.width: must be ...`, `loss.alpha, loss.beta: one of them ...`.
     """
     try:
         yield
@@ -74,21 +74,21 @@ def keys_in_errors(key: str, called: Callable[..., Any]) -> Iterator[None]:
 
 @contextmanager
 def as_config_error(key: str) -> Iterator[None]:
-    """Within, what a library says against values that it was given is told as the user's error of `key`.
+    """Context that turns a library's errors into errors of `key`.
 
     Raises:
-        ConfigError: It said something.
+        ConfigError: The library raised an error.
     """
     try:
         yield
     except LtsError:
         raise
-    except Exception as error:  # a library may say no in any way
+    except Exception as error:  # a library may raise anything
         raise ConfigError(f"{key}: {_reason(error)}") from error
 
 
 def check_arguments_of(key: str, settings: Mapping[str, Any], *, given: Collection[str] = ()) -> type | None:
-    """Check settings, and those within them, against what their `_target_` takes.
+    """Check settings and nested settings against the parameters of their `_target_`.
 
     Args:
         key: Where they stand in the config.
@@ -96,7 +96,7 @@ def check_arguments_of(key: str, settings: Mapping[str, Any], *, given: Collecti
         given: Arguments that do not come from the settings.
 
     Returns:
-        The class of what they make, None where the target is a function or they are `_partial_`.
+        The class that they instantiate, None for a function or `_partial_`.
 
     Raises:
         ConfigError: A setting is missing, unknown or of another type.
@@ -144,7 +144,7 @@ def _check_complete(key: str, known: Collection[str], parameters: Mapping[str, i
 
 
 def _placeholder(key: str, value: Any) -> Any:
-    """A value, with what is yet to be made in it replaced by its class."""
+    """A value whose nested sections with `_target_` are replaced by placeholders."""
     if isinstance(value, dict) and "_target_" in value:
         return Placeholder(check_arguments_of(key, value))
     if isinstance(value, dict):
@@ -169,14 +169,14 @@ def _find(key: str, name: Any) -> Any:
 def _parameters_of(called: Any) -> dict[str, inspect.Parameter] | None:
     try:
         return dict(inspect.signature(called).parameters)
-    except (TypeError, ValueError):  # of what is written in C, nothing is known before the call
+    except (TypeError, ValueError):  # classes written in C have no signature
         return None
 
 
 def _hints_of(called: Any) -> dict[str, Any]:
     try:
         return get_type_hints(called)
-    except Exception:  # names that a library imports for type checkers alone
+    except Exception:  # a library may import names only for type checkers
         return {}
 
 
@@ -185,7 +185,7 @@ def _returns(function: Any, kind: type) -> bool:
 
 
 def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
-    """Change the arguments that an error begins with into keys; returns whether it named any."""
+    """Turn the arguments at the beginning of an error into keys; returns whether there were any."""
     named, _, rule = str(error).partition(": ")
     names = re.split("(, | and )", named)
     if not set(names[::2]) <= (_parameters_of(called) or {}).keys():
@@ -196,7 +196,7 @@ def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
 
 
 def _instantiate(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """What checked settings describe, and what is described within them."""
+    """Instantiate checked settings and the settings nested in them."""
     target = _find(f"{key}._target_", settings["_target_"])
     value_of = _instantiate_within if settings.get("_recursive_", True) else lambda _key, value: value
     places = [value_of(f"{key}._args_", value) for value in settings.get("_args_", ())]
@@ -223,9 +223,9 @@ def _instantiate_within(key: str, value: Any) -> Any:
 
 @contextmanager
 def _errors_of_key(key: str, target: Callable[..., Any]) -> Iterator[None]:
-    """Within, an error of another library's class is the user's, and one of ours is a bug.
+    """Context in which errors of other libraries' classes become errors of `key`; those of ours are bugs.
 
-    What our class says is told of its section, but for the app's own classes, which name keys themselves.
+    `LtsError`s of our classes get the section's key, except in the app's own classes, which name keys.
     """
     module = str(getattr(target, "__module__", ""))
     try:

@@ -1,4 +1,4 @@
-"""Settings as plain types, as YAML and checkpoints hold them, and back."""
+"""Settings to plain types, as in YAML and checkpoints, and back."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -26,11 +26,11 @@ def settings_to_dict(settings: Any) -> Any:
 
 
 def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
-    """The settings that plain types stand for; what is left out or open is as by default.
+    """The settings from plain types; missing and open settings take their defaults.
 
     Args:
         kind: A class of settings.
-        values: As `settings_to_dict` makes them; others than settings are not looked at.
+        values: As from `settings_to_dict`; unknown keys are ignored.
 
     Raises:
         TypeError: A setting without default is left out.
@@ -47,7 +47,7 @@ def hints_of(section: Any) -> dict[str, Any]:
 
 
 def with_output_dir(settings: S, folder: Path) -> S:
-    """The settings of a run with another folder: `paths.output_dir` and all that lies in it."""
+    """The settings with another `paths.output_dir`, and all paths in it adapted."""
     before: str = str(settings.paths.output_dir)  # type: ignore[attr-defined]
 
     def moved(item: Any, key: str = "") -> Any:
@@ -55,7 +55,7 @@ def with_output_dir(settings: S, folder: Path) -> S:
             return {name: moved(value, name) for name, value in item.items()}
         if isinstance(item, list):
             return [moved(value, key) for value in item]
-        # A folder called csv has the name of a logger: a word alone is the folder where its key says so.
+        # A folder called csv has the name of a logger: a bare word is the folder only if its key says so.
         is_within = isinstance(item, str) and (
             item.startswith(f"{before}/") or (item == before and key.endswith(("dir", "dirpath", "folder")))
         )

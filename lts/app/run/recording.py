@@ -1,4 +1,4 @@
-"""However a run ends, its record says so."""
+"""Records the end of a run, however it ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from lts.app.run.signals import StopSignals, stop_signals
 
 @contextmanager
 def recorded_run(command: str) -> Iterator[StopMessage]:
-    """Within, signals end the run with `Interrupted`, and its record says that, or why it failed.
+    """Context in which signals raise `Interrupted`, and the record notes a stop or failure.
 
     Yields:
-        What is to be given the record, as soon as there is one.
+        Set its `record` as soon as there is one.
     """
     stop = StopMessage()
     with stop_signals(stop) as signals, failure_recorded(signals, stop, command=command):
@@ -22,7 +22,7 @@ def recorded_run(command: str) -> Iterator[StopMessage]:
 
 @contextmanager
 def failure_recorded(signals: StopSignals, stop: StopMessage, *, command: str) -> Iterator[None]:
-    """Note in the record of a run why it failed."""
+    """Context that records why a run failed."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""From settings to a network, and to what its checkpoints say of themselves."""
+"""From settings to a network, and to the description in its checkpoints."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +25,8 @@ def build_network(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of `model`.
 
-    Beside the arguments of its class, `model` may hold `_in_channels_` and `_out_channels_`, what the class
-    calls these two, and `_multiple_`, to which the sides of its images are padded.
+    Besides the arguments of its class, `model` may hold `_in_channels_` and `_out_channels_`, the class's
+    names for these two, and `_multiple_`, the multiple that image sides are padded to.
 
     Returns:
         The network, channels last, and the plain description from which a checkpoint builds it anew.
@@ -58,7 +58,7 @@ def build_network(
 
 
 def _argument_for_size(arguments: dict[str, Any], key: str, kind: type) -> str:
-    """Take out of the settings what a class calls a size; without the key it has the name of the key."""
+    """Pop the class's name for a size from the settings; by default the name of the key."""
     name = arguments.pop(key, key.strip("_"))
     parameters = signature(kind).parameters
     if name not in parameters:
@@ -83,13 +83,13 @@ def describe_run(
     members: dict[str, list[dict[str, str]]],
     changes: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """What every checkpoint of a run says of itself, as plain types.
+    """The description in every checkpoint of a run, as plain types.
 
     Args:
         settings: Those of the run.
         network: What `build_network` returned.
         members: Per subset its cases: `case`, `patient` and `sha256` of the scan's file.
-        changes: The settings that were other ones in epochs before; `settings` holds those of the last.
+        changes: The settings that differed in earlier epochs; `settings` holds the latest.
     """
     data = settings.data
     return {

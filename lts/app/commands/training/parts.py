@@ -1,4 +1,4 @@
-"""The parts of a training run, made of its settings: data, who is in it, network and trainer."""
+"""The parts of a training run, made from its settings: data, cases, network and trainer."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -72,7 +72,7 @@ def _data(settings: TrainSettings, cohort: Cohort, split: Split) -> SliceDataMod
 
 
 def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, list[dict[str, str]]]:
-    """Per subset its cases, told by the content of their scans."""
+    """The cases of each subset, with the hashes of their scans."""
     stored = {case.case: case.image.sha256 for case in (*data.stored("train"), *data.stored("val"))}
 
     def member(case: Case) -> dict[str, str]:
@@ -83,7 +83,7 @@ def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str,
 
 
 def print_store(settings: TrainSettings, data: SliceDataModule) -> None:
-    """Say what is notable of the stored cases, and what the run will take of disk and memory."""
+    """Print notes on the stored cases, and the disk space and memory of the run."""
     cases = [*data.stored("train"), *data.stored("val")]
     for stored in cases:
         for note in stored.notes:
@@ -107,14 +107,14 @@ def make_task_and_trainer(
     signals: StopSignals | None,
     resume: Resume | None = None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
-    """The network in its task, and the trainer with all that watches it.
+    """The network in its task, and the trainer with its callbacks.
 
     Args:
         settings: Those of the run.
         data: Set up.
         members: As `members_of`; they go into the checkpoints.
-        signals: What tells the run to stop, None where another process is told.
-        resume: From where the run goes on, None where it begins.
+        signals: Stop signals of the run, None if another process handles them.
+        resume: Where the run resumes, None for a new run.
     """
     regions, best = list(settings.data.regions), settings.callbacks["best"].arguments
     network, spec = build_network(settings, in_channels=data.channels, out_channels=len(regions))
@@ -162,7 +162,7 @@ def make_task_and_trainer(
 
 
 def make_scheduler(settings: TrainSettings) -> Callable[[Optimizer], LRScheduler] | None:
-    """What makes the scheduler of an optimizer, None for a constant rate."""
+    """A factory of the optimizer's scheduler, None for a constant rate."""
     if settings.scheduler is None:
         return None
     made: Callable[[Optimizer], LRScheduler] = instantiate(
@@ -172,7 +172,7 @@ def make_scheduler(settings: TrainSettings) -> Callable[[Optimizer], LRScheduler
 
 
 def make_loggers(settings: TrainSettings) -> list[Logger]:
-    """What notes the scores of a run, none or several."""
+    """The loggers of a run, none or several."""
     loggers = []
     for name, each in (settings.logger or {}).items():
         loggers.append(instantiate(each, key=f"logger.{name}", kind=Logger))
@@ -183,7 +183,7 @@ def make_loggers(settings: TrainSettings) -> list[Logger]:
 
 
 def make_callbacks(settings: TrainSettings, loggers: Sequence[Logger]) -> dict[str, pl.Callback]:
-    """What the settings have watch the training, by name; without a logger no rate is logged."""
+    """The callbacks of the settings, by name; without a logger the rate is not logged."""
     made = {
         name: instantiate(each, key=f"callbacks.{name}", kind=pl.Callback)
         for name, each in settings.callbacks.items()
@@ -192,7 +192,7 @@ def make_callbacks(settings: TrainSettings, loggers: Sequence[Logger]) -> dict[s
 
 
 def _remedies(settings: TrainSettings) -> str:
-    """What may help against a training that diverges, with its values."""
+    """Advice against a diverging training, with its values."""
     trainer = settings.trainer.arguments
     clip, precision = trainer.get("gradient_clip_val"), precision_of(trainer)
     remedies = [f"a lower optimizer.lr than {settings.optimizer.arguments.get('lr')}"]

@@ -1,4 +1,4 @@
-"""All parts of a training, built on nothing: a wrong setting is found before anything is read or written."""
+"""All parts of a training, built without data, so that wrong settings are found before anything is read."""
 
 import math
 import os
@@ -75,7 +75,7 @@ def rehearse(settings: TrainSettings) -> None:
 
 
 def _check_checkpoints(settings: TrainSettings) -> None:
-    """Check that checkpoints come to lie where a run that goes on looks for them."""
+    """Check that checkpoints are written where a resumed run looks for them."""
     for name, target, free in (
         ("best", "lts.task.BestCheckpoint", {"monitor", "mode"}),
         ("last", "pytorch_lightning.callbacks.ModelCheckpoint", set()),
@@ -97,7 +97,7 @@ def _check_checkpoints(settings: TrainSettings) -> None:
 
 
 def _with_some_monitor(settings: TrainSettings) -> TrainSettings:
-    """The settings with any score in the place of one that only the cases will tell."""
+    """The settings with some score in place of one that depends on the cases."""
     monitor = monitor_of(settings)
     monitor = "val/loss" if monitor == OPEN else monitor
     asked = settings.callbacks["best"].arguments.get("mode", OPEN)
@@ -145,7 +145,7 @@ def _try_loss(settings: TrainSettings, *, regions: int) -> None:
 
 
 def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch.device) -> None:
-    """Let optimizer and scheduler step on a number a group of parameters."""
+    """Let optimizer and scheduler step on one number per parameter group."""
     scale = settings.task.encoder_lr_scale
     if not scale > 0:
         raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {scale}")

@@ -1,4 +1,4 @@
-"""The trainer, made of the settings of `trainer`: which of Lightning's own settings a run can have."""
+"""The trainer, made from the settings of `trainer`, and which of Lightning's settings a run can use."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ _FIXED: dict[str, tuple[Any, str]] = {
     "use_distributed_sampler": (False, "the sampler divides slices among processes itself"),
     "model_registry": (None, "checkpoints stay in the folder of their run"),
 }
-"""Settings that a run cannot have otherwise, and why; where the value is not None, None is the same."""
+"""Settings with a fixed value in a run, and why; None is the same as a value that is not None."""
 
 _LEAST = {
     "max_epochs": 1,
@@ -76,8 +76,8 @@ def make_trainer(
 
     Args:
         settings: Those of the run.
-        callbacks: All that watches the training.
-        loggers: What notes its scores.
+        callbacks: The callbacks.
+        loggers: The loggers.
         validates: Whether there are cases to validate on; Lightning warns of a loader without slices.
 
     Raises:
@@ -122,7 +122,7 @@ def make_trainer(
 
 
 def check_trainer(settings: Mapping[str, Any]) -> None:
-    """Check what can be told of the settings of `trainer` by themselves.
+    """Check the settings of `trainer` by themselves.
 
     Raises:
         ConfigError: One breaks its rule, has no effect, or is not to be had.
