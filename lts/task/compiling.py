@@ -1,4 +1,4 @@
-"""Whether the network is compiled for training: half a minute first, then faster steps."""
+"""Compiles the network for training: half a minute first, then faster steps."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -12,11 +12,11 @@ from lts.task.module import SegmentationTask
 Choice = Literal["auto"] | bool
 
 LONG_RUN_STEPS = 2000
-"""Steps from which on a run makes good what compiling costs, on a CPU as on a GPU."""
+"""Steps from which compiling saves time, on a CPU as on a GPU."""
 
 
 class CompileNetwork(Callback):
-    """Has `torch.compile` make the network's training step faster, and says so.
+    """Compiles the network's training step with `torch.compile`, and prints a line.
 
     Scores, checkpoints and validation do not change; losses do by rounding.
 
@@ -59,10 +59,10 @@ class CompileNetwork(Callback):
 
 
 def why_not_compiled(device: torch.device | str = "cpu") -> str | None:
-    """What keeps this machine from compiling, found by compiling very little; None where nothing does."""
+    """Why this machine cannot compile, found by compiling a tiny function; None if it can."""
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))
-    except Exception as error:  # of the compilers of many machines, each fails by its own
+    except Exception as error:  # each compiler fails in its own way
         lines = str(error).strip().splitlines()
         return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return None

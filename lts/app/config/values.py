@@ -36,7 +36,8 @@ def fits(value: Any, hint: Any) -> bool:
     """Whether a value of a config, or a `Placeholder`, fits an annotation.
 
     Numbers must be finite, whole numbers have 64 bits, and true and false are not numbers. Text has no NUL,
-    and a path must be a valid file name. Annotations that this cannot check, such as type variables, always fit.
+    and a path must be a valid file name. Annotations that this cannot check, such as type variables, always
+    fit.
     """
     kind, args = _parts(hint)
     if kind in _UNIONS:
