@@ -56,8 +56,7 @@ def shown(value: object) -> str:
 
 
 def one_line(message: object) -> str:
-    """A message made printable, with bounded length of each word and of the whole; idempotent.
-    """
+    """A message made printable, with bounded length of each word and of the whole; idempotent."""
     words = printable(message).split(" ")
     line = " ".join(shortened(word, most=MOST_OF_A_WORD) for word in words)
     return shortened(line, most=MOST_OF_A_MESSAGE)

@@ -1,4 +1,4 @@
-"""What lies where scans are looked for and is none: told by count and name, and never in silence."""
+"""Files in a folder of scans that are skipped, listed by count and name."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ _MOST_NAMED = 5
 
 
 def describe_skipped(others: Iterable[Path], *, folder: Path) -> list[str]:
-    """A sentence for each kind of what is no scan that is read.
+    """A sentence for each kind of skipped file.
 
     Args:
-        others: Files, and folders that were not looked into.
-        folder: That they lie in.
+        others: Files, and folders that were not entered.
+        folder: The folder that they are in.
     """
     links: list[Path] = []
     formats: list[Path] = []
@@ -40,13 +40,13 @@ def describe_skipped(others: Iterable[Path], *, folder: Path) -> list[str]:
 def describe_files(
     paths: Sequence[Path], one: str, many: str = "", *, folder: Path, advice: str = ""
 ) -> list[str]:
-    """`["2 masks (a.nii, below/b.nii)"]`, by the names that files have in a folder; nothing of none.
+    """`["2 masks (a.nii, below/b.nii)"]`, with paths relative to a folder; empty for no files.
 
     Args:
-        paths: What is told of.
-        one: What it is called.
-        many: What several are called; `one` with an s where it is not given.
-        folder: That they lie in.
+        paths: The files.
+        one: Their name in the singular.
+        many: The plural; by default `one` with an s.
+        folder: The folder that they are in.
         advice: What to do about it.
     """
     names = sorted((path.relative_to(folder).as_posix() for path in paths), key=natural_key)

@@ -104,7 +104,7 @@ def _joined(patients: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 def check_draw(
     *, val_share: float = 0.2, test_share: float = 0, folds: int = 2, fold: int = 0, seed: int = 0
 ) -> None:
-    """Check how a split is to be drawn, as far as that can be done without cases.
+    """Check the settings of a split without cases.
 
     Args:
         val_share: As for `split_by_patient`.
@@ -228,7 +228,7 @@ def split_into_folds(
 
 
 def parse_split(path: Path) -> Split:
-    """The split in a JSON file, whatever its cases are.
+    """The split in a JSON file, without a check against cases.
 
     Raises:
         CohortError: The file cannot be read, has no such lists, or names a case twice.
@@ -246,7 +246,7 @@ def parse_split(path: Path) -> Split:
 
 
 def membership_problems(split: Split, cases: Iterable[Case]) -> list[str]:
-    """What keeps a split from being one of these cases: each must be named, no other, one to train on.
+    """Problems of a split for these cases: each must be named, no others, and one to train on.
 
     Example:
         >>> membership_problems(Split(train=("a", "b")), [Case("a", "a", Path("a.nii"), None)])

@@ -1,4 +1,4 @@
-"""The data doctor: what is wrong with the cases of a folder, and what corrects it."""
+"""The data doctor: checks the cases of a folder, with corrections."""
 
 from lts.cohort.doctor.diagnose import Diagnosis, Survey, diagnose, survey_cohort
 from lts.cohort.doctor.examine import CaseReport, examine_case, examine_cases

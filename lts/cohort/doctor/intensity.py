@@ -1,4 +1,4 @@
-"""Whether the numbers of a CT can be Hounsfield units, told by how often each occurs."""
+"""Checks by their histogram whether the values of a CT can be Hounsfield units."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ UNIT_SPAN = 2
 """From -1 to 1, or 0 to 1: scaled for a network. No scan spans so few Hounsfield units."""
 
 BYTE_MAX = 255
-"""Where all values lie from 0 to this they are gray levels: air alone would be at -1000 HU."""
+"""If all values are from 0 to this they are gray levels, as air would be at -1000 HU."""
 
 DENSE_HU = 700
 """Liver, muscle and fat lie far below, also with contrast; offset by the usual 1024 they all lie above."""
@@ -39,7 +39,7 @@ def count_values(voxels: NDArray[np.int16]) -> NDArray[np.int64]:
 
 
 def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
-    """Tell which scale the values have, if it is not that of Hounsfield units; one finding at most.
+    """Report values that are not Hounsfield units, and their scale; at most one finding.
 
     Args:
         case: Id of the case.
