@@ -23,7 +23,7 @@ from lts.volume import MASK_SUFFIX, suffixes_in_words
 UPLOAD_PATHS = frozenset({"/predict", "/scans"})
 
 NOTES_HEADER = "Lts-Notes"
-"""What is to be said of a mask comes beside it."""
+"""The header with the notes on a mask."""
 
 _MOST_NOTES, _LONGEST_NOTE = 10, 300
 
