@@ -83,18 +83,18 @@ def make_routes(service: Service) -> APIRouter:
 def _add_states(router: APIRouter, service: Service) -> None:
     @router.get("/health", response_model=Status, tags=["state"])
     async def health() -> Any:
-        """Tell that the process lives."""
+        """Report that the process is alive."""
         return {"status": "ok"}
 
     @router.get("/ready", response_model=Ready, responses=problems(503), tags=["state"])
     async def ready() -> Any:
-        """Tell whether scans are taken: not while the service is shutting down, or its disk is full."""
+        """Report whether scans are accepted: not during shutdown, or if the disk is full."""
         await asyncio.to_thread(service.check_ready)
         return {"status": "ok", **service.takes}
 
     @router.get("/progress/{token}", response_model=ProgressAnswer, responses=problems(422), tags=["state"])
     async def progress(token: Annotated[str, Path(description="As the upload gave it.")]) -> Any:
-        """Tell how far an upload is, while it is under way."""
+        """Report the progress of an upload."""
         return service.progress_of(token)
 
 
@@ -128,7 +128,7 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
         tags=["scans"],
     )
     async def scans(request: Request, progress: Token = None) -> Any:
-        """Segment a scan, tell what was found, and keep it for viewing for a while."""
+        """Segment a scan, report what was found, and keep it for viewing for a while."""
 
         def work(folder: Any) -> Any:
             kept = folder / "kept"
@@ -152,8 +152,8 @@ def _add_results(router: APIRouter, service: Service) -> None:
 
     @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404, 422), tags=["results"])
     async def scan(id: Id) -> Any:  # noqa: A002  the name in the address
-        """Tell again what was found."""
-        return await asyncio.to_thread(JSONResponse, find(id).answer)  # may tell of thousands of lesions
+        """Report again what was found."""
+        return await asyncio.to_thread(JSONResponse, find(id).answer)  # may hold thousands of lesions
 
     @router.get(
         "/scans/{id}/mask",

@@ -1,4 +1,4 @@
-"""DICOM series as stored volumes: slices in proven order, decoded one after the other."""
+"""DICOM series as stored volumes: slices in checked order, decoded one after the other."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -30,7 +30,7 @@ class StoredSeries:
     """A series as a `Stored` of `(columns, rows, slices)`, slices sorted along their normal.
 
     Compressed pixels are decoded in processes of their own, for as long as `FRAME_LIMIT_S` a frame.
-    PixelPaddingValue is not looked at, as it is often wrong; padding is told by its value alone.
+    PixelPaddingValue is ignored, as it is often wrong; padding is recognized by its value.
 
     Attributes:
         stack: Its slices in order.
@@ -82,10 +82,10 @@ class StoredSeries:
 
 
 def open_series(series: DicomSeries, *, modality: Modality, check: Check = go_on) -> StoredSeries:
-    """Put a series in order by its headers.
+    """Sort a series by its headers.
 
     Raises:
-        VolumeError: It is of another modality, or makes no volume: the message says why and where.
+        VolumeError: It has another modality, or is not a volume; the message says why and where.
         ConfigError: pydicom is not installed.
     """
     stack = read_stack(series, modality="CT" if modality == "ct" else "MR")
@@ -98,7 +98,7 @@ def open_series(series: DicomSeries, *, modality: Modality, check: Check = go_on
 def only_series(path: Path) -> DicomSeries:
     """The one series of a folder that may be a volume, or that of a file.
 
-    Series that can be no volume by their headers, such as localizers, do not count where another may.
+    Series that cannot be a volume by their headers, such as localizers, do not count if another may.
 
     Raises:
         VolumeError: There is none, or more than one.
@@ -122,7 +122,7 @@ def only_series(path: Path) -> DicomSeries:
 
 
 def holds_dicom(path: Path) -> bool:
-    """Whether a path is to be read as DICOM: a folder, or a file that is DICOM or is named so."""
+    """Whether to read a path as DICOM: a folder, or a file that is DICOM or named as such."""
     return is_folder(path) or is_dicom(path)
 
 

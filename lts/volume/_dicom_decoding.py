@@ -1,7 +1,7 @@
-"""Compressed pixels of DICOM files, decoded in processes that can be ended.
+"""Compressed pixels of DICOM files, decoded in processes that can be killed.
 
-A decoder is a library in C that is given whatever a file holds: it may take minutes for one slice, take all
-memory, or crash. None of that may happen where a service answers, or where signals are heard.
+A decoder is a C library that is given whatever a file holds: it may take minutes for one slice, take all
+memory, or crash. None of that may happen in the process that serves requests or handles signals.
 """
 
 import json
@@ -26,18 +26,18 @@ import numpy.typing as npt
 from lts.base import VolumeError, usable_processors
 
 FRAME_LIMIT_S = 30.0
-"""How long one frame may be waited for: a slice of 512 x 512 takes hundredths of a second."""
+"""Time limit of one frame: a slice of 512 x 512 takes hundredths of a second."""
 
 START_LIMIT_S = 120.0
-"""How long a process may take to begin, which is to load numpy and pydicom."""
+"""Time limit of starting a process, which imports numpy and pydicom."""
 
 _MOST_PROCESSES = 4
 _FILES_PER_PROCESS = 16
-"""Of fewer files, another process would take longer to begin than to work."""
+"""For fewer files, another process would take longer to start than to work."""
 
 _TICK_S = 0.1
 _AHEAD = 2
-"""Frames that a process may have ready before they are taken."""
+"""Frames that a process may prefetch."""
 
 _RUN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -49,7 +49,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """Frames of one file.
+    """Frames of one file to decode.
 
     Attributes:
         path: The file.
@@ -81,7 +81,7 @@ def decoded_frames(
     with ExitStack() as stack:
         n_processes = min(_MOST_PROCESSES, usable_processors(), math.ceil(len(files) / _FILES_PER_PROCESS))
         processes = [stack.enter_context(_Process(check)) for _ in range(n_processes)]
-        # each takes every n-th file, and gets the next one when its last is taken from it
+        # each process decodes every n-th file, and gets the next one when the last is received
         for process, file in zip(processes, files, strict=False):
             process.send(file)
         following = iter(islice(files, n_processes, None))
@@ -93,10 +93,10 @@ def decoded_frames(
 
 
 class _Process:
-    """A process that decodes one file after the other. Use it as a context: it ends with it.
+    """A process that decodes one file after the other. Use it as a context, which ends it.
 
     Args:
-        check: Called while its answers are waited for.
+        check: Called while waiting for answers.
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
@@ -111,7 +111,7 @@ class _Process:
             stderr=subprocess.DEVNULL,
             env={**os.environ, **_ONE_THREAD},
         )
-        # a pipe cannot be waited for with a limit on every system
+        # reading a pipe with a timeout is not possible on every system
         self._reader = threading.Thread(target=self._read, name="lts-decoder", daemon=True)
         self._reader.start()
 
@@ -130,7 +130,7 @@ class _Process:
             assert pipe
             try:
                 pipe.close()
-            except BrokenPipeError:  # what it was not sent any more
+            except BrokenPipeError:  # unsent requests
                 continue
 
     def send(self, file: DecodeRequest) -> None:
@@ -140,7 +140,7 @@ class _Process:
         try:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # it is dead, as its answer will tell
+        except BrokenPipeError:  # it is dead, which `receive` reports
             return
 
     def receive(self, file: DecodeRequest) -> Iterator[npt.NDArray[Any]]:
@@ -180,7 +180,7 @@ class _Process:
             return header, content
 
     def _read(self) -> None:
-        """Take answers as they come, and no more than there is room for."""
+        """Queue answers as they come, up to the prefetch limit."""
         stream = self._process.stdout
         assert stream
         while True:
@@ -196,7 +196,7 @@ class _Process:
 
 
 def _frame(file: DecodeRequest, header: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
-    """A frame as it was decoded; what a decoder says is believed no more than what a file says."""
+    """A decoded frame; the decoder's answer is checked like a file."""
     dtype = np.dtype(str(header["dtype"]))
     n_bytes = math.prod(file.shape) * dtype.itemsize
     if tuple(header["shape"]) != file.shape or dtype.kind not in "iuf" or len(content) != n_bytes:

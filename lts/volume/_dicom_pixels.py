@@ -1,4 +1,4 @@
-"""The pixels of DICOM files as they are stored, decoded in the process that asks for them."""
+"""The stored pixels of DICOM files, decoded in this process."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -20,7 +20,7 @@ def stored_frames(path: Path, frames: Sequence[int], *, syntax: str) -> Iterator
     Args:
         path: The file.
         frames: Which, from 0, in the order they are wanted.
-        syntax: Its transfer syntax, which `check_decoder` has looked at.
+        syntax: Its transfer syntax, checked by `check_decoder`.
 
     Raises:
         VolumeError: Pixels are missing or cannot be decoded.
@@ -61,7 +61,7 @@ def check_decoder(path: Path, syntax: str) -> None:
 
 
 def _source(path: Path, syntax: str) -> Any:
-    """What pydicom takes frames from: the file, unless it is deflated as a whole or lacks the preamble."""
+    """The source of frames for pydicom: the file, unless it is deflated or lacks the preamble."""
     deflated = syntax == require("pydicom.uid").DeflatedExplicitVRLittleEndian
     if not deflated and beginning_of(path) is Beginning.PREAMBLE:
         return path
