@@ -105,7 +105,7 @@ def dice_panel(
 
 
 def panel_remarks(panel: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """Say in plain words where conventions differ, and which figure to quote.
+    """Explain where conventions differ, and which score to quote.
 
     Args:
         panel: What `dice_panel` made.
@@ -141,7 +141,7 @@ def _remark(region: str, dice_of: Mapping[str, float]) -> str | None:
 
 
 def _but(dice_of: Mapping[str, float]) -> str:
-    """Where empty cases alone make `per_case` high, it is not quoted without this."""
+    """An addition to the advice to quote `per_case`, if empty cases alone make it high."""
     without = dice_of["per_case_without_empty"]
     if dice_of["per_case"] - without <= _REMARKABLE:
         return ""

@@ -1,4 +1,4 @@
-"""Which cases to look at: the worst, the best, and those that hold none of what was seen in them."""
+"""Chooses cases to look at: the worst, the best, and false alarms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Ranking:
     """Cases to look at.
 
     Attributes:
-        shown: The worst first, then the best, then those between, then false alarms; no case twice.
+        shown: The worst, the best, those between, then false alarms; no case twice.
         remark: How they were ranked, in sentences.
     """
 
@@ -39,8 +39,8 @@ def rank_cases(
 ) -> Ranking:
     """Choose cases to look at by the Dice of the last region that any reference holds.
 
-    Only cases whose reference holds the region are ranked: an empty one scores 1 or 0 whatever the model is
-    worth. Those among them where something was seen are shown as false alarms. No case is both among the
+    Only cases whose reference holds the region are ranked, as an empty one scores 1 or 0 for any model. Empty
+    cases with a prediction are shown as false alarms. No case is both among the
     worst and among the best, and of equal cases (to the three decimals shown) none is either.
 
     >>> rows = [

@@ -1,4 +1,4 @@
-"""From plain types to networks and intensities, and back: what a checkpoint may have built, and nothing else.
+"""Builds networks and intensities from the plain types of a checkpoint, and describes them.
 
 A section names a class by `_target_`, the rest are its arguments. It must be a `torch.nn.Module` that is
 defined in lts, in one of two libraries of networks, or in a module that the user trusts. Only these modules
@@ -18,14 +18,14 @@ from lts.base import CheckpointError, ConfigError, shown
 from lts.intensity import Channels
 
 KNOWN_MODULES = ("lts.intensity", "lts.networks", "monai.networks.nets", "segmentation_models_pytorch")
-"""Modules whose classes need nobody's trust; of the two libraries, the networks alone."""
+"""Modules that are always trusted; of the two libraries only the networks."""
 
 _EXTRA_OF = {"monai": "zoo", "segmentation_models_pytorch": "zoo"}
 
 _START_WEIGHTS = re.compile(
     r"(\w+_)?weights|pretrained\w*|checkpoint|filename|\w*(path|url|file|repo|repo_id)"
 )
-"""Names of arguments by which classes take weights from the network or from files."""
+"""Names of arguments that load weights from the internet or files."""
 
 
 def find_class(target: object, *, trusted_modules: Sequence[str] = ()) -> type[nn.Module]:

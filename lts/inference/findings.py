@@ -1,4 +1,4 @@
-"""What a mask says in numbers: volumes, tumor burden, lesions."""
+"""Measurements of a mask: volumes, tumor burden, lesions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -49,7 +49,7 @@ class FoundLesion:
 
 @dataclass(frozen=True)
 class Findings:
-    """The numbers of one mask. What a model's regions do not tell is None.
+    """Measurements of one mask; None if the model lacks the region.
 
     Attributes:
         liver_ml: Volume of the liver, its tumors included.
@@ -111,14 +111,14 @@ def prediction_warnings(
     modality: Modality,
     checkpoints: Iterable[Checkpoint],
 ) -> list[str]:
-    """What a reader of a mask should know of it, one sentence each.
+    """Warnings on a predicted mask, one sentence each.
 
     Args:
-        findings: What the mask says.
+        findings: Measurements of the mask.
         scan: The scan, with notes of its own.
         labels_zhw: The mask.
         files: The files that it was read from.
-        modality: What the models are for.
+        modality: The models' modality.
         checkpoints: The models.
 
     Example:

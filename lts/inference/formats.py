@@ -1,4 +1,4 @@
-"""The formats of an exported model: how each file is written, and how it is run."""
+"""Formats of exported models: writing and running of each."""
 
 import importlib
 import io
@@ -164,10 +164,10 @@ def _example(slices: int) -> Tensor:
 
 @contextmanager
 def _quiet_exporters() -> Iterator[None]:
-    """Keep to itself what exporters say to those who develop with them.
+    """Context that hides exporters' warnings to developers.
 
-    That TorchScript is deprecated is the choice of whoever asks for it. That a trace may have taken a size
-    for a constant is told of every comparison, and whether it did is checked on other sizes afterwards.
+    TorchScript's deprecation is the user's choice. Warnings that a trace may have fixed a size come with
+    every comparison; whether it did is checked on other sizes afterwards.
     """
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)

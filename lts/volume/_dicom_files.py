@@ -207,7 +207,7 @@ def _read_image(path: Path) -> Image | None:
 
 
 def _put_together(groups: list[list[Image]], *, broken: dict[Path, str]) -> list[list[Image]]:
-    """Merge images that each have their own series, as after file-wise de-identification, as one broken."""
+    """Merge images with a series each, as after file-wise de-identification, into one broken series."""
     whole: list[list[Image]] = []
     alone: dict[tuple[object, ...], list[Image]] = {}
     for group in groups:

@@ -1,4 +1,4 @@
-"""Charts as SVG in the page: their text is the page's, and what is drawn tells its name on hover."""
+"""Charts as SVG in the page, with the page's fonts and names on hover."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Bar:
         label: Its name.
         value: In [0, 1], None where it is not defined.
         about: Shown on hover.
-        marked: Whether it is the one to look at.
+        marked: Whether it is highlighted.
     """
 
     label: str

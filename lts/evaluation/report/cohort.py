@@ -1,4 +1,4 @@
-"""Case by case: how scores spread, the table of all cases, pictures, and what probabilities tell."""
+"""Sections on cases: spread of scores, the table of all cases, pictures, and probabilities."""
 
 import base64
 from pathlib import Path

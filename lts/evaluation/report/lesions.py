@@ -1,4 +1,4 @@
-"""Lesions: how many were found by size, what went wrong and why, and what to do about it."""
+"""Section on lesions: detection by size, failures and causes, and advice."""
 
 from collections.abc import Sequence
 from dataclasses import replace
