@@ -25,7 +25,7 @@ _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 _NO_NAMES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def instantiate(
+def build_component(
     component: Component, *, key: str, kind: type, partial: bool = False, **arguments: Any
 ) -> Any:
     """Instantiate the object that a component describes.

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.instantiate import as_config_error, instantiate, keys_in_errors
+from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
 from lts.base import CohortError, ConfigError, VolumeError
 from lts.intensity import Channels, Intensity, Window
 
@@ -26,7 +26,7 @@ nn.OursForTests = Ours  # a name under which the bug can be had
 
 
 def made(settings: dict[str, Any], kind: type = object, **more: Any) -> Any:
-    return instantiate(Component.from_dict(settings), key="part", kind=kind, **more)
+    return build_component(Component.from_dict(settings), key="part", kind=kind, **more)
 
 
 WINDOW = {"_target_": "lts.intensity.Window", "level_hu": 40, "width_hu": 400}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.instantiate import check_arguments_of, instantiate
+from lts.app.config.instantiate import build_component, check_arguments_of
 from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
@@ -50,7 +50,7 @@ def build_network(
         check_buildable(spec, trusted_modules=trusted)
     with _naming_key("intensity"):
         check_buildable(settings.intensity.to_dict(), trusted_modules=trusted)
-    network: nn.Module = instantiate(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
+    network: nn.Module = build_component(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
     if multiple is not None:
         with _naming_key("model._multiple_", instead_of="multiple: "):
             network, spec = Padded(network, multiple=multiple), describe_padded(spec, multiple=multiple)

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
-from lts.app.config.instantiate import as_config_error, instantiate
+from lts.app.config.instantiate import as_config_error, build_component
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.distributed import StopOnSignal, is_first_process, precision_of
@@ -58,8 +58,8 @@ def _data(settings: TrainSettings, cohort: Cohort, split: Split) -> SliceDataMod
         cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
         recipe=Recipe(image_size=data.image_size, pixel_mm=data.pixel_mm, modality=data.modality),
         store_dir=Path(settings.paths.store_dir),
-        intensity=instantiate(settings.intensity, key="intensity", kind=Intensity),
-        augment=instantiate(settings.augment, key="augment", kind=Callable),  # type: ignore[arg-type]
+        intensity=build_component(settings.intensity, key="intensity", kind=Intensity),
+        augment=build_component(settings.augment, key="augment", kind=Callable),  # type: ignore[arg-type]
         regions=data.regions,
         context=data.context,
         batch_size=data.batch_size,
@@ -120,8 +120,8 @@ def make_task_and_trainer(
     network, spec = build_network(settings, in_channels=data.channels, out_channels=len(regions))
     task = SegmentationTask(
         network=network,
-        loss=instantiate(settings.loss, key="loss", kind=nn.Module),
-        optimizer=instantiate(settings.optimizer, key="optimizer", kind=Optimizer, partial=True),
+        loss=build_component(settings.loss, key="loss", kind=nn.Module),
+        optimizer=build_component(settings.optimizer, key="optimizer", kind=Optimizer, partial=True),
         scheduler=make_scheduler(settings),
         regions=regions,
         val_cases=len(members["val"]),
@@ -165,7 +165,7 @@ def make_scheduler(settings: TrainSettings) -> Callable[[Optimizer], LRScheduler
     """A factory of the optimizer's scheduler, None for a constant rate."""
     if settings.scheduler is None:
         return None
-    made: Callable[[Optimizer], LRScheduler] = instantiate(
+    made: Callable[[Optimizer], LRScheduler] = build_component(
         settings.scheduler, key="scheduler", kind=LRScheduler, partial=True
     )
     return made
@@ -175,7 +175,7 @@ def make_loggers(settings: TrainSettings) -> list[Logger]:
     """The loggers of a run, none or several."""
     loggers = []
     for name, each in (settings.logger or {}).items():
-        loggers.append(instantiate(each, key=f"logger.{name}", kind=Logger))
+        loggers.append(build_component(each, key=f"logger.{name}", kind=Logger))
         if isinstance(loggers[-1], TensorBoardLogger):
             with as_config_error(f"logger.{name}"):
                 import_module("torch.utils.tensorboard")  # by itself it would be when the training begins
@@ -185,7 +185,7 @@ def make_loggers(settings: TrainSettings) -> list[Logger]:
 def make_callbacks(settings: TrainSettings, loggers: Sequence[Logger]) -> dict[str, pl.Callback]:
     """The callbacks of the settings, by name; without a logger the rate is not logged."""
     made = {
-        name: instantiate(each, key=f"callbacks.{name}", kind=pl.Callback)
+        name: build_component(each, key=f"callbacks.{name}", kind=pl.Callback)
         for name, each in settings.callbacks.items()
     }
     return {name: each for name, each in made.items() if loggers or not isinstance(each, LearningRateMonitor)}

@@ -17,7 +17,7 @@ from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.component import OPEN
-from lts.app.config.instantiate import as_config_error, instantiate, keys_in_errors
+from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.base import ConfigError
@@ -59,8 +59,8 @@ def rehearse(settings: TrainSettings) -> None:
     if data.display_hu is not None and not data.display_hu[1] > 0:
         raise ConfigError(f"data.display_hu: must be a level and a width > 0, got {list(data.display_hu)}")
     check_split(settings.split)
-    instantiate(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
-    intensity: Intensity = instantiate(settings.intensity, key="intensity", kind=Intensity)
+    build_component(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
+    intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
     channels = intensity.channels * (2 * data.context + 1)
     _check_checkpoints(settings)
     settled = _with_some_monitor(settings)
@@ -134,7 +134,7 @@ def _check_memory(network: nn.Module) -> None:
 
 
 def _try_loss(settings: TrainSettings, *, regions: int) -> None:
-    loss: nn.Module = instantiate(settings.loss, key="loss", kind=nn.Module)
+    loss: nn.Module = build_component(settings.loss, key="loss", kind=nn.Module)
     logits = torch.zeros(1, regions, _PIXELS, _PIXELS, requires_grad=True)
     with as_config_error("loss"):
         with keys_in_errors("loss", type(loss)):
@@ -155,7 +155,7 @@ def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch
         )
     groups = parameter_groups(network, split_encoder=scale != 1)
     numbers = [nn.Parameter(torch.zeros(1, device=device)) for _ in groups]
-    optimizer_of = instantiate(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
+    optimizer_of = build_component(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
     scheduler_of = make_scheduler(settings)
 
     def loss() -> float:

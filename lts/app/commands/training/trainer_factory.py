@@ -12,7 +12,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from lts.app.config.component import Component
-from lts.app.config.instantiate import as_config_error, check_arguments_of, instantiate
+from lts.app.config.instantiate import as_config_error, build_component, check_arguments_of
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.distributed import check_devices, precision_of
@@ -105,7 +105,7 @@ def make_trainer(
         given["profiler"] = _PROFILERS[name](dirpath=output_dir, filename="profile")
     if "enable_progress_bar" not in asked:
         given["enable_progress_bar"] = sys.stderr.isatty()
-    trainer: pl.Trainer = instantiate(
+    trainer: pl.Trainer = build_component(
         settings.trainer,
         key="trainer",
         kind=pl.Trainer,
@@ -167,4 +167,4 @@ def _is(value: Any, expected: Any) -> bool:
 def _made(plugin: Any, place: int) -> Any:
     if not isinstance(plugin, dict):
         return plugin
-    return instantiate(Component.from_dict(plugin), key=f"trainer.plugins.{place}", kind=object)
+    return build_component(Component.from_dict(plugin), key=f"trainer.plugins.{place}", kind=object)
