@@ -44,8 +44,8 @@ def _run(arguments: list[str], *, code: int) -> float:
 
 def _heavy(arguments: list[str]) -> str:
     command = [sys.executable, "-X", "importtime", *arguments]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
-    imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    stderr = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+    imported = {line.rpartition("|")[2].strip() for line in stderr.splitlines()}
     assert "hydra" in imported
     assert "torch" not in imported
     return "torch is not imported"

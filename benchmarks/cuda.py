@@ -102,7 +102,7 @@ def _the_way(report: Report, network: nn.Module, images: Tensor, masks: Tensor) 
     network.zero_grad()
     times, peaks = {}, {}
     for name, settings in WAY.items():
-        _forget_peak(device)
+        _reset_peak(device)
         times[name] = _times(copy.deepcopy(network), images, masks, settings)
         peaks[name] = _peak_gib(device)
     rate = _matrix_tflops(device)
@@ -289,7 +289,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _forget_peak(device: torch.device) -> None:
+def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 

@@ -58,8 +58,8 @@ def _exponent(costs: list[float]) -> float:
 
 def _in_a_process(what: str, times: int, scratch: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.growth", what, str(times), str(scratch)]
-    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    measured: dict[str, float] = json.loads(told.splitlines()[-1])
+    stdout = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    measured: dict[str, float] = json.loads(stdout.splitlines()[-1])
     return measured
 
 

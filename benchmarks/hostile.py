@@ -119,7 +119,7 @@ def half_a_head(target: Target) -> int:
         return _drip(target, opened, b"y" * 10_000, every_s=2) if random.random() < 0.5 else status_of(opened)
 
 
-def says_nothing(target: Target) -> int:
+def sends_nothing(target: Target) -> int:
     """A connection and no more."""
     with target.connection() as opened:
         return status_of(opened)
@@ -308,7 +308,7 @@ def many_at_once(target: Target) -> int:
 
 
 KINDS: tuple[Callable[[Target], int], ...] = (
-    *(slow_sender, half_a_head, says_nothing, takes_no_answer, sends_no_more, many_at_once),
+    *(slow_sender, half_a_head, sends_nothing, takes_no_answer, sends_no_more, many_at_once),
     *(hangs_up_while_it_sends, hangs_up_while_it_waits, hangs_up_in_its_answer),
     *(wrong_kind, wrong_file, wrong_zip, too_much, tiny_chunks, odd_names, odd_fields),
     *(other_hosts, no_http, odd_requests),

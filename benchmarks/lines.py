@@ -14,7 +14,7 @@ from line_profiler import LineProfiler
 from torch import nn
 
 from benchmarks.config import shipped
-from benchmarks.loader import SIZE, SLICES, go_through, make_data
+from benchmarks.loader import SIZE, SLICES, exhaust, make_data
 from benchmarks.scans import full_size_case
 from benchmarks.training import CHANNELS, REGIONS, make_step
 from lts.data import Augmentation, SliceDataset
@@ -38,8 +38,8 @@ def loader_lines(scratch: Path) -> str:
     cv2.setNumThreads(0)
     scratch.mkdir()
     data = make_data(full_size_case(scratch), scratch, shipped("augment/default"), SLICES)
-    go_through(data.train_dataloader())
-    lines = _lines(lambda: go_through(data.train_dataloader()), SliceDataset.read, Augmentation.__call__)
+    exhaust(data.train_dataloader())
+    lines = _lines(lambda: exhaust(data.train_dataloader()), SliceDataset.read, Augmentation.__call__)
     torch.set_num_threads(threads)
     return lines
 

@@ -41,10 +41,10 @@ def main(result: Path, scratch: Path) -> None:
     agreement = _same_work(stored, ours, monai)
     times = in_turns(
         {
-            "ours": lambda: go_through(ours.train_dataloader()),
-            "monai": lambda: go_through(monai),
-            "plain": lambda: go_through(plain.train_dataloader()),
-            "default": lambda: go_through(default.train_dataloader()),
+            "ours": lambda: exhaust(ours.train_dataloader()),
+            "monai": lambda: exhaust(monai),
+            "plain": lambda: exhaust(plain.train_dataloader()),
+            "default": lambda: exhaust(default.train_dataloader()),
         },
         repeats=REPEATS,
     )
@@ -60,7 +60,7 @@ def main(result: Path, scratch: Path) -> None:
             detail=f"{rate(times['ours'], items=SLICES):,.0f} against "
             f"{rate(times['monai'], items=SLICES):,.0f} slices/s",
             same_work=agreement,
-            profile=profile_of(lambda: go_through(ours.train_dataloader())),
+            profile=profile_of(lambda: exhaust(ours.train_dataloader())),
         )
     )
     report.figures.append(
@@ -72,7 +72,7 @@ def main(result: Path, scratch: Path) -> None:
             goal=20_000,
             better="more",
             detail=f"batches of {BATCH} of {SIZE}x{SIZE}",
-            profile=profile_of(lambda: go_through(plain.train_dataloader())),
+            profile=profile_of(lambda: exhaust(plain.train_dataloader())),
         )
     )
     report.figures.append(
@@ -190,7 +190,7 @@ def _same_work(stored: StoredCase, ours: SliceDataModule, monai: DataLoader[Any]
     )
 
 
-def go_through(loader: DataLoader[Any]) -> None:
+def exhaust(loader: DataLoader[Any]) -> None:
     """Load all that it has."""
     for _ in loader:
         pass

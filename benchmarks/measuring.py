@@ -117,13 +117,13 @@ def middle(times: Sequence[float]) -> float:
     return statistics.median(times)
 
 
-def forget_peak() -> None:
+def reset_peak() -> None:
     """Begin the peak of resident memory anew (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mib() -> float:
-    """The most resident memory of this process since it began, or since `forget_peak`, in MiB (Linux)."""
+    """The most resident memory of this process since it began, or since `reset_peak`, in MiB (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
     return int(peak) / 1024

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics.classification import BinaryAUROC
 
 from benchmarks.config import shipped
-from benchmarks.measuring import Figure, Report, forget_peak, in_turns, middle, peak_mib, ratios
+from benchmarks.measuring import Figure, Report, in_turns, middle, peak_mib, ratios, reset_peak
 from benchmarks.profiling import operator_profile_of
 from lts.base import MASK_THRESHOLD
 from lts.metrics import BinnedAUROC, CaseOverlap
@@ -117,7 +117,7 @@ def _growth_of_memory(batches: list[tuple[Tensor, Tensor]]) -> Figure:
     metric = BinnedAUROC(regions=["liver"])
     for some, truth in batches[:4]:
         metric.update(some, truth)
-    forget_peak()
+    reset_peak()
     before = peak_mib()
     for some, truth in batches:
         metric.update(some, truth)

@@ -136,23 +136,23 @@ def serving(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service on a free port of loopback, with its temporary files in a folder; its words go beside it."""
     line = [sys.executable, str(ROOT / "serve.py"), f"ckpt={checkpoint}", "port=0", *SETTINGS, *settings]
-    said = folder.with_suffix(".log")
+    log_path = folder.with_suffix(".log")
     environment = {**os.environ, "TMPDIR": str(folder)}
     with (
-        said.open("w") as log,
+        log_path.open("w") as log,
         subprocess.Popen(
             line, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, text=True, env=environment
         ) as process,
     ):
         try:
             end = time.monotonic() + START_S
-            while (found := re.search(r"http://\S+?(?=;)", said.read_text())) is None:
+            while (found := re.search(r"http://\S+?(?=;)", log_path.read_text())) is None:
                 if process.poll() is not None or time.monotonic() > end:
-                    raise SystemExit(f"the service did not start: {said.read_text()}")
+                    raise SystemExit(f"the service did not start: {log_path.read_text()}")
                 time.sleep(WAIT_S)
             yield process, found[0]
             process.send_signal(signal.SIGTERM)
-            print(f"exit code {process.wait(START_S)}; {said.read_text().count('Traceback')} tracebacks")
+            print(f"exit code {process.wait(START_S)}; {log_path.read_text().count('Traceback')} tracebacks")
         finally:
             process.kill()
 

@@ -1,6 +1,6 @@
 """Liver tumor segmentation in CT: train, sweep, score and deploy.
 
-What is used most can be had from here, all else from the floors, as `lts.losses.BCEDiceLoss`.
+The most used names are here, all others in the packages, as `lts.losses.BCEDiceLoss`.
 
 Example:
     >>> import lts
@@ -15,7 +15,7 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = False  # that of typing takes longer to import than all of this
+TYPE_CHECKING = False  # typing's takes longer to import than all of this
 
 if TYPE_CHECKING:
     from lts.app.commands.check import check
@@ -63,7 +63,7 @@ _HOME = {
         "lts.app.config.settings",
     ),
 }
-"""Where each name is; imported when it is first asked for, as torch takes seconds."""
+"""Where each name is defined; imported on first use, as torch takes seconds."""
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604
 

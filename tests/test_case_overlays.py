@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from lts.figures import CaseOverlays
-from lts.figures.cases import telling_slices
+from lts.figures.cases import informative_slices
 from lts.scores import CaseCounts, CaseMasks, count_overlap
 from lts.volume import Voxel, read_ct
 
@@ -23,7 +23,7 @@ def test_the_slices_are_those_that_tell_most() -> None:
     reference[1, 0, :6] = True
     reference[2, 1, :2] = True
     prediction[3, :, :] = True
-    assert telling_slices(counted(prediction, reference), REGIONS) == {
+    assert informative_slices(counted(prediction, reference), REGIONS) == {
         1: "most liver",
         2: "most tumor",
         3: "most errors",
@@ -33,12 +33,12 @@ def test_the_slices_are_those_that_tell_most() -> None:
 def test_a_slice_that_tells_most_of_several_is_drawn_once_and_of_equal_ones_the_lowest() -> None:
     reference = np.zeros((4, 2, 8, 8), bool)
     reference[1:3] = True
-    assert telling_slices(counted(~reference, reference), REGIONS) == {
+    assert informative_slices(counted(~reference, reference), REGIONS) == {
         1: "most liver and tumor",
         0: "most errors",
     }
-    assert telling_slices(counted(reference, reference), REGIONS) == {1: "most liver and tumor"}
-    missed = telling_slices(counted(np.zeros_like(reference), reference), REGIONS)
+    assert informative_slices(counted(reference, reference), REGIONS) == {1: "most liver and tumor"}
+    missed = informative_slices(counted(np.zeros_like(reference), reference), REGIONS)
     assert missed == {1: "most liver and tumor and errors"}
 
 

@@ -211,11 +211,11 @@ def test_torch_knows_its_transforms() -> None:
     ],
 )
 def test_torch_keeps_hooks_where_they_are_looked_for(register) -> None:
-    from lts.networks.torch_internals import is_watched
+    from lts.networks.torch_internals import has_hooks
 
     module = nn.Conv2d(1, 1, 1)
-    assert not is_watched(module), TORCH
+    assert not has_hooks(module), TORCH
     handle = register(module)
-    assert is_watched(module), TORCH
+    assert has_hooks(module), TORCH
     handle.remove()
-    assert not is_watched(module), TORCH
+    assert not has_hooks(module), TORCH

@@ -28,7 +28,7 @@ NEVER = {
 BY_NAME = {"import_module", "__import__", "resolve_name", "instantiate", "locate", "get_class", "get_method"}
 """Calls that import or call what a string names."""
 
-FROM_SETTINGS = {"lts/app/config/making.py"}
+FROM_SETTINGS = {"lts/app/config/instantiate.py"}
 """Here the string is of a config, which is the user's own."""
 
 FROM_CHECKPOINTS = {"lts/inference/building.py"}

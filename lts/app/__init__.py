@@ -1,1 +1,1 @@
-"""The commands: configuration in, runs out. The only floor that knows Hydra."""
+"""The commands: configuration in, runs out. The only package that knows Hydra."""

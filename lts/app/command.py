@@ -20,13 +20,19 @@ from lts.app.config.composed import read_settings, settings_of
 from lts.app.config.groups import CONF
 from lts.app.config.hydra_internals import keep_own_choices, name_spoilt_files, share_structured_configs
 from lts.app.config.options import options_first
-from lts.app.config.plain import from_plain, in_folder
+from lts.app.config.serialization import settings_from_dict, with_output_dir
 from lts.app.config.settings import SETTINGS
 from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
-from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of, hear_threads, raise_what_threads_met
+from lts.app.run.failures import (
+    INPUT_WAS_WRONG,
+    catch_thread_failures,
+    exit_code_of,
+    print_error,
+    raise_thread_failure,
+)
 from lts.app.run.invocation import FROM_PYTHON, Invocation
 from lts.app.run.memory import return_freed_memory, use_large_pages
-from lts.app.run.processors import use_the_share_of_processors
+from lts.app.run.processors import limit_threads
 from lts.app.run.records import CONFIG_FILE
 from lts.app.sweep.lifecycle import sweep_ends
 from lts.app.sweep.study import direction_of_study
@@ -59,7 +65,7 @@ def main() -> None:
     elif name in ("--help", "-h"):
         print(_USAGE)
     else:
-        complain("lts", f"{shown(name)}: must be one of {', '.join(SETTINGS)}")
+        print_error("lts", f"{shown(name)}: must be one of {', '.join(SETTINGS)}")
         sys.exit(INPUT_WAS_WRONG)
 
 
@@ -77,9 +83,9 @@ def run_command(name: str) -> None:
     name_spoilt_files()
     use_large_pages()
     return_freed_memory()
-    use_the_share_of_processors()
+    limit_threads()
     _print_any_sign()
-    hear_threads()
+    catch_thread_failures()
     if follows():
         with exit_code_of(name):
             _run(name, _settings_followed(name), FROM_PYTHON)
@@ -91,7 +97,7 @@ def run_command(name: str) -> None:
         task = functools.partial(_do, name=name)
         task.__module__ = f"lts.app.commands.{name}"  # Hydra names jobs after its last part
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(task)()
-        raise_what_threads_met()
+        raise_thread_failure()
 
 
 def _do(config: DictConfig, *, name: str) -> float | None:
@@ -106,7 +112,7 @@ def _do(config: DictConfig, *, name: str) -> float | None:
 
 
 def _do_job(config: DictConfig, folder: Path, *, goes_on: bool, name: str) -> float | None:
-    settings = in_folder(settings_of(name, config), folder)
+    settings = with_output_dir(settings_of(name, config), folder)
     if goes_on:
         settings = replace(settings, ckpt="last")
     return _run(name, settings, replace(_invocation(config), folder_is_named_by_time=False))
@@ -136,7 +142,9 @@ def _invocation(config: DictConfig) -> Invocation:
 
 def _settings_followed(name: str) -> Any:
     """The settings of the job that this process is part of; its command line may be that of a whole sweep."""
-    return from_plain(SETTINGS[name], read_settings(Path(os.environ[RUN_FOLDER_VARIABLE]) / CONFIG_FILE))
+    return settings_from_dict(
+        SETTINGS[name], read_settings(Path(os.environ[RUN_FOLDER_VARIABLE]) / CONFIG_FILE)
+    )
 
 
 def _print_any_sign() -> None:

@@ -1,4 +1,4 @@
-"""What every floor shares: labels, regions, axes, errors, and how files are read and written."""
+"""What every package shares: labels, regions, axes, errors, and reading and writing of files."""
 
 from lts.base._errors import (
     CheckpointError,

@@ -9,7 +9,7 @@ class LtsError(Exception):
     """The user's input was wrong: one line that names the file or key, the rule and the value.
 
     Args:
-        message: The line. Whatever file or name it tells of, it is printable and of bounded length here.
+        message: The line; made printable and of bounded length here.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -25,7 +25,7 @@ class VolumeError(LtsError, ValueError):
 
     Args:
         message: One line.
-        code: What kind of defect it is, for who sorts defects; "" for those that nobody tells apart.
+        code: The kind of defect, for sorting; "" for others.
     """
 
     def __init__(self, message: str, *, code: str = "") -> None:
@@ -42,22 +42,19 @@ class CheckpointError(LtsError, ValueError):
 
 
 class DivergedError(LtsError, ArithmeticError):
-    """A training came to a loss or weights that are no numbers; its settings are to be changed."""
+    """A training reached NaN or infinite loss or weights; its settings need a change."""
 
 
 class StorageError(LtsError, OSError):
-    """A file cannot be written: the disk is full, or the folder may not be written to."""
+    """A file cannot be written: the disk is full, or the folder is not writable."""
 
 
 def causes_of(error: BaseException | None, *, in_passing: bool = True) -> Iterator[BaseException]:
-    """An error and what led to it, each once.
-
-    A cause that is raised anew out of an error that it caused leads to itself.
+    """An error and its causes, each once; causes may be circular.
 
     Args:
         error: The last one; None for none at all.
-        in_passing: Whether an error counts that was being handled when the next was raised, although that was
-            not raised from it.
+        in_passing: Whether implicit causes (`__context__`) count too.
 
     Yields:
         The last error first.

@@ -1,4 +1,4 @@
-"""Labels, regions, axes and the other facts that all floors share."""
+"""Labels, regions, axes and other facts that all packages share."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -18,16 +18,16 @@ AIR_HU = -1024
 """The lowest Hounsfield value kept; padding outside the field of view is lifted to it."""
 
 HU_BINS = 4096
-"""Voxels are counted at AIR_HU, AIR_HU + 1, ...; what lies beyond the last of these bins counts in it."""
+"""Bins of HU from AIR_HU up, one per HU; higher values count in the last bin."""
 
 MASK_THRESHOLD = 0.5
-"""A voxel belongs to a region where its probability exceeds this."""
+"""A voxel belongs to a region if its probability exceeds this."""
 
 DESCRIPTION_KEY = "lts"
-"""Where a checkpoint keeps what it says of itself."""
+"""Key of the description in a checkpoint."""
 
 CANONICAL_AXES = ("S", "P", "L")
-"""Where the axes (Z, H, W) of a volume in memory point: to the head, to the back, to the patient's left."""
+"""Directions of the axes (Z, H, W) of a volume in memory: to the head, the back, the patient's left."""
 
 
 def check_regions(regions: Sequence[str]) -> tuple[str, ...]:

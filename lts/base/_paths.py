@@ -1,9 +1,9 @@
-"""What a path leads to, asked so that a name which no file can have is an answer and no error."""
+"""Checks of paths that return False for impossible names instead of raising."""
 
 import os
 from pathlib import Path
 
-# Path.exists and its kin raise where a name is too long.
+# Path.exists and similar raise for names that are too long.
 
 
 def path_exists(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Work that is shared among processes."""
+"""Pools of worker processes."""
 
 import multiprocessing
 import signal
@@ -15,31 +15,31 @@ from lts.base._errors import LtsError
 from lts.base._processors import usable_processors
 
 MOST_WORKERS = 8
-"""Each may hold a scan and its mask, for which a CT of 1000 slices takes 800 MB."""
+"""Each may hold a scan and its mask: 800 MB for a CT of 1000 slices."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
 Progress = Callable[[int, int], None]
-"""Called with how many are done, and how many there are."""
+"""Called with the number done, and the total."""
 
 
 class WorkerPool:
-    """Processes that work for this one, and end with it in silence.
+    """Worker processes that end silently with this one.
 
-    They are fresh interpreters: a fork of a process with threads, such as torch's, may hang. Ctrl-C reaches
-    all processes of a terminal; workers are deaf to it from their first moment, imports included, and this
-    process alone says what becomes of it. At the end, work in hand is waited for, and what waits is
-    dropped; a stop ends the processes at once.
+    They are new interpreters, as forks of a process with threads, such as torch's, may hang. Ctrl-C reaches
+    all processes of a terminal; workers ignore it from their start, imports included, and only this process
+    handles it. At the end, running work is awaited and queued work is dropped; a stop ends the processes at
+    once.
 
     Args:
         workers: How many, >= 1.
         start: Called in each before it works.
-        wait: Whether work in hand is waited for even at a stop.
+        wait: Whether running work is awaited even at a stop.
 
     Raises:
-        LtsError: On the way out: a worker was killed, as the system does where memory ends.
+        LtsError: At the end: a worker was killed, for example for lack of memory.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class WorkerPool:
     def submit(
         self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
     ) -> Future[Result]:
-        """Have some work done, now or when a worker is free."""
-        # What is held back here, the processes that are started meanwhile never hear of.
+        """Submit work to the next free worker."""
+        # Processes that are started meanwhile inherit the blocked signal.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             with _script_left_out(work):
@@ -74,9 +74,9 @@ class WorkerPool:
 
 @contextmanager
 def _script_left_out(work: Callable[..., object]) -> Iterator[None]:
-    """Within, processes that are started do not run the script of this one again, unless `work` is of it.
+    """Context in which new processes do not import the main script, unless `work` is defined in it.
 
-    A user's script that trains, and does not look at `__name__`, would train again in each of them.
+    A script that trains without a check of `__name__` would train again in each process.
     """
     script = sys.modules["__main__"]
     if getattr(work, "__module__", None) != "__main__":
@@ -88,7 +88,7 @@ def _script_left_out(work: Callable[..., object]) -> Iterator[None]:
 
 
 class _Context(SpawnContext):
-    """Knows the processes that it started."""
+    """Keeps the processes that it started."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class _Context(SpawnContext):
 
 
 def in_processes(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """What `work` makes of each item, as it is done, on as many processes as this one has processors."""
+    """Results of `work` for each item as they complete, on as many processes as there are processors."""
     items = list(items)
     workers = min(usable_processors(), len(items), MOST_WORKERS)
     if workers <= 1 or multiprocessing.current_process().daemon:

@@ -1,4 +1,4 @@
-"""How many processors there are for this process."""
+"""The number of processors that this process may use."""
 
 import math
 import os
@@ -8,29 +8,28 @@ from pathlib import Path
 
 _CGROUP_OF_PROCESS, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _SLURM_SHARES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
-"""What SLURM gives a task, and where nobody asked for that, what it gives the job on this machine."""
+"""SLURM's processors of a task, or if not set, of the job on this machine."""
 
 
 def usable_processors() -> int:
-    """Processors that this process may use: never more than its share of the machine, at least 1.
+    """Processors that this process may use, at least 1.
 
-    The smallest of its affinity, the CPU quota of its control group and of those that hold it (containers,
-    slices of systemd), and its share of a SLURM job, which not every cluster enforces. A part of a processor
-    counts as one.
+    The minimum of its affinity, the CPU quota of its control group and parent groups (containers, systemd
+    slices), and its share of a SLURM job, which not every cluster enforces. Fractions are rounded up.
     """
     return max(1, math.ceil(min([processors_of_affinity(), *_quotas(), *_slurm_share()])))
 
 
 def processors_of_affinity() -> int:
-    """Processors that the system may run this process on, whatever its share of their time."""
+    """Processors of the affinity of this process, whatever its quota."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _slurm_share() -> list[float]:
     if "SLURM_JOB_ID" not in os.environ:
         return []
-    told = [os.environ.get(name, "") for name in _SLURM_SHARES]
-    return [float(share) for share in told if re.fullmatch(r"[1-9]\d{0,5}", share)][:1]
+    shares = [os.environ.get(name, "") for name in _SLURM_SHARES]
+    return [float(share) for share in shares if re.fullmatch(r"[1-9]\d{0,5}", share)][:1]
 
 
 def _quotas() -> Iterator[float]:
@@ -50,13 +49,13 @@ def _quotas() -> Iterator[float]:
 
 
 def _with_parents(root: Path, path: str) -> list[Path]:
-    """The folders of a control group and of those that hold it; in a container they may not be there."""
+    """The folders of a control group and its parents; in a container they may be missing."""
     group = root / path.strip("/")
     return [group, *(parent for parent in group.parents if parent.is_relative_to(root))]
 
 
 def _quota_of(pair: list[str]) -> float | None:
-    """Time by period; None where there is no limit."""
+    """Quota divided by period; None without a limit."""
     if len(pair) != 2 or not all(re.fullmatch(r"[1-9]\d{0,17}", number) for number in pair):
         return None
     return int(pair[0]) / int(pair[1])

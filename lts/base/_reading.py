@@ -1,4 +1,4 @@
-"""Files of JSON and CSV that somebody else may have written: read within bounds, or refused in one line."""
+"""JSON and CSV files from outside, read within limits or refused in one line."""
 
 import csv
 import io
@@ -12,20 +12,20 @@ from lts.base._errors import CohortError, LtsError
 from lts.base._text import shown
 
 _MOST_BYTES = 64 * 2**20  # a hundred thousand cases take 20 MiB
-_DEEPEST = 100  # what goes deeper ends in a recursion error where it is shown or written
+_DEEPEST = 100  # deeper nesting would end in a recursion error later
 _MOST_DIGITS = 300  # more do not fit a float
 
 
 def read_json_object(path: Path, *, error: type[LtsError] = CohortError) -> dict[str, Any]:
-    """The object in a JSON file. Its numbers are finite, its names stand once.
+    """The object in a JSON file, with finite numbers and unique names.
 
     Args:
         path: The file; in UTF-8, with or without a byte order mark.
-        error: What is raised.
+        error: The class that is raised.
 
     Raises:
-        LtsError: The file cannot be read or is too large, is not JSON, holds something else than an object,
-            is nested too deeply, or has a number that is none or too long, or a name twice in one object.
+        LtsError: The file cannot be read or is too large, is not JSON, is not an object, is nested too
+            deeply, or has a number that is not finite or too long, or a duplicate name.
     """
     text = _read_text(path, kind="JSON", error=error)
     try:
@@ -48,14 +48,14 @@ def read_json_object(path: Path, *, error: type[LtsError] = CohortError) -> dict
 
 
 def read_csv_rows(path: Path, *, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file by column, without spaces around cells; rows without any content are left out.
+    """The rows of a CSV file by column, with stripped cells; empty rows are left out.
 
     Args:
         path: The file; in UTF-8, with or without a byte order mark.
-        columns: That there must be; others may stand beside them.
+        columns: Required columns; others are allowed.
 
     Returns:
-        Each row with its number in the file, where the header is row 1.
+        Each row with its number in the file; the header is row 1.
 
     Raises:
         CohortError: The file cannot be read or is too large, is not CSV, lacks a column or has one twice, or
@@ -126,7 +126,7 @@ def _no_number(text: str) -> float:
 
 
 def _depth(content: object) -> int:
-    """Levels of objects and lists within each other, counted without recursion."""
+    """Nesting depth of objects and lists, counted without recursion."""
     level: list[object] = [content]
     depth = 0
     while level := [item for item in level if isinstance(item, dict | list)]:

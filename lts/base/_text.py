@@ -1,17 +1,17 @@
-"""Text that comes from outside, made fit for a line of a terminal, a log or a file."""
+"""Makes text from outside safe for one line of a terminal, log or file."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 
 MOST_OF_A_MESSAGE = 1500
-"""Characters of one line that a user is told."""
+"""Most characters of a message."""
 
 MOST_OF_A_WORD = 300
-"""Characters without a space in it, such as a path."""
+"""Most characters without a space, such as of a path."""
 
 MOST_OF_A_VALUE = 200
-"""Characters of a value that breaks a rule."""
+"""Most characters of a value that breaks a rule."""
 
 MOST_NAMED = 10
 """How many names one problem lists before it counts the rest."""
@@ -22,16 +22,15 @@ _MOST_OF_A_SHORT_NAME = 60
 
 
 def printable(text: object) -> str:
-    r"""`text` on one line that changes nothing but what it prints.
+    r"""`text` on one line without side effects on a terminal.
 
-    Line ends, escape sequences of terminals, marks that turn the direction of writing and halves of
-    surrogate pairs stand as Python writes them in a string: `\n`, `\x1b`, `\u202e`, `\udc80`. Spaces of all
-    widths stay.
+    Line ends, escape sequences, marks of writing direction and lone surrogates are escaped as in a Python
+    string: `\n`, `\x1b`, `\u202e`, `\udc80`. Spaces of all widths stay.
     """
-    told = str(text)
-    if told.isprintable():
-        return told
-    return "".join(sign if _is_printed(sign) else repr(sign)[1:-1] for sign in told)
+    raw = str(text)
+    if raw.isprintable():
+        return raw
+    return "".join(sign if _is_printed(sign) else repr(sign)[1:-1] for sign in raw)
 
 
 def _is_printed(sign: str) -> bool:
@@ -40,7 +39,7 @@ def _is_printed(sign: str) -> bool:
 
 
 def shortened(text: str, *, most: int) -> str:
-    """`text` with its middle left out where it is longer than `most` characters: both ends tell most."""
+    """`text` without its middle if it is longer than `most` characters, as both ends are most informative."""
     if len(text) <= most:
         return text
     kept = max(2, most - len(_gap(len(text))))
@@ -52,27 +51,24 @@ def _gap(left_out: int) -> str:
 
 
 def shown(value: object) -> str:
-    """A value in a message: as Python writes it, printable and of bounded length."""
+    """A value in a message: its repr, printable and of bounded length."""
     return shortened(printable(repr(value)), most=MOST_OF_A_VALUE)
 
 
 def one_line(message: object) -> str:
-    """A message as it is told: printable, no word and not the whole of it longer than a reader can use.
-
-    Telling it again, within another message too, changes no more of it.
-    """
+    """A message made printable, with bounded length of each word and of the whole; idempotent."""
     words = printable(message).split(" ")
-    told = " ".join(shortened(word, most=MOST_OF_A_WORD) for word in words)
-    return shortened(told, most=MOST_OF_A_MESSAGE)
+    line = " ".join(shortened(word, most=MOST_OF_A_WORD) for word in words)
+    return shortened(line, most=MOST_OF_A_MESSAGE)
 
 
 def short_name(name: str) -> str:
-    """A name that a file brings, on one line and not too long."""
+    """A name from a file, on one line and not too long."""
     return shortened(printable(name), most=_MOST_OF_A_SHORT_NAME)
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """A number of things; `many` is what several are called, `one` with an s where it is not given.
+    """A number of things; `many` is the plural, by default `one` with an s.
 
     Example:
         >>> counted(1, "case"), counted(2, "case"), counted(3, "series", "series")
@@ -96,7 +92,7 @@ def listed(items: Iterable[str], *, most: int, separator: str = ", ") -> str:
 
 
 def in_words(items: Iterable[str]) -> str:
-    """Alternatives in a sentence.
+    """Items joined by commas and "or".
 
     Example:
         >>> in_words(["NIfTI"]), in_words(["NIfTI", "DICOM", "a zip"])
@@ -107,7 +103,7 @@ def in_words(items: Iterable[str]) -> str:
 
 
 def name_some(names: Iterable[str], *, most: int = MOST_NAMED) -> str:
-    """The first names in natural order, none of them endless, and how many more there are.
+    """The first names in natural order, shortened, and how many more there are.
 
     Example:
         >>> name_some(["case-10", "case-9"])
@@ -130,6 +126,6 @@ def natural_key(text: str) -> tuple[list[str | tuple[int, str]], str]:
 
 
 def _size_of(digits: str) -> tuple[int, str]:
-    """What numbers compare by, for any count of digits: Python makes no number of more than 4300."""
+    """Sort key of digits of any length; int() refuses more than 4300."""
     significant = digits.lstrip("0")
     return len(significant), significant

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 import csv
 import errno
@@ -15,19 +15,19 @@ from uuid import uuid4
 from lts.base._errors import LtsError, StorageError
 
 _UNFINISHED = ".lts-unfinished-"
-"""How the names of files begin that are being written."""
+"""Prefix of files that are being written."""
 
 _NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-"""What file systems answer that sync no folder."""
+"""Errors of file systems that cannot sync folders."""
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that gets its name when all of it is on the disk; until then what was there stays.
+    """Open a file that gets its name once it is completely on the disk; until then the old file stays.
 
-    It is written beside its place under a hidden name of its own, so that two who write one file at once do
-    not mix, and nobody who goes by the ending of files takes it for one. A process that is killed leaves it
-    behind; whoever next writes a file into the folder takes it away.
+    It is written in the same folder under a unique hidden name, so that two writers of one file do not mix,
+    and no suffix pattern matches it. A killed process leaves it behind; the next write into the folder
+    removes it.
 
     Args:
         path: The file to write or replace, in a folder that exists.
@@ -36,7 +36,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         The file; its `name` is a path by which it can be read before it has its own.
 
     Raises:
-        StorageError: It cannot be written; nothing is left of it.
+        StorageError: It cannot be written; no partial file is left.
     """
     try:
         clear_left_over(path.parent)
@@ -72,7 +72,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, indent: int | None = 2
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None) -> None:
-    """Write rows that share their keys; `columns` names them where there may be no row.
+    """Write rows with the same keys; `columns` names them in case there is no row.
 
     Raises:
         StorageError: It cannot be written; what was there stays.
@@ -91,7 +91,7 @@ def write_utf8(path: Path, text: str) -> None:
         StorageError: It cannot be written; what was there stays.
     """
     with written_whole(path) as file:
-        # A file name that is not UTF-8 reaches here as lone surrogates.
+        # A file name that is not UTF-8 contains lone surrogates.
         file.write(text.encode("utf-8", "backslashreplace"))
 
 
@@ -108,7 +108,7 @@ def clear_left_over(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names of a folder on the disk, where its file system can be asked for it.
+    """Sync a folder, if its file system supports it.
 
     Raises:
         OSError: The disk fails.
@@ -127,18 +127,18 @@ def sync_folder(folder: Path) -> None:
 
 
 def _new_file_in(folder: Path) -> BinaryIO:
-    """A new file that is locked as long as it is open, by which `clear_left_over` knows that it is in use."""
+    """A new file that is locked while open, so that `clear_left_over` leaves it."""
     while True:
         file = (folder / f"{_UNFINISHED}{uuid4().hex}").open("xb")
-        with suppress(OSError):  # without locks nothing is cleared away either
+        with suppress(OSError):  # without locks nothing is removed either
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # taken for left over before it was locked
+        file.close()  # removed as left over before it was locked
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """The one line that says which file could not be written, and why; `errno` stays."""
-    told = StorageError(f"{path}: cannot be written: {error.strerror or error}")
-    told.errno = error.errno
-    return told
+    """The error for a file that could not be written, with its `errno`."""
+    wrapped = StorageError(f"{path}: cannot be written: {error.strerror or error}")
+    wrapped.errno = error.errno
+    return wrapped

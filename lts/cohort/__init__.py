@@ -1,6 +1,5 @@
 """Cases on disk: layouts, splits by patient, scans to predict."""
 
-from lts.base import name_some, natural_key
 from lts.cohort.archive import ArchiveLimits
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem
 from lts.cohort.files import case_stem
@@ -24,8 +23,6 @@ __all__ = [
     "check_draw",
     "find_cases",
     "find_scans",
-    "name_some",
-    "natural_key",
     "read_split",
     "split_by_patient",
     "split_into_folds",

@@ -1,4 +1,4 @@
-"""Zip archives, unpacked within bounds: an archive is somebody else's word about names and sizes."""
+"""Zip archives, unpacked within limits, as their names and sizes are not trusted."""
 
 import errno
 import io
@@ -13,19 +13,19 @@ from lts.base import CohortError, LtsError, shortened, shown, storage_error
 from lts.cohort.files import is_hidden
 
 DEEPEST = 20
-"""Folders within each other in an archive: far below where walking or removing them would fail."""
+"""Most nested folders in an archive: far below where walking or removing them would fail."""
 
 _LONGEST_NAME = 1024
 """Characters of a name with its folders: paths may have 4096 bytes."""
 
 _LISTED = 512
-"""Bytes that the list of an archive's files may take for each of them, names included."""
+"""Most bytes of an archive's directory per file, names included."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
-"""What the disk of the reader answers, and no archive can cause."""
+"""Errors of the disk, which no archive can cause."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What zipfile inflates piece by piece: of bzip2 and LZMA, 64 KiB become gigabytes at once."""
+"""Methods that zipfile inflates piece by piece; with bzip2 and LZMA, 64 KiB become gigabytes at once."""
 
 _SHOWN = 60
 """Characters of a name that a message shows."""
@@ -52,13 +52,13 @@ USUAL_LIMITS = ArchiveLimits()
 
 
 def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits = USUAL_LIMITS) -> list[str]:
-    """Unpack an archive; files of the system's own are left out.
+    """Unpack an archive, without hidden system files.
 
-    Nothing is written outside of `folder`, and never more than the limits say, whatever the archive states.
+    Nothing is written outside of `folder` or beyond the limits, whatever the archive states.
 
     Args:
         path: The archive.
-        folder: Where its files come to lie, in folders of their own as in the archive.
+        folder: Where its files are written, with the folders of the archive.
         limits: How much it may hold.
 
     Returns:
@@ -97,13 +97,13 @@ def unpack_zip(path: Path, folder: Path, *, limits: ArchiveLimits = USUAL_LIMITS
         if error.errno in _NO_ROOM:
             raise storage_error(folder, error) from error
         raise CohortError(f"{path}: cannot be unpacked: {error.strerror or error}") from error
-    except Exception as error:  # what zipfile raises on a damaged archive has no bounds
+    except Exception as error:  # zipfile may raise anything on a damaged archive
         raise CohortError(f"{path}: is no archive that can be unpacked: {error}") from error
     return hidden
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which no more than so much is read at once: zipfile reads its whole list of files so."""
+    """A file with a limit on each read, as zipfile reads its whole directory at once."""
 
     def __init__(self, path: Path, limits: ArchiveLimits) -> None:
         super().__init__(io.FileIO(path))
@@ -123,7 +123,7 @@ class _Bounded(io.BufferedReader):
 
 
 def _check_size(path: Path, members: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
-    """Believe the sizes that are stated: zipfile never reads more of a file than that."""
+    """Check the stated sizes; zipfile never reads more of a file than that."""
     if len(members) > limits.max_files:
         raise CohortError(f"{path}: must hold at most {limits.max_files} files, got {len(members)}")
     n_bytes = sum(member.file_size for member in members)
@@ -132,24 +132,24 @@ def _check_size(path: Path, members: Sequence[zipfile.ZipInfo], limits: ArchiveL
 
 
 def _target(path: Path, member: zipfile.ZipInfo) -> PurePosixPath:
-    """Where a file of the archive belongs, relative to the folder; never outside of it."""
+    """The path of a file of the archive in the folder, never outside of it."""
     name = member.filename
     target = PurePosixPath(name.replace("\\", "/"))
-    told = shown(shortened(name, most=_SHOWN))
+    quoted = shown(shortened(name, most=_SHOWN))
     leads_out = target.is_absolute() or ".." in target.parts or ":" in name
     if leads_out or not target.parts or not name.isprintable():
-        raise CohortError(f"{path}: must name files inside of itself, got {told}")
+        raise CohortError(f"{path}: must name files inside of itself, got {quoted}")
     if (depth := len(target.parts) - 1) > DEEPEST:
-        raise CohortError(f"{path}: must nest at most {DEEPEST} folders, got {depth} in {told}")
+        raise CohortError(f"{path}: must nest at most {DEEPEST} folders, got {depth} in {quoted}")
     if len(name) > _LONGEST_NAME:
         raise CohortError(
-            f"{path}: names must have at most {_LONGEST_NAME} characters, got {len(name)}: {told}"
+            f"{path}: names must have at most {_LONGEST_NAME} characters, got {len(name)}: {quoted}"
         )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise CohortError(f"{path}: must hold files alone, {told} is a link")
+        raise CohortError(f"{path}: must hold files alone, {quoted} is a link")
     if member.compress_type not in _METHODS:
         raise CohortError(
-            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {told}"
+            f"{path}: must be packed by deflate or not at all, got method {member.compress_type} of {quoted}"
         )
     return target
 

@@ -11,11 +11,11 @@ from lts.base import CohortError, natural_key, shown
 _UNSAFE_CHARACTERS = set('/\\:*?"<>|')
 
 MOST_BYTES_OF_A_CASE_ID = 200
-"""A file name holds 255 bytes: what is written of a case adds to its id, and a temporary name to that."""
+"""File names hold 255 bytes; output files and temporary names add to the case id."""
 
 
 def case_id_problem(case_id: str) -> str | None:
-    """What keeps `case_id` from being part of a file name, or None where it is safe.
+    """Why `case_id` cannot be part of a file name, or None if it is safe.
 
     Example:
         >>> case_id_problem("liver-7")
@@ -39,7 +39,7 @@ def case_id_problem(case_id: str) -> str | None:
 
 
 def length_problem(case_id: str) -> str | None:
-    """What keeps a name from being short enough for the files of its case, or None.
+    """Why a name is too long for the files of its case, or None.
 
     Example:
         >>> length_problem("liver-7")
@@ -54,7 +54,7 @@ def length_problem(case_id: str) -> str | None:
 
 
 def patient_problem(patient: str) -> str | None:
-    """What keeps a text from naming a patient, or None.
+    """Why a text cannot name a patient, or None.
 
     Example:
         >>> patient_problem("Ann"), patient_problem(" ")
@@ -67,11 +67,11 @@ def patient_problem(patient: str) -> str | None:
 
 @dataclass(frozen=True)
 class Case:
-    """One scan, whose it is, and its mask.
+    """One scan, its patient and its mask.
 
     Attributes:
         id: Name of the case, unique in its cohort, safe as a file name.
-        patient: Whom the scan shows. Cases of one patient always stay in one part of a split.
+        patient: The patient. Cases of one patient always stay in one part of a split.
         image: The scan.
         mask: Its labels, or None for a scan that has none.
 
@@ -96,12 +96,12 @@ class Case:
 
 
 class IncompleteCohortError(CohortError):
-    """Files of a folder keep it from being a cohort.
+    """Files of a folder prevent it from being a cohort.
 
     Args:
-        where: The folder or file, and how it was read.
-        problems: What is wrong, told together in one line.
-        cases: The cases that are sound all the same, for who goes on with them.
+        where: The folder or file, and its layout.
+        problems: The problems, joined to one line.
+        cases: The sound cases, for callers that continue with them.
 
     Example:
         >>> raise IncompleteCohortError("scans (data=lits)", ["images without mask: a.nii"], [])
@@ -122,7 +122,7 @@ class Cohort:
         layout: How the folder is laid out, one of the names `find_cases` takes (or what made the cases).
         root: The folder, or the CSV file.
         cases: The cases; may be given in any order.
-        notes: What the user should be told, although it is no error; one line each.
+        notes: Notes for the user that are not errors; one line each.
 
     Raises:
         CohortError: Two cases have the same id.

@@ -13,12 +13,12 @@ from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, is_file, name_some, 
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.files import (
     case_stem,
+    combined_error,
     grouped,
     is_hidden,
     matched_cases,
     scan_files,
     shared_file_problems,
-    told_together,
 )
 from lts.volume import MASK_SUFFIX, kinds_in_words, scan_suffixes, suffixes_in_words
 
@@ -34,7 +34,7 @@ _CHANNEL_SUFFIX = re.compile(r"(.+)_(\d{4})")
 
 
 def _label_problems(meta: dict[str, Any]) -> list[str]:
-    """What the stated labels are, where they are not those of lts.
+    """Problems of the stated labels, if they differ from those of lts.
 
     MSD states names by number, `{"1": "liver"}`, nnU-Net numbers by name, `{"liver": 1}`.
     """
@@ -53,7 +53,7 @@ def _label_problems(meta: dict[str, Any]) -> list[str]:
 
 
 def _channel_problems(meta: dict[str, Any]) -> list[str]:
-    """What the stated channels are, where they are more than one."""
+    """A problem if there is more than one channel."""
     stated = meta.get("channel_names", meta.get("modality", {}))
     if isinstance(stated, dict) and len(stated) <= 1:
         return []
@@ -61,7 +61,7 @@ def _channel_problems(meta: dict[str, Any]) -> list[str]:
 
 
 def _place_problems(meta: dict[str, Any]) -> list[str]:
-    """What keeps the images of an nnU-Net dataset from being scans of its folder that are read."""
+    """Problems of the images of an nnU-Net dataset: elsewhere, or of a format that is not read."""
     problems = []
     ending = meta.get("file_ending", MASK_SUFFIX)
     if ending not in scan_suffixes():
@@ -73,7 +73,7 @@ def _place_problems(meta: dict[str, Any]) -> list[str]:
 
 
 def _read_meta(root: Path) -> dict[str, Any]:
-    """What dataset.json says, nothing where there is no such file."""
+    """The content of dataset.json, empty without the file."""
     path = root / "dataset.json"
     return read_json_object(path) if path.is_file() else {}
 
@@ -103,7 +103,7 @@ def is_nnunet(root: Path) -> bool:
 
 
 def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]:
-    """The cases that the list "training" names, and what is wrong with its entries."""
+    """The cases in the list "training", and problems of its entries."""
     cases, broken, missing, without_mask = [], [], [], []
     for number, entry in enumerate(entries, start=1):
         image, mask = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (None, None)
@@ -132,7 +132,7 @@ def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]
 
 
 def _sound(cases: Sequence[Case]) -> list[Case]:
-    """Cases whose files are there and that are named once."""
+    """Cases whose files exist and that are named once."""
     same_id = grouped((case.id, case) for case in cases)
     return [
         case
@@ -144,9 +144,8 @@ def _sound(cases: Sequence[Case]) -> list[Case]:
 def find_msd_cases(root: Path) -> Cohort:
     """The training cases that dataset.json names, such as those of MSD Task03_Liver.
 
-    A case has the name of its image without the ending, and is a patient of its own. Files of the same
-    folders that dataset.json does not name are told in the notes. No case where there is no dataset.json
-    with a list "training".
+    A case has the name of its image without the suffix, and is a patient of its own. Other files of the same
+    folders are listed in the notes. Without a dataset.json with a list "training" there are no cases.
 
     Raises:
         CohortError: The labels are others than those of lts; there are several channels; an entry has no
@@ -171,7 +170,7 @@ def find_msd_cases(root: Path) -> Cohort:
 
 
 def _first_channel_images(root: Path) -> tuple[list[tuple[str, Path]], list[str]]:
-    """Case id and path of each `imagesTr/CASE_0000.nii.gz`, and what is wrong with the other images."""
+    """Case id and path of each `imagesTr/CASE_0000.nii.gz`, and problems of other images."""
     images, unsuffixed, further = [], [], []
     for stem, path in scan_files(root / "imagesTr"):
         parts = _CHANNEL_SUFFIX.fullmatch(stem)
@@ -201,10 +200,10 @@ def find_nnunet_cases(root: Path) -> Cohort:
     where = f"{root} (data=nnunet)"
     if not _has_channel_suffix(root):
         if problems := _place_problems(_read_meta(root)):
-            raise told_together(where, problems)
+            raise combined_error(where, problems)
         return Cohort(layout="nnunet", root=root, cases=())
     if not (root / "dataset.json").is_file():
-        raise told_together(where, ["dataset.json is missing"])
+        raise combined_error(where, ["dataset.json is missing"])
     meta = _read_meta(root)
     problems = _label_problems(meta) + _channel_problems(meta) + _place_problems(meta)
     images, image_problems = _first_channel_images(root)

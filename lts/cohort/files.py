@@ -1,4 +1,4 @@
-"""What the layouts share: names of files, images and masks put together, problems told in one line."""
+"""Shared by the layouts: file names, matching of images and masks, problems in one line."""
 
 import unicodedata
 from collections import defaultdict
@@ -13,21 +13,20 @@ from lts.volume import scan_stem
 T = TypeVar("T")
 
 
-def told_together(where: str, problems: Sequence[str]) -> CohortError:
-    """One error, one line, for all problems of one place."""
+def combined_error(where: str, problems: Sequence[str]) -> CohortError:
+    """One error with one line for all problems of one place."""
     return CohortError(f"{where}: " + "; ".join(problems))
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file or folder is the system's own: dot files, the `._` twins of macOS and its `__MACOSX`."""
+    """Whether a file or folder is hidden: dot files, macOS's `._` files and `__MACOSX`."""
     return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def case_stem(path: Path) -> str | None:
     """The name without its suffix, such as `.nii.gz` in any case; None for what is no scan by its name.
 
-    Composed (NFC), so that it names the same case wherever the file was copied from: macOS takes letters and
-    their accents apart.
+    Composed (NFC), so that a file copied from macOS, which decomposes accents, names the same case.
 
     Example:
         >>> case_stem(Path("imagesTr/liver_0.nii.gz")), case_stem(Path("notes.txt"))
@@ -38,7 +37,7 @@ def case_stem(path: Path) -> str | None:
 
 
 def composed(name: str) -> str:
-    """A name with letters and their accents in one sign each, as most systems write them."""
+    """A name with composed accents (NFC), as most systems write them."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -73,10 +72,10 @@ def grouped(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
 def matched_cases(
     images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]]
 ) -> tuple[tuple[Case, ...], list[str]]:
-    """Put images and masks of the same case id together; each case is a patient of its own.
+    """Match images and masks by case id; each case is a patient of its own.
 
     Returns:
-        The cases that have one image and one mask, and what keeps the others from being cases.
+        The cases with one image and one mask, and the problems of the others.
     """
     problems = []
     for kind, files in (("images", images), ("masks", masks)):
@@ -98,7 +97,7 @@ def matched_cases(
 
 
 def shared_file_problems(cases: Iterable[Case]) -> list[str]:
-    """A problem for the files that serve twice, in two cases or as image and mask of one."""
+    """A problem for files used twice, in two cases or as image and mask of one."""
     users = grouped((str(path), case.id) for case in cases for path in (case.image, case.mask) if path)
     shared = [f"{path} ({', '.join(ids)})" for path, ids in users.items() if ids[1:]]
     return [f"files used twice: {name_some(shared)}"] if shared else []

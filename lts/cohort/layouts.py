@@ -115,7 +115,7 @@ def find_cases(root: str | os.PathLike[str], *, layout: str) -> Cohort:
 
     Raises:
         ConfigError: The layout is unknown.
-        IncompleteCohortError: Files have problems, all of which are told together.
+        IncompleteCohortError: Files have problems, all of which are listed.
         CohortError: `root` does not exist or holds no case of that layout, or a list of cases cannot be read.
 
     Example:

@@ -1,4 +1,4 @@
-"""The layout of one's own: a CSV file that names the image, mask and patient of each case."""
+"""The layout `pairs`: a CSV file with image, mask and patient of each case."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def is_pairs(root: Path) -> bool:
 
 
 def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, int]) -> str | None:
-    """What is wrong with a row besides a missing mask, given the rows of the cases before it."""
+    """A problem of a row other than a missing mask, given the rows before it."""
     case_id = composed(row["case"])
     if empty := [column for column in COLUMNS if column != "mask" and not row[column]]:
         return f"{', '.join(empty)} must not be empty"

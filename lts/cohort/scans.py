@@ -1,4 +1,4 @@
-"""Scans to predict: what a file, a folder or an archive holds."""
+"""Scans to predict in a file, a folder or an archive."""
 
 import math
 import os
@@ -11,8 +11,8 @@ from lts.base import CohortError, Modality, counted, name_some, natural_key, pat
 from lts.cohort.archive import DEEPEST, USUAL_LIMITS, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, length_problem
 from lts.cohort.files import case_stem, composed, grouped, is_hidden
-from lts.cohort.passed_over import some, sort_out, told
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
+from lts.cohort.skipped_files import describe_files, describe_skipped, first_names
 from lts.volume import (
     DicomSeries,
     Volume,
@@ -91,7 +91,7 @@ class FoundScans:
 
     Attributes:
         sources: The scans, in natural order of their cases; one or more.
-        passed_over: What else lies there, by count and name: one sentence for each kind.
+        passed_over: Other files by count and name, one sentence for each kind.
 
     Example:
         >>> FoundScans(sources=(ScanSource("a", Path("a.nii")),)).passed_over
@@ -114,11 +114,11 @@ def find_scans(
     A folder gives its NIfTI files, and every DICOM series in it or below that may be a volume. Cases are
     named by file, without its suffix and nnU-Net's `_0000`, series by their folders, and the only scan of an
     archive by the archive. Where files are named as LiTS names them, `segmentation-N` beside `volume-N` is a
-    mask and no scan. Whatever else lies there is told.
+    mask and no scan. All other files are listed.
 
     Args:
         path: A NIfTI file, a DICOM file or folder, a folder of either, or a zip archive of these.
-        unpack_to: An empty folder for what an archive holds; None where there is to be none.
+        unpack_to: An empty folder for the content of an archive; None to refuse archives.
         limits: How much an archive may hold.
         choice: Which series are meant.
 
@@ -158,12 +158,12 @@ def _in_archive(path: Path, folder: Path, *, limits: ArchiveLimits, choice: Seri
     sources = (
         replace(one, case=f"{path.stem}_{one.case}" if several else path.stem) for one in found.sources
     )
-    left_out = [f"{counted(len(hidden), 'hidden file')} ({some(hidden)})"] if hidden else []
+    left_out = [f"{counted(len(hidden), 'hidden file')} ({first_names(hidden)})"] if hidden else []
     return FoundScans(tuple(sources), (*found.passed_over, *left_out))
 
 
 def _in_file(path: Path, *, choice: SeriesChoice) -> FoundScans:
-    """A file is taken for what it was named for, whether it makes a volume or not."""
+    """A single named file, which is read whether or not it makes a volume."""
     stem = case_stem(path) or path.stem
     found = find_dicom(path)
     if found.series:
@@ -183,8 +183,8 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
 
     Args:
         path: What the user named, for messages.
-        folder: Where its files lie.
-        depth: How deep scans in files are looked for.
+        folder: Where the files are.
+        depth: How deep to look for scans in files.
         choice: Which series are meant.
     """
     found = find_dicom(folder)
@@ -216,16 +216,18 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
     kind = kinds_in_words()
     passed_over = (
         *not_chosen,
-        *told(unchosen, f"{kind} file", folder=folder),
-        *told(
+        *describe_files(unchosen, f"{kind} file", folder=folder),
+        *describe_files(
             below,
             f"{kind} file in a folder below, which is to be named itself",
             f"{kind} files in folders below, which are to be named themselves",
             folder=folder,
         ),
-        *told(masks, "mask beside its volume", "masks beside their volumes", folder=folder),
-        *told(found.no_images, "DICOM file without an image", "DICOM files without an image", folder=folder),
-        *sort_out([file for file in found.others if file not in files], folder=folder),
+        *describe_files(masks, "mask beside its volume", "masks beside their volumes", folder=folder),
+        *describe_files(
+            found.no_images, "DICOM file without an image", "DICOM files without an image", folder=folder
+        ),
+        *describe_skipped([file for file in found.others if file not in files], folder=folder),
     )
     return FoundScans(tuple(sources), passed_over)
 
@@ -263,7 +265,7 @@ def _safe(name: str) -> str:
 
 
 def _leads_nowhere(path: Path) -> bool:
-    """Whether it is a link without a file, as in a data set not fetched: a scan that cannot be read."""
+    """Whether it is a broken link, as in a data set that was not fetched: a scan that cannot be read."""
     return path.is_symlink() and not path_exists(path)
 
 

@@ -1,4 +1,4 @@
-"""Which DICOM series of a study are to be predicted: those that may be volumes, or those that are named."""
+"""The DICOM series of a study to predict: those that may be volumes, or those that are named."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ from lts.volume import DicomSeries, describe_series
 
 @dataclass(frozen=True)
 class SeriesChoice:
-    """Which DICOM series are meant, and what of them.
+    """A choice of DICOM series and acquisition.
 
     Attributes:
-        names: Of each its SeriesInstanceUID, number or description; empty for all that may be volumes.
-        acquisition: Which one of a series that holds several, or "all" of them, as `DicomSeries` has it.
+        names: SeriesInstanceUID, number or description of each; empty for all that may be volumes.
+        acquisition: The acquisition in a series with several, or "all", as in `DicomSeries`.
 
     Example:
         >>> SeriesChoice(names=("portal venous",))
@@ -31,7 +31,7 @@ ALL_SERIES = SeriesChoice()
 def choose_series(
     path: Path, series: Sequence[DicomSeries], choice: SeriesChoice, *, folder: Path
 ) -> tuple[list[DicomSeries], list[str]]:
-    """The series that are meant, and a sentence on those that are not.
+    """The chosen series, and a sentence on the others.
 
     Args:
         path: What the user named, for the message.
@@ -64,8 +64,8 @@ def choose_series(
         why = "series that {} no volume"
     others = [one for one in series if one not in chosen]
     kind = why.format("are" if others[1:] else "is")
-    told = [f"{len(others)} {kind}: {describe_series(others, below=folder)}"] if others else []
-    return [replace(one, acquisition=choice.acquisition) for one in chosen], told
+    skipped = [f"{len(others)} {kind}: {describe_series(others, below=folder)}"] if others else []
+    return [replace(one, acquisition=choice.acquisition) for one in chosen], skipped
 
 
 def _fits(series: DicomSeries, name: str) -> bool:

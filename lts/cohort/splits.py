@@ -9,7 +9,7 @@ import numpy as np
 
 from lts.base import CohortError, ConfigError, name_some, natural_key, read_json_object, shown
 from lts.cohort.case import Case
-from lts.cohort.files import composed, grouped, told_together
+from lts.cohort.files import combined_error, composed, grouped
 
 PARTS = ("train", "val", "test")
 
@@ -42,7 +42,7 @@ class Split:
         for part in (*PARTS, "unused"):
             object.__setattr__(self, part, tuple(sorted(map(composed, getattr(self, part)), key=natural_key)))
         if problems := _repeated((part, case_id) for part, ids in self._parts().items() for case_id in ids):
-            raise told_together("split", problems)
+            raise combined_error("split", problems)
 
     def _parts(self) -> dict[str, tuple[str, ...]]:
         return {"train": self.train, "val": self.val, "test": self.test, "unused": self.unused}
@@ -104,7 +104,7 @@ def _joined(patients: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 def check_draw(
     *, val_share: float = 0.2, test_share: float = 0, folds: int = 2, fold: int = 0, seed: int = 0
 ) -> None:
-    """Check how a split is to be drawn, as far as that can be done without cases.
+    """Check the settings of a split without cases.
 
     Args:
         val_share: As for `split_by_patient`.
@@ -228,7 +228,7 @@ def split_into_folds(
 
 
 def parse_split(path: Path) -> Split:
-    """The split in a JSON file, whatever its cases are.
+    """The split in a JSON file, without a check against cases.
 
     Raises:
         CohortError: The file cannot be read, has no such lists, or names a case twice.
@@ -246,7 +246,7 @@ def parse_split(path: Path) -> Split:
 
 
 def membership_problems(split: Split, cases: Iterable[Case]) -> list[str]:
-    """What keeps a split from being one of these cases: each must be named, no other, one to train on.
+    """Problems of a split for these cases: each must be named, no others, and one to train on.
 
     Example:
         >>> membership_problems(Split(train=("a", "b")), [Case("a", "a", Path("a.nii"), None)])
@@ -262,12 +262,12 @@ def membership_problems(split: Split, cases: Iterable[Case]) -> list[str]:
     return problems
 
 
-def torn_patients(split: Split, cases: Iterable[Case]) -> dict[str, tuple[str, ...]]:
+def leaked_patients(split: Split, cases: Iterable[Case]) -> dict[str, tuple[str, ...]]:
     """The patients with cases in two or three parts, and these parts.
 
     Example:
         >>> cases = [Case(name, "patient-1", Path(f"{name}.nii"), None) for name in ("a", "b")]
-        >>> torn_patients(Split(train=("a",), test=("b",)), cases)
+        >>> leaked_patients(Split(train=("a",), test=("b",)), cases)
         {'patient-1': ('train', 'test')}
     """
     part_of = {case_id: part for part in PARTS for case_id in split.subset(part)}
@@ -296,9 +296,9 @@ def read_split(path: Path, *, cases: Sequence[Case]) -> Split:
     """
     split = parse_split(path)
     problems = membership_problems(split, cases)
-    if torn := torn_patients(split, cases):
-        named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in torn.items())
+    if leaked := leaked_patients(split, cases):
+        named = name_some(f"{patient} ({', '.join(parts)})" for patient, parts in leaked.items())
         problems.append(f"patients in two parts: {named}")
     if problems:
-        raise told_together(str(path), problems)
+        raise combined_error(str(path), problems)
     return split

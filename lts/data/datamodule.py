@@ -1,6 +1,6 @@
 """The data of a run: store, loaders, and the intensity that turns HU into channels on the device."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_convert
 
-from lts.base import ConfigError, region_min_labels, usable_processors
+from lts.base import ConfigError, Progress, region_min_labels, usable_processors
 from lts.cohort import Case
 from lts.data.dataset import Arrays, Augment, SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
@@ -19,7 +19,6 @@ from lts.slices import Recipe, StoredCase, build_store, hu_counts_of
 
 Subset = Literal["train", "val", "test", "predict"]
 Batch = dict[str, Tensor]
-TellProgress = Callable[[int, int], None]
 
 MOST_NEIGHBORS, MOST_WORKERS, MOST_SLICES = 64, 256, 10_000_000
 """Beyond these, a run would end for want of memory, hours later or with the machine."""
@@ -115,7 +114,7 @@ class SliceDataModule(LightningDataModule):
         region_share: float = 0.5,
         slices_per_epoch: int | None = None,
         seed: int = 0,
-        progress: TellProgress = lambda _done, _total: None,
+        progress: Progress = lambda _done, _total: None,
     ) -> None:
         super().__init__()
         check_loading(

@@ -1,7 +1,7 @@
-"""How far probabilities can be taken at their word, and the temperature that mends them, in constant memory.
+"""Calibration of probabilities and the best temperature, in constant memory.
 
-Voxels are counted in cells of a 64th of a logit, apart by class, with the sum of their probabilities: all
-figures here are made of these counts, and voxels are never kept.
+Voxels are counted by class in cells of a 64th of a logit, with the sum of their probabilities. All scores
+here are computed from these counts; voxels are not kept.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ class CalibrationCounts:
                 ).reshape(2, -1)
 
     def merge(self, other: "CalibrationCounts") -> None:
-        """Add the voxels of another one.
+        """Add the counts of another one.
 
         Raises:
             ValueError: It counts other regions.
@@ -159,7 +159,7 @@ def reliability(counts: CalibrationCounts, region: str, *, uncertain: bool) -> R
 
 
 def expected_calibration_error(curve: ReliabilityCurve) -> float | None:
-    """Mean over voxels of how far their bin's mean probability is from the share observed; None without."""
+    """Mean over voxels of |mean probability - observed share| of their bin; None without voxels."""
     if not curve.count:
         return None
     gaps = np.abs(np.subtract(curve.mean_probability, curve.observed))
@@ -200,13 +200,13 @@ def negative_log_likelihood(counts: CalibrationCounts, region: str, *, temperatu
 
 
 def fit_temperature(counts: CalibrationCounts, region: str) -> float | None:
-    """The divisor of the logits for which all counted voxels are most likely; above 1, the model is too sure.
+    """The divisor of the logits with the highest likelihood; above 1, the model is overconfident.
 
     The likelihood has one optimum, where its slope is zero.
 
     Returns:
-        None where no temperature between 0.05 and 20 fits best: without voxels, where all of them are on the
-        right side of 0.5, which asks for ever more certainty, or where probabilities tell nothing.
+        None if no temperature between 0.05 and 20 is optimal: without voxels, if all of them are on the right
+        side of 0.5, so that lower is always better, or if probabilities carry no information.
 
     Raises:
         ValueError: The region is not counted.

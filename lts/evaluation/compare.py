@@ -1,4 +1,4 @@
-"""Two runs on the same cases, held against each other case by case."""
+"""Two runs on the same cases, compared case by case."""
 
 import math
 from collections import Counter
@@ -46,7 +46,7 @@ class PairedComparison:
         wins: Cases where b is better; None where the score is neither good nor bad, such as a volume.
         ties: Cases without a difference; None likewise.
         losses: Cases where a is better; None likewise.
-        remark: What the reader should know of these figures, None for nothing.
+        remark: A caveat on these figures, None for none.
         differences: The difference of each pair, by case.
     """
 
@@ -76,7 +76,7 @@ def compare_cases(
 ) -> list[PairedComparison]:
     """Compare two runs by the regions that both have.
 
-    Differences are rounded to 10 decimals, so that those which only floating point tells apart are equal.
+    Differences are rounded to 10 decimals, so that floating-point noise makes no difference.
 
     >>> a = [{"case": "1", "region": "liver", "dice": 0.5}, {"case": "2", "region": "liver", "dice": 0.75}]
     >>> b = [{"case": "1", "region": "liver", "dice": 0.75}, {"case": "2", "region": "liver", "dice": 1.0}]

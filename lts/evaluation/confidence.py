@@ -1,8 +1,8 @@
-"""How sure a score of a cohort is: bootstrap intervals over cases.
+"""Bootstrap intervals of a cohort's scores over cases.
 
-Cases are drawn anew with replacement, never voxels: those of one patient tell no more than the patient does.
-Intervals are percentiles of the scores of these draws, farther out where cases are few: plain percentiles of
-n cases are too narrow, by the square root of (n - 1) / n and as the normal distribution is against Student's
+Cases are resampled with replacement, never voxels, which are not independent within a patient. Intervals are
+percentiles of the resampled scores, expanded for few cases: plain percentiles of n cases are too narrow, by
+the square root of (n - 1) / n and as the normal distribution is against Student's
 (the expanded percentile interval of T. Hesterberg, The American Statistician 69:371, 2015). The same cases,
 level, resamples and seed give the same interval, in whatever order the cases come.
 """
@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, stdtrit
 
 MIN_CASES = 10
-"""Fewer have no interval. No draw leaves the range of the cases seen, so what is called 95 % would hold the
-true mean in half of the cohorts of two cases, and in three of four of three; `docs/scores.md` has more."""
+"""Fewer cases have no interval. Resamples never leave the range of the cases seen, so a 95 % interval would
+hold the true mean in half of the cohorts of two cases, and in three of four of three; see
+`docs/scores.md`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def mean_interval(
         min_cases: Fewer have no interval; >= 2.
 
     Returns:
-        None with too few cases, or where they are all alike: drawn anew, they tell nothing of others.
+        None with too few cases, or if all are alike, as resampling them shows no spread.
 
     Raises:
         ValueError: The shape, `level`, `resamples` or `min_cases` break their rule.

@@ -1,4 +1,4 @@
-"""What went wrong most, by cause, size and contrast, and what to do about it."""
+"""The most frequent failures by cause, size and contrast, and advice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -99,12 +99,12 @@ def _contrast(finding: LesionFinding) -> str:
 
 
 def advice(findings: Iterable[LesionFinding]) -> list[str]:
-    """Name the settings that answer what went wrong most, with the counts that say so.
+    """Advise settings against the most frequent failures, with the counts.
 
-    Something is said of what happened at least three times and to a quarter of the lesions in question.
+    A failure counts if it happened at least three times and to a quarter of the lesions in question.
 
     Returns:
-        At most three sentences; none where nothing went wrong often.
+        At most three sentences; none without frequent failures.
     """
     counts = Counter((finding.outcome, finding.cause) for finding in findings)
     n_found, n_missed, n_alarms = (

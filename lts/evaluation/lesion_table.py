@@ -1,4 +1,4 @@
-"""The part of the table of scores that is on lesions."""
+"""The lesion scores of the table of scores."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,12 +34,14 @@ _KINDS = (
 
 
 def _scores() -> Iterator[Score]:
-    """By rule of matching, size and kind: what is told of all sizes at IoU > 0.5 goes for the others too."""
+    """By matching rule, size and kind; only those of all sizes at IoU > 0.5 are documented."""
     for rule, size, kind in product(("", "any_"), ("", *(f"_{group}" for group in SIZE_GROUPS)), _KINDS):
         name = f"lesion_{rule}{kind.name}{size}"
         score = replace(kind, name=name, family="lesions", regions=("tumor",), of_cohort=_of_cohort(name))
-        told = not (rule or size)
-        yield score if told else replace(score, label=name.replace("_", " "), meaning="", of_case=None)
+        is_described = not (rule or size)
+        yield (
+            score if is_described else replace(score, label=name.replace("_", " "), meaning="", of_case=None)
+        )
 
 
 def _of_cohort(name: str) -> Callable[[CohortRegion], CohortScore]:

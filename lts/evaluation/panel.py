@@ -105,7 +105,7 @@ def dice_panel(
 
 
 def panel_remarks(panel: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """Say in plain words where conventions differ, and which figure to quote.
+    """Explain where conventions differ, and which score to quote.
 
     Args:
         panel: What `dice_panel` made.
@@ -133,7 +133,7 @@ def _remark(region: str, dice_of: Mapping[str, float]) -> str | None:
     if dice_of[high] - dice_of[low] <= _REMARKABLE:
         return None
     why = CONVENTIONS[high].why_high.format(region=region)
-    shown = {name: DICE.write(value) for name, value in dice_of.items()}
+    shown = {name: DICE.format(value) for name, value in dice_of.items()}
     return (
         f"{region}: the Dice of the same masks is {shown[high]} by {high} and {shown[low]} by {low}; "
         f"{high} is the highest because {why}. Quote dice_per_case, {shown['per_case']}{_but(dice_of)}."
@@ -141,11 +141,11 @@ def _remark(region: str, dice_of: Mapping[str, float]) -> str | None:
 
 
 def _but(dice_of: Mapping[str, float]) -> str:
-    """Where empty cases alone make `per_case` high, it is not quoted without this."""
+    """An addition to the advice to quote `per_case`, if empty cases alone make it high."""
     without = dice_of["per_case_without_empty"]
     if dice_of["per_case"] - without <= _REMARKABLE:
         return ""
-    return f", and say that it is {DICE.write(without)} without the cases that are empty on both sides"
+    return f", and say that it is {DICE.format(without)} without the cases that are empty on both sides"
 
 
 def _conventions(per_case: _Counts, per_slice: _Counts, per_batch: _Counts) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""What a column or a score is called and how its values are written."""
+"""Names of columns and scores, and the format of their values."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ _MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that tables tell.
+    """A column of tables.
 
     Attributes:
         name: In files.
-        label: What a reader calls it, without its unit.
-        meaning: A sentence; empty where it is not known, or told by the table it stands in.
+        label: The label, without its unit.
+        meaning: A sentence; empty if unknown, or if its table explains it.
         why_undefined: Why it may have no value.
         unit: Of its values, empty for none.
         decimals: Digits after the point.
@@ -35,8 +35,8 @@ class Quantity:
         """The label with its unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
-    def write(self, value: float) -> str:
-        """A value without its unit."""
+    def format(self, value: float) -> str:
+        """Format a value without its unit."""
         return format_number(value, decimals=self.decimals, signed=self.signed)
 
 

@@ -1,4 +1,4 @@
-"""Which cases to look at: the worst, the best, and those that hold none of what was seen in them."""
+"""Chooses cases to look at: the worst, the best, and false alarms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Ranking:
     """Cases to look at.
 
     Attributes:
-        shown: The worst first, then the best, then those between, then false alarms; no case twice.
+        shown: The worst, the best, those between, then false alarms; no case twice.
         remark: How they were ranked, in sentences.
     """
 
@@ -39,8 +39,8 @@ def rank_cases(
 ) -> Ranking:
     """Choose cases to look at by the Dice of the last region that any reference holds.
 
-    Only cases whose reference holds the region are ranked: an empty one scores 1 or 0 whatever the model is
-    worth. Those among them where something was seen are shown as false alarms. No case is both among the
+    Only cases whose reference holds the region are ranked, as an empty one scores 1 or 0 for any model. Empty
+    cases with a prediction are shown as false alarms. No case is both among the
     worst and among the best, and of equal cases (to the three decimals shown) none is either.
 
     >>> rows = [
@@ -86,11 +86,11 @@ def _ranked(ranked: Sequence[Mapping[str, Any]], *, region: str, most: int) -> l
         best = [row for row in best if _dice(row) > border]
     taken = {row["case"] for row in (*worst, *best)}
     others = [row for row in ranked if row["case"] not in taken] if len(ranked) <= 2 * most else []
-    told = [(row, "worst: ") for row in worst] + [(row, "best: ") for row in best]
-    told += [(row, "") for row in others]
-    if not told:  # so many that score alike
-        told = [(row, "") for row in ranked[:most]]
-    return [ShownCase(row["case"], f"{rank}{region} Dice {DICE.write(_dice(row))}") for row, rank in told]
+    chosen = [(row, "worst: ") for row in worst] + [(row, "best: ") for row in best]
+    chosen += [(row, "") for row in others]
+    if not chosen:  # so many that score alike
+        chosen = [(row, "") for row in ranked[:most]]
+    return [ShownCase(row["case"], f"{rank}{region} Dice {DICE.format(_dice(row))}") for row, rank in chosen]
 
 
 def _false_alarm(row: Mapping[str, Any], region: str) -> ShownCase:
@@ -105,12 +105,12 @@ def _remark(ranked: Sequence[Mapping[str, Any]], *, n_cases: int, region: str) -
     if not ranked:
         return f"No reference holds {region}, so no case is the worst or the best."
     if len(ranked) == 1:
-        told = f"Only one reference holds {region}, so no case is the worst or the best."
+        remark = f"Only one reference holds {region}, so no case is the worst or the best."
     elif _dice(ranked[0]) == _dice(ranked[-1]):
-        told = f"All {len(ranked)} cases with {region} score alike, so none is the worst or the best."
+        remark = f"All {len(ranked)} cases with {region} score alike, so none is the worst or the best."
     else:
-        told = f"Ranked by the Dice of {region}, of the {len(ranked)} cases whose reference holds {region}."
-    return f"{told} Not ranked: {empty}." if empty else told
+        remark = f"Ranked by the Dice of {region}, of the {len(ranked)} cases whose reference holds {region}."
+    return f"{remark} Not ranked: {empty}." if empty else remark
 
 
 def _dice(row: Mapping[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""What is scored of a case."""
+"""Settings of scoring a case."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,9 +52,9 @@ class ScoringRules:
 
     @property
     def score_case(self) -> Callable[[CaseMasks], CaseScores]:
-        """What scores a case and draws its picture.
+        """A function that scores a case and draws its picture.
 
-        A process that it is sent to imports `lts.scores` alone, and `lts.figures` where pictures are drawn.
+        A process that receives it only imports `lts.scores`, and `lts.figures` if pictures are drawn.
         """
         draw = None
         if self.overlay_dir:

@@ -1,4 +1,4 @@
-"""What a score is: its words, its functions, what they see of a case or a cohort, and what they give."""
+"""The definition of a score: its texts and functions, with their inputs and results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from lts.scores import CaseScores, SurfaceDistances, lesion_scores
 from lts.scores.overlap import defined
 
 Value = float | None
-"""None where a score is not defined."""
+"""None for an undefined score."""
 
 Best = Literal["high", "low", "zero"]
 
 Family = Literal["overlap", "surfaces", "volumes", "slices", "lesions", "probabilities"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-"""What scores are made of, in the order of the columns of `cases.csv`."""
+"""Families of scores, in the order of the columns of `cases.csv`."""
 
 _Counts = NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""Scores cases one after the other, on as many processes as asked for."""
+"""Scores cases on several processes."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Slab(Protocol):
 
 
 class ProbabilityScores:
-    """What only probabilities tell, pooled over the voxels of all cases, in constant memory.
+    """Scores of probabilities, pooled over the voxels of all cases, in constant memory.
 
     >>> from types import SimpleNamespace
     >>> labels = np.array([[[0, 1], [1, 2]]], np.uint8)
@@ -102,13 +102,13 @@ class CaseScorer:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """End the processes; cases that wait are dropped, as are those in hand where the run is stopped."""
+        """End the processes; waiting cases are dropped, and running ones too if the run is stopped."""
         if self._pool is not None:
             pool, self._pool = self._pool, None
             pool.__exit__(*error)
 
     def add(self, masks: CaseMasks) -> None:
-        """Score a case, now or soon; waits while too many others wait."""
+        """Queue a case for scoring; blocks while too many others wait."""
         if self._workers <= 1:
             self._keep(self._score_case(masks))
             return

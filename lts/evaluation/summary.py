@@ -1,4 +1,4 @@
-"""From scored cases to all that an evaluation tells."""
+"""From scored cases to the results of an evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ _CALIBRATION = ("ece", "ece_uncertain", "brier", "nll", "temperature")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
-    """What an evaluation found. `summarize` makes it.
+    """The results of an evaluation. `summarize` makes it.
 
     >>> Summary(metrics={"regions": {}}, rows=[]).findings
     ()
@@ -56,7 +56,7 @@ def summarize(
     batch_size: int = 16,
     bootstrap: Bootstrap | None = None,
 ) -> Summary:
-    """Put scored cases together.
+    """Summarize scored cases.
 
     >>> import numpy as np
     >>> from lts.scores import CaseMasks
@@ -74,7 +74,7 @@ def summarize(
     Args:
         cases: At least one case.
         rules: By which they were scored; None for the defaults.
-        probabilities: What only probabilities tell; None where masks were scored.
+        probabilities: Scores of probabilities; None if masks were scored.
         batch_size: Slices of a batch, for the convention of averaging over batches.
         bootstrap: How intervals are drawn; None for the defaults.
     """

@@ -1,7 +1,7 @@
-"""The table of scores: what each is called and means, which way is better, and the function that gives it.
+"""The table of scores: name, meaning, which way is better, and function of each.
 
-An entry here is all that a new score takes: `cases.csv`, `metrics.json`, comparisons and the report read
-this table, and a test has the line that `docs/scores.md` lacks.
+A new score only needs an entry here: `cases.csv`, `metrics.json`, comparisons and the report read this table,
+and a test prints the line that `docs/scores.md` lacks.
 """
 
 import math
@@ -234,10 +234,10 @@ TILES = (
 """The large numbers of a report, in their order; `nsd` is the first surface Dice."""
 
 PRINTED = ("dice_per_case", "dice_global", "iou_per_case", "iou_global", "precision", "recall", "auroc")
-"""What an evaluation prints of a cohort."""
+"""Scores that an evaluation prints."""
 
 COMPARED = ("dice", "iou", "hd95_mm", "assd_mm", "volume_abs_error_ml")
-"""What a comparison prints."""
+"""Scores that a comparison prints."""
 
 
 def score_table(nsd_mm: Sequence[float] = (2.0,)) -> tuple[Score, ...]:
@@ -251,7 +251,7 @@ def score_table(nsd_mm: Sequence[float] = (2.0,)) -> tuple[Score, ...]:
 
 
 def find_score(name: str) -> Score:
-    """The entry of a score; one that is not known goes by its name and is neither good nor bad.
+    """The entry of a score; an unknown one has just its name and no better direction.
 
     >>> find_score("nsd_0.5mm").best, find_score("hd95_mm").title, find_score("new_score").title
     ('high', 'HD95 (mm)', 'new score')

@@ -58,7 +58,7 @@ class CaseOverlays:
                 spacing_mm=masks.voxel.spacing_mm[1:],
                 title=f"{masks.case}, slice {z + 1}/{depth}: {why}",
             )
-            for z, why in (telling_slices(counts, self.regions) or {depth // 2: "the middle"}).items()
+            for z, why in (informative_slices(counts, self.regions) or {depth // 2: "the middle"}).items()
         ]
         window_hu = self.window_hu if masks.is_ct else None
         level_hu, width_hu = window_hu or gray_range([view.image for view in views])
@@ -66,7 +66,7 @@ class CaseOverlays:
         save_png(self.folder / f"{masks.case}.png", picture)
 
 
-def telling_slices(counts: CaseCounts, regions: Sequence[str]) -> dict[int, str]:
+def informative_slices(counts: CaseCounts, regions: Sequence[str]) -> dict[int, str]:
     """The slices with most of each region and most errors, the lowest of several, and what is most there."""
     errors = (counts.fp + counts.fn).sum(axis=1)
     reasons: dict[int, list[str]] = {}

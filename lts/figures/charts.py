@@ -131,8 +131,8 @@ def save_leaderboard(
         raise ValueError("rows: a leaderboard needs at least one run, got none")
     sign = -1 if maximize else 1
     ranked = sorted(rows, key=lambda row: (not math.isfinite(row[1]), sign * row[1]))[:_MOST_BARS]
-    told = [shortened(printable(label), most=_MOST_OF_A_LABEL) for label, _ in ranked]
-    labels = [textwrap.fill(label, 52, break_on_hyphens=False) or "(no overrides)" for label in told]
+    names = [shortened(printable(label), most=_MOST_OF_A_LABEL) for label, _ in ranked]
+    labels = [textwrap.fill(label, 52, break_on_hyphens=False) or "(no overrides)" for label in names]
     values = [value if math.isfinite(value) else math.nan for _, value in ranked]
     heights = [26 + 16 * label.count("\n") for label in labels]
     figure = _new_chart(960, 110 + sum(heights))

@@ -9,7 +9,7 @@ from lts.inference.checkpoint import (
     read_checkpoint,
 )
 from lts.inference.export import Exported, ServingModel, check_output, describe, export_model
-from lts.inference.findings import Findings, FoundLesion, doubts, measure
+from lts.inference.findings import Findings, FoundLesion, measure, prediction_warnings
 from lts.inference.formats import find_format
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
@@ -33,12 +33,12 @@ __all__ = [
     "check_buildable",
     "check_output",
     "describe",
-    "doubts",
     "export_model",
     "find_device",
     "find_format",
     "load_checkpoint",
     "measure",
+    "prediction_warnings",
     "read_checkpoint",
     "save_checkpoint",
 ]

@@ -1,4 +1,4 @@
-"""Whether a file computes what PyTorch computes, and how long both take."""
+"""Compares results and time of an exported file with PyTorch."""
 
 import math
 import statistics
@@ -14,14 +14,14 @@ from lts.inference.formats import Run
 from lts.slices import slices_around
 
 TOLERANCE = 1e-4
-"""How far a probability of the file may lie from PyTorch's."""
+"""Largest difference of a probability from PyTorch's."""
 
 _BATCH_SIZE = 4
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
         slices: Slices of the scan that were compared.
@@ -56,15 +56,15 @@ def measure_agreement(
 ) -> Agreement:
     """Compare on all slices of a scan, in batches with their context, and on tiles of them at other sizes.
 
-    A network of another library may not take every size; where it does not, nothing is asked of the file.
+    Sizes that a network of another library does not accept are not compared.
 
     Args:
         model: `(B, 1 + 2 * context, H, W)` to probabilities `(B, R, H, W)`.
-        run: What should compute the same.
+        run: Runs the exported file.
         slices: `(Z, S, S)`, any real dtype, Z >= 1 and S >= 4.
         context: Neighbors on each side.
-        name: What errors begin with.
-        progress: Told after each batch of the scan's slices.
+        name: The beginning of errors.
+        progress: Called after each batch of the scan's slices.
 
     Raises:
         CheckpointError: A probability differs by more than `TOLERANCE` or is no number, the shapes differ, or

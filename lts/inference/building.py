@@ -1,4 +1,4 @@
-"""From plain types to networks and intensities, and back: what a checkpoint may have built, and nothing else.
+"""Builds networks and intensities from the plain types of a checkpoint, and describes them.
 
 A section names a class by `_target_`, the rest are its arguments. It must be a `torch.nn.Module` that is
 defined in lts, in one of two libraries of networks, or in a module that the user trusts. Only these modules
@@ -18,14 +18,14 @@ from lts.base import CheckpointError, ConfigError, shown
 from lts.intensity import Channels
 
 KNOWN_MODULES = ("lts.intensity", "lts.networks", "monai.networks.nets", "segmentation_models_pytorch")
-"""Modules whose classes need nobody's trust; of the two libraries, the networks alone."""
+"""Modules that are always trusted; of the two libraries only the networks."""
 
 _EXTRA_OF = {"monai": "zoo", "segmentation_models_pytorch": "zoo"}
 
 _START_WEIGHTS = re.compile(
     r"(\w+_)?weights|pretrained\w*|checkpoint|filename|\w*(path|url|file|repo|repo_id)"
 )
-"""Names of arguments by which classes take weights from the network or from files."""
+"""Names of arguments that load weights from the internet or files."""
 
 
 def find_class(target: object, *, trusted_modules: Sequence[str] = ()) -> type[nn.Module]:
@@ -179,7 +179,7 @@ def describe_module(module: nn.Module, arguments: Mapping[str, Any] | None = Non
     """
     kind = type(module)
     if arguments is None:
-        arguments = {name: _told(module, name) for name in inspect.signature(kind).parameters}
+        arguments = {name: _argument_value(module, name) for name in inspect.signature(kind).parameters}
     return {"_target_": _name_of(kind), **without_start_weights(kind, arguments)}
 
 
@@ -188,7 +188,7 @@ def describe_padded(spec: Mapping[str, Any], *, multiple: int) -> dict[str, Any]
     return {"_target_": "lts.networks.Padded", "network": dict(spec), "multiple": multiple}
 
 
-def _told(module: nn.Module, name: str) -> Any:
+def _argument_value(module: nn.Module, name: str) -> Any:
     if _START_WEIGHTS.fullmatch(name):
         return None
     if isinstance(module, Channels):

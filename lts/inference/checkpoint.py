@@ -1,4 +1,4 @@
-"""Checkpoints: what they must hold, and how they are opened without running anything they bring."""
+"""Checkpoints: their required content, and opening them without running code from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -22,7 +22,7 @@ _PARTS, _MEMBER = ("train", "val", "test"), ("case", "patient", "sha256")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Model:
-    """A network with all that stands between a scan and its probabilities.
+    """A network with everything between a scan and its probabilities.
 
     Attributes:
         network: Channels to logits, in evaluation mode.
@@ -53,12 +53,12 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return type(self.network).__name__
 
     @property
     def channels(self) -> int:
-        """Channels that the network is given."""
+        """Input channels of the network."""
         return self.intensity.channels * (2 * self.context + 1)
 
     @property
@@ -69,7 +69,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Checkpoint(Model):
-    """A trained model, ready to serve, with what it says of itself.
+    """A trained model, ready to serve, with its description.
 
     Attributes:
         path: The file.
@@ -107,12 +107,12 @@ class Checkpoint(Model):
 def load_checkpoint(path: str | Path, *, trusted_modules: Sequence[str] = ()) -> Checkpoint:
     """Open a checkpoint written by a training run or by `save_checkpoint`.
 
-    Nothing that the file brings is run. What it names is built if it is a network or intensity of lts, of
-    `monai.networks.nets`, of `segmentation_models_pytorch` or of a module that is trusted here.
+    No code from the file is run. Classes that it names are built if they are networks or intensities of lts,
+    of `monai.networks.nets`, of `segmentation_models_pytorch` or of a trusted module.
 
     Args:
         path: The file.
-        trusted_modules: Other modules whose networks it may name, as `my_package.networks`.
+        trusted_modules: Other modules whose networks it may name, such as `my_package.networks`.
 
     Raises:
         CheckpointError: The file is missing, damaged, of another format, names something else, or its weights
@@ -192,7 +192,7 @@ def _recipe_of(described: Mapping[str, Any]) -> Recipe:
 
 
 def _check_sizes(model: Model, spec: Mapping[str, Any]) -> None:
-    """Check that a network takes what the intensity makes of slices, and answers for each region."""
+    """Check that a network accepts the intensity's channels, and has an output for each region."""
     regions, side = len(model.regions), model.recipe.image_size
     for name, size in (("in_channels", model.channels), ("out_channels", regions)):
         if spec.get(name, size) != size:

@@ -18,11 +18,11 @@ from lts.networks import Padded
 from lts.slices import Recipe, content_hash
 
 EXPORT_FORMAT = 1
-"""Counts up when the metadata or what the graph takes and gives change their meaning."""
+"""Increases when the meaning of the metadata, inputs or outputs changes."""
 
 
 class ServingModel(nn.Module):
-    """All that lies between the slices and the probabilities, in one module.
+    """Everything between slices and probabilities, in one module.
 
     It shares the modules of the model and runs where they are, channels last, which is faster.
 
@@ -67,14 +67,14 @@ class ServingModel(nn.Module):
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written, and what its check found.
+    """A written file, and the result of its check.
 
     Attributes:
         path: The file.
         size_bytes: Its size.
-        metadata: What it says of itself; see `describe`.
-        runtime: What ran it.
-        agreement: How near it comes to PyTorch, and how fast.
+        metadata: Its metadata; see `describe`.
+        runtime: The runtime of the check.
+        agreement: Difference from PyTorch, and time.
 
     Example:
         See `export_model`.
@@ -181,7 +181,7 @@ def _made(file_format: FileFormat, model: ServingModel, metadata: str, *, name: 
 
 
 def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
-    """Check that a file can be written without harm.
+    """Check that a file may be written.
 
     Raises:
         ConfigError: Its folder is missing, it exists and must not be overwritten, or it is a folder or one of
@@ -206,7 +206,7 @@ def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What an exported file says of itself: all that running it on a scan takes, as plain types.
+    """The metadata of an exported file: all that is needed to run it on a scan, as plain types.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -247,7 +247,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _preprocessing(recipe: Recipe, context: int) -> dict[str, str]:
-    """The way from a scan to what the graph takes, and back, in words."""
+    """The preprocessing from a scan to the graph's input, and the way back, in words."""
     size = recipe.image_size
     if recipe.modality == "ct":
         values = f"Hounsfield units; values below {AIR_HU} are lifted to it, fractions are rounded"

@@ -1,4 +1,4 @@
-"""What a mask says in numbers: volumes, tumor burden, lesions."""
+"""Measurements of a mask: volumes, tumor burden, lesions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from lts.base import LIVER, TUMOR, Modality, is_file
-from lts.cohort.doctor import doubt_scan
+from lts.cohort.doctor import scan_warnings
 from lts.components import Component, find_components
 from lts.inference.checkpoint import Checkpoint
 from lts.slices import content_hash_of_all
@@ -49,7 +49,7 @@ class FoundLesion:
 
 @dataclass(frozen=True)
 class Findings:
-    """The numbers of one mask. What a model's regions do not tell is None.
+    """Measurements of one mask; None if the model lacks the region.
 
     Attributes:
         liver_ml: Volume of the liver, its tumors included.
@@ -102,7 +102,7 @@ def measure(labels_zhw: NDArray[np.uint8], *, geometry: Geometry, regions: Seque
     return Findings(liver_ml, tumor_ml, tumor_ml / liver_ml if liver_ml else None, lesions)
 
 
-def doubts(
+def prediction_warnings(
     findings: Findings,
     *,
     scan: Volume,
@@ -111,44 +111,44 @@ def doubts(
     modality: Modality,
     checkpoints: Iterable[Checkpoint],
 ) -> list[str]:
-    """What a reader of a mask should know of it, one sentence each.
+    """Warnings on a predicted mask, one sentence each.
 
     Args:
-        findings: What the mask says.
+        findings: Measurements of the mask.
         scan: The scan, with notes of its own.
         labels_zhw: The mask.
         files: The files that it was read from.
-        modality: What the models are for.
+        modality: The models' modality.
         checkpoints: The models.
 
     Example:
         >>> geometry = Geometry.from_affine(np.diag([10, 10, 10, 1]), shape=(4, 4, 4))
         >>> scan, labels = Volume(np.full((4, 4, 4), 60, np.int16), geometry), np.zeros((4, 4, 4), np.uint8)
         >>> findings = measure(labels, geometry=geometry, regions=("liver",))
-        >>> for line in doubts(
+        >>> for line in prediction_warnings(
         ...     findings, scan=scan, labels_zhw=labels, files=[Path("scan")], modality="ct", checkpoints=[]
         ... ):
         ...     print(line)
         Its values are 60 to 60, none of air (below -500 HU): that they are HU is doubtful.
         No liver was found.
     """
-    told = [
+    warnings = [
         *scan.notes,
-        *doubt_scan(scan, labels_zhw, modality=modality, liver_ml=findings.liver_ml),
+        *scan_warnings(scan, labels_zhw, modality=modality, liver_ml=findings.liver_ml),
     ]
     if modality == "ct" and (lowest := scan.voxels.min()) > _HIGHEST_AIR_HU:
-        told.append(
+        warnings.append(
             f"Its values are {lowest:g} to {scan.voxels.max():g}, none of air (below {_HIGHEST_AIR_HU} HU): "
             "that they are HU is doubtful."
         )
     if findings.liver_ml == 0:
-        told.append("No liver was found.")
+        warnings.append("No liver was found.")
     files = list(files)
     if all(map(is_file, files)):  # they may be gone by now
         content = content_hash_of_all(files)
         if any(checkpoint.was_trained_on(content) for checkpoint in checkpoints):
-            told.append("The model was trained on this scan: its mask says little about others.")
-    return told
+            warnings.append("The model was trained on this scan: its mask says little about others.")
+    return warnings
 
 
 def _lesion(piece: Component, geometry: Geometry) -> FoundLesion:

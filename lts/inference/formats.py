@@ -1,4 +1,4 @@
-"""The formats of an exported model: how each file is written, and how it is run."""
+"""Formats of exported models: writing and running of each."""
 
 import importlib
 import io
@@ -89,7 +89,7 @@ def _make_onnx(model: nn.Module, slices: int, metadata: str) -> bytes:
             f"format: a file of onnx holds at most {ONNX_MOST_BYTES} bytes of weights, got {weights_bytes}; "
             "torchscript holds more"
         )
-    with _hushed(), torch.no_grad():
+    with _quiet_exporters(), torch.no_grad():
         program = torch.onnx.export(
             model,
             (_example(slices),),
@@ -135,7 +135,7 @@ def _open_onnx(path: Path) -> Run:
 
 
 def _make_torchscript(model: nn.Module, slices: int, metadata: str) -> memoryview:
-    with _hushed(), torch.no_grad():
+    with _quiet_exporters(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             model, (_example(slices),), check_trace=False
         )
@@ -145,7 +145,7 @@ def _make_torchscript(model: nn.Module, slices: int, metadata: str) -> memoryvie
 
 
 def _open_torchscript(path: Path) -> Run:
-    with _hushed():
+    with _quiet_exporters():
         model = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
 
     def run(hu: Tensor) -> Tensor:
@@ -163,11 +163,11 @@ def _example(slices: int) -> Tensor:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep to itself what exporters say to those who develop with them.
+def _quiet_exporters() -> Iterator[None]:
+    """Context that hides exporters' warnings to developers.
 
-    That TorchScript is deprecated is the choice of whoever asks for it. That a trace may have taken a size
-    for a constant is told of every comparison, and whether it did is checked on other sizes afterwards.
+    TorchScript's deprecation is the user's choice. Warnings that a trace may have fixed a size come with
+    every comparison; whether it did is checked on other sizes afterwards.
     """
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)

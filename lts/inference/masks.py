@@ -1,4 +1,4 @@
-"""From probabilities to the mask that is written, and what may be taken away from it."""
+"""From probabilities to the mask, and post-processing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SLAB = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Postprocess:
-    """What is taken away from a mask, in this order. Whether it helps a model, its validation cases tell.
+    """Post-processing of a mask, in this order; choose it on validation cases.
 
     Attributes:
         largest_liver: Keep the largest 26-connected piece of liver and tumor together.
@@ -42,7 +42,7 @@ class Postprocess:
             raise ConfigError(f"min_lesion_ml: must be >= 0 ml, got {self.min_lesion_ml}")
 
     def check(self, regions: Sequence[str]) -> None:
-        """Check that a model of these regions has what the rules are about.
+        """Check that a model has the regions of the rules.
 
         Raises:
             ConfigError: A rule is about a region that the model does not have.
@@ -58,7 +58,7 @@ class Postprocess:
 
 
 class MaskBuilder:
-    """Gathers the regions of a scan slab by slab, one byte a voxel, and makes the mask of them.
+    """Collects the regions of a scan slab by slab, one byte a voxel, and makes the mask.
 
     Args:
         regions: Regions in channel order.
@@ -77,7 +77,7 @@ class MaskBuilder:
         self._bits: NDArray[np.uint8] = np.zeros(shape, np.uint8)
 
     def add(self, slices: slice, probs: Tensor) -> None:
-        """Take the probabilities `(N, R, H, W)` of some slices; a voxel is of a region above one half."""
+        """Add the probabilities `(N, R, H, W)` of some slices; above one half a voxel belongs to a region."""
         for channel, bit in enumerate(self._bit_of.values()):
             self._bits[slices][(probs[:, channel] > MASK_THRESHOLD).numpy()] |= bit
 

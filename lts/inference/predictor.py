@@ -45,7 +45,7 @@ class SlabProbs:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of a scan, on the scan's own grid.
+    """The prediction of a scan, on its own grid.
 
     Attributes:
         regions: The R regions, in channel order.

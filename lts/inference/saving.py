@@ -1,4 +1,4 @@
-"""From a network of one's own training to a checkpoint that every command takes."""
+"""Writes a network trained elsewhere as a checkpoint for every command."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

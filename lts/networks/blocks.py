@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lts.base import ConfigError
 from lts.networks.recomputation import norm_relu, recomputable
-from lts.networks.torch_internals import is_watched
+from lts.networks.torch_internals import has_hooks
 from lts.networks.upsampling import upsample2x
 
 Norm = Literal["batch", "instance", "group", "none"]
@@ -80,7 +80,7 @@ class ConvBlock(nn.Module):
             image = _upsample_beside(image, deep)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             image = conv(image)  # a name for both: the input is free before the normalization
-            if any(map(is_watched, (conv, norm, self.relu))):
+            if any(map(has_hooks, (conv, norm, self.relu))):
                 image = self.relu(norm(image))
             else:
                 image = norm_relu(norm, image)

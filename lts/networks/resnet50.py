@@ -75,7 +75,7 @@ class ResNet50Segmenter(nn.Module):
         out_channels: Regions.
         weights: Start values of the encoder. None: random. "imagenet": torchvision's IMAGENET1K_V2, fetched
             through torchvision on first use. Anything else: path of a state dict with the names of
-            torchvision's resnet50 (`fc.*` is ignored). See `spread_kernels` for other than 3 channels.
+            torchvision's resnet50 (`fc.*` is ignored). See `adapt_kernels` for other than 3 channels.
         decoder_width: Channels of the decoder's finest level.
 
     Raises:
@@ -132,7 +132,7 @@ def load_encoder(encoder: ResNet50Encoder, weights: str | Path) -> None:
     state = fetch_imagenet_state() if weights == "imagenet" else read_state(weights)
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     if "conv1.weight" in state:
-        state["conv1.weight"] = spread_kernels(state["conv1.weight"], encoder.conv1.in_channels)
+        state["conv1.weight"] = adapt_kernels(state["conv1.weight"], encoder.conv1.in_channels)
     expected = encoder.state_dict()
     # Files from before torch 0.4.1 have no such counters, and nothing here reads them.
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
@@ -151,7 +151,7 @@ def load_encoder(encoder: ResNet50Encoder, weights: str | Path) -> None:
     encoder.load_state_dict(state, strict=False)
 
 
-def spread_kernels(kernels: Tensor, in_channels: int) -> Tensor:
+def adapt_kernels(kernels: Tensor, in_channels: int) -> Tensor:
     """Kernels over 3 colors to kernels over `in_channels`, with the same response to equal channels.
 
     Args:

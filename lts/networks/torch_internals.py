@@ -18,7 +18,7 @@ def is_transformed() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-def is_watched(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether a hook looks at what the module takes or gives."""
     own = (
         module._forward_pre_hooks,

@@ -105,7 +105,7 @@ class Surroundings:
         self._liver_box = None if liver is None else bounding_box(liver)
         self._voxel = voxel
 
-    def look_at(self, lesion: Component, labels: NDArray[np.integer]) -> Appearance:
+    def measure_appearance(self, lesion: Component, labels: NDArray[np.integer]) -> Appearance:
         """Measure one lesion.
 
         Args:

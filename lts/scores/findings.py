@@ -99,7 +99,7 @@ def describe_lesions(
     surroundings = Surroundings(scan=scan, liver=liver, tumor=tumor, voxel=voxel)
     findings = []
     for lesion in match.reference:
-        look = surroundings.look_at(lesion, match.reference_labels)
+        look = surroundings.measure_appearance(lesion, match.reference_labels)
         partner = match.any.get(lesion.label)
         outcome, cause = (MISSED, cause_of_miss(look)) if partner is None else (FOUND, None)
         iou = 0.0 if partner is None else match.iou[lesion.label, partner]
@@ -107,7 +107,7 @@ def describe_lesions(
     matched = set(match.any.values())
     for lesion in match.predicted:
         if lesion.label not in matched:
-            look = surroundings.look_at(lesion, match.predicted_labels)
+            look = surroundings.measure_appearance(lesion, match.predicted_labels)
             cause = cause_of_false_alarm(look)
             findings.append(_finding(case, FALSE_ALARM, lesion, look, iou=0.0, cause=cause))
     return findings

@@ -1,4 +1,4 @@
-"""Who gets in: decided before a byte of an upload is read, so that disk and memory stay bounded."""
+"""Admission of uploads before a byte is read, so that disk and memory stay bounded."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from lts.service.refusals import RefusedError, shutting_down, too_large
 _LINGER_S = 10.0
 _LINGER_IDLE_S = 1.0
 _FIRST_S = 5.0
-"""How long every sender has until others may take its place."""
+"""Seconds that every sender has before others may take its place."""
 
 
 class Gate:
-    """The uploads in the house, from their first byte to the end of their job and their answer.
+    """Limits the uploads in progress, from their first byte to the end of their job and answer.
 
-    Where there is no place, a sender that has been slower than `least_rate` so far gives way.
+    If no place is free, a sender that has been slower than `least_rate` so far gives way.
 
     Args:
         places: The most at a time.
         least_rate: In bytes a second.
-        expected_s: Tells in how many seconds a place may be free.
+        expected_s: Returns the expected seconds until a place is free.
 
     Attributes:
         places: As given.
-        draining: Whether none is given anymore.
+        draining: Whether no more places are given.
     """
 
     def __init__(self, places: int, *, least_rate: float, expected_s: Callable[[], float]) -> None:
@@ -37,7 +37,7 @@ class Gate:
 
     @property
     def taken(self) -> int:
-        """How many places are taken."""
+        """Number of taken places."""
         return len(self._inside)
 
     def enter(self, body: "Body") -> None:
@@ -62,19 +62,19 @@ class Gate:
         self._inside.add(body)
 
     def leave(self, body: "Body") -> None:
-        """Give a place back, unless that was done."""
+        """Give a place back, once."""
         self._inside.discard(body)
 
 
 class Admission:
-    """ASGI middleware that holds uploads to the number of places and to their size.
+    """ASGI middleware that limits the number and size of uploads.
 
     Args:
-        app: What answers those that are let in, and all other requests.
-        gate: Lets them in.
-        paths: Where uploads are posted.
+        app: The application for admitted uploads and all other requests.
+        gate: Admits them.
+        paths: Addresses of uploads.
         max_upload_mib: The largest body.
-        log: Takes a line on each upload that is turned down here.
+        log: Called with a line on each upload that is refused here.
     """
 
     def __init__(
@@ -109,19 +109,19 @@ class Admission:
 
 
 class Body:
-    """The body of an upload: counted as it comes, and read to nowhere where it was answered before its end.
+    """The body of an upload: counted as it comes, and drained if it was answered before its end.
 
-    A connection that is closed while its client still sends is reset, and the client never sees the answer.
+    Closing a connection while its client still sends resets it, and the client would not see the answer.
 
     Args:
         scope: Of the request, as are the next two.
-        receive: Brings the body.
-        send: Takes the answer.
-        max_upload_mib: The most that may come.
-        on_answer: Called when the answer is whole, with the body, of which nothing is kept by then.
+        receive: Receives the body.
+        send: Sends the answer.
+        max_upload_mib: The largest body.
+        on_answer: Called with the body when the answer is complete.
 
     Attributes:
-        waited_s: How long its sender has been waited for.
+        waited_s: Seconds spent waiting for its sender.
     """
 
     def __init__(
@@ -147,20 +147,20 @@ class Body:
         return self._waited_s + (monotonic() - self._coming[1] if self._coming else 0.0)
 
     def is_slower(self, least_rate: float) -> bool:
-        """Whether it still comes, and slower than so many bytes a second."""
+        """Whether it is incomplete and slower than so many bytes a second."""
         return not self._ended and self.waited_s > _FIRST_S and self._read_bytes < least_rate * self.waited_s
 
     def give_up(self) -> None:
-        """Wait for it no longer."""
+        """Stop waiting for it."""
         self._given_up = True
         if self._coming:
             self._coming[0].cancel()
 
     def check_announced(self) -> None:
-        """Hold the announced size to the limit.
+        """Check the announced size.
 
         Raises:
-            RefusedError: It is beyond it.
+            RefusedError: It is beyond the limit.
         """
         announced = self._headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_upload_mib * 2**20:
@@ -170,7 +170,7 @@ class Body:
         """The next message.
 
         Raises:
-            RefusedError: More has come than an upload may hold, or it was given up.
+            RefusedError: The body is too large, or it was given up.
         """
         message = await (self._receive() if self._ended else self._next())
         if message["type"] == "http.request":

@@ -1,4 +1,4 @@
-"""What the service answers, as its OpenAPI document describes it."""
+"""Answers of the service, for its OpenAPI document."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Problem(BaseModel):
-    """Why a request was turned down."""
+    """Why a request was refused."""
 
     detail: str = Field(description="One line for the person who asked.")
 
@@ -18,7 +18,7 @@ class Status(BaseModel):
 
 
 class Ready(Status):
-    """What the service takes."""
+    """What the service accepts."""
 
     modality: str = Field(description="`ct` or `mr`")
     regions: list[str] = Field(description="What the model segments.")
@@ -39,7 +39,7 @@ class Lesion(BaseModel):
 
 
 class Window(BaseModel):
-    """A gray window to begin with."""
+    """A preset gray window."""
 
     name: str
     level: float
@@ -89,7 +89,7 @@ class ProgressAnswer(BaseModel):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How an operation documents what it may refuse."""
+    """The refusals of an operation, for its documentation."""
     return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
 
 

@@ -35,12 +35,12 @@ _PAGE_FILES = {
 
 
 def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection[str]) -> ASGIApp:
-    """Put a service together.
+    """Build the application of a service.
 
     Args:
-        service: What answers.
-        loopback_only: Whether it listens on loopback alone; hosts of other names are refused then.
-        allowed_hosts: Names of other hosts it may be called by.
+        service: The service.
+        loopback_only: Whether it listens on loopback only; other host names are then refused.
+        allowed_hosts: Further host names that are accepted.
     """
     api = FastAPI(
         title="lts",
@@ -68,7 +68,7 @@ def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
-    """The same shape of answer for whatever turned a request down."""
+    """The same form of answer for every refusal."""
     match error:
         case RefusedError():
             return error.answer()
@@ -77,8 +77,8 @@ async def _refuse(_: Request, error: Exception) -> Response:
             where = ".".join(str(part) for part in first["loc"][1:])
             return RefusedError(422, f"{where}: {first['msg']}").answer()
         case HTTPException():
-            told = {"detail": str(error.detail).lower()}
-            return JSONResponse(told, status_code=error.status_code, headers=error.headers)
+            content = {"detail": str(error.detail).lower()}
+            return JSONResponse(content, status_code=error.status_code, headers=error.headers)
         case ClientDisconnect():
             # Nobody reads it, unless its sender only sends no more.
             return RefusedError(400, "the request ended before its body did").answer()

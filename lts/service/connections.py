@@ -1,7 +1,7 @@
-"""Connections under watch: none is held by a client that sends no request, or takes no answer, for long.
+"""Closes connections of clients that send no request, or read no answer, for long.
 
-Uvicorn's own protocol speaks HTTP; around it stands one that sees bytes come and go, and in front of the
-application one that sees requests begin and end. Only their public interfaces are used.
+A protocol around Uvicorn's own sees bytes come and go, and a middleware in front of the application sees
+requests begin and end. Only public interfaces are used.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _STATE = "lts.connection"
 _READ_BYTES = 2**14
-"""Read at once. A body in chunks of a byte takes long to parse; others have their turn in between."""
+"""Bytes per read. A body in chunks of one byte takes long to parse; others get their turn in between."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ASK_EVERY_S = 10
@@ -24,12 +24,12 @@ _HUNG_UP = select.POLLHUP | select.POLLERR
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long clients are waited for.
+class Timeouts:
+    """Time limits for clients.
 
     Attributes:
         request_s: For a whole request head, from the start of a connection or the end of the last answer.
-        answer_bytes: So much of an answer must be taken
+        answer_bytes: So much of an answer must be read
         answer_s: in so many seconds.
     """
 
@@ -42,20 +42,20 @@ class Connections:
     """All that are open.
 
     Args:
-        most: So many at a time; beyond, the one that has longest been without a request is closed.
-        patience: How long clients are waited for.
+        most: Maximum number; beyond, the one that has been longest without a request is closed.
+        timeouts: Time limits for clients.
     """
 
-    def __init__(self, *, most: int, patience: Patience) -> None:
-        self.most, self.patience = most, patience
+    def __init__(self, *, most: int, timeouts: Timeouts) -> None:
+        self.most, self.timeouts = most, timeouts
         self.open: dict[Connection, None] = {}  # in the order of their coming
 
     def protocol(self, **arguments: Any) -> "Connection":
-        """What speaks on a new connection; takes what Uvicorn hands to a protocol class."""
+        """Protocol factory for a new connection, with the arguments of Uvicorn's protocol class."""
         return Connection(self, arguments)
 
     def check(self) -> None:
-        """Close those that were waited for long enough; to be called often."""
+        """Close those beyond their time limits; to be called often."""
         for connection in list(self.open):
             connection.check()
 
@@ -65,7 +65,7 @@ class Connections:
             connection.drop()
 
     def make_room(self) -> bool:
-        """Close a connection without a request if there are too many; tells whether there is room now."""
+        """Close a connection without a request if there are too many; returns whether there is room."""
         if len(self.open) < self.most:
             return True
         idle = [connection for connection in self.open if not connection.in_hand]
@@ -75,15 +75,15 @@ class Connections:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One of them.
+    """One connection.
 
     Args:
         connections: All.
         arguments: For the protocol that speaks HTTP.
 
     Attributes:
-        in_hand: Requests that have begun and are not yet answered.
-        idle_since: When it last came to be without one, on the clock of the event loop.
+        in_hand: Number of unanswered requests.
+        idle_since: Since when it has none, on the clock of the event loop.
     """
 
     def __init__(self, connections: Connections, arguments: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ class Connection(asyncio.BufferedProtocol):
         self._http.data_received(bytes(memoryview(self._buffer)[:nbytes]))
 
     def eof_received(self) -> bool:
-        """The client sends no more: the requests in hand are answered nevertheless."""
+        """The client closed its sending side: its requests are still answered."""
         self.ended.set()
         return self.in_hand > 0
 
@@ -155,16 +155,16 @@ class Connection(asyncio.BufferedProtocol):
         self._loop.call_soon(self._close_if_ended)
 
     def drop(self) -> None:
-        """Close it now, whatever is on its way."""
+        """Close it now, even if data is pending."""
         self._all.open.pop(self, None)
         self._transport.abort()
 
     def check(self) -> None:
-        """Close it if its client was waited for long enough, or has gone."""
+        """Close it if its client is beyond a time limit, or gone."""
         now = self._loop.time()
         if self._is_stuck(now):
             self.drop()
-        elif not self.in_hand and now - self.idle_since > self._all.patience.request_s:
+        elif not self.in_hand and now - self.idle_since > self._all.timeouts.request_s:
             if self._came and not self._answered and not self._transport.is_closing():
                 self._transport.write(_plain(408, "Request Timeout", "no whole request came in time"))
             self._transport.close()
@@ -172,18 +172,18 @@ class Connection(asyncio.BufferedProtocol):
             self._look_for_client()
 
     def _is_stuck(self, now: float) -> bool:
-        """Whether too little of what was written has been taken for too long."""
+        """Whether the client has read too little of the answer for too long."""
         waiting = self._transport.get_write_buffer_size()
         taken = self._written - waiting
-        patience = self._all.patience
-        if not waiting or taken - self._taken >= patience.answer_bytes:
+        timeouts = self._all.timeouts
+        if not waiting or taken - self._taken >= timeouts.answer_bytes:
             self._taken, self._taken_at = taken, now
-        return now - self._taken_at > patience.answer_s
+        return now - self._taken_at > timeouts.answer_s
 
     def _look_for_client(self) -> None:
-        """Find out whether a client that sends no more is still there: it may have closed its end, or all.
+        """Probe whether a half-closed client is still there.
 
-        A word that every client must understand makes the system of one that is gone answer so.
+        A message that every client accepts makes the system of a client that is gone reset the connection.
         """
         if self._may_ask:
             self._may_ask = False
@@ -201,10 +201,10 @@ class Connection(asyncio.BufferedProtocol):
 
 
 class Watch:
-    """ASGI middleware that tells a connection of its requests, and a request of the end of its connection.
+    """ASGI middleware that reports requests to their connection, and its end to the requests.
 
     Args:
-        app: What answers.
+        app: The application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -229,7 +229,7 @@ class Watch:
 
 
 def _until_end(receive: Receive, ended: asyncio.Event) -> Receive:
-    """Receive as before, but a body that its sender has ended too early counts as a hang-up."""
+    """Receive as before, but an incomplete body of a closed connection counts as a disconnect."""
     whole = False
 
     async def receive_until_end() -> Message:
@@ -255,7 +255,7 @@ async def _unless_ended(receive: Callable[[], Awaitable[Message]], ended: asynci
 
 
 def _keep_asking(own: socket.socket) -> None:
-    """Have the system ask a silent client whether it is there, so that one that is gone is noticed."""
+    """Enable TCP keepalive, so that clients that are gone are noticed."""
     own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
         if hasattr(socket, name):
@@ -263,7 +263,7 @@ def _keep_asking(own: socket.socket) -> None:
 
 
 def _plain(status: int, phrase: str, detail: str) -> bytes:
-    """An answer to what is no request yet."""
+    """An answer before there is a request."""
     body = f'{{"detail":"{detail}"}}'
     head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}Connection: close\r\n\r\n{body}".encode()

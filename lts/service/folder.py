@@ -1,4 +1,4 @@
-"""The private folder of a service: uploads and results lie in it, and whatever is let go leaves it."""
+"""The private folder of a service, which holds uploads and results until they are removed."""
 
 import fcntl
 import os
@@ -16,25 +16,24 @@ _PROBE_BYTES = 2**16
 
 
 class PrivateFolder:
-    """A folder for its owner alone, with folders in it that are in use until they are removed.
+    """A folder for its owner alone, with subfolders that are in use until they are removed.
 
-    What lies in it and is not in use is removed, again and again until that succeeds: a removal that
-    fails once leaves nothing behind. The folder is locked as long as its process lives, so that a service
-    that starts later removes what a killed one left, and cleaners of old temporary files pass it by. Should
-    it vanish nevertheless, it is made again.
+    Everything in it that is not in use is removed, again and again until that succeeds. The folder is locked
+    as long as its process lives, so that a later service removes what a killed one left, and cleaners of
+    temporary files leave it. If it vanishes nevertheless, it is made again.
 
     Args:
-        log: Takes one line at a time.
+        log: Called with one line at a time.
 
     Raises:
-        OSError: There is no place for it.
+        OSError: It cannot be made.
     """
 
     def __init__(self, *, log: Callable[[str], None]) -> None:
         self._log = log
         self._lock = threading.Lock()
         self._in_use: set[Path] = set()
-        self._told: set[Path] = set()
+        self._warned: set[Path] = set()
         self._path, self._descriptor = _make()
         _remove_left_over(log)
 
@@ -44,7 +43,7 @@ class PrivateFolder:
         return self._path
 
     def new(self, prefix: str) -> Path:
-        """Make a folder in it, which is in use from now on.
+        """Make a subfolder, which is in use from now on.
 
         Raises:
             OSError: It cannot be made.
@@ -67,7 +66,7 @@ class PrivateFolder:
                 self._in_use.discard(folder)
 
     def sweep(self) -> None:
-        """Remove whatever is not in use, and show cleaners of old files that the folder is."""
+        """Remove whatever is not in use, and touch the folder for cleaners of old files."""
         with suppress(OSError):
             os.utime(self._path)
         try:
@@ -75,7 +74,7 @@ class PrivateFolder:
         except FileNotFoundError:
             return  # made again with the next upload
         except OSError as error:
-            self._tell(self._path, error)
+            self._warn_once(self._path, error)
             return
         for path in found:
             with self._lock:
@@ -84,7 +83,7 @@ class PrivateFolder:
                 self._remove(path)
 
     def check(self) -> None:
-        """Try whether something can be kept in it.
+        """Check that a file can be written in it.
 
         Raises:
             OSError: It cannot.
@@ -106,8 +105,8 @@ class PrivateFolder:
         try:
             remove_tree(self._path)
         except OSError as error:
-            told = f"{self._path}: cannot be removed, and may hold scans: {error.strerror or error}"
-            raise StorageError(told) from error
+            message = f"{self._path}: cannot be removed, and may hold scans: {error.strerror or error}"
+            raise StorageError(message) from error
         finally:
             os.close(self._descriptor)
 
@@ -121,20 +120,20 @@ class PrivateFolder:
         try:
             remove_tree(folder)
         except OSError as error:
-            self._tell(folder, error)
+            self._warn_once(folder, error)
 
-    def _tell(self, folder: Path, error: OSError) -> None:
-        """Once for each, as it is tried again and again."""
-        if folder not in self._told:
-            self._told.add(folder)
+    def _warn_once(self, folder: Path, error: OSError) -> None:
+        """Log a failed removal once, as it is tried again and again."""
+        if folder not in self._warned:
+            self._warned.add(folder)
             self._log(f"{folder}: cannot be removed yet: {error.strerror or error}")
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, however deep; what is not there counts as removed.
+    """Remove a folder and all in it, however deep; a missing folder counts as removed.
 
-    Folders in it are moved up into it one by one, so neither recursion nor the length of a path bounds
-    the depth. A file whose name cannot be removed is emptied. What can be removed is, whatever fails.
+    Subfolders are moved up into it one by one, so neither recursion nor path length limits the depth. A file
+    that cannot be removed is emptied. Errors do not stop the removal of the rest.
 
     Raises:
         OSError: Something could not be removed; the first error.

@@ -1,4 +1,4 @@
-"""Keeps other web sites out of a service that a browser on the same machine can reach."""
+"""Keeps other web sites from using a service on the same machine through a browser."""
 
 from collections.abc import Collection
 from ipaddress import ip_address
@@ -35,13 +35,13 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware: only known hosts, no writing from other origins, strict headers on every answer.
+    """ASGI middleware: known hosts only, no writes from other origins, strict headers on every answer.
 
-    A page of another site cannot forge `Host` or `Origin`: the first stops DNS rebinding, by which a site
-    makes its own name point to this machine, the second stops forms and scripts that post across sites.
+    A page of another site cannot forge `Host` or `Origin`: the first check stops DNS rebinding, the second
+    stops cross-site forms and scripts.
 
     Args:
-        app: What answers the requests that pass.
+        app: The application for requests that pass.
         loopback_only: Whether the service listens on loopback, so that only names of this machine are right.
         allowed_hosts: Further names, such as that of a proxy in front.
     """

@@ -1,4 +1,4 @@
-"""An upload from its first byte to its outcome; whatever happens on the way, nothing of it stays."""
+"""An upload from its first byte to its result; its files are removed whatever happens."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,14 +27,14 @@ async def handle_upload(
     finish: Finish,
     progress: Progress,
 ) -> Any:
-    """Receive a scan, check it, have it worked on when its turn comes, and clean up. One line is logged.
+    """Receive a scan, check it, run its job in turn, and clean up. One line is logged.
 
     Args:
         request: Its body has not been read.
         service: Takes it.
         work: Called with the upload's folder; returns the job, which runs in a thread of a model.
         finish: Called with the outcome of the job while the folder is still there, in a thread.
-        progress: Told how far it is.
+        progress: Updated with the progress.
 
     Returns:
         What `finish` returned.
@@ -96,7 +96,7 @@ async def _outcome(job: Job, request: Request, service: Service) -> Any:
 
 
 async def _remove(service: Service, folder: Path) -> None:
-    """Remove the folder of an upload, even where the request is canceled meanwhile or no thread is left."""
+    """Remove the folder of an upload, even if the request is canceled or no thread is left."""
     try:
         await asyncio.shield(asyncio.to_thread(service.folder.remove, folder))
     except RuntimeError:
@@ -104,7 +104,7 @@ async def _remove(service: Service, folder: Path) -> None:
 
 
 def _refusal(error: Exception, upload: Upload | None) -> RefusedError | None:
-    """What an error on the way means to the sender; None where it is a fault of ours."""
+    """The refusal for an error; None for a bug."""
     if upload is not None and not upload.path.exists():
         return lost()
     return not_the_senders(error)

@@ -1,4 +1,4 @@
-"""Work that waits its turn: one thread a device, so that memory holds one scan a device."""
+"""A queue of jobs with one thread per device, so that memory holds one scan per device."""
 
 import threading
 import time
@@ -15,10 +15,10 @@ class JobDroppedError(Exception):
 
 
 class Job:
-    """Some work for one of the models, with how far it is.
+    """Work for one of the models, with its progress.
 
     Attributes:
-        future: Its outcome.
+        future: Its result.
         started: Whether a thread has taken it.
         slices_done: Slices predicted.
         slices_total: Slices to predict, 0 while not known.
@@ -32,11 +32,11 @@ class Job:
         self._dropped = threading.Event()
 
     def drop(self) -> None:
-        """Have it end at its next check."""
+        """Drop it at its next check."""
         self._dropped.set()
 
     def check(self) -> None:
-        """Go on, or not.
+        """Continue, or raise if it was dropped.
 
         Raises:
             JobDroppedError: It was given up.
@@ -45,7 +45,7 @@ class Job:
             raise JobDroppedError
 
     def on_slices(self, done: int, total: int) -> None:
-        """Note how far it is.
+        """Note the progress.
 
         Raises:
             JobDroppedError: It was given up.
@@ -55,12 +55,12 @@ class Job:
 
 
 class JobQueue(Generic[ModelT]):
-    """A thread for each model that takes jobs in the order of their coming.
+    """A thread per model that runs jobs in order.
 
-    How many may wait is the business of who submits: a place is taken before an upload is read.
+    The caller limits how many may wait: a place is taken before an upload is read.
 
     Args:
-        models: What jobs work with, one a thread.
+        models: The models, one per thread.
     """
 
     def __init__(self, models: Sequence[ModelT]) -> None:
@@ -78,7 +78,7 @@ class JobQueue(Generic[ModelT]):
 
     @property
     def expected_s(self) -> float:
-        """How long the next job may take: as long as the last."""
+        """Expected seconds of the next job: those of the last."""
         return self._last_s
 
     def submit(self, work: Callable[[ModelT, Job], Any]) -> Job:
@@ -96,12 +96,12 @@ class JobQueue(Generic[ModelT]):
         return job
 
     def ahead_of(self, job: Job) -> int:
-        """How many jobs wait before one that waits; 0 for any other."""
+        """Number of jobs before a waiting one; 0 for others."""
         with self._changed:
             return self._waiting.index(job) if job in self._waiting else 0
 
     def drop(self, job: Job) -> None:
-        """Give a job up: at once while it waits, at its next check while it runs."""
+        """Drop a job: at once if it waits, at its next check if it runs."""
         with self._changed:
             job.drop()
             waited = job in self._waiting
@@ -111,14 +111,14 @@ class JobQueue(Generic[ModelT]):
             job.future.set_exception(JobDroppedError())
 
     def drop_all(self) -> None:
-        """Give all jobs up."""
+        """Drop all jobs."""
         with self._changed:
             jobs = [*self._waiting, *self._running]
         for job in jobs:
             self.drop(job)
 
     def close(self, *, timeout_s: float) -> None:
-        """Give all jobs up and end the threads; one that hangs for longer is left to the process's end."""
+        """Drop all jobs and end the threads; a thread that hangs ends with the process."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -158,9 +158,9 @@ class JobQueue(Generic[ModelT]):
 
 
 def _as_exception(error: BaseException) -> Exception:
-    """An error that a waiting request can be handed: others would end its event loop, or be lost."""
+    """An error that can be passed to a waiting request; others would end its event loop, or be lost."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    told = RuntimeError(f"a job ended with {error!r}")
-    told.__cause__ = error
-    return told
+    wrapped = RuntimeError(f"a job ended with {error!r}")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,4 +1,4 @@
-"""Why a request is turned down: a status and one line, the same shape everywhere."""
+"""Refusals of requests: a status and one line, in the same form everywhere."""
 
 import errno
 
@@ -9,16 +9,16 @@ from lts.base import causes_of, one_line
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _TOO_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 _NO_MEMORY = ("OutOfMemoryError(", "DefaultCPUAllocator: can't allocate memory")
-"""How torch says so, of a GPU and of the machine."""
+"""Torch's out-of-memory errors, of a GPU and of the machine."""
 
 
 class RefusedError(Exception):
-    """A request that the service turns down.
+    """The service refuses a request.
 
     Args:
         status: Of the answer.
-        detail: One line for the person who asked, made printable and short here; names nothing of the server.
-        retry_after_s: When to try again, None where that is not known.
+        detail: One line for the client, made printable and short here; without details of the server.
+        retry_after_s: When to try again, None if unknown.
     """
 
     def __init__(self, status: int, detail: str, *, retry_after_s: int | None = None) -> None:
@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 
 def shutting_down() -> RefusedError:
-    """No more scans, since the service ends."""
+    """The service is shutting down."""
     return RefusedError(503, "the service is shutting down and takes no more scans")
 
 
@@ -42,9 +42,9 @@ def too_large(max_upload_mib: int) -> RefusedError:
 
 
 def not_the_senders(error: BaseException) -> RefusedError | None:
-    """The refusal for an error that this machine causes, whatever the scan is like; None for any other.
+    """The refusal for an error caused by this machine and not by the scan; None for others.
 
-    An error of the disk or of memory may have been turned into one that names a file; its cause tells.
+    Errors of disk or memory may be wrapped in errors that name a file, so causes are checked.
     """
     for cause in causes_of(error):
         if isinstance(cause, MemoryError) or any(words in repr(cause) for words in _NO_MEMORY):

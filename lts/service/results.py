@@ -1,4 +1,4 @@
-"""Results kept for viewing: few, for a while, in a private folder, under names nobody can guess."""
+"""Results kept for viewing: few, for a while, in a private folder, under unguessable ids."""
 
 import secrets
 import threading
@@ -17,12 +17,12 @@ class Result:
 
     Attributes:
         folder: Holds its files.
-        told: What is told of it.
+        answer: The JSON answer.
         kept_since_s: On the clock of the results.
     """
 
     folder: Path
-    told: dict[str, Any]
+    answer: dict[str, Any]
     kept_since_s: float
 
 
@@ -30,10 +30,10 @@ class Results:
     """Results by their ids, the oldest first.
 
     Args:
-        folder: Takes a folder for each.
-        most: How many are kept.
-        keep_s: For how long.
-        clock: Seconds since any moment.
+        folder: Where each gets a folder.
+        most: The maximum number.
+        keep_s: How long they are kept.
+        clock: Returns seconds.
     """
 
     def __init__(
@@ -43,47 +43,47 @@ class Results:
         self._results: dict[str, Result] = {}
         self._lock = threading.Lock()
 
-    def keep(self, files: Path, told: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-        """Keep a result, and let the oldest go where there are too many.
+    def keep(self, files: Path, make_answer: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+        """Keep a result, and remove the oldest if there are too many.
 
         Args:
             files: The folder of its files, on the same file system; moved.
-            told: Called with its id; returns what is told of it.
+            make_answer: Called with its id; returns the JSON answer.
 
         Raises:
             OSError: It cannot be kept.
         """
         self.expire()
         id_ = secrets.token_urlsafe(24)
-        all_told = told(id_)
+        answer = make_answer(id_)
         folder = self._folder.new("result-")
         try:
             files.replace(folder)
         except OSError:
             self._folder.remove(folder)
             raise
-        result = Result(folder, all_told, self._clock())
+        result = Result(folder, answer, self._clock())
         with self._lock:
             self._results[id_] = result
             surplus = [self._results.pop(old) for old in list(self._results)[: -self._most]]
         self._remove(surplus)
-        return result.told
+        return result.answer
 
     def get(self, id_: str) -> Result | None:
-        """A result, None where it is not kept, or its files have vanished."""
+        """A result, None if it is not kept or its files have vanished."""
         with self._lock:
             result = self._results.get(id_)
         return None if result is None or self._is_old(result) or not result.folder.exists() else result
 
     def remove(self, id_: str) -> bool:
-        """Let a result go; tells whether it was kept."""
+        """Remove a result; returns whether it was kept."""
         with self._lock:
             result = self._results.pop(id_, None)
         self._remove([] if result is None else [result])
         return result is not None
 
     def expire(self) -> None:
-        """Let go what was kept for long enough."""
+        """Remove expired results."""
         with self._lock:
             old = [id_ for id_, result in self._results.items() if self._is_old(result)]
             surplus = [self._results.pop(id_) for id_ in old]

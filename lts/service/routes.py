@@ -15,7 +15,7 @@ from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, probl
 from lts.service.handling import handle_upload
 from lts.service.refusals import RefusedError
 from lts.service.results import Result
-from lts.service.scans import MASK_FILE, Pending, keepable, mask_of, read_slice
+from lts.service.scans import MASK_FILE, Pending, mask_of, read_slice, result_of
 from lts.service.service import Service
 from lts.service.uploads import FIELD
 from lts.volume import MASK_SUFFIX, suffixes_in_words
@@ -23,7 +23,7 @@ from lts.volume import MASK_SUFFIX, suffixes_in_words
 UPLOAD_PATHS = frozenset({"/predict", "/scans"})
 
 NOTES_HEADER = "Lts-Notes"
-"""What is to be said of a mask comes beside it."""
+"""The header with the notes on a mask."""
 
 _MOST_NOTES, _LONGEST_NOTE = 10, 300
 
@@ -83,18 +83,18 @@ def make_routes(service: Service) -> APIRouter:
 def _add_states(router: APIRouter, service: Service) -> None:
     @router.get("/health", response_model=Status, tags=["state"])
     async def health() -> Any:
-        """Tell that the process lives."""
+        """Report that the process is alive."""
         return {"status": "ok"}
 
     @router.get("/ready", response_model=Ready, responses=problems(503), tags=["state"])
     async def ready() -> Any:
-        """Tell whether scans are taken: not while the service is shutting down, or its disk is full."""
+        """Report whether scans are accepted: not during shutdown, or if the disk is full."""
         await asyncio.to_thread(service.check_ready)
         return {"status": "ok", **service.takes}
 
     @router.get("/progress/{token}", response_model=ProgressAnswer, responses=problems(422), tags=["state"])
     async def progress(token: Annotated[str, Path(description="As the upload gave it.")]) -> Any:
-        """Tell how far an upload is, while it is under way."""
+        """Report the progress of an upload."""
         return service.progress_of(token)
 
 
@@ -128,15 +128,15 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
         tags=["scans"],
     )
     async def scans(request: Request, progress: Token = None) -> Any:
-        """Segment a scan, tell what was found, and keep it for viewing for a while."""
+        """Segment a scan, report what was found, and keep it for viewing for a while."""
 
         def work(folder: Any) -> Any:
             kept = folder / "kept"
-            return lambda pending, predictor, job: (kept, keepable(pending, predictor, job, folder=kept))
+            return lambda pending, predictor, job: (kept, result_of(pending, predictor, job, folder=kept))
 
         def finish(_: Pending, outcome: Any) -> Any:
-            files, told = outcome
-            kept = service.results.keep(files, lambda id_: {"id": id_, **told, "links": _links(id_)})
+            files, answer = outcome
+            kept = service.results.keep(files, lambda id_: {"id": id_, **answer, "links": _links(id_)})
             return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
         with service.follow(progress) as followed:
@@ -152,8 +152,8 @@ def _add_results(router: APIRouter, service: Service) -> None:
 
     @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404, 422), tags=["results"])
     async def scan(id: Id) -> Any:  # noqa: A002  the name in the address
-        """Tell again what was found."""
-        return await asyncio.to_thread(JSONResponse, find(id).told)  # may tell of thousands of lesions
+        """Report again what was found."""
+        return await asyncio.to_thread(JSONResponse, find(id).answer)  # may hold thousands of lesions
 
     @router.get(
         "/scans/{id}/mask",
@@ -165,7 +165,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         """Download the mask: 0 background, 1 liver, 2 tumor."""
         result = find(id)
         content = await _read((result.folder / MASK_FILE).read_bytes)
-        return _mask_answer(content, case=result.told["case"], notes=result.told["notes"])
+        return _mask_answer(content, case=result.answer["case"], notes=result.answer["notes"])
 
     @router.get(
         "/scans/{id}/slices/{z}",
@@ -184,7 +184,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         Both planes run row by row, front to back, and in a row from the patient's right to left.
         """
         result = find(id)
-        shape = result.told["shape"]
+        shape = result.answer["shape"]
         if not 0 <= z < shape[0]:
             raise RefusedError(404, f"slices are 0 to {shape[0] - 1}, got {z}")
         content = await _read(lambda: read_slice(result.folder, z, shape=shape))
@@ -221,6 +221,6 @@ def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response
 
 def header_of_notes(notes: Sequence[str]) -> str:
     """Notes as a header can hold them: a JSON list in ASCII, short enough for any proxy."""
-    told = [shortened(note, most=_LONGEST_NOTE) for note in notes[:_MOST_NOTES]]
+    shown = [shortened(note, most=_LONGEST_NOTE) for note in notes[:_MOST_NOTES]]
     more = [f"and {len(notes) - _MOST_NOTES} more"] if notes[_MOST_NOTES:] else []
-    return json.dumps([*told, *more])
+    return json.dumps([*shown, *more])

@@ -1,4 +1,4 @@
-"""What a job does with a scan: checked before it waits, read and segmented when its turn comes."""
+"""The jobs of scans: checked before they wait, read and segmented in turn."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lts.base import REGION_MIN_LABEL, LtsError, listed, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Findings, Predictor, doubts, measure
+from lts.inference import Findings, Predictor, measure, prediction_warnings
 from lts.service.jobs import Job
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
@@ -27,18 +27,18 @@ _SAMPLED = 2**20
 _LONGEST_LINE = 500
 _MOST_NAMED = 5
 _INT16 = np.iinfo(np.int16)
-_TELLTALE = 60
-"""Characters that the beginning of a path has at least in a message, however long it is."""
+_PATH_CHARACTERS = 60
+"""Characters of the beginning of a path that messages keep, however long it is."""
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A scan that was uploaded and checked as far as its header goes.
+    """An uploaded scan whose header was checked.
 
     Attributes:
         upload: The file.
         source: The one scan in it.
-        passed_over: What else is in it, a sentence for each kind.
+        passed_over: Other files in it, a sentence for each kind.
     """
 
     upload: Upload
@@ -73,26 +73,26 @@ def open_upload(upload: Upload, *, limits: Limits) -> Pending:
     return Pending(upload, sources[0], passed_over=found.passed_over)
 
 
-def tell(error: LtsError, upload: Upload) -> str:
-    """An error about a file of ours in the words of who sent it: no path of this machine is in it."""
+def message_to_sender(error: LtsError, upload: Upload) -> str:
+    """The message of an error with the sender's file name in place of paths of this machine."""
     folder = upload.path.parent
-    told = str(error)
+    message = str(error)
     for path, name in ((upload.path, upload.name), (folder / "series", upload.name), (folder, "")):
-        told = told.replace(printable(path), name)
-    # a path that was too long to be told whole begins as our folder does
-    told = re.sub(re.escape(printable(folder)[:_TELLTALE]) + r"\S*", lambda _: upload.name, told)
-    return shortened(" ".join(told.split()), most=_LONGEST_LINE)
+        message = message.replace(printable(path), name)
+    # a path that was shortened still begins with our folder
+    message = re.sub(re.escape(printable(folder)[:_PATH_CHARACTERS]) + r"\S*", lambda _: upload.name, message)
+    return shortened(" ".join(message.split()), most=_LONGEST_LINE)
 
 
 def refusal_of(error: LtsError, upload: Upload) -> RefusedError:
-    """What an error about an upload means: a fault of the file, unless this machine caused it."""
+    """The refusal for an error about an upload: the file's fault, unless this machine caused it."""
     if not upload.path.exists():
         return lost()
-    return not_the_senders(error) or RefusedError(422, tell(error, upload))
+    return not_the_senders(error) or RefusedError(422, message_to_sender(error, upload))
 
 
 def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, list[str]]:
-    """A job: the mask of a scan, as the bytes of a file, and what is to be said of it.
+    """A job: the mask of a scan, as the bytes of a file, and notes.
 
     Raises:
         RefusedError: The scan cannot be read.
@@ -105,14 +105,14 @@ def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, li
     return path.read_bytes(), _notes(pending, predictor, findings, scan=scan, labels=labels)
 
 
-def keepable(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) -> dict[str, Any]:
-    """A job: all that the page shows of a scan, in files of a folder, and what is told of it.
+def result_of(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) -> dict[str, Any]:
+    """A job: the files that the page shows of a scan, and the JSON answer.
 
     Args:
         pending: The scan.
         predictor: Predicts it.
-        job: May be given up.
-        folder: Takes the mask, and values and labels slice by slice; made here.
+        job: May be dropped.
+        folder: Made here for the mask, and values and labels by slice.
 
     Raises:
         RefusedError: The scan cannot be read.
@@ -148,7 +148,7 @@ def _notes(
 ) -> list[str]:
     return [
         *(f"Passed over: {line}." for line in pending.passed_over),
-        *doubts(
+        *prediction_warnings(
             findings,
             scan=scan,
             labels_zhw=labels,
@@ -205,7 +205,7 @@ def _write_values(path: Path, voxels: NDArray[Any]) -> tuple[float, float]:
 
 
 def _write_planes(path: Path, planes: Iterable[NDArray[Any]]) -> None:
-    """Write arrays one after the other; of a full disk, `tofile` would not say that it is full."""
+    """Write arrays one after the other; `tofile` would not report a full disk."""
     with path.open("wb") as file:
         for plane in planes:
             file.write(plane.tobytes())
@@ -231,7 +231,7 @@ def _pixels(labels: NDArray[np.uint8], regions: tuple[str, ...]) -> dict[str, li
 
 
 def _heights(geometry: Geometry) -> dict[str, float]:
-    """Where the middles of the first slice and of the next lie, toward the head."""
+    """Height of the center of the first slice and the step to the next, toward the head."""
     affine = geometry.canonical_affine
     _, height, width = geometry.canonical_shape
     first = affine @ (0, (height - 1) / 2, (width - 1) / 2, 1)

@@ -16,7 +16,7 @@ import uvicorn
 
 from lts.base import ConfigError
 from lts.service.app import make_app
-from lts.service.connections import Connections, Patience
+from lts.service.connections import Connections, Timeouts
 from lts.service.guard import is_loopback
 from lts.service.service import Service
 
@@ -32,7 +32,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port before anything heavy is done; 0 takes any that is free.
+    """Listen on a port before anything heavy is done; 0 for any free port.
 
     Raises:
         ConfigError: The host is not one of this machine's, or the port is in use or not allowed.
@@ -58,21 +58,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(taken: socket.socket) -> str:
-    """Where a browser on this machine finds what listens on a socket."""
+    """The URL of a listening socket for a browser on this machine."""
     host, port = taken.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Server:
-    """Serves until it is told to stop.
+    """Serves until it is stopped.
 
-    Told once, by SIGTERM, SIGINT or `stop`, it takes no more scans, answers those in hand within
-    `drain_s`, and ends. Told twice, it gives them up.
+    Stopped once, by SIGTERM, SIGINT or `stop`, it refuses new scans, answers accepted ones within `drain_s`,
+    and ends. Stopped twice, it drops them.
 
     Args:
-        service: What is served; the caller ends it.
-        taken: Where to listen.
-        allowed_hosts: Names of other hosts it may be called by.
+        service: The service; the caller ends it.
+        taken: The listening socket.
+        allowed_hosts: Further host names that are accepted.
     """
 
     def __init__(self, service: Service, taken: socket.socket, *, allowed_hosts: Collection[str]) -> None:
@@ -83,7 +83,7 @@ class Server:
         limits = service.limits
         self._connections = Connections(
             most=min(limits.max_connections, _open_files() // 2),
-            patience=Patience(
+            timeouts=Timeouts(
                 request_s=limits.headers_s, answer_bytes=limits.least_bytes, answer_s=limits.stalled_s
             ),
         )
@@ -100,19 +100,19 @@ class Server:
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
         self._uvicorn = _Uvicorn(config)
-        self._told = 0
+        self._n_stops = 0
 
     def run(self, *, greeting: Sequence[str] = ()) -> None:
-        """Serve; returns once all is answered or given up.
+        """Serve; returns once all scans are answered or dropped.
 
         Args:
-            greeting: Logged once signals are heard.
+            greeting: Lines logged once signals are handled.
         """
         asyncio.run(self._run(greeting))
 
     def stop(self) -> None:
-        """Tell it to stop, from any thread or signal."""
-        self._told += 1
+        """Stop it, from any thread or signal handler."""
+        self._n_stops += 1
         self._service.gate.draining = True
 
     async def _run(self, greeting: Sequence[str]) -> None:
@@ -122,7 +122,7 @@ class Server:
                 loop.add_signal_handler(number, self.stop)
         for line in greeting:
             self._service.log(line)
-        # Uploads that are checked, which takes long, leave threads for what is read and written in between.
+        # Checking uploads takes long; enough threads are left for other reads and writes.
         asyncio.get_running_loop().set_default_executor(
             ThreadPoolExecutor(self._service.gate.places + _THREADS)
         )
@@ -142,14 +142,14 @@ class Server:
             self._connections.drop_all()
 
     async def _end(self) -> None:
-        """Wait to be told, then for what is in hand."""
-        while not self._told:
+        """Wait for a stop, then for accepted scans."""
+        while not self._n_stops:
             await asyncio.sleep(_TICK_S)
         gate, limit_s = self._service.gate, self._service.limits.drain_s
         self._service.log(f"stopping: {gate.taken} scans in hand, at most {limit_s:g} s")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while gate.taken and self._told == 1:
+                while gate.taken and self._n_stops == 1:
                     await asyncio.sleep(_TICK_S)
         self._service.jobs.drop_all()
         self._uvicorn.should_exit = True
@@ -162,7 +162,7 @@ class Server:
 
 
 async def _forever(work: Callable[[], Awaitable[None]], *, every_s: float) -> None:
-    """Do something again and again; where it fails once, the log says so, and it is done the next time."""
+    """Repeat something; a failure is logged, and it is tried again the next time."""
     while True:
         await asyncio.sleep(every_s)
         try:
@@ -172,13 +172,13 @@ async def _forever(work: Callable[[], Awaitable[None]], *, every_s: float) -> No
 
 
 def _open_files() -> int:
-    """How many files this process may have open; connections and uploads take of them."""
+    """Limit of open files of this process, which connections and uploads need."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to us: by itself it ends by the signal it was sent, not with code 0."""
+    """Leaves signals to us, as Uvicorn ends by the signal and not with code 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -18,10 +18,10 @@ _LAST_JOB_S = 10.0
 
 
 class Progress:
-    """How far an upload is.
+    """Progress of an upload.
 
     Attributes:
-        phase: `receiving` or `checking`; what comes then is told by its job.
+        phase: `receiving` or `checking`; later phases are those of its job.
         job: Its job, once it has one.
     """
 
@@ -31,12 +31,12 @@ class Progress:
 
 
 class Service:
-    """All that requests share. Use it as a context: its threads and its folder end with it.
+    """State shared by requests. Use it as a context: its threads and folder end with it.
 
     Args:
-        predictors: One a thread, all of the same task.
-        limits: What is allowed and kept.
-        log: Takes one line at a time.
+        predictors: One per thread, all of the same task.
+        limits: The limits.
+        log: Called with one line at a time.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Service:
             self.log(str(error))
 
     def log(self, line: str) -> None:
-        """Log a line, or not where that fails: a full disk or a reader that is gone stops nothing."""
+        """Log a line; errors of logging, such as a full disk or closed pipe, are ignored."""
         with suppress(OSError):
             self._log(line)
 
     def new_folder(self) -> Path:
-        """A folder for one upload, for its owner alone; `folder.remove` lets it go.
+        """A private folder for one upload; remove it with `folder.remove`.
 
         Raises:
             RefusedError: There is no room for it.
@@ -90,7 +90,7 @@ class Service:
             raise refusal from error
 
     def check_ready(self) -> None:
-        """Try whether scans can be taken.
+        """Check whether scans can be accepted.
 
         Raises:
             RefusedError: The service is shutting down, or cannot store a scan.
@@ -104,13 +104,13 @@ class Service:
             raise RefusedError(503, f"the service cannot store scans: {reason}") from error
 
     def tidy(self) -> None:
-        """Let go what was kept for long enough, and what could not be removed when it was let go."""
+        """Remove expired results, and files whose removal failed before."""
         self.results.expire()
         self.folder.sweep()
 
     @contextmanager
     def follow(self, token: str | None) -> Iterator[Progress]:
-        """Make the progress of an upload known under a token of its sender's.
+        """Publish the progress of an upload under its sender's token.
 
         Raises:
             RefusedError: The token is in use.
@@ -128,7 +128,7 @@ class Service:
             del self._progress[token]
 
     def progress_of(self, token: str) -> dict[str, Any]:
-        """How far the upload of a token is."""
+        """Progress of the upload with a token."""
         progress = self._progress.get(token)
         job = None if progress is None else progress.job
         if job is None:

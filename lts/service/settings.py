@@ -1,4 +1,4 @@
-"""What a service allows and keeps."""
+"""Limits of a service."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ KIB, MIB = 2**10, 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The bounds within which a service works.
+    """Limits of a service.
 
     Attributes:
         queue_size: Scans that may be uploaded or wait beside those that are predicted.
@@ -19,11 +19,11 @@ class Limits:
         max_voxels: Of one scan.
         keep_results: Results kept for viewing; the oldest goes first.
         keep_minutes: How long a result is kept.
-        stalled_s: In so many seconds `least_kib_s` a second must come of an upload, or be taken of an answer.
-        least_kib_s: See there.
-        headers_s: A connection that brings no whole request for so long is closed.
-        max_connections: Open at a time.
-        drain_s: How long work in hand may take once the service is told to stop.
+        stalled_s: Period in which an upload, or the reading of an answer, must average `least_kib_s`.
+        least_kib_s: The lowest rate.
+        headers_s: A connection without a complete request for so long is closed.
+        max_connections: Maximum number of open connections.
+        drain_s: How long accepted scans may take once the service is stopped.
 
     Raises:
         ConfigError: A bound is not positive.
@@ -49,5 +49,5 @@ class Limits:
 
     @property
     def least_bytes(self) -> float:
-        """What must come or go in `stalled_s`, in bytes."""
+        """Bytes that must move in `stalled_s`."""
         return self.least_kib_s * KIB * self.stalled_s

@@ -1,4 +1,4 @@
-"""Uploads from the wire to a file, piece by piece; their names are told and never used as paths."""
+"""Writes uploads to files piece by piece; their names are shown and never used as paths."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from lts.volume import scan_suffixes
 FIELD = "scan"
 _ARCHIVE_SUFFIX = ".zip"
 
-# Its warnings would be lines about a body that its sender is told about.
+# Its warnings are about bodies whose sender gets an answer anyway.
 logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 _WRITE_BYTES = 2**20
@@ -36,11 +36,11 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that came.
+    """An uploaded file.
 
     Attributes:
-        path: Where it lies.
-        name: As its sender calls it, on one line, to be shown.
+        path: Its path.
+        name: The sender's name for it, on one line, to be shown.
         case: Its name made safe for a file name.
     """
 
@@ -51,11 +51,11 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class LeastRate:
-    """How quickly an upload must come: so much in each stretch of time in which it is waited for.
+    """The lowest rate of an upload, per period of waiting for it.
 
     Attributes:
         n_bytes: The least, except at the end of the body.
-        seconds: In these.
+        seconds: The period.
     """
 
     n_bytes: float
@@ -67,8 +67,8 @@ async def receive_upload(request: Request, folder: Path, *, least: LeastRate) ->
 
     Args:
         request: Its body has not been read.
-        folder: Takes the file, under a name of our own.
-        least: How quickly it must come.
+        folder: Where the file is written, under our own name.
+        least: The lowest rate.
 
     Raises:
         RefusedError: The body is not multipart, is cut short, too slow, or not one file of a known kind.
@@ -120,7 +120,7 @@ async def _feed(request: Request, write: Callable[[bytes], Any], *, least: Least
 
 
 class _Parts:
-    """Takes what the parser finds; writes the one file, forgets other fields."""
+    """Callbacks of the parser; writes the one file and ignores other fields."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -134,7 +134,7 @@ class _Parts:
         self._head_bytes = 0
 
     def callbacks(self) -> Any:
-        """What the parser calls, by its names."""
+        """The callbacks by the parser's names."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._on_field,
@@ -146,7 +146,7 @@ class _Parts:
         }
 
     def finish(self) -> Upload:
-        """The file that came.
+        """The uploaded file.
 
         Raises:
             RefusedError: None came, or the body was cut short.
@@ -158,7 +158,7 @@ class _Parts:
         return self._upload
 
     def close(self) -> None:
-        """Close the file, whose last bytes may find no room; where that matters, `write` has told it."""
+        """Close the file; errors of the last bytes are ignored, as `write` reports those that matter."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
@@ -212,12 +212,12 @@ class _Parts:
 
 
 def upload_suffixes() -> tuple[str, ...]:
-    """How the names of files end that are taken: scans, and archives."""
+    """Suffixes of accepted files: scans and archives."""
     return (*scan_suffixes(), _ARCHIVE_SUFFIX)
 
 
 def name_upload(filename: str, *, folder: Path) -> Upload:
-    """Give an upload its path, and its sender's name for it a harmless form.
+    """Choose the path of an upload, and make its sender's name harmless.
 
     Raises:
         RefusedError: The name does not end as a scan's does.

@@ -15,10 +15,10 @@ from filelock import FileLock
 from lts.base import LtsError, Progress, StorageError, VolumeError, WorkerPool, storage_error, sync_folder
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
+from lts.slices.disk_space import check_disk_space
 from lts.slices.histogram import count_hu
 from lts.slices.plane import fit_plane, lay_on_plane
 from lts.slices.recipe import Recipe
-from lts.slices.room import check_room
 from lts.slices.store import (
     IMAGE_FILE,
     LABELS_FILE,
@@ -100,7 +100,7 @@ def _results(
             yield case, found
         else:
             missing.append(case)
-    check_room(missing, recipe, store=store)
+    check_disk_space(missing, recipe, store=store)
     if workers <= 1 or len(missing) <= 1:
         yield from ((case, _store_or_error(case, recipe, store)) for case in missing)
         return

@@ -1,16 +1,17 @@
 """Training around any network: the LightningModule and its callbacks."""
 
-from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays, TellEpochs
-from lts.task.choosing import Mode, mode_of, needs_region, score_names, standstill
+from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays, PrintEpochs
 from lts.task.compiling import CompileNetwork
 from lts.task.divergence import WatchLoss
 from lts.task.epochs import is_validated, scores_of_epoch
-from lts.task.going_on import SeedEpochs, TakeNewSettings
-from lts.task.logs import TellTimeLeft, WholeLogs
+from lts.task.logs import PrintTimeLeft, WholeLogs
+from lts.task.model_selection import Mode, mode_of, needs_region, score_names, standstill
 from lts.task.module import SegmentationTask, parameter_groups
+from lts.task.resuming import ApplyNewSettings, SeedEpochs
 from lts.task.storage import BestCheckpoint, WholeCheckpointIO
 
 __all__ = [
+    "ApplyNewSettings",
     "BestCheckpoint",
     "CompileNetwork",
     "DescribeCheckpoint",
@@ -18,11 +19,10 @@ __all__ = [
     "FreezeEncoder",
     "LogOverlays",
     "Mode",
+    "PrintEpochs",
+    "PrintTimeLeft",
     "SeedEpochs",
     "SegmentationTask",
-    "TakeNewSettings",
-    "TellEpochs",
-    "TellTimeLeft",
     "WatchLoss",
     "WholeCheckpointIO",
     "WholeLogs",

@@ -1,4 +1,4 @@
-"""What happens around training: frozen encoders, curves, pictures, self-describing checkpoints."""
+"""Callbacks: frozen encoders, curves, pictures, self-describing checkpoints."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ from torch import nn
 
 from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.figures import gray_range, overlay, save_curves
-from lts.task.choosing import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.module import Batch, SegmentationTask
 
 
 class FreezeEncoder(Callback):
-    """Keeps the encoder as it is for the first epochs, its norms' statistics too, then lets it learn.
+    """Freezes the encoder, norm statistics included, for the first epochs.
 
-    The rate it then learns at is the `encoder_lr_scale` of `SegmentationTask` times that of the rest.
+    Its learning rate afterwards is `encoder_lr_scale` of `SegmentationTask` times that of the rest.
 
     Args:
         epochs: Epochs during which the encoder is frozen.
@@ -60,11 +60,11 @@ class FreezeEncoder(Callback):
 
 
 class EpochHistory(Callback):
-    """Keeps the scores of every epoch, counted from 1, and draws the curves anew after each.
+    """Keeps the scores of every epoch, counted from 1, and redraws the curves after each.
 
     Args:
         path: The picture of the curves.
-        monitor: The score that picks the best checkpoint, None where the last epoch is the best.
+        monitor: The score that chooses the best checkpoint, None if the last epoch is the best.
 
     Example:
         >>> history = EpochHistory(path="curves.png", monitor="val/loss")
@@ -98,22 +98,22 @@ class EpochHistory(Callback):
         return best_epoch(self.epochs, monitor=self.monitor, highest_is_best=highest_is_best)
 
 
-class TellEpochs(Checkpoint):
-    """Says a line for each epoch when its checkpoint is on the disk.
+class PrintEpochs(Checkpoint):
+    """Prints a line for each epoch once its checkpoint is on the disk.
 
-    It counts as a checkpoint for Lightning, which calls these last and in their order.
+    It is a `Checkpoint`, because Lightning calls these last and in order.
 
     Args:
-        history: Knows the scores.
-        tell: Called with the line, by the first process alone.
+        history: Holds the scores.
+        print_line: Called with the line, by the first process alone.
 
     Example:
         >>> history = EpochHistory(path="curves.png", monitor="val/loss")
-        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[history, TellEpochs(history)])
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[history, PrintEpochs(history)])
     """
 
-    def __init__(self, history: EpochHistory, *, tell: Callable[[str], None] = print) -> None:
-        self._history, self._tell = history, tell
+    def __init__(self, history: EpochHistory, *, print_line: Callable[[str], None] = print) -> None:
+        self._history, self._print_line = history, print_line
         self._started = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -121,7 +121,7 @@ class TellEpochs(Checkpoint):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Say the line."""
+        """Print the line."""
         if not trainer.is_global_zero:
             return
         number = trainer.current_epoch + 1
@@ -129,7 +129,7 @@ class TellEpochs(Checkpoint):
         shown = dict.fromkeys((TRAIN_LOSS, VAL_LOSS, self._history.monitor))
         parts = [f"{name} {scores[name]:.4f}" for name in shown if name in scores]
         seconds = time.perf_counter() - self._started
-        self._tell(f"epoch {number}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s")
+        self._print_line(f"epoch {number}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,10 +145,10 @@ class _Shown:
 
 
 class LogOverlays(Callback):
-    """Shows slices of the validation cases in TensorBoard with contours of reference and prediction.
+    """Logs slices of validation cases to TensorBoard, with contours of reference and prediction.
 
-    From each of the first cases it takes the slice with most of the last region, or of the first region where
-    the last is absent.
+    Of each of the first cases it takes the slice with most of the last region, or of the first region if the
+    last is absent.
 
     Args:
         cases: How many cases to show.
@@ -231,11 +231,11 @@ class LogOverlays(Callback):
 
 
 class DescribeCheckpoint(Callback):
-    """Puts into every checkpoint what is needed to use it: plain types, and the state of the intensity.
+    """Adds to every checkpoint the description and intensity state that are needed to use it.
 
     Args:
-        description: How to build what the weights belong to, and where they come from; plain types.
-        intensity: Its state is saved as it is at the time.
+        description: How to build the network, and where its weights come from; plain types.
+        intensity: Its current state is saved.
 
     Example:
         >>> describe = DescribeCheckpoint(description={"regions": ["tumor"]}, intensity=nn.Identity())
@@ -264,7 +264,7 @@ class DescribeCheckpoint(Callback):
         pl_module: LightningModule,  # noqa: ARG002
         checkpoint: dict[str, Any],
     ) -> None:
-        """Refuse to go on with another split or other regions than the checkpoint was trained on."""
+        """Refuse to resume with another split or other regions."""
         saved = checkpoint.get(DESCRIPTION_KEY, {})
         for key in ("regions", "split"):
             if saved.get(key) != self._description[key]:

@@ -1,4 +1,4 @@
-"""Whether the network is compiled for training: half a minute first, then faster steps."""
+"""Compiles the network for training: half a minute first, then faster steps."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -12,17 +12,17 @@ from lts.task.module import SegmentationTask
 Choice = Literal["auto"] | bool
 
 LONG_RUN_STEPS = 2000
-"""Steps from which on a run makes good what compiling costs, on a CPU as on a GPU."""
+"""Steps from which compiling saves time, on a CPU as on a GPU."""
 
 
 class CompileNetwork(Callback):
-    """Has `torch.compile` make the network's training step faster, and says so.
+    """Compiles the network's training step with `torch.compile`, and prints a line.
 
     Scores, checkpoints and validation do not change; losses do by rounding.
 
     Args:
         when: True, False, or "auto": on runs of 2000 steps and more, if this machine can compile.
-        tell: Called with a line, by the first process alone.
+        print_line: Called with a line, by the first process alone.
 
     Raises:
         ConfigError: `when` is something else. From `on_train_start`: it is True and this machine cannot
@@ -33,10 +33,10 @@ class CompileNetwork(Callback):
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[compile_network])
     """
 
-    def __init__(self, *, when: Choice = "auto", tell: Callable[[str], None] = print) -> None:
+    def __init__(self, *, when: Choice = "auto", print_line: Callable[[str], None] = print) -> None:
         if when not in (True, False, "auto"):
             raise ConfigError(f'when: must be True, False or "auto", got {when!r}')
-        self._when, self._tell = when, tell
+        self._when, self._print_line = when, print_line
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide, before the first step."""
@@ -55,14 +55,14 @@ class CompileNetwork(Callback):
             pl_module.compile_for_training()
             line = "the network is compiled, so the first step takes half a minute or more"
         if trainer.is_global_zero:
-            self._tell(line)
+            self._print_line(line)
 
 
 def why_not_compiled(device: torch.device | str = "cpu") -> str | None:
-    """What keeps this machine from compiling, found by compiling very little; None where nothing does."""
+    """Why this machine cannot compile, found by compiling a tiny function; None if it can."""
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))
-    except Exception as error:  # of the compilers of many machines, each fails by its own
-        told = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+    except Exception as error:  # each compiler fails in its own way
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return None

@@ -1,4 +1,4 @@
-"""Ends a training whose loss is no number any more before it is kept, and tells of a loss that explodes."""
+"""Ends a diverged training before its weights are kept, and warns of an exploding loss."""
 
 import math
 from collections.abc import Callable
@@ -8,25 +8,25 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lts.base import DivergedError
-from lts.task.choosing import TRAIN_LOSS, VAL_LOSS
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS
 
 _STEPS_BETWEEN_LOOKS = 50
-"""To look at a loss waits for the device, and for the other processes."""
+"""Each check waits for the device and the other processes."""
 _EXPLODED = 10
 _NEVER = torch.iinfo(torch.int64).max
 
 
 class WatchLoss(Callback):
-    """Ends the training at a loss or a weight that is NaN or infinite; no checkpoint is written of such.
+    """Ends the training at a NaN or infinite loss or weight, before a checkpoint is written.
 
-    On a CPU each step is looked at, elsewhere and with several processes every 50th and the last of an epoch;
-    all processes end at the same step. A loss has exploded where its mean over an epoch is above that of the
-    untrained network and ten times its lowest so far; that is told once.
+    Each step is checked on a CPU, else (and with several processes) every 50th and the last of an epoch; all
+    processes end at the same step. A loss has exploded if its mean over an epoch is above that of the
+    untrained network and ten times its lowest so far; this is printed once.
 
     Args:
-        remedies: What the user could change, as it ends the line of the error.
-        tell: Called with a line, by the first process alone.
+        remedies: Advice at the end of the error message.
+        print_line: Called with a line, by the first process alone.
 
     Raises:
         DivergedError: From any hook of training or validation.
@@ -37,14 +37,14 @@ class WatchLoss(Callback):
     """
 
     def __init__(
-        self, *, remedies: str = "try a lower learning rate", tell: Callable[[str], None] = print
+        self, *, remedies: str = "try a lower learning rate", print_line: Callable[[str], None] = print
     ) -> None:
-        self._remedies, self._tell = remedies, tell
+        self._remedies, self._print_line = remedies, print_line
         self._first_bad: torch.Tensor | None = None
         self._first_loss: torch.Tensor | None = None
         self._untrained: float | None = None
         self._lowest: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Count the steps of an epoch anew."""
@@ -58,7 +58,7 @@ class WatchLoss(Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Note the step if its loss is no number; what waits for the device happens now and then."""
+        """Note a step with a NaN or infinite loss; wait for the device only now and then."""
         loss = outputs["loss"].detach()
         assert self._first_bad is not None
         step = torch.full_like(self._first_bad, batch_idx)
@@ -71,32 +71,32 @@ class WatchLoss(Callback):
             self._look(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Look before the time of a validation is spent."""
+        """Check before validation, which takes time."""
         if not trainer.sanity_checking:
             self._look(trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Look at the validation loss; it is the same in all processes by now."""
+        """Check the validation loss, which is the same in all processes."""
         if not trainer.sanity_checking:
             self._check(VAL_LOSS, float(trainer.callback_metrics[VAL_LOSS]), trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the epoch and at the weights before the checkpoints of them are written."""
+        """Check the epoch and the weights before checkpoints are written."""
         self._look(trainer)
         self._check(TRAIN_LOSS, float(trainer.callback_metrics[TRAIN_LOSS]), trainer)
         for name, tensor in pl_module.state_dict().items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(self._line(f"{name}: must be finite", "NaN or infinity", trainer))
-        self._tell_of_explosions(trainer)
+        self._warn_of_explosions(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the losses of a resumed training are compared with."""
-        return {"untrained": self._untrained, "lowest": self._lowest, "told": sorted(self._told)}
+        """The losses that a resumed training is compared with."""
+        return {"untrained": self._untrained, "lowest": self._lowest, "told": sorted(self._reported)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after an earlier run."""
         self._untrained, self._lowest = state_dict["untrained"], dict(state_dict["lowest"])
-        self._told = set(state_dict["told"])
+        self._reported = set(state_dict["told"])
 
     def _look(self, trainer: Trainer) -> None:
         first_bad = _NEVER if self._first_bad is None else int(self._first_bad)
@@ -114,7 +114,7 @@ class WatchLoss(Callback):
         kept = f"the checkpoints of epoch {epoch - 1} are kept" if epoch > 1 else "no epoch was whole"
         return f"{rule}, got {got} of epoch {epoch}: the training diverged, {kept}; {self._remedies}"
 
-    def _tell_of_explosions(self, trainer: Trainer) -> None:
+    def _warn_of_explosions(self, trainer: Trainer) -> None:
         if self._untrained is None and self._first_loss is not None:
             self._untrained = float(trainer.strategy.reduce(self._first_loss, reduce_op="mean"))
         assert self._untrained is not None
@@ -124,10 +124,10 @@ class WatchLoss(Callback):
                 continue
             loss = scores[name]
             lowest = self._lowest.get(name, self._untrained)
-            if loss > self._untrained and loss > _EXPLODED * lowest and name not in self._told:
-                self._told.add(name)
+            if loss > self._untrained and loss > _EXPLODED * lowest and name not in self._reported:
+                self._reported.add(name)
                 if trainer.is_global_zero:
-                    self._tell(
+                    self._print_line(
                         f"epoch {trainer.current_epoch + 1}: {name} exploded to {loss:.4g}, "
                         f"its lowest was {lowest:.4g}; {self._remedies}"
                     )

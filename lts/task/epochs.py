@@ -1,4 +1,4 @@
-"""What is known of an epoch when it ends: not every one is validated."""
+"""Scores of an epoch at its end; not every epoch is validated."""
 
 from pytorch_lightning import Trainer
 
@@ -6,7 +6,7 @@ _OF_VALIDATION = "val/"
 
 
 def is_validated(trainer: Trainer) -> bool:
-    """Whether the epoch that a training is in is one of those after which the validation cases are scored.
+    """Whether validation runs after the current epoch.
 
     Example:
         >>> is_validated(Trainer(accelerator="cpu", logger=False))  # which has no validation cases yet
@@ -17,7 +17,7 @@ def is_validated(trainer: Trainer) -> bool:
 
 
 def scores_of_epoch(trainer: Trainer) -> dict[str, float]:
-    """The scores of the epoch that ends, without those of an earlier one that the trainer still holds.
+    """The scores of the ending epoch, without earlier ones that the trainer still holds.
 
     Example:
         >>> scores_of_epoch(Trainer(accelerator="cpu", logger=False))  # of which no epoch has ended yet

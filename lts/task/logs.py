@@ -1,4 +1,4 @@
-"""Logs that a kill does not tear, and the time that a run will take."""
+"""Complete logs of killed and resumed runs, and the time that a run will take."""
 
 import time
 from collections.abc import Callable
@@ -10,17 +10,16 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from lts.task.epochs import scores_of_epoch
 
 _FIRST_BATCHES = 3
-"""Left out of the pace: memory is first claimed, and kernels are chosen, in them."""
+"""Not timed, as memory is allocated and kernels are chosen in them."""
 _TIMED_BATCHES = 20
 
 
 class WholeLogs(Callback):
-    """Keeps the logs of a run whole that is killed and resumed.
+    """Keeps the logs of a killed and resumed run complete.
 
-    The trainer logs the training scores of an epoch after its checkpoint is written, TensorBoard writes to
-    the disk in its own time, and a log of another kind begins anew with every process. So what was logged is
-    on the disk before a checkpoint is, and a resumed run logs again what its checkpoint knows and a log may
-    lack.
+    The trainer logs training scores after the checkpoint of an epoch, TensorBoard buffers its writes, and
+    other logs start anew with every process. So logs are flushed before a checkpoint is written, and a
+    resumed run logs again the scores in its checkpoint that a log may lack.
 
     Example:
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[WholeLogs()])
@@ -31,7 +30,7 @@ class WholeLogs(Callback):
         self._is_resumed = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Log what an earlier process may have taken with it."""
+        """Log scores that an earlier process may have lost."""
         if not self._is_resumed or not self._scores_of_step:
             return
         last = max(self._scores_of_step)
@@ -47,7 +46,7 @@ class WholeLogs(Callback):
                 logger.save()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Note the scores of the epoch, under the step at which the trainer is about to log them."""
+        """Keep the scores of the epoch by the step at which the trainer will log them."""
         self._scores_of_step[trainer.global_step - 1] = {
             **scores_of_epoch(trainer),
             "epoch": trainer.current_epoch,
@@ -59,13 +58,13 @@ class WholeLogs(Callback):
         pl_module: LightningModule,  # noqa: ARG002
         checkpoint: dict[str, Any],  # noqa: ARG002
     ) -> None:
-        """Have TensorBoard write what it holds."""
+        """Flush TensorBoard."""
         for logger in trainer.loggers:
             if trainer.is_global_zero and isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
 
     def state_dict(self) -> dict[str, Any]:
-        """What was logged, by step."""
+        """The logged scores, by step."""
         return {"scores_of_step": self._scores_of_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -74,20 +73,20 @@ class WholeLogs(Callback):
         self._is_resumed = True
 
 
-class TellTimeLeft(Callback):
-    """Says once, after the first batches, how long the training will take at their pace.
+class PrintTimeLeft(Callback):
+    """Prints once, after the first batches, how long the training will take at their pace.
 
     Args:
-        tell: Called with the line.
+        print_line: Called with the line.
 
     Example:
-        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[TellTimeLeft()])
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[PrintTimeLeft()])
     """
 
-    def __init__(self, tell: Callable[[str], None] = print) -> None:
-        self._tell = tell
+    def __init__(self, print_line: Callable[[str], None] = print) -> None:
+        self._print_line = print_line
         self._batches, self._began_s = 0, 0.0
-        self._told = False
+        self._is_printed = False
 
     def on_train_batch_end(
         self,
@@ -97,28 +96,28 @@ class TellTimeLeft(Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Time the first batches; an epoch of fewer is told of at its end."""
+        """Time the first batches; print at the end of a shorter epoch."""
         self._batches += 1
         timed = self._batches - _FIRST_BATCHES
         if timed == 0:
             self._began_s = time.perf_counter()
         is_last = batch_idx + 1 == trainer.num_training_batches
-        if self._told or timed < 1 or (timed < _TIMED_BATCHES and not is_last):
+        if self._is_printed or timed < 1 or (timed < _TIMED_BATCHES and not is_last):
             return
-        self._told = True
+        self._is_printed = True
         batch_s = (time.perf_counter() - self._began_s) / timed
         assert trainer.max_epochs is not None
         epochs = trainer.max_epochs - trainer.current_epoch
         left = int(epochs * trainer.num_training_batches) - (batch_idx + 1)
         if trainer.is_global_zero:
             on_top = ", and validation some on top" if trainer.enable_validation else ""
-            self._tell(
+            self._print_line(
                 f"training takes about {as_duration(left * batch_s)} more at {batch_s:.2g} s a batch{on_top}"
             )
 
 
 def as_duration(seconds: float) -> str:
-    """Seconds, at least one, in the unit that a person would say: `40 s`, `12 min`, `5.5 h`."""
+    """Seconds, at least one, in a readable unit: `40 s`, `12 min`, `5.5 h`."""
     if seconds < 100:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

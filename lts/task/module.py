@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lts.base import MASK_THRESHOLD, CheckpointError, ConfigError
 from lts.metrics import BinnedAUROC, CaseOverlap
-from lts.task.choosing import TRAIN_LOSS, VAL_LOSS
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS
 
 Batch = Mapping[str, Tensor]
 ParameterGroup = dict[str, Any]
@@ -78,7 +78,7 @@ class SegmentationTask(LightningModule):
         self._optimizer, self._scheduler = optimizer, scheduler
         self._encoder_lr_scale = encoder_lr_scale
         self.plateau_monitor = VAL_LOSS if val_cases else TRAIN_LOSS
-        # Without validation nothing is counted, but a count needs a place.
+        # Without validation nothing is counted, but the metric needs a size.
         self.overlap = CaseOverlap(regions=regions, cases=max(val_cases, 1), threshold=MASK_THRESHOLD)
         self.auroc = BinnedAUROC(regions=regions)
         self._forward_in_training: Callable[[Tensor], Tensor] = self.forward
@@ -89,7 +89,7 @@ class SegmentationTask(LightningModule):
         return logits
 
     def compile_for_training(self) -> None:
-        """Compile the forward and backward pass of training steps; all else goes on as it is."""
+        """Compile the forward and backward pass of training steps, and nothing else."""
         # A bound method, because a compiled module would come into checkpoints under a second name.
         self._forward_in_training = torch.compile(self.network.__call__, dynamic=False)
 
@@ -128,7 +128,7 @@ class SegmentationTask(LightningModule):
         self.auroc.reset()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to go on from a checkpoint of another network.
+        """Refuse a checkpoint of another network.
 
         Raises:
             CheckpointError: A tensor is missing, unknown or of another shape.
@@ -142,9 +142,9 @@ class SegmentationTask(LightningModule):
                 )
 
     def on_train_epoch_end(self) -> None:
-        """Step a plateau before checkpoints are written; the trainer would do so after, unknown to them.
+        """Step a plateau scheduler before checkpoints are written; the trainer would do so afterwards.
 
-        An epoch without a validation is none that it counts.
+        Epochs without validation are not counted.
         """
         plateau = self.lr_schedulers()
         scores = scores_of_epoch(self.trainer)
@@ -183,13 +183,13 @@ class SegmentationTask(LightningModule):
 
 
 def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list[ParameterGroup]:
-    """Divide parameters by what regularizes them and how fast they learn.
+    """Group parameters by weight decay and learning rate.
 
-    Weight decay is for the weights of convolutions alone, never for norms or biases.
+    Only weights of convolutions decay, not norms or biases.
 
     Args:
-        network: The parameters of its part called `encoder` can stand in groups of their own.
-        split_encoder: Whether they do.
+        network: The network; its part called `encoder` can have groups of its own.
+        split_encoder: Whether it has.
 
     Returns:
         Groups named `encoder/kernels`, `encoder/rest`, `network/kernels`, `network/rest`, without empty ones;

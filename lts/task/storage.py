@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: written whole or not at all, and the best one never forgotten."""
+"""Atomic writing of checkpoints, and the best one across resumed runs."""
 
 import io
 import math
@@ -11,15 +11,15 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.base import CheckpointError, written_whole
-from lts.task.choosing import VAL_LOSS, Mode, is_better, mode_of
 from lts.task.epochs import scores_of_epoch
+from lts.task.model_selection import VAL_LOSS, Mode, is_better, mode_of
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints beside their place and renames them: a kill leaves the old one or the new one.
+    """Writes checkpoints atomically: a kill leaves the old or the new one.
 
-    Lightning's own way moves them over from the folder of temporary files, which often is another disk: then
-    the move is a copy in place.
+    Lightning moves them from the folder of temporary files, which is often another disk, so that the move is
+    a copy.
 
     Example:
         >>> io = WholeCheckpointIO()
@@ -49,23 +49,23 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the best checkpoint, and takes the best score of a resumed run from that file itself.
+    """Keeps the best checkpoint, and reads the best score of a resumed run from that file itself.
 
-    Of epochs with the same score the one with the lower validation loss is the best: a score that stands
-    still would keep the first. Without a score to monitor the last epoch is kept.
+    Ties of the score go to the lower validation loss, as a constant score would keep the first epoch. Without
+    a monitored score the last epoch is kept.
 
-    The file is written before that of the last epoch. A run killed between the two goes on from the epoch
-    before; where it does that epoch over with another score, as it may on a GPU, the file would hold weights
-    that the run no longer knows the score of. A file in another folder is another run's: a run that starts
-    from its checkpoint looks for its own best.
+    The file is written before that of the last epoch. A run killed between the two resumes from the epoch
+    before; if that epoch then gets another score, as it may on a GPU, the stored score would not belong to
+    the file. A file in another folder belongs to another run: a run that starts from its checkpoint finds its
+    own best.
 
     Args:
         dirpath: Folder of the file, None for that of the trainer's logs.
         filename: Its name, without `.ckpt`.
         monitor: The score that decides, None for the last epoch.
-        mode: Whether its lowest (`min`) or highest (`max`) value is the best; None as `mode_of` says.
+        mode: Whether its lowest (`min`) or highest (`max`) value is the best; None for `mode_of`.
         save_on_train_epoch_end: See `ModelCheckpoint`, as is the last.
-        enable_version_counter: Whether a file of that name is left, and the next called `best-v1`.
+        enable_version_counter: Whether an existing file is kept, and the new one called `best-v1`.
 
     Example:
         >>> best = BestCheckpoint("checkpoints", monitor="val/tumor/dice_where_present")
@@ -95,7 +95,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Judge the epoch, unless it has no score of its own."""
+        """Compare the epoch, unless it has no score."""
         if self.monitor is None or self.monitor in scores_of_epoch(trainer):
             super().on_train_epoch_end(trainer, pl_module)
 
@@ -118,11 +118,11 @@ class BestCheckpoint(ModelCheckpoint):
         return better
 
     def state_dict(self) -> dict[str, Any]:
-        """What Lightning keeps, and the validation loss of the best."""
+        """Lightning's state, and the validation loss of the best."""
         return {**super().state_dict(), "best_loss": self._best_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the best checkpoint so far.
+        """Restore the best checkpoint so far.
 
         Raises:
             CheckpointError: The file of the best checkpoint is gone or damaged.

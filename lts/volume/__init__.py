@@ -1,4 +1,4 @@
-"""Scans and masks in and out of files, and the one place where axes are converted."""
+"""Reading and writing of scans and masks, and the only place where axes are converted."""
 
 from lts.volume._dicom_files import (
     DicomFolder,

@@ -1,4 +1,4 @@
-"""DICOM series as stored volumes: slices in proven order, decoded one after the other."""
+"""DICOM series as stored volumes: slices in checked order, decoded one after the other."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lts.base import Modality, VolumeError, is_folder
-from lts.volume._dicom_decoding import Wanted, decoded_frames
+from lts.volume._dicom_decoding import DecodeRequest, decoded_frames
 from lts.volume._dicom_files import DicomSeries, describe_series, find_dicom, is_dicom
 from lts.volume._dicom_pixels import check_decoder, is_compressed, stored_frames
 from lts.volume._dicom_slices import UNSPECIFIED, Slice
@@ -30,7 +30,7 @@ class StoredSeries:
     """A series as a `Stored` of `(columns, rows, slices)`, slices sorted along their normal.
 
     Compressed pixels are decoded in processes of their own, for as long as `FRAME_LIMIT_S` a frame.
-    PixelPaddingValue is not looked at, as it is often wrong; padding is told by its value alone.
+    PixelPaddingValue is ignored, as it is often wrong; padding is recognized by its value.
 
     Attributes:
         stack: Its slices in order.
@@ -61,7 +61,7 @@ class StoredSeries:
         for syntax, path in syntaxes.items():
             check_decoder(path, syntax)
         files = [
-            Wanted(
+            DecodeRequest(
                 path=path,
                 frames=tuple(self.stack.slices[index].frame or 0 for index in indices),
                 syntax=self.stack.slices[indices[0]].transfer_syntax,
@@ -82,10 +82,10 @@ class StoredSeries:
 
 
 def open_series(series: DicomSeries, *, modality: Modality, check: Check = go_on) -> StoredSeries:
-    """Put a series in order by its headers.
+    """Sort a series by its headers.
 
     Raises:
-        VolumeError: It is of another modality, or makes no volume: the message says why and where.
+        VolumeError: It has another modality, or is not a volume; the message says why and where.
         ConfigError: pydicom is not installed.
     """
     stack = read_stack(series, modality="CT" if modality == "ct" else "MR")
@@ -98,7 +98,7 @@ def open_series(series: DicomSeries, *, modality: Modality, check: Check = go_on
 def only_series(path: Path) -> DicomSeries:
     """The one series of a folder that may be a volume, or that of a file.
 
-    Series that can be no volume by their headers, such as localizers, do not count where another may.
+    Series that cannot be a volume by their headers, such as localizers, do not count if another may.
 
     Raises:
         VolumeError: There is none, or more than one.
@@ -113,16 +113,16 @@ def only_series(path: Path) -> DicomSeries:
     if not found.series:
         instead = "only DICOM files without an image" if found.no_images else "none"
         raise VolumeError(f"{path}: must hold a DICOM series, got {instead}")
-    told = describe_series(volumes or found.series, below=path)
+    listing = describe_series(volumes or found.series, below=path)
     if not volumes:
-        raise VolumeError(f"{path}: must hold a DICOM series that may be a volume, got {told}")
+        raise VolumeError(f"{path}: must hold a DICOM series that may be a volume, got {listing}")
     raise VolumeError(
-        f"{path}: must hold one DICOM series, got {len(volumes)}: {told}; name the folder of one of them"
+        f"{path}: must hold one DICOM series, got {len(volumes)}: {listing}; name the folder of one of them"
     )
 
 
 def holds_dicom(path: Path) -> bool:
-    """Whether a path is to be read as DICOM: a folder, or a file that is DICOM or is named so."""
+    """Whether to read a path as DICOM: a folder, or a file that is DICOM or named as such."""
     return is_folder(path) or is_dicom(path)
 
 
@@ -132,7 +132,7 @@ def series_geometry(path: Path) -> Geometry:
     return read_stack(series, modality=series.modality).geometry
 
 
-def _frames_of(files: Sequence[Wanted], *, check: Check) -> Generator[npt.NDArray[Any]]:
+def _frames_of(files: Sequence[DecodeRequest], *, check: Check) -> Generator[npt.NDArray[Any]]:
     for file in files:
         for stored in stored_frames(file.path, file.frames, syntax=file.syntax):
             check()

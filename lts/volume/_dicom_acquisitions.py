@@ -1,4 +1,4 @@
-"""Two acquisitions in one series, such as phases of contrast: told apart, and never mixed into one volume."""
+"""Separates acquisitions in one series, such as phases of contrast, so that they are never mixed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from lts.volume._dicom_slices import Slice
 from lts.volume._geometry import FloatArray
 
 ALL = "all"
-"""The choice of all acquisitions as one volume."""
+"""Chooses all acquisitions as one volume."""
 
 SAME_PLACE_MM = 0.01
-"""Slices closer than this were taken at one place; no scanner makes slices as thin."""
+"""Slices closer than this are at the same position; no scanner makes slices as thin."""
 
 _PAUSE_S, _PAUSE_SHARE = 2.0, 3.0
-"""A time without slices parts two acquisitions: in seconds, and in times between slices."""
+"""A pause that separates two acquisitions: in seconds, and in multiples of the time between slices."""
 
 _SHOWN = 4
 _LONGEST = 40
@@ -27,36 +27,35 @@ _TIME = re.compile(r"(?:\d{8}(?=\d))?(\d{2}):?(\d{2})?:?(\d{2}(?:\.\d+)?)?")
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Slices that were taken together.
+    """Slices that were acquired together.
 
     Attributes:
-        label: What it is chosen by.
-        told: How it differs from the others, for messages.
-        indices: Its slices, by their place in the series.
+        label: Its name for a choice.
+        difference: How it differs from the others, for messages.
+        indices: Indices of its slices in the series.
     """
 
     label: str
-    told: str
+    difference: str
     indices: tuple[int, ...]
 
 
 def choose(
     folder: Path, slices: Sequence[Slice], *, along: FloatArray, wanted: str, timed: bool
 ) -> list[Slice]:
-    """The slices of the one acquisition that a series holds, or of the one that is wanted.
+    """The slices of the only or the chosen acquisition of a series.
 
-    A series may have been taken in several parts, one behind the other: these are one volume. Parts that lie
-    within each other are not.
+    Parts that follow each other in space are one volume; interleaved parts are not.
 
     Args:
         folder: For the message.
-        slices: All of the series.
-        along: `(n,)` mm, where they lie along their normal.
+        slices: All slices of the series.
+        along: `(n,)` mm, positions along the normal.
         wanted: A label, "all", or "" for the only one.
-        timed: Whether slices of one volume are taken in their order: those of CT are, of MR often not.
+        timed: Whether slices are acquired in order: in CT they are, in MR often not.
 
     Raises:
-        VolumeError: There are several and none is chosen, or there is no such.
+        VolumeError: There are several and none is chosen, or the chosen one does not exist.
     """
     if wanted == ALL:
         return list(slices)
@@ -66,23 +65,23 @@ def choose(
     for each in found:
         if each.label == wanted:
             return [slices[index] for index in each.indices]
-    each_told = (f"{each.label} ({len(each.indices)} images: {each.told})" for each in found)
-    told = listed(each_told, most=_SHOWN)
+    descriptions = (f"{each.label} ({len(each.indices)} images: {each.difference})" for each in found)
+    choices = listed(descriptions, most=_SHOWN)
     if wanted:
-        raise VolumeError(f"{folder}: acquisition must be one of those it holds, got {wanted!r}: {told}")
+        raise VolumeError(f"{folder}: acquisition must be one of those it holds, got {wanted!r}: {choices}")
     apart = np.diff(np.sort(along)).min() > SAME_PLACE_MM
     as_one = f", acquisition={ALL} takes all as one volume" if apart else ""
     raise VolumeError(
-        f"{folder}: must hold one acquisition, got {len(found)} that lie within each other: {told}; "
+        f"{folder}: must hold one acquisition, got {len(found)} that lie within each other: {choices}; "
         f"acquisition={found[0].label} chooses one{as_one}"
     )
 
 
 def find_acquisitions(slices: Sequence[Slice], *, along: FloatArray, timed: bool) -> list[Acquisition]:
-    """Tell acquisitions apart by what differs between slices that lie within each other.
+    """Separate acquisitions by attributes that differ between interleaved slices.
 
     Returns:
-        One for all slices where nothing differs but from one part of the volume to the next.
+        One for all slices if attributes only differ between consecutive parts of the volume.
     """
     facts = [dict(each.facts) for each in slices]
     if timed:
@@ -94,13 +93,13 @@ def find_acquisitions(slices: Sequence[Slice], *, along: FloatArray, timed: bool
         groups.setdefault(tuple(each[name] for name in differing), []).append(index)
     in_order = sorted(groups.values(), key=lambda indices: _age(slices, indices))
     if max(map(len, in_order)) < 2:
-        return [Acquisition("1", "", tuple(range(len(slices))))]  # images at one place, which is told as such
+        return [Acquisition("1", "", tuple(range(len(slices))))]  # images at one position
     numbers = [slices[indices[0]].facts.get("AcquisitionNumber", "") for indices in in_order]
     by_number = "AcquisitionNumber" in differing and len(set(numbers)) == len(numbers) and all(numbers)
     return [
         Acquisition(
             label=number if by_number else str(place),
-            told=_told(facts[indices[0]], differing),
+            difference=_difference(facts[indices[0]], differing),
             indices=tuple(indices),
         )
         for place, (number, indices) in enumerate(zip(numbers, in_order, strict=True), 1)
@@ -108,7 +107,7 @@ def find_acquisitions(slices: Sequence[Slice], *, along: FloatArray, timed: bool
 
 
 def _lie_within(values: Sequence[str], along: FloatArray) -> bool:
-    """Whether slices of one value lie between, at, or among those of another."""
+    """Whether slices with one value are interleaved with those of another."""
     names = {name: index for index, name in enumerate(dict.fromkeys(values))}
     if len(names) < 2:
         return False
@@ -116,12 +115,12 @@ def _lie_within(values: Sequence[str], along: FloatArray) -> bool:
     lowest, highest = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     np.minimum.at(lowest, index, along)
     np.maximum.at(highest, index, along)
-    order = lowest.argsort()  # where any two overlap, two neighbors do
+    order = lowest.argsort()  # if any two overlap, two neighbors do
     return bool((lowest[order][1:] <= highest[order][:-1] + SAME_PLACE_MM).any())
 
 
 def _parts_in_time(slices: Sequence[Slice]) -> list[str]:
-    """For each slice when the part began that it belongs to: parts are divided by pauses."""
+    """For each slice the time when its part began; parts are separated by pauses."""
     seconds = [_seconds(each.time) for each in slices]
     if any(second is None for second in seconds):
         return [""] * len(slices)
@@ -143,12 +142,12 @@ def _seconds(time: str) -> float | None:
 
 
 def _age(slices: Sequence[Slice], indices: Sequence[int]) -> tuple[float, float, int]:
-    """What acquisitions are ordered by: their number, their time, their first file."""
+    """Sort key of acquisitions: number, time, first file."""
     first = slices[indices[0]]
     number = first.facts.get("AcquisitionNumber", "")
     times = [second for index in indices if (second := _seconds(slices[index].time)) is not None]
     return (float(number) if number.isdecimal() else 0.0, min(times, default=0.0), indices[0])
 
 
-def _told(facts: Mapping[str, str], differing: Sequence[str]) -> str:
+def _difference(facts: Mapping[str, str], differing: Sequence[str]) -> str:
     return ", ".join(f"{name} {facts[name][:_LONGEST] or 'not stated'}" for name in differing)

@@ -1,10 +1,9 @@
-"""What a segmentation takes over from the headers of its series, each value held to the rule of its kind.
+"""Attributes that a segmentation copies from its series, each checked by the rule of its type.
 
-Scanners, archives and de-identification write values that break DICOM's rules. A value that keeps its rule is
-taken over as it is. One whose meaning is certain is mended: `2024.01.01` is a date of an older standard. Any
-other is left out, or empty where DICOM wants the attribute to be there: a guess, or a part of an identifier,
-would be worse than none. What has no rule in
-`RULES`, such as private attributes, stays behind.
+Scanners, archives and de-identification write values that break DICOM's rules. A valid value is copied. One
+whose meaning is certain is corrected: `2024.01.01` is a date of an older standard. Any other is left out, or
+empty if DICOM requires the attribute: a guess, or a part of an identifier, would be worse. Attributes without
+a rule in `RULES`, such as private ones, are not copied.
 """
 
 import math
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lts.volume._dicom_calls import needs
+from lts.volume._dicom_calls import require
 from lts.volume._dicom_rules import RULES, Rule
 
 _UTF_8 = "ISO_IR 192"
@@ -24,21 +23,21 @@ _KEPT_CHARSETS = (
     *(f"ISO_IR {number}" for number in (100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192)),
     *("GB18030", "GBK"),
 )
-"""Character sets of one encoding each. Of those that switch within a text, UTF-8 is made."""
+"""Character sets with one encoding. Text in others, which switch within a text, becomes UTF-8."""
 
 
 COPIED = ("SpecificCharacterSet", *RULES)
-"""What `take_over` looks at."""
+"""The attributes that `copy_attributes` reads."""
 
 _ONE_TEXT = ("LT", "ST", "UT")
-"""Kinds whose values hold backslashes and line ends."""
+"""Value representations that may hold backslashes and line ends."""
 
 _TEXT = (*_ONE_TEXT, "LO", "PN", "SH", "UC")
-"""Kinds whose values are in the character set of the file; those of the others are ASCII."""
+"""Value representations in the character set of the file; others are ASCII."""
 
 _LINE_ENDS = "\t\n\f\r"
 _DELIMITERS = f"\\{_LINE_ENDS}"
-"""Where a text goes back to its first character set."""
+"""Characters after which text returns to its first character set."""
 
 _NAME_PARTS = 5
 
@@ -53,18 +52,18 @@ _MEND: Mapping[str, Callable[[str], str]] = {
     "DS": lambda number: f"{float(number):.9g}" if _NUMBER.fullmatch(number) else number,
     "TM": lambda time: "".join(found.groups("")) if (found := _TIME.fullmatch(time)) else time,
 }
-"""By kind, how a value is written whose meaning is certain though it breaks the rule."""
+"""By value representation, corrections of values whose meaning is certain."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What was taken over from a header.
+class CopiedAttributes:
+    """The attributes copied from a header.
 
     Attributes:
         dataset: A pydicom dataset.
         charset: The SpecificCharacterSet that all its text fits; "" for ASCII.
-        notes: What is not as it was in the header, by the names of the attributes, one sentence each. Values
-            are not told: they may name the patient.
+        notes: Changes by attribute names, one sentence each. Values are left out, as they may name the
+            patient.
     """
 
     dataset: Any
@@ -72,11 +71,11 @@ class Taken:
     notes: tuple[str, ...]
 
 
-def take_over(header: Any) -> Taken:
-    """Take over what describes patient, study and scanner; to be called while `parsing`.
+def copy_attributes(header: Any) -> CopiedAttributes:
+    """Copy attributes of patient, study and scanner; to be called while `parsing`.
 
     Args:
-        header: A pydicom dataset as it was read.
+        header: The pydicom dataset.
     """
     declared = header.get("SpecificCharacterSet") or ""
     terms = [declared] if isinstance(declared, str) else [str(term) for term in declared]
@@ -96,11 +95,11 @@ def take_over(header: Any) -> Taken:
         notes.append(
             f"DICOM SEG: text is written as UTF-8, as SpecificCharacterSet of the series is {was[:64]!r}."
         )
-    return Taken(dataset, charset, tuple(notes))
+    return CopiedAttributes(dataset, charset, tuple(notes))
 
 
 class _Reader:
-    """Reads attributes by their rules, and keeps account of what breaks them.
+    """Reads attributes by their rules, and records those that break them.
 
     Args:
         terms: The values of SpecificCharacterSet.
@@ -114,7 +113,7 @@ class _Reader:
         self._encodings = _encodings(terms)
 
     def read(self, source: Any, rules: Mapping[str, Rule]) -> Any:
-        """Read a dataset into a new one that keeps the rules."""
+        """Read a dataset into a new, valid one."""
         found: dict[str, Any] = {}
         for keyword, rule in rules.items():
             if keyword in source and (value := self._value(source, keyword, rule)):
@@ -123,7 +122,7 @@ class _Reader:
             for name in lonely:
                 del found[name]
             self.broken += lonely
-        dataset = needs("pydicom").Dataset()
+        dataset = require("pydicom").Dataset()
         for keyword, rule in rules.items():
             if keyword in found:
                 setattr(dataset, keyword, found[keyword])
@@ -132,11 +131,11 @@ class _Reader:
         return dataset
 
     def _value(self, source: Any, keyword: str, rule: Rule) -> Any:
-        """A sound value, a list of several, or what is false."""
+        """A valid value, a list of several, or a falsy value."""
         try:
             if rule.items is not None:
                 return self._items(source[keyword].value, keyword, rule.items)
-            vr = needs("pydicom.datadict").dictionary_VR(keyword)
+            vr = require("pydicom.datadict").dictionary_VR(keyword)
             text, certain = self._text(source.get_item(keyword).value, vr)
         except Exception:  # pydicom names no complete set of errors
             self.broken.append(keyword)
@@ -146,7 +145,7 @@ class _Reader:
         if not any(written):
             return None
         values = [_sound(part, vr=vr, rule=rule) for part in written]
-        alone = needs("pydicom.datadict").dictionary_VM(keyword) == "1"
+        alone = require("pydicom.datadict").dictionary_VM(keyword) == "1"
         if (alone and len(values) > 1) or None in values:
             self.broken.append(keyword)
             return None
@@ -156,7 +155,7 @@ class _Reader:
         return values if len(values) > 1 else values[0]
 
     def _items(self, items: Any, keyword: str, rules: Mapping[str, Rule]) -> list[Any]:
-        """The items of a sequence that hold something by their rules."""
+        """The items of a sequence with valid content."""
         inner = _Reader(self._terms)
         datasets = [dataset for item in items if len(dataset := inner.read(item, rules))]
         if inner.broken:
@@ -168,23 +167,23 @@ class _Reader:
         return datasets
 
     def _text(self, raw: Any, vr: str) -> tuple[str, bool]:
-        """A value as it stands in the file, and whether it is written as the file says.
+        """A value as text, and whether it is in the declared encoding.
 
         Raises:
-            ValueError: It is in none of the character sets that the file names, and no UTF-8.
+            ValueError: It is in none of the declared character sets, and not in UTF-8.
         """
         if not isinstance(raw, bytes):  # pydicom has looked at it already
             several = isinstance(raw, Sequence) and not isinstance(raw, str)
             return ("\\".join(map(str, raw)) if several else str(raw or "")), True
         if vr not in _TEXT:
             return raw.decode("ascii"), True
-        charset, config = needs("pydicom.charset"), needs("pydicom.config")
+        charset, config = require("pydicom.charset"), require("pydicom.config")
         try:
             with config.strict_reading():
                 text = charset.decode_bytes(raw, self._encodings, set(map(ord, _DELIMITERS)))
             return _without_escapes(text), True
         except (LookupError, ValueError):
-            # what is no UTF-8 fails as such; of the others that are named many forget to switch to them
+            # other bytes fail as UTF-8; some writers omit the escapes to declared character sets
             for encoding in ("utf-8", *self._encodings[1:]):
                 try:
                     return _without_escapes(raw.decode(encoding)), False
@@ -194,8 +193,8 @@ class _Reader:
 
 
 def _without_escapes(text: str) -> str:
-    """The text without what switched between character sets: pydicom leaves it in where it is Chinese."""
-    for code in needs("pydicom.charset").CODES_TO_ENCODINGS:
+    """The text without escapes of character sets, which pydicom leaves in Chinese text."""
+    for code in require("pydicom.charset").CODES_TO_ENCODINGS:
         text = text.replace(code.decode("ascii"), "")
     return text
 
@@ -207,7 +206,7 @@ def _has_needs(rule: Rule, found: Mapping[str, Any], value: Any) -> bool:
 
 
 def _sound(written: str, *, vr: str, rule: Rule) -> str | None:
-    """The value, mended where it breaks its rule and its meaning is certain; None where it is not."""
+    """The value, corrected if its meaning is certain; else None."""
     for value in (written, _MEND.get(vr, str)(written)):
         if _keeps_rules(value, vr=vr) and (not rule.values or value in rule.values):
             return value
@@ -216,7 +215,7 @@ def _sound(written: str, *, vr: str, rule: Rule) -> str | None:
 
 def _keeps_rules(value: str, *, vr: str) -> bool:
     """Whether a value has the form and length of its kind (PS3.5 6.2)."""
-    pydicom_rules, config = needs("pydicom.valuerep"), needs("pydicom.config")
+    pydicom_rules, config = require("pydicom.valuerep"), require("pydicom.config")
     try:
         pydicom_rules.validate_value(vr, value, config.RAISE)
         if vr == "DA" and value:
@@ -235,7 +234,7 @@ def _keeps_rules(value: str, *, vr: str) -> bool:
 
 def _encodings(terms: Sequence[str]) -> list[str]:
     """Python's names for character sets; ASCII where DICOM has it, which pydicom takes for Latin 1."""
-    charset, config = needs("pydicom.charset"), needs("pydicom.config")
+    charset, config = require("pydicom.charset"), require("pydicom.config")
     try:
         with config.strict_reading():
             names = charset.convert_encodings(list(terms))
@@ -250,7 +249,7 @@ def _charset(terms: Sequence[str], texts: Sequence[str]) -> str:
     if first in _KEPT_CHARSETS and not more:
         try:
             for text in texts:
-                text.encode(needs("pydicom.charset").python_encoding[first])
+                text.encode(require("pydicom.charset").python_encoding[first])
         except UnicodeError:
             return _UTF_8
         return first

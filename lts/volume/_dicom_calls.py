@@ -1,4 +1,4 @@
-"""How pydicom is called: on a user's file, without a warning, and with an error in one line."""
+"""Calls of pydicom on a user's file, without warnings and with errors in one line."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ from lts.volume._dicom_kind import PREAMBLE, Beginning, beginning_of
 _LOGGERS = ("pydicom", "highdicom", "pylibjpeg", "openjpeg")
 
 _META = 4096
-"""Bytes that a file says its transfer syntax within."""
+"""Bytes within which a file states its transfer syntax."""
 
 _CHUNK = 1 << 20
 _MOST_INFLATED = 1 << 30
@@ -26,8 +26,8 @@ _MOST_INFLATED = 1 << 30
 _ONE_AT_A_TIME = threading.RLock()
 
 
-def needs(module: str) -> Any:
-    """A module of the optional packages that read and write DICOM.
+def require(module: str) -> Any:
+    """Import a module of the optional DICOM packages.
 
     Raises:
         ConfigError: It is not installed.
@@ -40,14 +40,14 @@ def needs(module: str) -> Any:
 
 @contextmanager
 def parsing(path: Path, *, broken: str = "broken DICOM header") -> Iterator[None]:
-    """Call pydicom on a user's file: no warnings, and an error in one line whatever it stumbles over.
+    """Context for pydicom on a user's file: no warnings, and any error in one line.
 
-    Files from scanners and archives break many small rules (UIDs with leading zeros, values too long) that
-    say nothing of the voxels; those that matter here are checked by value.
+    Files from scanners and archives break many small rules (UIDs with leading zeros, values too long) that do
+    not concern voxels; those that matter here are checked by value.
 
     Args:
         path: The file, for the message.
-        broken: What to say of a file that pydicom cannot take.
+        broken: The message for a file that pydicom cannot read.
 
     Raises:
         VolumeError: Whatever pydicom or a decoder raised: they name no complete set of errors.
@@ -75,7 +75,7 @@ def read_whole(path: Path) -> Any:
 
 
 def _read(path: Path, **options: Any) -> Any:
-    dcmread = needs("pydicom").dcmread
+    dcmread = require("pydicom").dcmread
     beginning = beginning_of(path)
     _check_inflates(path, beginning)
     if beginning is Beginning.PREFIX:
@@ -92,15 +92,15 @@ def _read(path: Path, **options: Any) -> Any:
 
 
 def _check_inflates(path: Path, beginning: Beginning) -> None:
-    """Refuse a file that is deflated as a whole and grows without end: pydicom inflates it at once."""
+    """Refuse a deflated file that inflates beyond limits, as pydicom inflates it at once."""
     if beginning is not Beginning.PREAMBLE:
         return
     with path.open("rb") as stream:
-        uid = needs("pydicom.uid").DeflatedExplicitVRLittleEndian
+        uid = require("pydicom.uid").DeflatedExplicitVRLittleEndian
         head = stream.read(_META)
         if uid.encode() not in head:
             return
-        meta = needs("pydicom.filereader").read_file_meta_info(path)
+        meta = require("pydicom.filereader").read_file_meta_info(path)
         if meta.get("TransferSyntaxUID") != uid:
             return
         # the preamble, DICM, and the element that says how long the others are
@@ -115,7 +115,7 @@ def _check_inflates(path: Path, beginning: Beginning) -> None:
 
 
 def _guessed_syntax(dataset: Any) -> Any:
-    uid = needs("pydicom.uid")
+    uid = require("pydicom.uid")
     implicit, little_endian = dataset.original_encoding
     if implicit:
         return uid.ImplicitVRLittleEndian
@@ -124,15 +124,15 @@ def _guessed_syntax(dataset: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep pydicom, highdicom and the decoders from checking small rules, and from warning.
+    """Context that turns off warnings and small checks of pydicom, highdicom and decoders.
 
-    The settings for that are global in Python and pydicom, so they are changed for the length of a call and
-    for one thread at a time.
+    These settings are global in Python and pydicom, so they are changed only during a call, by one thread at
+    a time.
 
     Raises:
         ConfigError: pydicom is not installed.
     """
-    config = needs("pydicom.config")
+    config = require("pydicom.config")
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     with _ONE_AT_A_TIME, warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")

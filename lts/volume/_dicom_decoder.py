@@ -1,6 +1,6 @@
-"""The process that decodes: files come in by name, frames go out as bytes.
+"""The decoder process: requests name files, answers are frames as bytes.
 
-Each request is a line of JSON; each answer is one too, and says how many bytes follow it.
+A request is a line of JSON; an answer is one too, with the number of bytes that follow it.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from lts.base import LtsError
 from lts.volume._dicom_pixels import stored_frames
 
 _MOST_BYTES = 4 * 2**30
-"""Of memory, beside what the process takes to begin."""
+"""Most memory beyond that of the started process."""
 
 _GRACE_S = 5
-"""How much longer than it is waited for a frame may take, where nobody is left to wait."""
+"""Extra time for a frame before the process ends itself, if the parent is gone."""
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is told too, and ends this one
     limit_s = int(float(sys.argv[2])) + _GRACE_S
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    with Path(os.devnull).open("wb") as nowhere:  # decoders print what they like
+    with Path(os.devnull).open("wb") as nowhere:  # decoders may print
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     _bound_memory()
     with contextlib.suppress(BrokenPipeError):
@@ -51,23 +51,23 @@ def _decode(answers: BinaryIO, wanted: dict[str, Any], *, limit_s: int) -> None:
             return
         finally:
             _end_after(0)
-        told = {"dtype": stored.dtype.str, "shape": stored.shape, "n_bytes": stored.nbytes}
-        _answer(answers, told, stored.tobytes())
+        header = {"dtype": stored.dtype.str, "shape": stored.shape, "n_bytes": stored.nbytes}
+        _answer(answers, header, stored.tobytes())
 
 
-def _answer(answers: BinaryIO, told: dict[str, Any], content: bytes = b"") -> None:
-    answers.write(json.dumps(told).encode() + b"\n" + content)
+def _answer(answers: BinaryIO, header: dict[str, Any], content: bytes = b"") -> None:
+    answers.write(json.dumps(header).encode() + b"\n" + content)
     answers.flush()
 
 
 def _end_after(seconds: int) -> None:
-    """Have the system end this process by then, whatever a library is doing; 0 takes it back."""
+    """Have the system end this process after this time, whatever a library does; 0 cancels."""
     if hasattr(signal, "alarm"):
         signal.alarm(seconds)
 
 
 def _bound_memory() -> None:
-    """Let a file that unpacks without end fail here, before the machine runs out."""
+    """Limit memory, so that a file that unpacks without end fails in this process."""
     try:
         import resource
 

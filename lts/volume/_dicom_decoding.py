@@ -1,7 +1,7 @@
-"""Compressed pixels of DICOM files, decoded in processes that can be ended.
+"""Compressed pixels of DICOM files, decoded in processes that can be killed.
 
-A decoder is a library in C that is given whatever a file holds: it may take minutes for one slice, take all
-memory, or crash. None of that may happen where a service answers, or where signals are heard.
+A decoder is a C library that is given whatever a file holds: it may take minutes for one slice, take all
+memory, or crash. None of that may happen in the process that serves requests or handles signals.
 """
 
 import json
@@ -26,18 +26,18 @@ import numpy.typing as npt
 from lts.base import VolumeError, usable_processors
 
 FRAME_LIMIT_S = 30.0
-"""How long one frame may be waited for: a slice of 512 x 512 takes hundredths of a second."""
+"""Time limit of one frame: a slice of 512 x 512 takes hundredths of a second."""
 
 START_LIMIT_S = 120.0
-"""How long a process may take to begin, which is to load numpy and pydicom."""
+"""Time limit of starting a process, which imports numpy and pydicom."""
 
 _MOST_PROCESSES = 4
 _FILES_PER_PROCESS = 16
-"""Of fewer files, another process would take longer to begin than to work."""
+"""For fewer files, another process would take longer to start than to work."""
 
 _TICK_S = 0.1
 _AHEAD = 2
-"""Frames that a process may have ready before they are taken."""
+"""Frames that a process may prefetch."""
 
 _RUN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -48,8 +48,8 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Frames of one file.
+class DecodeRequest:
+    """Frames of one file to decode.
 
     Attributes:
         path: The file.
@@ -64,7 +64,9 @@ class Wanted:
     shape: tuple[int, int]
 
 
-def decoded_frames(files: Sequence[Wanted], *, check: Callable[[], None]) -> Generator[npt.NDArray[Any]]:
+def decoded_frames(
+    files: Sequence[DecodeRequest], *, check: Callable[[], None]
+) -> Generator[npt.NDArray[Any]]:
     """Decode files in processes of their own, as many as there are processors and files for them.
 
     The processes end with the iteration, however it ends, and by themselves where this process dies.
@@ -79,7 +81,7 @@ def decoded_frames(files: Sequence[Wanted], *, check: Callable[[], None]) -> Gen
     with ExitStack() as stack:
         n_processes = min(_MOST_PROCESSES, usable_processors(), math.ceil(len(files) / _FILES_PER_PROCESS))
         processes = [stack.enter_context(_Process(check)) for _ in range(n_processes)]
-        # each takes every n-th file, and gets the next one when its last is taken from it
+        # each process decodes every n-th file, and gets the next one when the last is received
         for process, file in zip(processes, files, strict=False):
             process.send(file)
         following = iter(islice(files, n_processes, None))
@@ -91,10 +93,10 @@ def decoded_frames(files: Sequence[Wanted], *, check: Callable[[], None]) -> Gen
 
 
 class _Process:
-    """A process that decodes one file after the other. Use it as a context: it ends with it.
+    """A process that decodes one file after the other. Use it as a context, which ends it.
 
     Args:
-        check: Called while its answers are waited for.
+        check: Called while waiting for answers.
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
@@ -109,7 +111,7 @@ class _Process:
             stderr=subprocess.DEVNULL,
             env={**os.environ, **_ONE_THREAD},
         )
-        # a pipe cannot be waited for with a limit on every system
+        # reading a pipe with a timeout is not possible on every system
         self._reader = threading.Thread(target=self._read, name="lts-decoder", daemon=True)
         self._reader.start()
 
@@ -128,20 +130,20 @@ class _Process:
             assert pipe
             try:
                 pipe.close()
-            except BrokenPipeError:  # what it was not sent any more
+            except BrokenPipeError:  # unsent requests
                 continue
 
-    def send(self, file: Wanted) -> None:
+    def send(self, file: DecodeRequest) -> None:
         """Have a file decoded."""
         assert self._process.stdin
         line = json.dumps({"path": str(file.path), "frames": file.frames, "syntax": file.syntax})
         try:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # it is dead, as its answer will tell
+        except BrokenPipeError:  # it is dead, which `receive` reports
             return
 
-    def receive(self, file: Wanted) -> Iterator[npt.NDArray[Any]]:
+    def receive(self, file: DecodeRequest) -> Iterator[npt.NDArray[Any]]:
         """The frames of the file that was sent.
 
         Raises:
@@ -151,17 +153,17 @@ class _Process:
             self._answer(file, limit_s=START_LIMIT_S)
             self._began = True
         for _ in file.frames:
-            told, content = self._answer(file, limit_s=FRAME_LIMIT_S)
-            if "error" in told:
-                raise VolumeError(str(told["error"]))
-            yield _frame(file, told, content)
+            header, content = self._answer(file, limit_s=FRAME_LIMIT_S)
+            if "error" in header:
+                raise VolumeError(str(header["error"]))
+            yield _frame(file, header, content)
 
-    def _answer(self, file: Wanted, *, limit_s: float) -> tuple[dict[str, Any], bytes]:
+    def _answer(self, file: DecodeRequest, *, limit_s: float) -> tuple[dict[str, Any], bytes]:
         end = monotonic() + limit_s
         while True:
             self._check()
             try:
-                told, content = self._answers.get(timeout=_TICK_S)
+                header, content = self._answers.get(timeout=_TICK_S)
             except queue.Empty:
                 if monotonic() > end:
                     raise VolumeError(
@@ -169,37 +171,37 @@ class _Process:
                     ) from None
                 continue
             self._room.release()
-            if "ended" in told:
+            if "ended" in header:
                 self._process.wait()
                 raise VolumeError(
                     f"{file.path}: broken pixel data: its decoder was ended by it "
                     f"({_how_it_ended(self._process.returncode)})"
                 )
-            return told, content
+            return header, content
 
     def _read(self) -> None:
-        """Take answers as they come, and no more than there is room for."""
+        """Queue answers as they come, up to the prefetch limit."""
         stream = self._process.stdout
         assert stream
         while True:
             if not self._closing:
                 self._room.acquire()
             try:
-                told = json.loads(stream.readline())
-                content = stream.read(int(told.get("n_bytes", 0)))
+                header = json.loads(stream.readline())
+                content = stream.read(int(header.get("n_bytes", 0)))
             except (ValueError, AttributeError):  # the end, or half an answer before it
                 self._answers.put(({"ended": True}, b""))
                 return
-            self._answers.put((told, content))
+            self._answers.put((header, content))
 
 
-def _frame(file: Wanted, told: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
-    """A frame as it was decoded; what a decoder says is believed no more than what a file says."""
-    dtype = np.dtype(str(told["dtype"]))
+def _frame(file: DecodeRequest, header: dict[str, Any], content: bytes) -> npt.NDArray[Any]:
+    """A decoded frame; the decoder's answer is checked like a file."""
+    dtype = np.dtype(str(header["dtype"]))
     n_bytes = math.prod(file.shape) * dtype.itemsize
-    if tuple(told["shape"]) != file.shape or dtype.kind not in "iuf" or len(content) != n_bytes:
+    if tuple(header["shape"]) != file.shape or dtype.kind not in "iuf" or len(content) != n_bytes:
         raise VolumeError(
-            f"{file.path}: broken pixel data: must be {file.shape} rows and columns, got {told['shape']}"
+            f"{file.path}: broken pixel data: must be {file.shape} rows and columns, got {header['shape']}"
         )
     return np.frombuffer(content, dtype).reshape(file.shape)
 

@@ -1,4 +1,4 @@
-"""DICOM files by their headers: what a folder holds, and which of its series may be volumes."""
+"""Finds DICOM series in a folder by headers, and which of them may be volumes."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from lts.volume._dicom_image import TAGS, Image, image_of, sorted_by_kind, why_n
 from lts.volume._dicom_kind import Beginning, beginning_of
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
-"""A file of such a name that is no DICOM was one, or should have become one."""
+"""A file with such a suffix that is not DICOM is a damaged or incomplete slice."""
 
 _MOST_NAMED = 5
 
@@ -24,20 +24,20 @@ _FEWEST_ALONE = 3
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """One series, as its headers tell, in no proven order yet.
+    """One series by its headers, not yet sorted in space.
 
     Attributes:
-        folder: The folder its files lie in, themselves or in folders of their own.
-        uid: SeriesInstanceUID; "" where it was removed, and then a folder is taken for a series.
+        folder: The folder of its files, which may be in subfolders.
+        uid: SeriesInstanceUID; "" if it was removed, and then a folder counts as a series.
         modality: DICOM's, such as "CT" or "MR".
         description: SeriesDescription or "".
-        files: In natural order of their paths, which proves nothing of their order in space.
+        files: In natural order of their paths, not in spatial order.
         n_voxels: Rows times columns times frames, summed over the files.
         broken: A file in the folders of its files that cannot be read, and why; "" where all can. It may be a
             slice of this series, so the series is not to be read.
         number: SeriesNumber or "".
-        left_out: What lies in the series and is no slice of it, such as localizers; "" for nothing.
-        no_volume: Why no volume can be made of it, such as "2 localizers"; "" where one may.
+        left_out: Images in the series that are not slices, such as localizers; "" for none.
+        no_volume: Why it cannot be a volume, such as "2 localizers"; "" if it may.
         acquisition: Which of the acquisitions in it is meant: the label that the message of one that holds
             several gives it, "all" for one volume of all of them, "" where it must hold a single one.
 
@@ -61,7 +61,7 @@ class DicomSeries:
     acquisition: str = ""
 
     def describe(self, *, below: Path) -> str:
-        """What its study calls it, where it lies in a folder, and what it holds, in a few words."""
+        """Its name in the study, its place in a folder, and its content, in a few words."""
         number = f" {short_name(self.number)}" if self.number else ""
         description = f" {short_name(self.description)!r}" if self.description else ""
         place = self.folder.relative_to(below).as_posix()
@@ -71,13 +71,13 @@ class DicomSeries:
 
 @dataclass(frozen=True)
 class DicomFolder:
-    """What a folder and those below hold; each file is in one of the three.
+    """The content of a folder and its subfolders; each file is in one of the three.
 
     Attributes:
         series: Series of images in natural order of their first files, those of broken files alone last.
         no_images: DICOM files that hold no image: segmentations, structures, doses, reports, DICOMDIR.
-        others: Files that are not DICOM, links that lead nowhere, and folders that are not looked into, as
-            they are hidden or links.
+        others: Files that are not DICOM, broken links, and folders that are not entered, as they are hidden
+            or links.
 
     Example:
         >>> DicomFolder()
@@ -104,9 +104,9 @@ def describe_series(series: Iterable[DicomSeries], *, below: Path) -> str:
 def find_dicom(folder: Path) -> DicomFolder:
     """Find the series of images in a folder and its subfolders, reading headers alone.
 
-    Hidden files and objects that are no images are left out, and told. A file that cannot be read marks all
-    series of its folder as broken, and no others; where there are none, it is a broken series of its own.
-    So does a file that is named as DICOM and is none.
+    Hidden files and objects that are not images are left out and listed. An unreadable file marks all series
+    of its folder as broken, and no others; without any, it is a broken series of its own. So does a file that
+    is named as DICOM but is not.
 
     Args:
         folder: The folder, or a single file.
@@ -155,7 +155,7 @@ def find_dicom(folder: Path) -> DicomFolder:
 
 
 def _files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Files to look into, in natural order, and what is not looked into."""
+    """Files to read, in natural order, and files and folders that are not read."""
     if folder.is_file():
         return [folder], []
     paths: list[Path] = []
@@ -201,13 +201,13 @@ def is_dicom(path: Path) -> bool:
 
 
 def _read_image(path: Path) -> Image | None:
-    """What a file says of its series, or None where it is no image."""
+    """The header of an image, or None if the file is not an image."""
     with parsing(path):
         return image_of(path, read_header(path, tags=TAGS))
 
 
 def _put_together(groups: list[list[Image]], *, broken: dict[Path, str]) -> list[list[Image]]:
-    """Images that were given a series each, by who removes names file by file, are one broken series."""
+    """Merge images with a series each, as after file-wise de-identification, into one broken series."""
     whole: list[list[Image]] = []
     alone: dict[tuple[object, ...], list[Image]] = {}
     for group in groups:
@@ -252,12 +252,12 @@ def _series(images: list[Image], *, broken: Mapping[Path, str]) -> DicomSeries:
 
 
 def _names(images: list[Image], *, folder: Path) -> str:
-    """Images that are no slices, by count, kind and name."""
-    told = []
+    """Images that are not slices, by count, kind and name."""
+    parts = []
     for count, alike in sorted_by_kind(images).items():
         names = [image.path.relative_to(folder).as_posix() for image in alike]
-        told.append(f"{count} ({listed(names, most=_MOST_NAMED)})")
-    return ", ".join(told)
+        parts.append(f"{count} ({listed(names, most=_MOST_NAMED)})")
+    return ", ".join(parts)
 
 
 def _natural_key(path: Path) -> list[Any]:

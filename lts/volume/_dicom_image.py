@@ -1,4 +1,4 @@
-"""What a DICOM file holds, by its header: a slice of a volume, an image that is none, or no image at all."""
+"""The kind of a DICOM file by its header: a slice of a volume, another image, or not an image."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ _IMAGE_CLASSES = ("", *(f"{_STORAGE}.{n}" for n in ("2", "2.1", "2.2", "4", "4.1
 """SOP classes, of CT and MR and where none is named, that must have rows and columns."""
 
 _SCREENS = f"{_STORAGE}.7"
-"""What the SOP classes of pictures of a screen, a page or a film start with."""
+"""Prefixes of SOP classes of screenshots, pages and films."""
 
 _VOLUME_MODALITIES = ("CT", "MR", "")
-"""Others cannot be read; where none is named, the reader refuses the series."""
+"""Modalities that can be read; without a modality, the reader refuses the series."""
 
 _ACROSS = 0.2
 """Planes whose normals have a smaller cosine stand about at a right angle."""
@@ -36,7 +36,7 @@ _NO_PLANE = 0.1
 """How far the length of a normal may differ from 1."""
 
 SLICES_PER_LOCALIZER = 10
-"""A volume has at least so many slices for each localizer among them that does not say that it is one."""
+"""Least slices of a volume per unmarked localizer among them."""
 
 TAGS = [
     *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesDescription", "SeriesNumber"),
@@ -46,7 +46,7 @@ TAGS = [
 
 @dataclass(frozen=True)
 class Image:
-    """An image, or several frames, as its header tells.
+    """An image, or several frames, by its header.
 
     Attributes:
         path: The file.
@@ -56,8 +56,8 @@ class Image:
         description: SeriesDescription or "".
         shape: Rows and columns.
         n_frames: 1 or more.
-        directions: ImageOrientationPatient; None where there are not six numbers.
-        aside: What it is instead of a slice, in the singular; "" where it may be one.
+        directions: ImageOrientationPatient; None if there are not six numbers.
+        aside: Its kind if it is not a slice, in the singular; "" if it may be one.
     """
 
     path: Path
@@ -77,10 +77,10 @@ class Image:
 
 
 def image_of(path: Path, header: Any) -> Image | None:
-    """What a header says, or None where it is that of no image.
+    """The image of a header, or None if it is not an image.
 
     Raises:
-        VolumeError: It is that of an image, and says not how large it is.
+        VolumeError: It is an image without a size.
     """
     modality = str(header.get("Modality") or "")
     sop_class = str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
@@ -106,13 +106,13 @@ def image_of(path: Path, header: Any) -> Image | None:
 
 
 def is_localizer(header: Any) -> bool:
-    """Whether an image says that it is one."""
+    """Whether an image is marked as a localizer."""
     image_type = header.get("ImageType") or ()
     return "LOCALIZER" in ([image_type] if isinstance(image_type, str) else image_type)
 
 
 def sorted_by_kind(images: Sequence[Image]) -> dict[str, list[Image]]:
-    """Images that are no slices by what they are, counted: `{"2 localizers": [...]}`."""
+    """Images that are not slices, by kind and count: `{"2 localizers": [...]}`."""
     kinds: dict[str, list[Image]] = {}
     for image in images:
         kinds.setdefault(image.aside, []).append(image)
@@ -120,10 +120,10 @@ def sorted_by_kind(images: Sequence[Image]) -> dict[str, list[Image]]:
 
 
 def why_no_volume(images: Sequence[Image]) -> str:
-    """Why a series can be no volume, by its headers alone; "" where it may be one.
+    """Why a series cannot be a volume, by its headers alone; "" if it may be one.
 
     Args:
-        images: Of one series.
+        images: Images of one series.
     """
     slices = [image for image in images if not image.aside]
     if not slices:
@@ -146,7 +146,7 @@ def _why_no_stack(slices: Sequence[Image]) -> str:
 
 
 def stands_across(directions: Sequence[Sequence[float]]) -> npt.NDArray[np.bool_]:
-    """Which planes stand about at a right angle to the most frequent one; none where one is no plane.
+    """Which planes are about at a right angle to the most frequent one; none if one is not a plane.
 
     Args:
         directions: `(n, 6)`, n > 0: where a row runs, then where a column runs.
@@ -169,7 +169,7 @@ def _number(header: Any) -> str:
 
 
 def _directions(header: Any) -> tuple[float, ...] | None:
-    """An orientation where it is one; what it must be is checked where slices are put in order."""
+    """An orientation with six numbers; the rest is checked when slices are sorted."""
     try:
         numbers = tuple(float(number) for number in header.get("ImageOrientationPatient") or ())
     except (TypeError, ValueError):

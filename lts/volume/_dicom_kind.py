@@ -1,4 +1,4 @@
-"""Whether a file is DICOM, by its first bytes: archives may write no preamble, so no one mark tells it."""
+"""Recognizes DICOM by its first bytes, also without a preamble, as some archives write it."""
 
 import struct
 from enum import Enum
@@ -7,14 +7,14 @@ from pathlib import Path
 from lts.base import VolumeError
 
 PREAMBLE = 128
-"""Bytes of anything, before the four that say DICM."""
+"""Bytes of the preamble before DICM."""
 
 _PREFIX = b"DICM"
 
 _HEAD = 4096
 
 _FEWEST_ELEMENTS = 3
-"""Elements in a row that follow the rules, which no other kind of file begins with."""
+"""Number of valid elements in a row that only DICOM begins with."""
 
 _UNDEFINED = 0xFFFFFFFF
 
@@ -40,29 +40,29 @@ _SHORT = frozenset(
         "TM",
     )
 ) | {"UI", "UL", "US"}
-"""Types with a length of two bytes."""
+"""Value representations with a length of two bytes."""
 
 _LONG = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
-"""Types with two bytes of nothing and a length of four."""
+"""Value representations with two reserved bytes and a length of four."""
 
 _FIRST_GROUPS = (0x0002, 0x0008)
 
 
 class Beginning(Enum):
-    """What a file begins with."""
+    """The beginning of a file."""
 
     PREAMBLE = "preamble"
-    """128 bytes and DICM, as the standard says."""
+    """128 bytes and DICM, as in the standard."""
     PREFIX = "prefix"
-    """DICM at once."""
+    """DICM without a preamble."""
     DATA_SET = "data set"
     """The elements themselves, as ACR-NEMA files and some archives have it."""
     OTHER = "other"
-    """It is no DICOM file."""
+    """Not DICOM."""
 
 
 def beginning_of(path: Path) -> Beginning:
-    """Look at the first bytes of a file.
+    """Classify the first bytes of a file.
 
     Raises:
         VolumeError: It cannot be read.
@@ -85,7 +85,7 @@ def _begins_data_set(head: bytes, *, size: int) -> bool:
 
 
 def _n_elements(head: bytes, *, size: int, order: str) -> int:
-    """How many elements in a row follow the rules, counted to those that prove enough."""
+    """Number of valid elements in a row, counted up to those needed."""
     at, last, count = 0, (0, 0), 0
     while count < _FEWEST_ELEMENTS and len(head) >= at + 8:
         group, element = struct.unpack_from(f"{order}HH", head, at)

@@ -1,4 +1,4 @@
-"""The pixels of DICOM files as they are stored, decoded in the process that asks for them."""
+"""The stored pixels of DICOM files, decoded in this process."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from lts.base import VolumeError
-from lts.volume._dicom_calls import needs, parsing, read_whole
+from lts.volume._dicom_calls import parsing, read_whole, require
 from lts.volume._dicom_kind import Beginning, beginning_of
 
 _BROKEN = "truncated or broken pixel data"
@@ -20,12 +20,12 @@ def stored_frames(path: Path, frames: Sequence[int], *, syntax: str) -> Iterator
     Args:
         path: The file.
         frames: Which, from 0, in the order they are wanted.
-        syntax: Its transfer syntax, which `check_decoder` has looked at.
+        syntax: Its transfer syntax, checked by `check_decoder`.
 
     Raises:
         VolumeError: Pixels are missing or cannot be decoded.
     """
-    pixels = needs("pydicom.pixels")
+    pixels = require("pydicom.pixels")
     source = _source(path, syntax)
     with closing(pixels.iter_pixels(source, indices=list(frames), raw=True)) as images:
         for _ in frames:
@@ -36,7 +36,7 @@ def stored_frames(path: Path, frames: Sequence[int], *, syntax: str) -> Iterator
 
 def is_compressed(syntax: str) -> bool:
     """Whether pixels are to be decoded."""
-    return bool(needs("pydicom.uid").UID(syntax).is_encapsulated)
+    return bool(require("pydicom.uid").UID(syntax).is_encapsulated)
 
 
 def check_decoder(path: Path, syntax: str) -> None:
@@ -48,9 +48,9 @@ def check_decoder(path: Path, syntax: str) -> None:
     if not syntax:
         raise VolumeError(f"{path}: TransferSyntaxUID is missing")
     with parsing(path):
-        name = f"{needs('pydicom.uid').UID(syntax).name} ({syntax})"
+        name = f"{require('pydicom.uid').UID(syntax).name} ({syntax})"
         try:
-            decoder = needs("pydicom.pixels").get_decoder(syntax)
+            decoder = require("pydicom.pixels").get_decoder(syntax)
         except NotImplementedError as error:
             raise VolumeError(f"{path}: transfer syntax cannot be decoded: {name}") from error
     if not decoder.is_available:
@@ -61,8 +61,8 @@ def check_decoder(path: Path, syntax: str) -> None:
 
 
 def _source(path: Path, syntax: str) -> Any:
-    """What pydicom takes frames from: the file, unless it is deflated as a whole or lacks the preamble."""
-    deflated = syntax == needs("pydicom.uid").DeflatedExplicitVRLittleEndian
+    """The source of frames for pydicom: the file, unless it is deflated or lacks the preamble."""
+    deflated = syntax == require("pydicom.uid").DeflatedExplicitVRLittleEndian
     if not deflated and beginning_of(path) is Beginning.PREAMBLE:
         return path
     with parsing(path, broken="truncated or broken data"):

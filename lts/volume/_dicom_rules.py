@@ -1,4 +1,4 @@
-"""Which attributes a segmentation takes over from its series, and what DICOM asks of each (PS3.3)."""
+"""The attributes that a segmentation copies from its series, and DICOM's rules for each (PS3.3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """When an attribute is taken over.
+    """The rule of a copied attribute.
 
     Attributes:
-        may_lack: Whether it may be absent; else it is empty where the series has no sound value.
-        values: All that it may be, where these are counted; none for any.
-        needs: Of each of these groups of attributes one must be there, or it is left out.
+        may_lack: Whether it may be absent; else it is empty if the series has no valid value.
+        values: The allowed values; empty for any.
+        needs: One attribute of each of these groups must exist, or it is left out.
         needs_if: The value that has these needs; "" for any.
-        items: For a sequence, the rules of what its items hold.
+        items: For a sequence, the rules of its items.
     """
 
     may_lack: bool = True

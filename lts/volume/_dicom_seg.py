@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lts import __version__
 from lts.base import REGION_MIN_LABEL, ConfigError, VolumeError, check_regions, written_whole
-from lts.volume._dicom_calls import needs, parsing
+from lts.volume._dicom_calls import parsing, require
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_source import read_source
 from lts.volume._dicom_stack import read_stack
@@ -51,7 +51,7 @@ def check_dicom_seg(layout: str) -> None:
     known = get_args(SegLayout)
     if layout not in known:
         raise ConfigError(f"dicom_seg_layout: must be one of {', '.join(known)}, got {layout!r}")
-    needs("highdicom.seg")
+    require("highdicom.seg")
 
 
 class DicomSegWriter:
@@ -162,7 +162,7 @@ class DicomSegWriter:
             labels: `(N, rows, columns)`.
             planes: `N` indices into the stack.
         """
-        highdicom, seg = needs("highdicom"), needs("highdicom.seg")
+        highdicom, seg = require("highdicom"), require("highdicom.seg")
         pixels = self._pixels(labels)
         made = seg.Segmentation(
             source_images=list(self._source.headers),
@@ -207,8 +207,8 @@ class DicomSegWriter:
         return masks
 
     def _description(self, region: str, *, number: int) -> Any:
-        highdicom, seg = needs("highdicom"), needs("highdicom.seg")
-        codes = needs("pydicom.sr.codedict").codes
+        highdicom, seg = require("highdicom"), require("highdicom.seg")
+        codes = require("pydicom.sr.codedict").codes
         label, category, kind = _SEGMENTS[region]
         alone = region == "liver" and "tumor" in self._regions and self._layout != "nested"
         return seg.SegmentDescription(

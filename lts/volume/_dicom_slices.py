@@ -231,8 +231,8 @@ def _text(groups: Sequence[Any], macro: str, keywords: Sequence[str]) -> str:
 
 
 def _count(header: Any, keyword: str) -> int:
-    told = _text([header], "", [keyword])
-    return int(told) if told.isdecimal() else 0
+    text = _text([header], "", [keyword])
+    return int(text) if text.isdecimal() else 0
 
 
 def _numbers(where: str, groups: Sequence[Any], macro: str, keyword: str, *, count: int) -> tuple[float, ...]:

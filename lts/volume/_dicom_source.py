@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lts.base import VolumeError
-from lts.volume._dicom_attributes import COPIED, Taken, take_over
-from lts.volume._dicom_calls import needs, parsing, read_header
+from lts.volume._dicom_attributes import COPIED, CopiedAttributes, copy_attributes
+from lts.volume._dicom_calls import parsing, read_header, require
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_slices import Slice, find_value
 from lts.volume._dicom_stack import Stack
@@ -59,7 +59,7 @@ def read_source(series: DicomSeries, stack: Stack) -> Source:
     _state_grid(header, by_path[first], stack=stack, thickness_mm=thickness_mm)
     headers = [header]
     for path in others:
-        header = needs("pydicom").Dataset()
+        header = require("pydicom").Dataset()
         with parsing(path):
             _state_uids(header, read_header(path, tags=list(_UIDS)), path=path)
         _state_grid(header, by_path[path], stack=stack, thickness_mm=stack.gap_mm)
@@ -70,10 +70,10 @@ def read_source(series: DicomSeries, stack: Stack) -> Source:
     return Source(tuple(headers), taken.charset, notes)
 
 
-def _read_first(path: Path) -> tuple[Any, Taken]:
+def _read_first(path: Path) -> tuple[Any, CopiedAttributes]:
     with parsing(path):
         original = read_header(path, tags=[*_UIDS, *COPIED])
-        taken = take_over(original)
+        taken = copy_attributes(original)
         _state_uids(taken.dataset, original, path=path)
     return taken.dataset, taken
 
@@ -92,7 +92,7 @@ def _state_uids(header: Any, original: Any, *, path: Path) -> None:
 
 
 def _check_uids(series: DicomSeries, paths: Sequence[Path], headers: Sequence[Any]) -> None:
-    uid_of = needs("pydicom.uid").UID
+    uid_of = require("pydicom.uid").UID
     seen: dict[str, Path] = {}
     for path, header in zip(paths, headers, strict=True):
         if uid_of(header.SOPClassUID).type != "SOP Class":
@@ -110,7 +110,7 @@ def _check_uids(series: DicomSeries, paths: Sequence[Path], headers: Sequence[An
 
 def _broken_uids(headers: Sequence[Any]) -> tuple[str, ...]:
     """What is to be said of UIDs that break their rule: they are kept, as other files know them by these."""
-    uid_of = needs("pydicom.uid").UID
+    uid_of = require("pydicom.uid").UID
     broken = [
         keyword for keyword in _UIDS if not all(uid_of(header[keyword].value).is_valid for header in headers)
     ]
@@ -143,7 +143,7 @@ def _state_grid(header: Any, slices: Sequence[Slice], *, stack: Stack, thickness
 
     All get the spacing and orientation of the first slice, in functional groups where the file has frames.
     """
-    new, first = needs("pydicom").Dataset, stack.slices[0]
+    new, first = require("pydicom").Dataset, stack.slices[0]
     header.Rows, header.Columns = first.shape
     measures, orientation = header, header
     if first.frame is None:
@@ -167,5 +167,5 @@ def _state_grid(header: Any, slices: Sequence[Slice], *, stack: Stack, thickness
 
 def _decimals(numbers: Sequence[float]) -> list[Any]:
     """Numbers in DICOM's 16 characters."""
-    decimal = needs("pydicom.valuerep").DSfloat
+    decimal = require("pydicom.valuerep").DSfloat
     return [decimal(number, auto_format=True) for number in numbers]

@@ -116,8 +116,8 @@ def _stack(series: DicomSeries, slices: list[Slice], *, modality: str) -> Stack:
 
 def _taken_together(slices: Sequence[Slice]) -> int:
     """How many images the one acquisition has that all slices say they are of; 0 where they do not."""
-    told = {(each.n_taken, each.facts.get("AcquisitionNumber"), each.frame) for each in slices}
-    ((n_taken, _, frame),) = told if len(told) == 1 else [(0, "", None)]
+    taken = {(each.n_taken, each.facts.get("AcquisitionNumber"), each.frame) for each in slices}
+    ((n_taken, _, frame),) = taken if len(taken) == 1 else [(0, "", None)]
     return n_taken if frame is None else 0
 
 

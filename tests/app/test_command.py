@@ -10,7 +10,7 @@ import pytest
 from command_kit import ROOT, run, run_anew
 
 from lts.app.run import failures
-from lts.app.run.failures import exit_code_of, hear_threads
+from lts.app.run.failures import catch_thread_failures, exit_code_of
 from lts.base import ConfigError
 
 
@@ -233,7 +233,7 @@ def test_an_error_that_leads_to_itself_ends_the_command(capsys) -> None:
 def test_a_full_disk_that_ends_a_thread_is_no_traceback(capsys, monkeypatch) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(failures, "_failed_in_threads", heard := [])
-    hear_threads()
+    catch_thread_failures()
 
     def fail(error: Exception) -> None:
         raise error

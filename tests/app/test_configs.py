@@ -14,7 +14,7 @@ from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.component import OPEN, Component
-from lts.app.config.making import make
+from lts.app.config.instantiate import build_component
 from lts.app.config.settings import TrainSettings
 from lts.base import ConfigError
 from lts.data import Augmentation
@@ -40,7 +40,7 @@ def choices(group: str) -> list[str]:
 def test_a_part_is_built_from_plain_types(choice: str) -> None:
     group = choice.split("=", maxsplit=1)[0]
     kinds = {"loss": torch.nn.Module, "intensity": Intensity, "augment": Augmentation}
-    assert isinstance(make(getattr(compose(choice), group), key=group, kind=object), kinds[group])
+    assert isinstance(build_component(getattr(compose(choice), group), key=group, kind=object), kinds[group])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def as_lists(value: object) -> object:
 @pytest.mark.parametrize("scheduler", choices("scheduler"))
 def test_optimizers_and_schedulers_go_together(optimizer: str, scheduler: str) -> None:
     settings = compose(f"optimizer={optimizer}", f"scheduler={scheduler}")
-    made = make(settings.optimizer, key="optimizer", kind=torch.optim.Optimizer, partial=True)
+    made = build_component(settings.optimizer, key="optimizer", kind=torch.optim.Optimizer, partial=True)
     built = made([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
     assert built.param_groups[0]["lr"] == 1e-4
     of_scheduler = make_scheduler(settings)
@@ -184,8 +184,8 @@ def what_it_does(part: torch.nn.Module | Augmentation) -> torch.Tensor:
 def test_what_a_choice_leaves_out_its_class_knows(choice: str) -> None:
     group = choice.split("=", maxsplit=1)[0]
     leaf = getattr(compose(choice), group)
-    whole = make(leaf, key=group, kind=object)
-    bare = make(Component(leaf.target), key=group, kind=object)
+    whole = build_component(leaf, key=group, kind=object)
+    bare = build_component(Component(leaf.target), key=group, kind=object)
     torch.testing.assert_close(what_it_does(bare), what_it_does(whole), rtol=0, atol=0)
 
 

@@ -14,7 +14,7 @@ from settings_kit import compose
 
 import lts
 from lts.app.config.component import OPEN, Component
-from lts.app.config.plain import from_plain, in_folder, to_plain
+from lts.app.config.serialization import settings_from_dict, settings_to_dict, with_output_dir
 from lts.app.config.settings import SETTINGS
 from lts.base import ConfigError
 
@@ -126,7 +126,11 @@ GIVEN: dict[str, dict[str, Any]] = {
 def in_one_folder(settings: Any) -> dict[str, Any]:
     """All settings by key, in a folder that is the same whatever the time."""
     return dict(
-        leaves(to_plain(in_folder(settings, Path("run")) if hasattr(settings, "paths") else settings))
+        leaves(
+            settings_to_dict(
+                with_output_dir(settings, Path("run")) if hasattr(settings, "paths") else settings
+            )
+        )
     )
 
 
@@ -148,8 +152,8 @@ def test_a_setting_is_by_default_what_its_yaml_file_says(name: str) -> None:
 
 def test_settings_survive_plain_types_and_another_folder() -> None:
     settings = compose("train", "paths.output_dir=runs/a", "ckpt=runs/ab/x.ckpt")
-    assert from_plain(lts.TrainSettings, to_plain(settings)) == settings
-    moved = in_folder(settings, Path("/new"))
+    assert settings_from_dict(lts.TrainSettings, settings_to_dict(settings)) == settings
+    moved = with_output_dir(settings, Path("/new"))
     assert moved.paths.output_dir == "/new"
     assert moved.callbacks["best"].arguments["dirpath"] == "/new/checkpoints"
     assert moved.ckpt == "runs/ab/x.ckpt"
@@ -157,7 +161,7 @@ def test_settings_survive_plain_types_and_another_folder() -> None:
 
 
 def test_a_folder_with_the_name_of_something_else_is_moved_alone() -> None:
-    moved = in_folder(compose("train", "paths.output_dir=csv", "logger=csv"), Path("/new"))
+    moved = with_output_dir(compose("train", "paths.output_dir=csv", "logger=csv"), Path("/new"))
     assert moved.logger["csv"].arguments["name"] == "csv"
     assert moved.logger["csv"].arguments["save_dir"] == "/new"
 

@@ -21,8 +21,8 @@ from filelock import FileLock
 from lts.app.commands import predict as predicting
 from lts.app.commands.mask_pairs import masks_in
 from lts.app.commands.predict import _NOT_OF_THE_MASK, predict
-from lts.app.commands.predictions import Wanted
-from lts.app.config.plain import from_plain
+from lts.app.commands.predictions import CaseRequest
+from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import PredictSettings
 from lts.app.run.records import LOCK_FILE
 from lts.app.run.signals import Interrupted
@@ -62,7 +62,7 @@ def again(make_checkpoint, scans: Path, tmp_path: Path) -> Predict:
 
     def again(**changes: object) -> dict[str, Any]:
         given = {"ckpt": ckpt, "input": str(scans), "output": str(tmp_path / "masks"), "device": "cpu"}
-        predict(from_plain(PredictSettings, {**given, **changes}))
+        predict(settings_from_dict(PredictSettings, {**given, **changes}))
         return json.loads((tmp_path / "masks" / "predictions.json").read_text())
 
     return again
@@ -470,7 +470,7 @@ def test_a_series_is_known_by_all_its_files_in_any_order(again, masks, make_chec
     refused(again, masks, "holds the mask of another scan as a", **settings)
     (whole,) = find_scans(folder, unpack_to=masks, limits=ArchiveLimits(max_bytes=1, max_files=1)).sources
     chosen = replace(whole, series=replace(whole.series, acquisition="2"))
-    hashes = {Wanted(source=one, input="", files=()).scan_sha256 for one in (whole, chosen)}
+    hashes = {CaseRequest(source=one, input="", files=()).scan_sha256 for one in (whole, chosen)}
     assert len(hashes) == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
-from lts.inference import doubts, measure
+from lts.inference import measure, prediction_warnings
 from lts.volume import Geometry, Volume
 
 REGIONS = ("liver", "tumor")
@@ -111,7 +111,9 @@ def test_a_scan_is_doubted_as_one_of_a_cohort_is(odd: Volume, liver: int, told: 
     box.ravel()[:liver] = 1
     labels[10:60, 5:15, 5:13] = box
     found = measure(labels, geometry=odd.geometry, regions=REGIONS)
-    doubted = doubts(found, scan=odd, labels_zhw=labels, files=[Path("none")], modality="ct", checkpoints=[])
+    doubted = prediction_warnings(
+        found, scan=odd, labels_zhw=labels, files=[Path("none")], modality="ct", checkpoints=[]
+    )
     assert len(doubted) == len(told)
     assert all(one.startswith(start) for one, start in zip(doubted, told, strict=True))
 

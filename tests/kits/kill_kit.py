@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from lts.app.commands.predict import predict
-from lts.app.config.plain import from_plain
+from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import PredictSettings
 
 ROOT = Path(__file__).parents[2]
@@ -65,10 +65,10 @@ def content(folder: Path) -> dict[str, object]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             found[str(path.relative_to(folder))] = path.read_bytes()
-    told = json.loads(found["predictions.json"])  # type: ignore[arg-type]
-    for row in told["cases"]:
+    record = json.loads(found["predictions.json"])  # type: ignore[arg-type]
+    for row in record["cases"]:
         del row["seconds"]
-    return {**found, "predictions.json": told}
+    return {**found, "predictions.json": record}
 
 
 def compare_with_kills(settings: PredictSettings, *, at_random: int, steps: range, seed: int) -> list[str]:
@@ -113,7 +113,7 @@ if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
     first, last = arguments["steps"]
     for line in compare_with_kills(
-        from_plain(PredictSettings, arguments["settings"]),
+        settings_from_dict(PredictSettings, arguments["settings"]),
         at_random=arguments["at_random"],
         steps=range(first, last),
         seed=arguments["seed"],

@@ -19,9 +19,9 @@ from lts.networks import ResNet50Segmenter
 from lts.networks.resnet50 import (
     DOWNLOAD_TIMEOUT_S,
     ResNet50Encoder,
+    adapt_kernels,
     load_encoder,
     socket_timeout,
-    spread_kernels,
 )
 
 SETTINGS: dict[str, Any] = {"in_channels": 3, "out_channels": 2, "weights": None, "decoder_width": 2}
@@ -83,14 +83,14 @@ def test_features_are_those_of_torchvision_on_images_in_its_own_scale(
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
 def test_spread_kernels_answer_equal_channels_like_the_original(reference: nn.Module, channels: int) -> None:
     gray = torch.randn(2, 1, 32, 32)
-    kernels = spread_kernels(reference.conv1.weight, channels)
+    kernels = adapt_kernels(reference.conv1.weight, channels)
     assert kernels.shape == (64, channels, 7, 7)
     answer = nn.functional.conv2d(gray.expand(-1, channels, -1, -1), kernels, stride=2, padding=3)
     assert torch.allclose(answer, reference.conv1(gray.expand(-1, 3, -1, -1)), atol=1e-5)
 
 
 def test_kernels_for_three_channels_stay_as_they_are(reference: nn.Module) -> None:
-    assert spread_kernels(reference.conv1.weight, 3) is reference.conv1.weight
+    assert adapt_kernels(reference.conv1.weight, 3) is reference.conv1.weight
 
 
 @torch.no_grad()
@@ -98,7 +98,7 @@ def test_weights_are_spread_when_a_file_meets_other_channels(
     reference: nn.Module, weights_file: Path
 ) -> None:
     net = make(in_channels=5, weights=weights_file)
-    assert torch.equal(net.encoder.conv1.weight, spread_kernels(reference.conv1.weight, 5))
+    assert torch.equal(net.encoder.conv1.weight, adapt_kernels(reference.conv1.weight, 5))
     assert torch.equal(net.encoder.layer4[2].conv3.weight, reference.layer4[2].conv3.weight)
     assert net(torch.rand(2, 5, 33, 40)).shape == (2, 2, 33, 40)
 

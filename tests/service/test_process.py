@@ -50,8 +50,8 @@ def test_a_signal_lets_the_scan_in_hand_be_answered_and_ends_with_code_0(
         port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(multipart(slow_scan, url=f"/scans?progress={'a' * 16}"))
-            tell = lambda: httpx.get(f"{url}/progress/{'a' * 16}").json()  # noqa: E731
-            wait_until(lambda: tell()["slices_done"] > 10, seconds=30)
+            message_to_sender = lambda: httpx.get(f"{url}/progress/{'a' * 16}").json()  # noqa: E731
+            wait_until(lambda: message_to_sender()["slices_done"] > 10, seconds=30)
             assert len(list((tmp_path / "tmp").iterdir())) == 1
             process.send_signal(number)
             wait_until(lambda: httpx.get(f"{url}/ready").status_code == 503)
@@ -71,8 +71,8 @@ def test_a_second_signal_gives_up_what_is_in_hand(checkpoint: Path, slow_scan: P
         port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(multipart(slow_scan, url=f"/scans?progress={'a' * 16}"))
-            tell = lambda: httpx.get(f"{url}/progress/{'a' * 16}").json()  # noqa: E731
-            wait_until(lambda: tell()["slices_done"] > 10, seconds=30)
+            message_to_sender = lambda: httpx.get(f"{url}/progress/{'a' * 16}").json()  # noqa: E731
+            wait_until(lambda: message_to_sender()["slices_done"] > 10, seconds=30)
             process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
             process.send_signal(signal.SIGTERM)

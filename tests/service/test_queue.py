@@ -49,19 +49,19 @@ def test_a_full_queue_refuses_before_the_body_and_is_open_again_later(
 
 def test_progress_is_told_under_a_token_of_the_sender(held: HeldPredictor, scan_file: Path) -> None:
     with run_service(held) as running, ThreadPoolExecutor(2) as pool, running.client as client:
-        tell = lambda token=TOKEN: client.get(f"/progress/{token}").json()  # noqa: E731
-        assert tell() == {"phase": "none", "ahead": 0, "slices_done": 0, "slices_total": 0}
+        message_to_sender = lambda token=TOKEN: client.get(f"/progress/{token}").json()  # noqa: E731
+        assert message_to_sender() == {"phase": "none", "ahead": 0, "slices_done": 0, "slices_total": 0}
         first = pool.submit(post, running, scan_file, f"/predict?progress={TOKEN}")
         held.wait_until_started()
-        wait_until(lambda: tell()["slices_done"] == 2)
-        assert tell() == {"phase": "predicting", "ahead": 0, "slices_done": 2, "slices_total": 6}
+        wait_until(lambda: message_to_sender()["slices_done"] == 2)
+        assert message_to_sender() == {"phase": "predicting", "ahead": 0, "slices_done": 2, "slices_total": 6}
         second = pool.submit(post, running, scan_file, f"/scans?progress={TOKEN}x")
-        wait_until(lambda: tell(f"{TOKEN}x")["phase"] == "waiting")
+        wait_until(lambda: message_to_sender(f"{TOKEN}x")["phase"] == "waiting")
         taken = post(running, scan_file, f"/scans?progress={TOKEN}")
         assert (taken.status_code, taken.json()) == (422, {"detail": "progress: the token is in use"})
         held.go.set()
         assert (first.result().status_code, second.result().status_code) == (200, 201)
-        assert tell()["phase"] == "none"
+        assert message_to_sender()["phase"] == "none"
         assert post(running, scan_file, "/scans?progress=short").status_code == 422
 
 

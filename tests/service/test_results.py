@@ -42,7 +42,7 @@ def test_a_result_is_kept_until_its_time_is_over(tmp_path: Path, kept: PrivateFo
     clock.now_s += 30
     second = keep(results, tmp_path, "second")
     clock.now_s += 29.9
-    assert results.get(first).told["name"] == "first"
+    assert results.get(first).answer["name"] == "first"
     clock.now_s += 0.1
     assert results.get(first) is None  # even before its files are removed
     results.expire()

@@ -9,10 +9,10 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from lts.service.connections import Connection, Connections, Patience, Watch
+from lts.service.connections import Connection, Connections, Timeouts, Watch
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-NONE = Patience(request_s=0, answer_bytes=0, answer_s=60)
+NONE = Timeouts(request_s=0, answer_bytes=0, answer_s=60)
 """With no request that is not yet answered."""
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -42,10 +42,10 @@ class Held:
 
 @asynccontextmanager
 async def connected(
-    app: App, patience: Patience
+    app: App, timeouts: Timeouts
 ) -> AsyncIterator[tuple[Connections, asyncio.StreamReader, asyncio.StreamWriter]]:
     """A client that has sent a request."""
-    connections = Connections(most=2, patience=patience)
+    connections = Connections(most=2, timeouts=timeouts)
     # long enough that nothing but the watch closes a connection
     config = uvicorn.Config(app=Watch(app), lifespan="off", log_config=None, timeout_keep_alive=60)
     state = ServerState()

@@ -17,7 +17,7 @@ import pytest
 
 from lts.base import StorageError
 from lts.slices import Recipe, StoredCase, build_store, case_folder
-from lts.slices.room import bytes_to_store
+from lts.slices.disk_space import bytes_to_store
 
 RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
 Usage = namedtuple("Usage", "total used free")

@@ -20,8 +20,8 @@ from lts.task import (
     EpochHistory,
     FreezeEncoder,
     LogOverlays,
+    PrintEpochs,
     SegmentationTask,
-    TellEpochs,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -175,13 +175,13 @@ def test_the_best_epoch_is_the_highest_or_the_lowest(tmp_path: Path) -> None:
 def test_an_epoch_is_told_of_when_its_checkpoint_is_on_the_disk(tmp_path: Path) -> None:
     told: list[tuple[int, str]] = []
 
-    def tell(line: str) -> None:
+    def print_line(line: str) -> None:
         saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
         told.append((saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], line))
 
     monitor = "val/tumor/dice_where_present"
     history = EpochHistory(path=tmp_path / "curves.png", monitor=monitor)
-    fit(tmp_path, [TellEpochs(history, tell=tell), history], epochs=2)
+    fit(tmp_path, [PrintEpochs(history, print_line=print_line), history], epochs=2)
     assert [epochs for epochs, _ in told] == [1, 2]
     for number, (_, line) in enumerate(told, start=1):
         assert re.fullmatch(rf"epoch {number}/2  train/loss \S+  val/loss \S+  {monitor} \S+  \S+ s", line), (

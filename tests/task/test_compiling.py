@@ -58,9 +58,9 @@ def train(callback: CompileNetwork) -> SegmentationTask:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_compiled_network_learns_the_same_under_the_same_names() -> None:
     told: list[str] = []
-    plain = train(CompileNetwork(when=False, tell=told.append))
+    plain = train(CompileNetwork(when=False, print_line=told.append))
     assert told == []
-    compiled = train(CompileNetwork(when=True, tell=told.append))
+    compiled = train(CompileNetwork(when=True, print_line=told.append))
     assert told == ["the network is compiled, so the first step takes half a minute or more"]
     expected, found = plain.state_dict(), compiled.state_dict()
     assert found.keys() == expected.keys()
@@ -75,7 +75,7 @@ def test_auto_compiles_runs_that_are_long_enough(
     made: list[Any] = []
     monkeypatch.setattr(torch, "compile", lambda function, **_: made.append(function) or function)
     monkeypatch.setattr(compiling, "LONG_RUN_STEPS", steps)
-    train(CompileNetwork(when="auto", tell=lambda _: None))
+    train(CompileNetwork(when="auto", print_line=lambda _: None))
     assert len(made) == (2 if compiles else 0)  # a trial, and the network
 
 
@@ -88,14 +88,14 @@ def test_where_nothing_can_be_compiled_auto_says_so_and_true_is_refused(
     monkeypatch.setattr(torch, "compile", no_compiler)
     monkeypatch.setattr(compiling, "LONG_RUN_STEPS", 1)
     told: list[str] = []
-    train(CompileNetwork(when="auto", tell=told.append))
+    train(CompileNetwork(when="auto", print_line=told.append))
     assert told == ["the network is not compiled: RuntimeError: no compiler"]
     with pytest.raises(
         ConfigError, match=r"^when: this machine cannot compile \(RuntimeError: no compiler\)$"
     ):
-        train(CompileNetwork(when=True, tell=told.append))
+        train(CompileNetwork(when=True, print_line=told.append))
 
 
 def test_another_word_is_refused() -> None:
     with pytest.raises(ConfigError, match="^when: must be True, False or \"auto\", got 'yes'"):
-        CompileNetwork(when="yes", tell=print)  # type: ignore[arg-type]
+        CompileNetwork(when="yes", print_line=print)  # type: ignore[arg-type]

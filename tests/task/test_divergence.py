@@ -72,7 +72,7 @@ def fit(folder: Path, loss: Loss, *more: pl.Callback, validates: bool = True) ->
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=EPOCHS,
-        callbacks=[*more, WatchLoss(remedies="try less", tell=told.append), last],
+        callbacks=[*more, WatchLoss(remedies="try less", print_line=told.append), last],
         logger=False,
         default_root_dir=folder,
         enable_progress_bar=False,
@@ -166,7 +166,7 @@ def step(watch: WatchLoss, trainer: Any, number: int, loss: float) -> None:
 
 
 def test_several_processes_look_now_and_then_and_end_together() -> None:
-    watch, strategy = WatchLoss(remedies="try less", tell=print), Strategy()
+    watch, strategy = WatchLoss(remedies="try less", print_line=print), Strategy()
     trainer = trainer_of(strategy, processes=2)
     watch.on_train_epoch_start(trainer, MODULE)
     for number in range(49):
@@ -179,7 +179,7 @@ def test_several_processes_look_now_and_then_and_end_together() -> None:
 
 
 def test_what_one_process_met_in_between_is_seen_before_the_validation() -> None:
-    watch, strategy = WatchLoss(remedies="try less", tell=print), Strategy()
+    watch, strategy = WatchLoss(remedies="try less", print_line=print), Strategy()
     trainer = trainer_of(strategy, processes=2)
     watch.on_train_epoch_start(trainer, MODULE)
     for number, loss in enumerate((0.5, math.nan, 0.5, math.inf)):
@@ -191,7 +191,7 @@ def test_what_one_process_met_in_between_is_seen_before_the_validation() -> None
 
 
 def test_the_check_of_a_validation_before_the_training_is_not_looked_at() -> None:
-    watch, trainer = WatchLoss(remedies="try less", tell=print), trainer_of(Strategy(), processes=1)
+    watch, trainer = WatchLoss(remedies="try less", print_line=print), trainer_of(Strategy(), processes=1)
     trainer.sanity_checking, trainer.callback_metrics = True, {"val/loss": torch.tensor(math.nan)}
     watch.on_validation_start(trainer, MODULE)
     watch.on_validation_epoch_end(trainer, MODULE)
@@ -235,9 +235,9 @@ def epoch(
 )
 def test_a_loss_that_explodes_is_told_once(epochs: list[tuple[float, float | None]], told: list[str]) -> None:
     said: list[str] = []
-    watch = WatchLoss(remedies="try less", tell=said.append)
+    watch = WatchLoss(remedies="try less", print_line=said.append)
     for number, (train, val) in enumerate(epochs):
-        resumed = WatchLoss(remedies="try less", tell=said.append)
+        resumed = WatchLoss(remedies="try less", print_line=said.append)
         if number:  # each epoch in a process of its own
             resumed.load_state_dict(watch.state_dict())
         watch = resumed
@@ -251,7 +251,7 @@ def test_of_several_processes_the_first_alone_tells_and_all_compare_with_the_mea
 ):
     said: list[str] = []
     watch, trainer = (
-        WatchLoss(remedies="try less", tell=said.append),
+        WatchLoss(remedies="try less", print_line=said.append),
         trainer_of(Strategy(others_loss=0.9), processes=2),
     )
     trainer.is_global_zero = False
@@ -263,6 +263,6 @@ def test_of_several_processes_the_first_alone_tells_and_all_compare_with_the_mea
 
 
 def test_a_mean_that_overflows_is_no_number_though_each_step_has_one() -> None:
-    watch = WatchLoss(remedies="try less", tell=print)
+    watch = WatchLoss(remedies="try less", print_line=print)
     with pytest.raises(DivergedError, match="train/loss: must be finite, got inf of epoch 1"):
         epoch(watch, 0, first_step=3e38, train=math.inf, val=None)

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lts.task import TellTimeLeft, WholeLogs, logs
+from lts.task import PrintTimeLeft, WholeLogs, logs
 from lts.task.logs import as_duration
 
 
@@ -49,7 +49,7 @@ def told_in(
     now, at = 0.0, 0
     told: list[tuple[int, str]] = []
     monkeypatch.setattr(logs.time, "perf_counter", lambda: now)
-    callback = TellTimeLeft(lambda line: told.append((at, line)))
+    callback = PrintTimeLeft(lambda line: told.append((at, line)))
     trainer: Any = SimpleNamespace(
         num_training_batches=batches,
         max_epochs=epochs,

@@ -14,7 +14,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from lts.volume import DicomSegWriter
-from lts.volume._dicom_attributes import Taken, take_over
+from lts.volume._dicom_attributes import CopiedAttributes, copy_attributes
 from lts.volume._dicom_calls import parsing
 
 MENDED, EMPTY, LEFT_OUT = "mended", "left empty", "left out"
@@ -26,14 +26,14 @@ def _put(dataset: Dataset, keyword: str, value: bytes) -> None:
     dataset[tag] = RawDataElement(tag, dictionary_VR(keyword), len(value), value, 0, False, True)
 
 
-def _taken(charset: str | list[str] | None = None, **values: bytes) -> Taken:
+def _taken(charset: str | list[str] | None = None, **values: bytes) -> CopiedAttributes:
     header = Dataset()
     if charset is not None:
         header.SpecificCharacterSet = charset
     for keyword, value in values.items():
         _put(header, keyword, value)
     with parsing(Path("scan")):
-        return take_over(header)
+        return copy_attributes(header)
 
 
 def _note(what: str, keyword: str) -> str:
@@ -191,7 +191,7 @@ def test_a_method_of_deidentification_is_told_by_text_or_code() -> None:
         codes.append(code)
     header.DeidentificationMethodCodeSequence = codes
     with parsing(Path("scan")):
-        taken = take_over(header)
+        taken = copy_attributes(header)
     (kept,) = taken.dataset.DeidentificationMethodCodeSequence
     assert (kept.CodeValue, kept.CodeMeaning) == ("113100", "Basic")
     assert taken.dataset.PatientIdentityRemoved == "YES"

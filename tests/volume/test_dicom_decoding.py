@@ -15,7 +15,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from lts.base import VolumeError
 from lts.volume import DicomSeries, _dicom_decoding, find_dicom
-from lts.volume._dicom_decoding import Wanted, decoded_frames
+from lts.volume._dicom_decoding import DecodeRequest, decoded_frames
 
 DECODERS = {
     "sleeps": "time.sleep(600)",
@@ -134,7 +134,7 @@ def test_who_waits_for_a_slice_may_give_it_up_and_others_read_on(decoder: Any, p
 
 def test_frames_that_are_ready_hold_nobody_up_who_gives_up(decoder: Any, tmp_path: Path) -> None:
     started = decoder("yield from [numpy.zeros((16, 16), 'i2')] * 60")
-    frames = decoded_frames([Wanted(tmp_path, tuple(range(60)), "1.2", (16, 16))], check=lambda: None)
+    frames = decoded_frames([DecodeRequest(tmp_path, tuple(range(60)), "1.2", (16, 16))], check=lambda: None)
     assert [next(frames).shape for _ in range(20)] == [(16, 16)] * 20
     frames.close()
     assert all_ended(started)

@@ -1,1 +1,1 @@
-"""One file a command, and what only they share."""
+"""One file per command, and what only commands share."""

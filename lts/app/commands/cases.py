@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lts.app.config.making import under
-from lts.app.config.plain import to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import CasesSettings, DataSettings, SplitSettings
 from lts.app.run.console import ShowProgress
 from lts.base import CohortError, ConfigError
@@ -20,7 +20,7 @@ from lts.phantom import make_phantom_cohort
 
 
 def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
-    """Find the cases of a data set; make them first where it is one of phantoms.
+    """Find the cases of a data set; phantoms are made first.
 
     Raises:
         CohortError: The folder holds no sound cases.
@@ -28,12 +28,12 @@ def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
     make_phantoms(data)
     assert data.root is not None
     assert data.layout is not None
-    with under("data", find_cases):
+    with keys_in_errors("data", find_cases):
         return find_cases(Path(data.root), layout=data.layout)
 
 
 def make_phantoms(data: DataSettings | CasesSettings) -> None:
-    """Make the cases of a data set of phantoms where they are missing; of others, nothing.
+    """Make missing cases of a phantom data set; do nothing for other data sets.
 
     Raises:
         CohortError: The folder holds something else.
@@ -41,8 +41,8 @@ def make_phantoms(data: DataSettings | CasesSettings) -> None:
     if data.phantom is not None:
         assert data.root is not None
         progress = ShowProgress("making phantom scans")
-        with under("data.phantom", make_phantom_cohort):
-            make_phantom_cohort(data.root, progress=progress, **to_plain(data.phantom))
+        with keys_in_errors("data.phantom", make_phantom_cohort):
+            make_phantom_cohort(data.root, progress=progress, **settings_to_dict(data.phantom))
 
 
 def check_split(settings: SplitSettings) -> None:
@@ -60,7 +60,7 @@ def check_split(settings: SplitSettings) -> None:
     if settings.file is not None:
         return
     val_share, seed = settings.val_share, settings.seed
-    with under("split", check_draw):
+    with keys_in_errors("split", check_draw):
         if settings.folds is None or settings.fold is None:
             check_draw(val_share=val_share, test_share=settings.test_share, seed=seed)
         else:
@@ -68,7 +68,7 @@ def check_split(settings: SplitSettings) -> None:
 
 
 def split_cohort(cohort: Cohort, settings: SplitSettings) -> Split:
-    """Divide a cohort as the settings of `split` say.
+    """Split a cohort by the settings of `split`.
 
     Raises:
         ConfigError: Settings that exclude each other, or break their rule.
@@ -84,7 +84,7 @@ def split_cohort(cohort: Cohort, settings: SplitSettings) -> Split:
             return split_by_patient(
                 cohort.cases, val_share=val_share, test_share=settings.test_share, seed=seed
             )
-        with under("split", split_into_folds):
+        with keys_in_errors("split", split_into_folds):
             return split_into_folds(cohort.cases, folds=folds, fold=fold, val_share=val_share, seed=seed)
     except CohortError as error:
         raise CohortError(

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.cases import make_phantoms
-from lts.app.config.making import under
-from lts.app.config.plain import in_folder, to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_to_dict, with_output_dir
 from lts.app.config.settings import CheckSettings
 from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
-from lts.app.run.console import ShowProgress, print_table, say
+from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.invocation import FROM_PYTHON, Invocation
-from lts.app.run.lock import alone_in_run_folder
-from lts.app.run.provenance import RunRecord, StopLine
-from lts.app.run.recording import record_kept
+from lts.app.run.lock import locked_run_folder
+from lts.app.run.provenance import RunRecord, StopMessage
+from lts.app.run.recording import recorded_run
 from lts.app.run.records import CONFIG_FILE
 from lts.base import CohortError, ConfigError, counted, listed, write_json
 from lts.cohort import Case, Cohort, Split, find_cases
@@ -29,12 +29,12 @@ from lts.cohort.doctor import (
 
 DOCTOR_FILE = "doctor.json"
 
-_TOLD = 3
+_MOST_LISTED = 3
 _WORST_FIRST = ("error", "warning", "note")
 
 
 def check(settings: CheckSettings, invocation: Invocation = FROM_PYTHON) -> None:
-    """Read and judge all cases of `data`, but those that `split.file` leaves out.
+    """Check all cases of `data`, except those that `split.file` leaves out.
 
     Raises:
         CohortError: An error was found; all findings are in `doctor.json`.
@@ -46,17 +46,17 @@ def check(settings: CheckSettings, invocation: Invocation = FROM_PYTHON) -> None
             "data: must name a data set that holds its own cases, such as lits, got no data.root"
         )
     with (
-        alone_in_run_folder(
+        locked_run_folder(
             settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
         ) as output_dir,
-        record_kept("check") as stop,
+        recorded_run("check") as stop,
     ):
-        findings, n_cases = _diagnose(in_folder(settings, output_dir), invocation, stop)
-    _tell(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
+        findings, n_cases = _diagnose(with_output_dir(settings, output_dir), invocation, stop)
+    _report(findings, n_cases=n_cases, where=output_dir / DOCTOR_FILE)
 
 
 def _diagnose(
-    settings: CheckSettings, invocation: Invocation, stop: StopLine
+    settings: CheckSettings, invocation: Invocation, stop: StopMessage
 ) -> tuple[Sequence[Finding], int]:
     """The findings, and how many cases were read."""
     make_phantoms(settings.data)
@@ -65,14 +65,14 @@ def _diagnose(
     assert data.layout is not None
     if split_file is not None and not Path(split_file).expanduser().is_file():
         raise ConfigError(f"split.file: no such file: {split_file}")
-    with under("data", find_cases):
+    with keys_in_errors("data", find_cases):
         survey = survey_cohort(
             Path(data.root).expanduser(),
             layout=data.layout,
             split_file=None if split_file is None else Path(split_file).expanduser(),
         )
     record = stop.record = RunRecord(output_dir, command="check", overrides=invocation.overrides)
-    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
+    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
     progress = ShowProgress("checking cases")
     diagnosis = diagnose(survey, modality=data.modality, progress=progress)
     facts = {
@@ -88,45 +88,45 @@ def _diagnose(
 
 
 def check_before_training(cohort: Cohort, split: Split) -> None:
-    """Tell what headers say against the cases of a split; costs no more than to open their files.
+    """Print what is wrong with the headers of the cases of a split; only opens the files.
 
     Raises:
-        CohortError: A header is refused, or nothing sound can be learned of it.
+        CohortError: A header is refused, or has an error.
     """
     cases = [cohort.case(case_id) for case_id in split.subset("all")]
-    _say_and_stop([finding for case in cases for finding in check_headers(case)])
+    _print_findings([finding for case in cases for finding in check_headers(case)])
 
 
 def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Cohort, split: Split) -> None:
-    """Tell which cases of a split have the same file of a scan.
+    """Print which cases of a split have the same scan file.
 
     Args:
-        members: By part of the split its cases: `case` and `sha256` of the scan's file.
+        members: The cases of each part of the split: `case` and `sha256` of the scan's file.
         cohort: The cases.
-        split: Their division.
+        split: Their split.
 
     Raises:
-        CohortError: Two of them are in two parts.
+        CohortError: Two of them are in different parts.
     """
     contents = {one["case"]: Content(one["sha256"]) for part in members.values() for one in part}
-    _say_and_stop(judge_contents(contents, cases=cohort.cases, split=split))
+    _print_findings(judge_contents(contents, cases=cohort.cases, split=split))
 
 
-def tell_of_twins(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
-    """Tell which cases that are scored together have the same file of a scan, and so count more than once.
+def warn_of_duplicates(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:
+    """Print which cases that are scored together have the same scan file, and so count more than once.
 
     Args:
-        content_of: By id of the case the SHA-256 of its scan's file.
+        content_of: SHA-256 of the scan's file by case id.
         cases: The cases.
     """
     contents = {case_id: Content(sha256) for case_id, sha256 in content_of.items()}
     together = Split(train=(), val=(), test=tuple(content_of))
     for finding in judge_contents(contents, cases=cases, split=together):
-        say(f"{finding.case}: {finding.message}: scores count both")
+        print_line(f"{finding.case}: {finding.message}: scores count both")
 
 
-def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
-    """Print the table and end with an error where there is one."""
+def _report(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
+    """Print the table; raise if there is an error."""
     in_order = sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity))
     if in_order:
         rows: list[dict[str, Any]] = [
@@ -145,17 +145,17 @@ def _tell(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
         raise CohortError(f"{_summary(errors)}; all are in {where}")
     warnings = sum(finding.severity == "warning" for finding in findings)
     notes = len(findings) - warnings
-    told = ", ".join((counted(n_cases, "case"), counted(warnings, "warning"), counted(notes, "note")))
-    say(f"no error in {told}; all are in {where}")
+    checked = ", ".join((counted(n_cases, "case"), counted(warnings, "warning"), counted(notes, "note")))
+    print_line(f"no error in {checked}; all are in {where}")
 
 
 def _summary(errors: Sequence[Finding]) -> str:
-    each_told = (f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors)
-    return f"{counted(len(errors), 'error')}: {listed(each_told, most=_TOLD, separator='; ')}"
+    lines = (f"{error.case or 'cohort'}: {error.code}: {error.message}" for error in errors)
+    return f"{counted(len(errors), 'error')}: {listed(lines, most=_MOST_LISTED, separator='; ')}"
 
 
-def _say_and_stop(findings: Sequence[Finding]) -> None:
+def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        say(finding.line())
+        print_line(finding.line())
     if errors := [finding for finding in findings if finding.severity == "error"]:
         raise CohortError(_summary(errors))

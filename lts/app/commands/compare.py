@@ -1,4 +1,4 @@
-"""Two evaluations of the same cases, held against each other case by case."""
+"""Two evaluations of the same cases, compared case by case."""
 
 from collections.abc import Callable
 from dataclasses import asdict

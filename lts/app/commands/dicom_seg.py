@@ -1,4 +1,4 @@
-"""The DICOM SEG of a predicted scan, which never costs the mask."""
+"""The DICOM SEG of a predicted scan; a SEG that fails does not affect the mask."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.run.provenance import library_versions
 from lts.base import LtsError, StorageError, VolumeError
 from lts.cohort import ScanSource
@@ -16,8 +16,8 @@ from lts.volume import DicomSegWriter, SegLayout, Volume, format_of
 class Segmentation:
     """The mask of a scan as DICOM SEG.
 
-    Made before there is a mask, so that what stands in its way is told before the network runs. Nothing
-    of it stops the scan, whose mask is what was asked for first.
+    Made before there is a mask, so that problems are reported before the network runs. A problem does not
+    stop the scan, which still gets its mask.
 
     Args:
         source: The scan.
@@ -25,7 +25,7 @@ class Segmentation:
         layout: How regions become segments; None where no DICOM SEG is asked for.
 
     Attributes:
-        notes: What of the series could not be taken over as it is, one sentence each.
+        notes: Attributes of the series that could not be copied unchanged, one sentence each.
     """
 
     def __init__(self, source: ScanSource, regions: Sequence[str], *, layout: SegLayout | None) -> None:
@@ -65,4 +65,4 @@ class Segmentation:
 
     def _refuse(self, error: LtsError) -> None:
         self._refused, self.notes = str(error), ()
-        say(f"{self._case}: no DICOM SEG: {error}")
+        print_line(f"{self._case}: no DICOM SEG: {error}")

@@ -11,7 +11,7 @@ _CHANGES_NO_MASK = ("batch_size",)
 
 
 def read_predictions(path: Path) -> dict[str, Any]:
-    """What the file holds, nothing where there is none.
+    """The content of the file, empty without a file.
 
     Raises:
         ConfigError: It is not one that `Predictions` wrote.
@@ -31,7 +31,7 @@ def read_predictions(path: Path) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two runs that shapes a mask, as `KEY=OLD, now NEW`."""
+    """Differences between two runs that affect masks, as `KEY=OLD, now NEW`."""
     hashes = [sorted(one["sha256"] for one in facts["checkpoints"]) for facts in (before, now)]
     if hashes[0] != hashes[1]:
         old, new = (_listed([one.get("path") for one in facts["checkpoints"]]) for facts in (before, now))
@@ -43,7 +43,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
 
 
 def shown(value: object) -> str:
-    """A setting as it is told."""
+    """A setting as messages show it."""
     return json.dumps(value)
 
 
@@ -65,7 +65,7 @@ def _is_ours(found: Mapping[str, Any]) -> bool:
         and _are_rows(found.get("checkpoints"), key="sha256")
         and len({row["case"] for row in found["cases"]}) == len(found["cases"])
         and all(_can_be_compared(row) for row in found["cases"] if "scan_sha256" in row)
-        and all(_can_be_told(row) for row in found["cases"])
+        and all(_can_be_printed(row) for row in found["cases"])
         and isinstance(found.get("settings"), dict)
         and _are_texts(found.get("versions"))
         and all(name in found for name in ("regions", "device"))
@@ -83,7 +83,7 @@ def _can_be_compared(row: Mapping[str, Any]) -> bool:
     return _are_texts(row.get("files_sha256")) and isinstance(row.get("outputs"), dict)
 
 
-def _can_be_told(row: Mapping[str, Any]) -> bool:
+def _can_be_printed(row: Mapping[str, Any]) -> bool:
     return _is_list_of_texts(row.get("warnings", [])) and _are_texts(row.get("versions", {}))
 
 

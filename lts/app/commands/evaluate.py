@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.cases import open_cohort
-from lts.app.commands.check import tell_of_twins
+from lts.app.commands.check import warn_of_duplicates
 from lts.app.commands.compare import compare_runs
 from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins
 from lts.app.commands.scoring import rules_of, score_masks, score_model, score_models
-from lts.app.config.making import under
-from lts.app.config.plain import from_plain, in_folder, to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_from_dict, settings_to_dict, with_output_dir
 from lts.app.config.settings import CasesSettings, EvaluateSettings
 from lts.app.config.types import check_settings
 from lts.app.config.yaml_files import write_settings
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.run.invocation import FROM_PYTHON, Invocation
-from lts.app.run.lock import alone_in_run_folder
-from lts.app.run.provenance import RunRecord, StopLine
-from lts.app.run.recording import record_kept
+from lts.app.run.lock import locked_run_folder
+from lts.app.run.provenance import RunRecord, StopMessage
+from lts.app.run.recording import recorded_run
 from lts.app.run.records import CONFIG_FILE
-from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions
-from lts.cohort import LAYOUTS, Case, Cohort, name_some
+from lts.base import REGION_MIN_LABEL, CheckpointError, CohortError, ConfigError, check_regions, name_some
+from lts.cohort import LAYOUTS, Case, Cohort
 from lts.inference import Checkpoint
 from lts.slices import content_hash
 
@@ -44,7 +44,7 @@ _WITHOUT_MEANING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What came of an evaluation.
+    """The result of an evaluation.
 
     Attributes:
         output_dir: The folder of its files.
@@ -70,13 +70,13 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation = FROM_PYTHON) -
     check_settings(settings)
     task = task_of(settings)
     with (
-        alone_in_run_folder(
+        locked_run_folder(
             settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
         ) as output_dir,
-        record_kept("evaluate") as stop,
+        recorded_run("evaluate") as stop,
     ):
-        done = _TASKS[task](in_folder(settings, output_dir), invocation, stop)
-    say(f"all files are in {output_dir}")
+        done = _TASKS[task](with_output_dir(settings, output_dir), invocation, stop)
+    print_line(f"all files are in {output_dir}")
     return done
 
 
@@ -84,7 +84,7 @@ def task_of(settings: EvaluateSettings) -> str:
     """What is scored: the one of `TASKS` that is set.
 
     Raises:
-        ConfigError: None is, or several are; or a setting that has no meaning for it.
+        ConfigError: None or several are set, or a setting does not apply to it.
     """
     asked = [name for name in TASKS if getattr(settings, name) is not None]
     if len(asked) != 1:
@@ -95,7 +95,7 @@ def task_of(settings: EvaluateSettings) -> str:
     return task
 
 
-def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     assert settings.ckpt is not None
     _refuse_fixed_settings(invocation)
     own_data = settings.data.root is None
@@ -139,8 +139,8 @@ def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: St
     return _finished(metrics, subset, predictor.regions[-1], record, output_dir)
 
 
-def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
-    """Score all cases of a cross-validation, each by the model that did not know it, as one cohort."""
+def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
+    """Score all cases of a cross-validation as one cohort, each with the model that has not seen it."""
     assert settings.folds is not None
     _refuse_fixed_settings(invocation)
     folder = Path(settings.folds).expanduser().resolve()
@@ -156,7 +156,7 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
     chosen = choose_models(open_cohort(data), folds)
     record = _begin(settings, invocation, stop)
     record.add(checkpoints=[origin for each in predictors.values() for origin in origins(each)])
-    told = [
+    fold_facts = [
         {
             "fold": fold.number,
             "checkpoint": str(fold.checkpoint.path),
@@ -168,7 +168,7 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
         [(case, predictors[fold.number]) for case, fold in chosen],
         subset="folds",
         title=f"{len(folds)} folds, each case by the model that did not know it",
-        facts={"folds": told},
+        facts={"folds": fold_facts},
         output_dir=output_dir,
         rules=rules,
         settings=settings.scoring,
@@ -180,20 +180,20 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
 def _finished(
     metrics: Mapping[str, Any], subset: str, region: str, record: RunRecord, output_dir: Path
 ) -> Evaluation:
-    """The evaluation of a model, noted in its record with the score by which jobs of a sweep are ranked."""
+    """The evaluation of a model, recorded with the score that ranks jobs of a sweep."""
     score = float(metrics["regions"][region]["dice_per_case"])
     record.finish(monitor=f"{subset}/{region}/dice_per_case", mode="max", best_score=score)
     return Evaluation(output_dir=output_dir, metrics=metrics, score=score)
 
 
 def _data_of(checkpoint: Checkpoint) -> CasesSettings:
-    """The cases that a model was trained beside."""
-    return from_plain(CasesSettings, checkpoint.config["data"])
+    """The cases of the data set that a model was trained on."""
+    return settings_from_dict(CasesSettings, checkpoint.config["data"])
 
 
-def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     assert settings.predictions is not None
-    with under("data", check_regions):
+    with keys_in_errors("data", check_regions):
         regions = check_regions(settings.data.regions or list(REGION_MIN_LABEL))
     output_dir = Path(settings.paths.output_dir)
     rules = rules_of(settings.scoring, regions, output_dir=output_dir, window_hu=settings.data.display_hu)
@@ -212,7 +212,7 @@ def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: St
     return Evaluation(output_dir=output_dir, metrics=metrics, score=None)
 
 
-def _compare(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> Evaluation:
+def _compare(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     assert settings.compare is not None
     if len(settings.compare) != 2:
         raise ConfigError(f"compare: must be two folders, [RUN_A,RUN_B], got {len(settings.compare)}")
@@ -236,16 +236,16 @@ _TASKS = {
 }
 
 
-def _begin(settings: EvaluateSettings, invocation: Invocation, stop: StopLine) -> RunRecord:
+def _begin(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> RunRecord:
     output_dir = Path(settings.paths.output_dir)
     record = stop.record = RunRecord(output_dir, command="evaluate", overrides=invocation.overrides)
-    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
+    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
     return record
 
 
 def _refuse(settings: EvaluateSettings, keys: Sequence[str], task: str) -> None:
-    """A setting without effect is a misunderstanding."""
-    given = to_plain(settings)
+    """Refuse settings without effect."""
+    given = settings_to_dict(settings)
     given["data"] = {name: given["data"][name] for name in _OWN_KEYS}
     for key in keys:
         value = given[key]
@@ -263,11 +263,11 @@ def choose_cases(
     own_data: bool,
     allow_training_cases: bool,
 ) -> list[Case]:
-    """Take a subset of a cohort, told by the content of the scans and not by their names.
+    """Take a subset of a cohort, identified by the content of the scans and not by their names.
 
     Args:
         cohort: The cases at hand.
-        checkpoints: Know the content of the cases of their subsets; the subset is that of the first.
+        checkpoints: They hold content hashes of their subsets; the subset is that of the first.
         subset: `train`, `val`, `test` or `all`.
         own_data: Whether the cohort is the one the checkpoint was trained on.
         allow_training_cases: Whether training cases may be among them.
@@ -295,7 +295,7 @@ def choose_cases(
     contents = {case.id: content_of[case.id] for case in chosen}
     if not allow_training_cases:
         _refuse_training_cases(contents, checkpoints)
-    tell_of_twins(contents, chosen)
+    warn_of_duplicates(contents, chosen)
     return chosen
 
 
@@ -310,7 +310,7 @@ def _refuse_training_cases(content_of: Mapping[str, str], checkpoints: Sequence[
 
 
 def _refuse_fixed_settings(invocation: Invocation) -> None:
-    """A setting that the checkpoint fixes would otherwise be taken and have no effect."""
+    """Refuse settings that the checkpoint fixes, as they would have no effect."""
     for override in invocation.overrides:
         key = override.lstrip("+~").split("=")[0]
         section, _, name = key.partition(".")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lts.app.config.settings import ExportSettings
 from lts.app.config.types import check_settings
-from lts.app.run.console import ShowProgress, say
+from lts.app.run.console import ShowProgress, print_line
 from lts.base import AIR_HU
 from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
 from lts.inference.agreement import TOLERANCE
@@ -19,7 +19,7 @@ from lts.volume import read_image
 _PHANTOM_SEED = 0
 _PHANTOM_MATRIX = 128
 _MR_PER_HU = 0.37
-"""MR has a scale of its own, with fractions; any will do."""
+"""MR has its own scale, with fractions; any will do."""
 
 _CHUNK_SLICES = 32
 
@@ -45,7 +45,7 @@ def export(settings: ExportSettings) -> None:
         overwrite=settings.overwrite,
         progress=ShowProgress("comparing slices"),
     )
-    _tell(exported, checkpoint, checked_on="a phantom" if scan is None else str(scan))
+    _report(exported, checkpoint, checked_on="a phantom" if scan is None else str(scan))
 
 
 def _scan_slices(path: Path, recipe: Recipe) -> Tensor:
@@ -55,7 +55,7 @@ def _scan_slices(path: Path, recipe: Recipe) -> Tensor:
 
 
 def _phantom_slices(recipe: Recipe) -> Tensor:
-    """Slices of a phantom patient; for MR on another scale, which no longer is one of Hounsfield units."""
+    """Slices of a phantom; for MR on a scale that is not Hounsfield units."""
     phantom = make_phantom(seed=_PHANTOM_SEED, matrix=_PHANTOM_MATRIX)
     voxels = np.maximum(phantom.hu, AIR_HU)
     if recipe.modality == "mr":
@@ -64,7 +64,7 @@ def _phantom_slices(recipe: Recipe) -> Tensor:
 
 
 def _lay(voxels: np.ndarray, spacing_mm: tuple[float, float], recipe: Recipe) -> Tensor:
-    """`(Z, H, W)` voxels as the model is given them: `(Z, image_size, image_size)`."""
+    """`(Z, H, W)` voxels as the model receives them: `(Z, image_size, image_size)`."""
     depth, height, width = voxels.shape
     plane = fit_plane((height, width), spacing_mm, image_size=recipe.image_size, pixel_mm=recipe.pixel_mm)
     starts = range(0, depth, _CHUNK_SLICES)
@@ -73,20 +73,20 @@ def _lay(voxels: np.ndarray, spacing_mm: tuple[float, float], recipe: Recipe) ->
     )
 
 
-def _tell(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> None:
+def _report(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> None:
     found, context, size = exported.agreement, checkpoint.context, checkpoint.recipe.image_size
     unit = "HU" if checkpoint.recipe.modality == "ct" else "the scan's own scale"
     neighbors = f", {context} on each side of the one in question, foot to head" if context else ""
     regions = checkpoint.regions
-    say(f"wrote {exported.path}, {exported.size_bytes / 1e6:.1f} MB")
-    say(f"takes hu: float32 (batch, {1 + 2 * context}, height, width), slices in {unit}{neighbors}")
-    say(f"gives probs: float32 (batch, {len(regions)}, height, width), of {', '.join(regions)}")
+    print_line(f"wrote {exported.path}, {exported.size_bytes / 1e6:.1f} MB")
+    print_line(f"takes hu: float32 (batch, {1 + 2 * context}, height, width), slices in {unit}{neighbors}")
+    print_line(f"gives probs: float32 (batch, {len(regions)}, height, width), of {', '.join(regions)}")
     sizes = "and at other sizes" if found.other_sizes else "alone, the network takes no other size"
-    say(
+    print_line(
         f"checked on {found.slices} slices of {checked_on} at {size} x {size} pixels {sizes}: "
         f"differs from PyTorch by {found.largest_difference:.1e} at most, {TOLERANCE:.0e} is allowed"
     )
-    say(
+    print_line(
         f"time per slice at {size} x {size}, threads {torch.get_num_threads()}: "
         f"{exported.runtime} {found.runtime_ms_per_slice:.1f} ms, PyTorch {found.torch_ms_per_slice:.1f} ms"
     )

@@ -1,14 +1,14 @@
-"""A cross-validation as one cohort: the models of its folds, and which of them each case is scored by."""
+"""A cross-validation as one cohort: the models of its folds, and which model scores each case."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lts.app.commands.check import tell_of_twins
+from lts.app.commands.check import warn_of_duplicates
 from lts.app.run.records import DONE, RUN_FILE, read_run
-from lts.base import CheckpointError, CohortError, ConfigError
-from lts.cohort import Case, Cohort, name_some
+from lts.base import CheckpointError, CohortError, ConfigError, name_some
+from lts.cohort import Case, Cohort
 from lts.inference import Checkpoint, load_checkpoint
 from lts.slices import content_hash
 
@@ -31,7 +31,7 @@ class Fold:
 
     Attributes:
         number: From 0.
-        checkpoint: The best of its run; `split["test"]` are the cases that it did not know.
+        checkpoint: The best of its run; `split["test"]` are the cases that it has not seen.
     """
 
     number: int
@@ -66,7 +66,7 @@ def load_folds(folder: Path, *, trusted_modules: Sequence[str] = ()) -> list[Fol
 
 
 def choose_models(cohort: Cohort, folds: Sequence[Fold]) -> list[tuple[Case, Fold]]:
-    """Each case with the fold that tests it, told by the content of the scans, in the order of the cohort.
+    """Each case with the fold that tests it, identified by content, in the order of the cohort.
 
     Raises:
         CohortError: A case of the folds is missing or has changed.
@@ -81,7 +81,7 @@ def choose_models(cohort: Cohort, folds: Sequence[Fold]) -> list[tuple[Case, Fol
         raise CohortError(
             f"{cohort.root}: cases are missing or have changed since training: {name_some(lost)}"
         )
-    tell_of_twins({case.id: content for case, content in contents if content in tested_by}, cohort.cases)
+    warn_of_duplicates({case.id: content for case, content in contents if content in tested_by}, cohort.cases)
     return chosen
 
 
@@ -132,7 +132,7 @@ def _check_numbers(folds: Sequence[Fold], folder: Path) -> None:
 
 
 def _check_unknown_to_model(checkpoint: Checkpoint) -> None:
-    """No case or patient that is tested may have been trained or chosen on."""
+    """Refuse test cases or patients that were used for training or validation."""
     known = [member for name in ("train", "val") for member in checkpoint.split[name]]
     for what in ("sha256", "patient"):
         seen = {member[what] for member in known}
@@ -141,7 +141,7 @@ def _check_unknown_to_model(checkpoint: Checkpoint) -> None:
 
 
 def _check_division(folds: Sequence[Fold]) -> None:
-    """Every case of any fold must be tested by exactly one."""
+    """Check that each case is tested by exactly one fold."""
     tested: dict[str, Path] = {}
     for fold in folds:
         for member in fold.checkpoint.split["test"]:

@@ -1,15 +1,15 @@
-"""From settings to a model that predicts: checkpoints, device, and what becomes of masks."""
+"""From settings to a model that predicts: checkpoints, device and post-processing."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lts.app.config.making import under
-from lts.app.config.plain import to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import PredictionSettings, PredictSettings
 from lts.app.config.values import Place
-from lts.base import ConfigError
-from lts.cohort import SeriesChoice, natural_key
+from lts.base import ConfigError, natural_key
+from lts.cohort import SeriesChoice
 from lts.inference import Checkpoint, Postprocess, Predictor, find_device, load_checkpoint
 from lts.slices import content_hash
 
@@ -17,7 +17,7 @@ from lts.slices import content_hash
 def load_checkpoints(
     ckpt: Place | Sequence[Place], *, trusted_modules: Sequence[str] = ()
 ) -> tuple[Checkpoint, ...]:
-    """Open the checkpoints of `ckpt`, a file or several; a name with `*` stands for all that match.
+    """Open the checkpoints of `ckpt`, one file or several; `*` matches several files.
 
     Raises:
         ConfigError: No file is named, none matches, or two hold the same: one model would count twice.
@@ -57,14 +57,14 @@ def open_predictor(settings: PredictionSettings, checkpoints: tuple[Checkpoint, 
         ConfigError: A setting breaks its rule.
         CheckpointError: The checkpoints do not fit together.
     """
-    with under("postprocess", Postprocess):
+    with keys_in_errors("postprocess", Postprocess):
         return Predictor(
             checkpoints,
             device=find_device(settings.device),
             batch_size=settings.batch_size,
             flips=settings.flips,
             temperature=settings.temperature,
-            postprocess=Postprocess(**to_plain(settings.postprocess)),
+            postprocess=Postprocess(**settings_to_dict(settings.postprocess)),
         )
 
 

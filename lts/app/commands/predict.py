@@ -1,4 +1,4 @@
-"""Masks of new scans, one after the other: a bad one does not stop the others."""
+"""Masks of new scans, one after the other; a bad scan does not stop the others."""
 
 import time
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from nibabel.affines import voxel_sizes
 
 from lts.app.commands.dicom_seg import Segmentation
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
-from lts.app.commands.predictions import PREDICTIONS_FILE, Predictions, Wanted
+from lts.app.commands.predictions import PREDICTIONS_FILE, CaseRequest, Predictions
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
-from lts.app.commands.unpacking import folder_to_unpack_to
-from lts.app.config.plain import to_plain
+from lts.app.commands.temporary_folder import temporary_folder
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import ArchiveSettings, PredictSettings
 from lts.app.config.types import check_settings
-from lts.app.run.console import ShowProgress, print_table, say
-from lts.app.run.lock import alone_in
+from lts.app.run.console import ShowProgress, print_line, print_table
+from lts.app.run.lock import locked_folder
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
 from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Predictor, SlabProbs, doubts, measure
+from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
 from lts.volume import MASK_SUFFIX, SegLayout, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
@@ -30,9 +30,9 @@ _NOT_OF_THE_MASK = (
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
     *("probabilities", "dicom_seg", "dicom_seg_layout"),
 )
-"""Settings of `conf/predict.yaml` that shape no mask; masks are made alike where all others are the same."""
+"""Settings of `conf/predict.yaml` that do not change masks; all others must agree for masks to be kept."""
 
-_TOLD = 3
+_MOST_LISTED = 3
 _MOST_GIB = 2**20
 _TABLE = ("case", "liver_ml", "tumor_ml", "tumor_burden", "lesion_count")
 _DECIMALS = {"liver_ml": 1, "tumor_ml": 1, "tumor_burden": 3}
@@ -45,11 +45,11 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
         settings: The scans, the model, and where masks go.
 
     Returns:
-        A row of `predictions.json` a scan of the input.
+        A row of `predictions.json` per scan of the input.
 
     Raises:
-        CohortError: There is no scan, or some could not be predicted; the others are written all the same.
-        LtsError: The input or config was wrong, then nothing is written; or the disk takes no more.
+        CohortError: There is no scan, or some could not be predicted; the others are still written.
+        LtsError: The input or config was wrong and nothing is written; or the disk is full.
         Interrupted: The command was told to stop.
     """
     check_settings(settings)
@@ -58,8 +58,8 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
         raise ConfigError(f"output: must not be the folder of the scans, got {output}")
     if settings.dicom_seg:
         check_dicom_seg(settings.dicom_seg_layout)
-    stop = _StopLine()
-    with alone_in(output, key="output"), folder_to_unpack_to() as unpacked, stop_signals(stop):
+    stop = _StopMessage()
+    with locked_folder(output, key="output"), temporary_folder() as unpacked, stop_signals(stop):
         predictor = open_predictor(
             settings, load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules)
         )
@@ -81,19 +81,21 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
             output, _facts(settings, predictor), latest={"passed_over": list(found.passed_over)}
         )
         for line in found.passed_over:
-            say(f"passed over: {line}")
+            print_line(f"passed over: {line}")
         _predict_all(jobs, record, overwrite=settings.overwrite, stop=stop)
     asked = [job.source.case for job in jobs]
-    _tell(record, asked, output)
+    _report(record, asked, output)
     return tuple(record.cases[case] for case in asked)
 
 
-def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopLine") -> None:
+def _predict_all(
+    jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopMessage"
+) -> None:
     wanted = [job.wanted() for job in jobs]
     todo = record.to_do(wanted, overwrite=overwrite)
     names = {one.case for one in todo}
-    if kept := record.tell_kept([one for one in wanted if one.case not in names]):
-        say(kept)
+    if kept := record.describe_kept([one for one in wanted if one.case not in names]):
+        print_line(kept)
     stop.left = len(todo)
     for number, (job, one) in enumerate(zip(jobs, wanted, strict=True), start=1):
         if one.case not in names:
@@ -106,8 +108,8 @@ def _predict_all(jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool
         except StorageError:  # the next case would meet the same disk
             raise
         except LtsError as error:
-            reason = record.fail(one, job.told(error))
-            say(f"{title}: failed: {reason}")
+            reason = record.fail(one, job.with_users_path(error))
+            print_line(f"{title}: failed: {reason}")
         stop.left -= 1
     record.write()
 
@@ -122,7 +124,9 @@ def _limits(archive: ArchiveSettings) -> ArchiveLimits:
 
 def _facts(settings: PredictSettings, predictor: Predictor) -> dict[str, Any]:
     """What `predictions.json` says of a run."""
-    of_the_mask = {name: item for name, item in to_plain(settings).items() if name not in _NOT_OF_THE_MASK}
+    of_the_mask = {
+        name: item for name, item in settings_to_dict(settings).items() if name not in _NOT_OF_THE_MASK
+    }
     return {
         "regions": list(predictor.regions),
         "checkpoints": origins(predictor),
@@ -132,11 +136,11 @@ def _facts(settings: PredictSettings, predictor: Predictor) -> dict[str, Any]:
     }
 
 
-class _StopLine:
-    """What the command says that was told to stop.
+class _StopMessage:
+    """The message of a stopped command.
 
     Attributes:
-        left: Scans that are still to be predicted, None while that is not known.
+        left: Number of remaining scans, None while unknown.
     """
 
     def __init__(self) -> None:
@@ -151,7 +155,7 @@ class _StopLine:
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """One scan to predict, and what is to be written of it.
+    """One scan to predict, and its outputs.
 
     Attributes:
         source: The scan.
@@ -174,25 +178,25 @@ class _Job:
         """Where the mask goes."""
         return self.output / f"{self.source.case}_mask{MASK_SUFFIX}"
 
-    def wanted(self) -> Wanted:
-        """The files to write, and what asks for them."""
+    def wanted(self) -> CaseRequest:
+        """The files to write, and the settings that request them."""
         case = self.source.case
         volumes = probability_files(case, self.predictor.regions if self.probabilities else ())
         seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
         asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
-        return Wanted(
+        return CaseRequest(
             source=self.source,
             input=self.input,
             files=(self.mask_path.name, *seg, *volumes.values()),
             outputs={name: value for name, value in asked.items() if value},
         )
 
-    def told(self, reason: object) -> str:
-        """A reason with the place of the scan as the user knows it."""
+    def with_users_path(self, reason: object) -> str:
+        """A reason with the path of the scan as the user gave it."""
         return str(reason).replace(str(self.source.path), self.input)
 
     def run(self, progress: ShowProgress) -> dict[str, Any]:
-        """Predict, write, and return what is to be said of the case.
+        """Predict, write, and return the row of the case.
 
         Raises:
             LtsError: The scan cannot be read, or a file cannot be written.
@@ -211,13 +215,13 @@ class _Job:
         watch.lap("predict")
         findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)
         watch.lap("measure")
-        # the mask comes first: whatever becomes of the others, it is there
+        # the mask comes first, so that it exists even if the others fail
         write_mask(self.mask_path, mask, geometry=scan.geometry)
         files = {
             "mask": self.mask_path.name,
             **{
-                name: told and self.told(told)
-                for name, told in segmentation.write(self.output, mask, scan).items()
+                name: text and self.with_users_path(text)
+                for name, text in segmentation.write(self.output, mask, scan).items()
             },
             **volumes.write(self.output, self.source.case),
         }
@@ -233,7 +237,7 @@ class _Job:
             **findings.to_dict(),
             "seconds": watch.laps,
             "warnings": [
-                *doubts(
+                *prediction_warnings(
                     findings,
                     scan=scan,
                     labels_zhw=mask,
@@ -264,14 +268,14 @@ class _StopWatch:
         self._last = now
 
 
-def _tell(record: Predictions, asked: Sequence[str], output: Path) -> None:
+def _report(record: Predictions, asked: Sequence[str], output: Path) -> None:
     rows, failed = ([rows[case] for case in asked if case in rows] for rows in (record.cases, record.failed))
     if rows:
         shown = [{name: row.get(name) for name in _TABLE} for row in rows]
         print_table(f"masks in {output}", shown, decimals=_DECIMALS)
     for row in rows:
         for warning in row.get("warnings", ()):
-            say(f"{row['case']}: {warning}")
+            print_line(f"{row['case']}: {warning}")
     unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
     problems = []
     if failed:
@@ -285,5 +289,5 @@ def _tell(record: Predictions, asked: Sequence[str], output: Path) -> None:
 
 
 def _some(reasons: Sequence[str]) -> str:
-    see = f", see {PREDICTIONS_FILE}" if len(reasons) > _TOLD else ""
-    return listed(reasons, most=_TOLD, separator="; ") + see
+    see = f", see {PREDICTIONS_FILE}" if len(reasons) > _MOST_LISTED else ""
+    return listed(reasons, most=_MOST_LISTED, separator="; ") + see

@@ -1,4 +1,4 @@
-"""`predictions.json`: what an output folder holds, what of it is kept, and what must not be replaced."""
+"""`predictions.json`: what an output folder holds, what is kept, and what must not be replaced."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.earlier_predictions import differences, read_predictions, shown
-from lts.base import ConfigError, VolumeError, write_json
-from lts.cohort import ScanSource, name_some
+from lts.base import ConfigError, VolumeError, name_some, write_json
+from lts.cohort import ScanSource
 from lts.slices import content_hash, content_hash_of_all
 
 PREDICTIONS_FILE = "predictions.json"
@@ -20,14 +20,14 @@ _LISTS = ("cases", "failed", "in_progress")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A case as it is asked for.
+class CaseRequest:
+    """A requested case.
 
     Attributes:
         source: The scan.
         input: Where it lies, as the user knows it.
-        files: Names of the files that are asked for, the mask first, relative to the output folder.
-        outputs: The settings that ask for more than the mask, where they are on.
+        files: Names of the requested files, the mask first, relative to the output folder.
+        outputs: The settings that request more than the mask, if they are on.
     """
 
     source: ScanSource
@@ -42,9 +42,9 @@ class Wanted:
 
     @cached_property
     def scan_sha256(self) -> str:
-        """The scan by its content: that of its file, or of all files of its series in any order.
+        """Hash of the scan: of its file, or of all files of its series in any order.
 
-        Where one acquisition of a series is chosen, its label counts too.
+        If one acquisition of a series is chosen, its label counts too.
 
         Raises:
             VolumeError: A file cannot be read.
@@ -60,16 +60,16 @@ class Wanted:
 
 
 class Predictions:
-    """The record of an output folder. It is on the disk before a case is begun, and after each.
+    """The record of an output folder. It is written before and after each case.
 
-    A case whose files are being written is named under `in_progress`; after a kill, these files are nobody's
-    but those of the run that goes on, and may be replaced.
+    A case whose files are being written is listed under `in_progress`; after a kill, a resumed run may
+    replace these files.
 
     Args:
         folder: The output folder.
-        facts: What the file says of how masks were made: `regions`, `checkpoints`, `settings`, `device`,
+        facts: How masks were made: `regions`, `checkpoints`, `settings`, `device`,
             `versions`.
-        latest: What else it says of the last run.
+        latest: Further entries on the last run.
 
     Raises:
         ConfigError: The file there is damaged, or another program's.
@@ -89,14 +89,14 @@ class Predictions:
             if name not in (*_LISTS, *self._facts, *self._latest)
         }
         self._made_by = {name: self._on_disk[name] for name in facts} if self.cases else self._facts
-        self._replaced: dict[str, str] = {}  # cases of other models or settings, and what was other
+        self._replaced: dict[str, str] = {}  # cases of other models or settings, and the difference
 
-    def to_do(self, wanted: Sequence[Wanted], *, overwrite: bool) -> list[Wanted]:
-        """The cases to make: all but those that are there, whole and of the same scan, models and settings.
+    def to_do(self, wanted: Sequence[CaseRequest], *, overwrite: bool) -> list[CaseRequest]:
+        """The cases to predict: all but those that exist, whole and of the same scan, models and settings.
 
         Args:
-            wanted: All cases that are asked for.
-            overwrite: Whether what differs may be replaced.
+            wanted: All requested cases.
+            overwrite: Whether cases that differ may be replaced.
 
         Raises:
             ConfigError: Something would be replaced that must not be.
@@ -108,7 +108,7 @@ class Predictions:
             for name in one.files:
                 if len(os.fsencode(Path(name).name)) > longest:
                     raise ConfigError(f"output: names of files must have at most {longest} bytes, got {name}")
-            is_whole, problem = self._standing(one)
+            is_whole, problem = self._state_of(one)
             if problem and not overwrite:
                 raise ConfigError(f"output: {problem}; {_WAYS_OUT} it")
             if is_whole:
@@ -118,7 +118,7 @@ class Predictions:
         return todo
 
     def _check_made_alike(self, names: Sequence[str], *, overwrite: bool) -> None:
-        """Check that what is there was made as what is to come; where it may be replaced, forget it."""
+        """Check that existing masks were made like the new ones; forget those that may be replaced."""
         difference = next(differences(self._made_by, self._facts), None)
         if difference is None:
             return
@@ -133,21 +133,21 @@ class Predictions:
         self.cases.clear()
         self._made_by = self._facts
 
-    def _standing(self, one: Wanted) -> tuple[bool, str]:
-        """Whether a case is there and whole; if not, why it must not be replaced unasked, "" where it may."""
+    def _state_of(self, one: CaseRequest) -> tuple[bool, str]:
+        """Whether a case exists and is whole; if not, why it must not be replaced, "" if it may."""
         if one.case in self._in_progress:
             return False, ""
         row = self.cases.get(one.case)
         if row is None:
-            return False, self._stranger(one, known={})
+            return False, self._foreign_file(one, known={})
         if changed := self._changed(one, row):
             return False, changed
         known = row["files_sha256"]
         is_whole = all((self._folder / name).exists() for name in one.files if name in known)
-        return is_whole, "" if is_whole else self._stranger(one, known=known)
+        return is_whole, "" if is_whole else self._foreign_file(one, known=known)
 
-    def _changed(self, one: Wanted, row: Mapping[str, Any]) -> str:
-        """What differs between a case as it was made and as it is asked for, "" where nothing does."""
+    def _changed(self, one: CaseRequest, row: Mapping[str, Any]) -> str:
+        """The difference between an existing case and the requested one, "" for none."""
         if "scan_sha256" not in row:
             return (
                 f"{self._folder} holds {one.case} without the hash of its scan, by an earlier version of lts"
@@ -164,12 +164,12 @@ class Predictions:
                 return f"{path} has changed since it was written"
         return ""
 
-    def _stranger(self, one: Wanted, *, known: Mapping[str, str]) -> str:
+    def _foreign_file(self, one: CaseRequest, *, known: Mapping[str, str]) -> str:
         there = (self._folder / name for name in one.files if name not in known)
         return next((f"{path} is there already" for path in there if path.exists()), "")
 
-    def tell_kept(self, kept: Sequence[Wanted]) -> str:
-        """A line on the cases that are kept, "" where none is."""
+    def describe_kept(self, kept: Sequence[CaseRequest]) -> str:
+        """A line on the kept cases, "" for none."""
         if not kept:
             return ""
         ours = self._facts["versions"]["lts"]
@@ -178,8 +178,8 @@ class Predictions:
         by = f"; made by lts {others}, this is {ours}" if others else ""
         return f"kept {len(kept)} mask{'s'[: len(kept) != 1]} of unchanged scans, models and settings{by}"
 
-    def begin(self, one: Wanted) -> None:
-        """Note that the files of a case are about to be written.
+    def begin(self, one: CaseRequest) -> None:
+        """Record that the files of a case are about to be written.
 
         Raises:
             StorageError: The record cannot be written.
@@ -188,8 +188,8 @@ class Predictions:
             self._in_progress.append(one.case)
         self.write()
 
-    def add(self, one: Wanted, row: Mapping[str, Any]) -> None:
-        """Take a case whose files are written; in place of its old row where there is one."""
+    def add(self, one: CaseRequest, row: Mapping[str, Any]) -> None:
+        """Record a case whose files are written, in place of its old row."""
         made_by = {
             name: self._facts[name]
             for name in ("device", "versions")
@@ -207,8 +207,8 @@ class Predictions:
         self._in_progress.remove(one.case)
         self.failed.pop(one.case, None)
 
-    def fail(self, one: Wanted, reason: str) -> str:
-        """Take a case that could not be predicted; returns why, with what is left of an earlier mask."""
+    def fail(self, one: CaseRequest, reason: str) -> str:
+        """Record a failed case; returns the reason, with a note on an earlier mask that is left."""
         mask, difference = self._folder / one.files[0], self._replaced.get(one.case)
         if difference and mask.exists():
             reason = f"{reason}; {mask} is still the one made with {difference}"
@@ -217,7 +217,7 @@ class Predictions:
         return reason
 
     def write(self) -> None:
-        """Bring the record to the disk, unless it is there already.
+        """Write the record if it has changed.
 
         Raises:
             StorageError: It cannot be written.

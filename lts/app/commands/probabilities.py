@@ -10,7 +10,7 @@ from lts.volume import MASK_SUFFIX, PROBABILITY_STEPS, Volume, write_probabiliti
 
 
 class ProbabilityVolumes:
-    """Probabilities of whole scans, 2 bytes a voxel and region; without regions, nothing.
+    """Probabilities of whole scans, 2 bytes per voxel and region; nothing without regions.
 
     Args:
         regions: Regions in channel order.
@@ -37,5 +37,5 @@ class ProbabilityVolumes:
 
 def probability_files(case: str, regions: Sequence[str]) -> dict[str, str]:
     """Names of the files of a case, by region."""
-    # in a folder of their own: a folder of masks is all masks to whoever scores it
+    # in their own folder, as scoring takes every volume of a folder for a mask
     return {region: f"probabilities/{case}_{region}{MASK_SUFFIX}" for region in regions}

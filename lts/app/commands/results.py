@@ -1,11 +1,11 @@
-"""Writes what an evaluation found: tables, pictures and the report."""
+"""Writes the results of an evaluation: tables, pictures and the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from lts.app.run.console import print_table, say
+from lts.app.run.console import print_line, print_table
 from lts.app.run.provenance import RunRecord
 from lts.app.run.records import METRICS_FILE
 from lts.base import write_csv, write_json
@@ -89,7 +89,7 @@ def _print_results(title: str, metrics: Mapping[str, Any]) -> None:
     ]
     print_table(f"{title}, on each scan's own grid", rows)
     for remark in (*metrics["panel_remarks"], *metrics.get("advice", ())):
-        say(remark)
+        print_line(remark)
 
 
 def _curves(summary: Summary) -> dict[str, tuple[Sequence[float], Sequence[float], float]] | None:

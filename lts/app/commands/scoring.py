@@ -7,7 +7,7 @@ from typing import Any
 
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import write_results
-from lts.app.config.making import under
+from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import ShowProgress
 from lts.app.run.provenance import RunRecord
@@ -20,7 +20,7 @@ from lts.volume import read_geometry, read_image, read_mask
 
 _SLICES_OF_A_BATCH = 16
 _MOST_RESAMPLES = 100_000
-"""More of them take memory, and add digits that nobody reads."""
+"""More take memory and add no useful digits."""
 
 
 def check_scoring(settings: ScoringSettings) -> None:
@@ -57,7 +57,7 @@ def rules_of(
         ConfigError: A setting breaks its rule.
     """
     check_scoring(settings)
-    with under("scoring", ScoringRules):
+    with keys_in_errors("scoring", ScoringRules):
         return ScoringRules(
             regions=tuple(regions),
             nsd_mm=settings.nsd_mm,

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from lts.app.commands.open_model import load_checkpoints, open_predictor
 from lts.app.config.settings import ServeSettings
 from lts.app.config.types import check_settings
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.base import ConfigError
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart")
@@ -33,7 +33,7 @@ def serve(settings: ServeSettings) -> None:
         predictor = open_predictor(
             settings, load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules)
         )
-        with Service([predictor], limits=limits, log=say) as service:
+        with Service([predictor], limits=limits, log=print_line) as service:
             names = ", ".join(checkpoint.path.name for checkpoint in predictor.checkpoints)
             greeting = [f"serving {names} on {predictor.device} at {address_of(taken)}; Ctrl+C stops it"]
             if not is_loopback(taken.getsockname()[0]):
@@ -41,7 +41,7 @@ def serve(settings: ServeSettings) -> None:
                 greeting.append(f"host={settings.host}: {open_to_all}")
             Server(service, taken, allowed_hosts=settings.allowed_hosts).run(greeting=greeting)
     with suppress(OSError):  # as of a reader of its words that is gone
-        say("stopped")
+        print_line("stopped")
 
 
 def check_installed(names: Sequence[str]) -> None:

@@ -26,26 +26,31 @@ from lts.app.commands.training.parts import (
     SUBSETS,
     make_task_and_trainer,
     members_of,
+    print_store,
     set_up_data,
-    tell_of_store,
 )
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.config.component import OPEN, Component
-from lts.app.config.making import under
-from lts.app.config.plain import in_folder, to_plain
+from lts.app.config.instantiate import keys_in_errors
+from lts.app.config.serialization import settings_to_dict, with_output_dir
 from lts.app.config.settings import TrainSettings
 from lts.app.config.types import check_settings
 from lts.app.config.values import Place
 from lts.app.config.yaml_files import write_settings
-from lts.app.run.console import say
-from lts.app.run.distributed import follow_to_the_end, is_first_process, left_to_first, other_processes
+from lts.app.run.console import print_line
+from lts.app.run.distributed import (
+    end_with_first_process,
+    is_first_process,
+    other_processes,
+    reported_by_first,
+)
 from lts.app.run.environment import follows
 from lts.app.run.invocation import FROM_PYTHON, Invocation
-from lts.app.run.lock import alone_in_run_folder
-from lts.app.run.provenance import RunRecord, StopLine, check_folder_is_free, run_folder
-from lts.app.run.recording import failure_noted
+from lts.app.run.lock import locked_run_folder
+from lts.app.run.provenance import RunRecord, StopMessage, check_folder_is_free, run_folder
+from lts.app.run.recording import failure_recorded
 from lts.app.run.records import CONFIG_FILE
-from lts.app.run.resuming import Resume, check_before_going_on, clear_traces, goes_on, plan_resume
+from lts.app.run.resuming import Resume, check_before_resuming, clear_traces, plan_resume, resumes_in_place
 from lts.app.run.signals import StopSignals, stop_signals
 from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions, write_json
@@ -57,12 +62,12 @@ from lts.task import SegmentationTask
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What came of a training.
+    """The result of a training.
 
     Attributes:
         output_dir: The folder of the run.
         best_checkpoint: The file of its best epoch.
-        score: The best value of what chose it, None where nothing did or it was never defined.
+        score: The best value of the monitored score, None without one or if it was never defined.
         metrics: What `metrics.json` holds, None where no case was tested.
     """
 
@@ -75,7 +80,7 @@ class Training:
 def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Training:
     """Train a model, and score its best checkpoint on the test subset.
 
-    Where several processes train, each calls this; the first alone writes, scores and speaks.
+    With several training processes, each calls this; only the first writes, scores and prints.
 
     Args:
         settings: What is trained, on what, and where it is written.
@@ -86,22 +91,22 @@ def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Trai
         Interrupted: The run was told to stop.
     """
     check_settings(settings)
-    _be_quiet()
+    _silence_libraries()
     if not is_first_process():
-        return _train_beside(_settled(settings, run_folder(settings.paths.output_dir)))
-    stop = StopLine()
+        return _train_with_first(_settled(settings, run_folder(settings.paths.output_dir)))
+    stop = StopMessage()
     with (
-        alone_in_run_folder(
+        locked_run_folder(
             settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
         ) as output_dir,
         stop_signals(stop) as signals,
-        failure_noted(signals, stop, command="train"),
+        failure_recorded(signals, stop, command="train"),
     ):
         return _train_and_score(_settled(settings, output_dir), invocation, signals, stop)
 
 
 def _train_and_score(
-    settings: TrainSettings, invocation: Invocation, signals: StopSignals, stop: StopLine
+    settings: TrainSettings, invocation: Invocation, signals: StopSignals, stop: StopMessage
 ) -> Training:
     output_dir = Path(settings.paths.output_dir)
     rules = rules_of(
@@ -114,38 +119,38 @@ def _train_and_score(
     resume = plan_resume(settings, output_dir, split)
     if resume is None:
         stop.record = _begin(settings, invocation)
-    elif not goes_on(settings.ckpt):
+    elif not resumes_in_place(settings.ckpt):
         check_folder_is_free(output_dir, command="train")
-    _tell_of_cases(cohort, split, output_dir)
+    _print_cases(cohort, split, output_dir)
     data = set_up_data(settings, cohort, split)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
     settings, chosen_by = settle_monitor(settings, data)
     check_search(settings, direction=invocation.study_direction)
     if resume:
-        check_before_going_on(resume, settings, members=members)
+        check_before_resuming(resume, settings, members=members)
         stop.record = _go_on(settings, invocation, resume)  # until here no byte of the folder has changed
     assert stop.record
     stop.record.add(**facts_of_choice(settings))
-    write_settings(output_dir / CONFIG_FILE, to_plain(settings))
+    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
     write_json(output_dir / "split.json", split.to_dict())
-    tell_of_store(settings, data)
-    say(chosen_by)
+    print_store(settings, data)
+    print_line(chosen_by)
     task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
         _fit(trainer, task, data, resume)
     fit_s = time.perf_counter() - began
     facts = _facts_of(settings, task, trainer, fit_s=fit_s, steps_before=resume.steps if resume else 0)
-    if told := standstill_of(trainer):
-        say(told)
+    if standstill := standstill_of(trainer):
+        print_line(standstill)
     metrics = None
     if (epoch := pruned_at(trainer)) is not None:
         stop.record.finish(**facts, state="pruned", pruned_after_epoch=epoch)
-        say(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
+        print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
     elif not split.test:
         stop.record.finish(**facts)
-        say("there is no test case, so there are no test scores")
+        print_line("there is no test case, so there are no test scores")
     else:
         metrics = score_model(
             Predictor.from_checkpoint(
@@ -162,8 +167,8 @@ def _train_and_score(
         )
         stop.record.finish(**facts)
     score = _best_score(trainer)
-    told = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
-    say(f"{told}all files are in {output_dir}")
+    best = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
+    print_line(f"{best}all files are in {output_dir}")
     return _training(settings, trainer, metrics)
 
 
@@ -177,7 +182,7 @@ def _training(settings: TrainSettings, trainer: pl.Trainer, metrics: Mapping[str
 
 
 def _begin(settings: TrainSettings, invocation: Invocation) -> RunRecord:
-    output_dir, again = Path(settings.paths.output_dir), goes_on(settings.ckpt)
+    output_dir, again = Path(settings.paths.output_dir), resumes_in_place(settings.ckpt)
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
     if again:
         clear_traces(output_dir)
@@ -185,22 +190,22 @@ def _begin(settings: TrainSettings, invocation: Invocation) -> RunRecord:
 
 
 def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> RunRecord:
-    output_dir, again = Path(settings.paths.output_dir), goes_on(settings.ckpt)
+    output_dir, again = Path(settings.paths.output_dir), resumes_in_place(settings.ckpt)
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
     if resume.history:
         record.add(changes=resume.history)
-    say(resume.line())
+    print_line(resume.line())
     return record
 
 
 def _fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, resume: Resume | None) -> None:
-    with under("data", check_loading):  # what could not be checked without the slices
+    with keys_in_errors("data", check_loading):  # what could not be checked without the slices
         trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
-def _train_beside(settings: TrainSettings) -> Training:
-    """Train as one of the processes that are not the first; writes nothing."""
-    follow_to_the_end()
+def _train_with_first(settings: TrainSettings) -> Training:
+    """Train as a process other than the first; writes nothing."""
+    end_with_first_process()
     output_dir = Path(settings.paths.output_dir)
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
@@ -210,7 +215,7 @@ def _train_beside(settings: TrainSettings) -> Training:
         resume = plan_resume(settings, output_dir, split)
         members = members_of(data, cohort, split)
         task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
-        with left_to_first(DivergedError):
+        with reported_by_first(DivergedError):
             _fit(trainer, task, data, resume)
     return _training(settings, trainer, None)
 
@@ -218,7 +223,7 @@ def _train_beside(settings: TrainSettings) -> Training:
 def _facts_of(
     settings: TrainSettings, task: SegmentationTask, trainer: pl.Trainer, *, fit_s: float, steps_before: int
 ) -> dict[str, Any]:
-    """What the record says of a training at its end."""
+    """The facts of a finished training for its record."""
     batches = (trainer.global_step - steps_before) * trainer.accumulate_grad_batches
     return {
         "fit_s": round(fit_s, 2),
@@ -236,7 +241,7 @@ def _best_of(trainer: pl.Trainer) -> ModelCheckpoint:
 
 
 def _best_score(trainer: pl.Trainer) -> float | None:
-    """The best value of what is monitored; None where nothing is, or it was never defined."""
+    """The best value of the monitored score; None without one, or if it was never defined."""
     score = _best_of(trainer).best_model_score
     return None if score is None else finite_or_none(float(score))
 
@@ -245,14 +250,14 @@ def _device_of(trainer: pl.Trainer) -> str:
     return str(trainer.strategy.root_device)
 
 
-def _tell_of_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
-    say(f"run {output_dir}: {_counts(cohort, split)}")
+def _print_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
+    print_line(f"run {output_dir}: {_counts(cohort, split)}")
     for note in cohort.notes:
-        say(f"{cohort.root}: {note}")
+        print_line(f"{cohort.root}: {note}")
 
 
-def _be_quiet() -> None:
-    """Keep the libraries' own advice out of the run's lines."""
+def _silence_libraries() -> None:
+    """Keep the advice of libraries out of the output."""
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # looks for CUDA on CPUs too
@@ -266,7 +271,7 @@ def _be_quiet() -> None:
 
 
 def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
-    """The settings with what depends on others filled in, and with absolute paths for whoever reads them."""
+    """The settings with dependent values filled in and absolute paths."""
     own: dict[str, Any] = {
         "dirpath": f"{output_dir}/checkpoints",
         "save_dir": str(output_dir),
@@ -277,8 +282,8 @@ def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
         given = component.arguments
         return component.with_arguments(**{key: own[key] for key in own if given.get(key) == OPEN})
 
-    settings = in_folder(settings, output_dir)
-    with under("data", check_regions):
+    settings = with_output_dir(settings, output_dir)
+    with keys_in_errors("data", check_regions):
         regions = check_regions(settings.data.regions)
     return replace(
         settings,

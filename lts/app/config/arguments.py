@@ -1,4 +1,4 @@
-"""What Hydra would answer with a traceback on a command line, or with something else than was asked."""
+"""Checks of a command line where Hydra would print a traceback or do something unintended."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,22 +9,22 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from lts.app.config.argument_limits import check_argument_limits
 from lts.app.config.groups import CONF, choices_of
-from lts.app.config.parsable import check_parsable
 from lts.app.config.values import shown
 from lts.base import ConfigError
 
 FORM = "must be KEY=VALUE without spaces around =; --help shows the keys"
 
 _SEVERAL = {"callbacks", "experiment", "logger"}
-"""Groups whose choices go together; of another group, the second choice would write over the first."""
+"""Groups whose choices can be combined; elsewhere the second choice would overwrite the first."""
 
 _HOME = re.compile(r"""(?<=[=\[,'"])~(?=$|[/,\]'"])""")
 """Where a path begins in an argument, as the only one or in a list."""
 
 
 def with_home(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which paths that begin with `~` name the home folder, which a shell leaves to them."""
+    """Arguments with `~` at the beginning of paths expanded, which a shell does not do."""
     return [
         _HOME.sub(lambda _: str(Path.home()), argument) if "=" in argument else argument
         for argument in arguments
@@ -41,7 +41,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
         ConfigError: A key is missing, a choice is no name, several are given where one is taken, a setting
             has no effect, or an argument cannot be parsed at all.
     """
-    check_parsable(arguments)
+    check_argument_limits(arguments)
     parser = OverridesParser.create()
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     for argument in arguments:

@@ -1,4 +1,4 @@
-"""Which of the keys that there are is most like one that there is not."""
+"""Which existing key is most similar to a wrong one."""
 
 import difflib
 from collections.abc import Collection
@@ -7,25 +7,25 @@ _LEAST_ALIKE = 0.6
 
 
 def closest(wrong: str, keys: Collection[str]) -> str | None:
-    """The key that is most like a wrong one, None where none is.
+    """The key that is most similar to a wrong one, None if none is.
 
-    Of keys that end alike the one is meant whose whole path is most alike: `lr` is `optimizer.lr`, and
-    `optimiser.lr` too. Else a key of the same section is, before one of another.
+    Among keys with the same last part the one with the most similar path is meant: `optimizer.lr` for `lr`
+    and `optimiser.lr`. Otherwise keys of the same section come before others.
 
     Args:
         wrong: A key that does not exist.
-        keys: Those that do.
+        keys: The keys that exist.
     """
     section, _, name = wrong.rpartition(".")
     others = [key for key in keys if key != wrong]
     same_name = [key for key in others if key.rpartition(".")[2] == name]
     if same_name:
-        return max(same_name, key=lambda key: _likeness(wrong, key))
+        return max(same_name, key=lambda key: _similarity(wrong, key))
     siblings = {key: key.rpartition(".")[2] for key in others if key.rpartition(".")[0] == section}
     for found in (
-        [(_likeness(name, sibling), key) for key, sibling in siblings.items()],
-        [(_likeness(wrong, key), key) for key in others],
-        [(_likeness(name, key.rpartition(".")[2]), key) for key in others],
+        [(_similarity(name, sibling), key) for key, sibling in siblings.items()],
+        [(_similarity(wrong, key), key) for key in others],
+        [(_similarity(name, key.rpartition(".")[2]), key) for key in others],
     ):
         likeness, key = max(found, default=(0.0, ""))
         if likeness >= _LEAST_ALIKE:
@@ -33,5 +33,5 @@ def closest(wrong: str, keys: Collection[str]) -> str | None:
     return None
 
 
-def _likeness(one: str, other: str) -> float:
+def _similarity(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()

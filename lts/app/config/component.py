@@ -1,4 +1,4 @@
-"""A class to be made later, as plain values: what `_target_` is in YAML."""
+"""A class to be instantiated later, as plain values: a section with `_target_` in YAML."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from lts.base import ConfigError
 
 OPEN = "???"
-"""In the place of an argument that a run fills in, once it knows its folder and its cases."""
+"""Placeholder of an argument that a run fills in once it knows its folder and cases."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Component:
     hold them.
 
     Attributes:
-        target: Where it is imported from, as `lts.networks.UNet`.
-        arguments: By name, those that differ from its defaults.
+        target: Import path, such as `lts.networks.UNet`.
+        arguments: By name, where they differ from the defaults.
 
     Example:
         >>> Component("lts.networks.UNet", {"width": 16}).to_dict()
@@ -54,7 +54,7 @@ class Component:
         return {"_target_": self.target, **_plain(self.arguments)}
 
     def with_arguments(self, **arguments: Any) -> "Component":
-        """The same with these arguments beside its others, or in their place."""
+        """A copy with these arguments added or replaced."""
         return Component(self.target, {**self.arguments, **arguments})
 
 
@@ -67,7 +67,7 @@ def _plain(item: Any) -> Any:
 
 
 def _public_name(target: Callable[..., Any]) -> str:
-    """The shortest path that leads to it: `torch.optim.Adam` rather than `torch.optim.adam.Adam`."""
+    """The shortest import path: `torch.optim.Adam` rather than `torch.optim.adam.Adam`."""
     module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
     parts = module.split(".")
     for length in range(1, len(parts) + 1):

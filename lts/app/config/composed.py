@@ -1,4 +1,4 @@
-"""From a composed config, or the file that one was written to, to settings."""
+"""From a composed config, or a written one, to settings."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from lts.app.config.plain import from_plain
+from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import SETTINGS
 from lts.app.config.types import check_section
-from lts.app.config.yaml_files import told_of
+from lts.app.config.yaml_files import naming_file
 from lts.base import ConfigError
 
 
@@ -26,11 +26,11 @@ def settings_of(name: str, config: DictConfig) -> Any:
         ConfigError: A setting is missing, unknown, of another type, or refers to one that does not exist.
     """
     kind = SETTINGS[name]
-    # As they stand first: what a wrong setting spoils of others would be told in place of it.
+    # Before references are resolved, so that errors name the wrong setting and not those that refer to it.
     check_section("", OmegaConf.to_container(config), kind, optional=name != "train")
     values = _resolved(config, name)
     check_section("", values, kind, optional=name != "train")
-    return from_plain(kind, values)
+    return settings_from_dict(kind, values)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: It cannot be read, is no YAML or holds no settings.
     """
-    with told_of(path):
+    with naming_file(path):
         settings: Any = OmegaConf.to_container(OmegaConf.load(path))
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: must hold settings by name, got a list")
@@ -47,7 +47,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _resolved(config: DictConfig, name: str) -> Any:
-    """The settings with what they refer to; what refers to an open setting is open too."""
+    """The settings with references resolved; references to open settings stay open."""
     settings = config.copy()
     while True:
         try:

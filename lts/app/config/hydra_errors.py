@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf find wrong with a command line, in the words of this program."""
+"""Errors of Hydra and OmegaConf about a command line, as messages of lts."""
 
 import re
 import shlex
@@ -19,14 +19,14 @@ from lts.app.config.suggestions import advice_on
 from lts.app.config.values import shown
 from lts.base import causes_of
 
-_SAYS_NOTHING = ("full_key:", "object_type=", "To append", "See https")
-"""How the lines of Hydra's errors begin that do not help a user."""
+_UNHELPFUL = ("full_key:", "object_type=", "To append", "See https")
+"""Beginnings of lines in Hydra's errors that do not help a user."""
 
 _OF_SWEEPS = {
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit": "submitit",
 }
-"""Choices of Hydra that its plugins bring."""
+"""Choices of Hydra that come from plugins."""
 
 _OF_STUDIES = "hydra/sweeper/sampler"
 """A group of Hydra whose choices are all ours."""
@@ -35,35 +35,35 @@ _OPENS = ("'", '"', "[", "{")
 
 
 def is_of_a_constructor(error: BaseException) -> bool:
-    """Whether the making of an object failed for a reason that it does not blame on its arguments."""
+    """Whether a constructor failed for a reason other than its arguments."""
     return isinstance(error, InstantiationException)
 
 
-def told_of(error: BaseException, *, name: str) -> str | None:
-    """One line for what is wrong with the command line, None for an error that is not about it.
+def message_of(error: BaseException, *, name: str) -> str | None:
+    """One line on what is wrong with the command line, None for other errors.
 
     Args:
         error: Of Hydra or OmegaConf.
         name: Of the command.
     """
     if isinstance(error, OverrideParseException):
-        return _told_of_writing(error.override)
+        return _message_on_syntax(error.override)
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     causes = [*causes_of(error, in_passing=False)]
-    told = ": ".join(without_jargon(cause).rstrip(".") for cause in causes)
-    known = (_told_of_several(error), *(_told_of_composing(cause, name) for cause in causes))
-    return next(filter(None, known), None) or told + _missing_extra(told)
+    message = ": ".join(without_jargon(cause).rstrip(".") for cause in causes)
+    known = (_message_on_several(error), *(_message_on_composing(cause, name) for cause in causes))
+    return next(filter(None, known), None) or message + _missing_extra(message)
 
 
 def without_jargon(error: BaseException) -> str:
     """The message of an error in one line, without what Hydra adds for programmers."""
-    told, _, _ = str(error).partition("Config search path:")
-    lines = (line.strip() for line in told.splitlines())
-    return " ".join(line for line in lines if line and not line.startswith(_SAYS_NOTHING))
+    message, _, _ = str(error).partition("Config search path:")
+    lines = (line.strip() for line in message.splitlines())
+    return " ".join(line for line in lines if line and not line.startswith(_UNHELPFUL))
 
 
-def _told_of_writing(argument: str) -> str:
+def _message_on_syntax(argument: str) -> str:
     """How to write an argument that cannot be parsed."""
     key, equals, value = argument.partition("=")
     if not equals or not key:
@@ -87,8 +87,8 @@ def _is_parsed(argument: str) -> bool:
     return True
 
 
-def _told_of_several(error: BaseException) -> str | None:
-    """What is told of `ckpt=a.ckpt,b.ckpt`."""
+def _message_on_several(error: BaseException) -> str | None:
+    """The message for `ckpt=a.ckpt,b.ckpt`."""
     found = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
     if found is None:
         return None
@@ -99,20 +99,20 @@ def _told_of_several(error: BaseException) -> str | None:
     )
 
 
-def _told_of_composing(error: BaseException, name: str) -> str | None:
+def _message_on_composing(error: BaseException, name: str) -> str | None:
     if isinstance(error, MissingConfigException):
-        return _told_of_a_choice(error)
-    return _told_of_a_key(error, name) if isinstance(error, ConfigCompositionException) else None
+        return _message_on_choice(error)
+    return _message_on_key(error, name) if isinstance(error, ConfigCompositionException) else None
 
 
-def _told_of_a_choice(error: MissingConfigException) -> str | None:
+def _message_on_choice(error: MissingConfigException) -> str | None:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     if not group or not error.options or (group.startswith("hydra") and group != _OF_STUDIES):
         return None
     return f"{group}: must be one of {', '.join(error.options)}, got {shown(choice)}"
 
 
-def _told_of_a_key(error: ConfigCompositionException, name: str) -> str | None:
+def _message_on_key(error: ConfigCompositionException, name: str) -> str | None:
     if found := re.match(r"Could not append to config. An item is already at '([^']+)'", str(error)):
         return f"{found[1]}: is a key already, which takes no + in front"
     found = re.match(r"Could not override '([^']+)'", str(error))
@@ -121,9 +121,13 @@ def _told_of_a_key(error: ConfigCompositionException, name: str) -> str | None:
     return f"{found[1]}: no such key{advice_on(found[1], name=name, arguments=sys.argv[1:])}"
 
 
-def _missing_extra(told: str) -> str:
-    """What to install where a way to sweep is not there."""
+def _missing_extra(message: str) -> str:
+    """What to install for a missing sweeper or launcher."""
     return next(
-        (f'. {what} needs pip install ".[sweep]"' for key, what in _OF_SWEEPS.items() if f"'{key}" in told),
+        (
+            f'. {what} needs pip install ".[sweep]"'
+            for key, what in _OF_SWEEPS.items()
+            if f"'{key}" in message
+        ),
         "",
     )

@@ -14,7 +14,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from lts.app.config.yaml_files import told_of
+from lts.app.config.yaml_files import naming_file
 
 _OF_HYDRA = (OmegaConfBaseException, HydraException)
 """Errors that say themselves what is wrong."""
@@ -36,7 +36,7 @@ def name_spoilt_files() -> None:
 
     def load_or_tell(repository: ConfigRepository, config_path: str) -> Any:
         source = repository._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
-        with told_of(
+        with naming_file(
             f"{source.path}/{config_path.removesuffix('.yaml')}.yaml" if source else config_path,
             but=_OF_HYDRA,
         ):

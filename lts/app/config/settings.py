@@ -1,7 +1,7 @@
-"""The settings of every command, typed and frozen: which keys there are, of what type, by default what.
+"""The settings of every command, typed and frozen, with keys, types and defaults.
 
-`lts.train`, `lts.evaluate` and `lts.predict` take them, and a command line becomes them before a command sees
-it. Comments stand in `conf/`, rules about values at the classes that settings are given to.
+`lts.train`, `lts.evaluate` and `lts.predict` take them, and a command line is converted to them. Comments are
+in `conf/`, rules about values in the classes that receive them.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class DataSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CasesSettings:
-    """The data of commands that do not train: what only training asks for may be open."""
+    """The data of commands that do not train; settings that only training needs may be open."""
 
     layout: str | None = None
     root: Place | None = None
@@ -193,7 +193,7 @@ def _callbacks() -> dict[str, Component]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What a training is made of; see `conf/train.yaml`.
+    """The settings of a training; see `conf/train.yaml`.
 
     Example:
         >>> data = DataSettings(layout="lits", root="scans", batch_size=8)

@@ -1,4 +1,4 @@
-"""What was probably meant by a key that does not exist."""
+"""Suggestions for a key that does not exist."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,11 +14,11 @@ from lts.app.config.closest import closest
 from lts.app.config.groups import CONF
 
 _FOR_OTHERS = ("base",)
-"""Choices that others are made of, and nobody chooses."""
+"""Choices that only serve as a base of others."""
 
 
 def advice_on(wrong: str, *, name: str, arguments: Sequence[str]) -> str:
-    """How a line about an unknown key ends.
+    """The advice at the end of a message about an unknown key.
 
     Args:
         wrong: The key.
@@ -26,7 +26,7 @@ def advice_on(wrong: str, *, name: str, arguments: Sequence[str]) -> str:
         arguments: Of its command line, whose choices of groups decide which keys there are.
 
     Returns:
-        The choice that has such a key, or the key that is most like it; "" where there is neither.
+        The choice that has such a key, or the most similar key; "" if there is neither.
     """
     if found := [*_choices_with(wrong)]:
         return f". It is a key of {', '.join(found)}"
@@ -35,7 +35,7 @@ def advice_on(wrong: str, *, name: str, arguments: Sequence[str]) -> str:
 
 
 def setting_like(wrong: str, *, name: str, arguments: Sequence[str]) -> str | None:
-    """The key of a command that is a name, or most like one; None where none is.
+    """The key of a command that equals a name or is most similar to it; None without one.
 
     Args:
         wrong: The name.

@@ -1,4 +1,4 @@
-"""Whether settings are of the types that their classes say, wherever they come from."""
+"""Checks settings against the types of their classes, wherever they come from."""
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
 from lts.app.config.groups import choices_of
-from lts.app.config.plain import hints_of, to_plain
+from lts.app.config.serialization import hints_of, settings_to_dict
 from lts.app.config.settings import CasesSettings
 from lts.app.config.values import Place, fits, members, shown, words
 from lts.base import ConfigError
@@ -18,16 +18,16 @@ _MAY_BE_MISSING = {
     *("intensity", "augment"),
     *(f"data.{name}" for name in hints_of(CasesSettings) if name not in ("layout", "root", "phantom")),
 }
-"""Keys that some choices of groups bring and others do not, where a command does not train."""
+"""Keys that only some choices of groups have, in commands that do not train."""
 
 
 def check_settings(settings: S) -> S:
-    """Check settings that were made in Python as those of a command line are.
+    """Check settings from Python like those of a command line.
 
     Raises:
         ConfigError: A setting is of another type than its annotation says.
     """
-    check_section("", to_plain(settings), type(settings), optional=True)
+    check_section("", settings_to_dict(settings), type(settings), optional=True)
     return settings
 
 
@@ -92,6 +92,6 @@ def _advice(key: str, value: Any, hint: Any) -> str:
 
 
 def _choices(key: str) -> str:
-    """What a group of the config offers, to be told beside its key."""
+    """The choices of a group, for messages about its key."""
     found = choices_of(key) if "." not in key else []
     return f"; {key}=CHOICE takes one of {', '.join(found)}" if found else ""

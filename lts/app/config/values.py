@@ -1,7 +1,7 @@
-"""Whether a value of a config is what an annotation asks for, and how that is said in words.
+"""Whether a value of a config fits an annotation, and annotations in words.
 
 Configs come from YAML and the command line, so their values are numbers, text, true, false, null, lists and
-mappings. They are held against the annotations that classes and functions have anyway.
+mappings. They are checked against the annotations of classes and functions.
 """
 
 import math
@@ -22,51 +22,52 @@ _SHOWN = 80
 
 
 @dataclass(frozen=True)
-class Made:
-    """Stands for an object that settings within settings make.
+class Placeholder:
+    """Stands for an object that nested settings instantiate.
 
     Attributes:
-        kind: Its class, None where a function makes it, and only the call would tell.
+        kind: Its class, None if a function makes it.
     """
 
     kind: type | None
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a config, or a `Made`, is what an annotation asks for.
+    """Whether a value of a config, or a `Placeholder`, fits an annotation.
 
-    Numbers are finite, whole numbers of 64 bits, and true and false are no numbers. Text holds no NUL, and a
-    path can be the name of a file. What this cannot judge, as a type variable, fits.
+    Numbers must be finite, whole numbers have 64 bits, and true and false are not numbers. Text has no NUL,
+    and a path must be a valid file name. Annotations that this cannot check, such as type variables, always
+    fit.
     """
     kind, args = _parts(hint)
     if kind in _UNIONS:
         return any(fits(value, each) for each in args)
-    if isinstance(value, Made) and isinstance(kind, type):
+    if isinstance(value, Placeholder) and isinstance(kind, type):
         return kind in (object, Any) or (value.kind is not None and issubclass(value.kind, kind))
     if kind in _JUDGES:
         return _JUDGES[kind](value, args)
-    # What is left of classes can only be made.
+    # Objects of any other class can only come from `_target_`.
     return not isinstance(kind, type)
 
 
 def members(hint: Any) -> tuple[Any, ...]:
-    """The annotations that a union is made of; of another annotation, itself."""
+    """The members of a union; any other annotation itself."""
     return get_args(hint) if get_origin(hint) in _UNIONS else (hint,)
 
 
 def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """What an annotation is of, and what of."""
+    """The origin of an annotation and its arguments."""
     return (Place, ()) if hint == Place else (get_origin(hint) or hint, get_args(hint))
 
 
 def words(hint: Any) -> str:
-    """An annotation in the words of who writes a config: `a whole number or null`."""
+    """An annotation in words for a user: `a whole number or null`."""
     kind, args = _parts(hint)
     if kind in _UNIONS:
-        told = [words(each) for each in args if not (each is int and float in args)]
-        # Null comes last, and what only a program can give is no help.
-        first = [each for each in dict.fromkeys(told) if each not in ("null", _OBJECT)]
-        return " or ".join([*first, *(["null"] if "null" in told else [])]) or _OBJECT
+        parts = [words(each) for each in args if not (each is int and float in args)]
+        # Null comes last; types that only a program can pass are left out.
+        first = [each for each in dict.fromkeys(parts) if each not in ("null", _OBJECT)]
+        return " or ".join([*first, *(["null"] if "null" in parts else [])]) or _OBJECT
     if kind is Literal:
         choices = [choice if isinstance(choice, str) else shown(choice) for choice in args]
         return " or ".join(choices) if len(choices) < 3 else f"one of {', '.join(choices)}"
@@ -78,12 +79,12 @@ def words(hint: Any) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a line can hold it: short, and escaped where it is no plain text."""
+    """A value in a message: short, and escaped if it is not plain text."""
     try:
-        told = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     except ValueError:  # a number of more digits than Python writes
-        told = "a number of thousands of digits"
-    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}..."
+        text = "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _is_number(value: Any) -> bool:
@@ -124,8 +125,8 @@ def _is_mapping(value: Any, args: tuple[Any, ...]) -> bool:
 
 
 def _plural(hint: Any) -> str:
-    told = _PLURALS.get(hint) or words(hint)
-    return "numbers" if float in members(hint) else _OBJECTS if told == _OBJECT else told
+    text = _PLURALS.get(hint) or words(hint)
+    return "numbers" if float in members(hint) else _OBJECTS if text == _OBJECT else text
 
 
 _UNIONS = (Union, types.UnionType)

@@ -1,4 +1,4 @@
-"""Settings as YAML files; one that is no YAML is told by its name, line and column."""
+"""Settings as YAML files; syntax errors name file, line and column."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from lts.base import ConfigError, write_utf8
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
-    """Quotes a text that Hydra would read as a number: `1e-3`, which has no point, is one to it."""
+    """Quotes text that Hydra would read as a number, such as `1e-3` without a point."""
 
 
 _Dumper.add_implicit_resolver(
@@ -31,12 +31,12 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def told_of(path: Path | str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Within, what is wrong with a file is told of it.
+def naming_file(path: Path | str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Context in which errors name the file.
 
     Args:
         path: The file.
-        but: Errors that are left as they are.
+        but: Errors that are not changed.
 
     Raises:
         ConfigError: It cannot be read, or is no YAML.

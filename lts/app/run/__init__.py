@@ -1,1 +1,1 @@
-"""What every run has: a folder of its own, a record, an end, and a way to go on."""
+"""What every run has: its folder, a record, its end, and resuming."""

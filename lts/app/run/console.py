@@ -1,4 +1,4 @@
-"""What a command says: tables and progress on a terminal, plain lines elsewhere."""
+"""The output of a command: tables and progress on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -16,13 +16,13 @@ _WIDEST = 100_000
 _MOST_OF_A_CELL = 300
 
 
-def say(line: str) -> None:
-    """Print a plain line at once; whatever names are in it, it stays one line and commands no terminal."""
+def print_line(line: str) -> None:
+    """Print one line and flush it; line ends and escape sequences in names are escaped."""
     print(printable(line), flush=True)
 
 
 class ShowProgress:
-    """Shows how far a job with countable parts is: a bar on a terminal, a line now and then elsewhere.
+    """Shows progress: a bar on a terminal, a line now and then elsewhere.
 
     Args:
         title: What is being done.
@@ -39,7 +39,7 @@ class ShowProgress:
             self._show_bar(done, total)
         elif done == total or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            say(f"{self._title}: {done}/{total}")
+            print_line(f"{self._title}: {done}/{total}")
 
     def _show_bar(self, done: int, total: int) -> None:
         if self._bar is None:
@@ -63,8 +63,7 @@ def print_table(
 ) -> None:
     """Print rows that share their keys as a table; numbers at the right, None as a dash.
 
-    Names are printed as they are: nothing in them is a command for the terminal or the table. Very long cells
-    lose their middle.
+    Escape sequences and markup in names have no effect. Very long cells lose their middle.
 
     Args:
         title: A line or more above the table.

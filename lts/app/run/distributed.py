@@ -1,8 +1,8 @@
 """Several processes that train one model: which of them this is, and how the first ends the others.
 
-Lightning's launcher starts the command anew with the same command line. There, a sweep would sweep again, and
-a folder named by the time would be another one. So the first process names its run folder in the environment,
-and the others take the settings of the job from there, whatever their command line says.
+Lightning's launcher starts the same command line again, which would repeat a whole sweep, or use another
+folder named by the time. So the first process puts its run folder into the environment, and the others read
+the settings of the job from there.
 """
 
 import os
@@ -27,24 +27,24 @@ from lts.app.run.signals import STOP_SIGNALS, StopSignals
 from lts.base import ConfigError, usable_processors
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
-"""Those in which the network takes channels in float32, as the intensity makes them."""
+"""Precisions in which the network takes float32 channels, as the intensity makes them."""
 _OF_GPUS = {"16", "16-mixed"}
-"""In place of which Lightning takes another on CPUs."""
+"""Precisions that Lightning replaces by others on CPUs."""
 _MOST_ON_ANY_MACHINE = 8
 """Processes that training may have on a CPU of fewer cores, as tests do."""
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes, scores and speaks."""
+    """Whether this process is the one that writes, scores and prints."""
     rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # set on the function, by the environment
     return not follows() and rank == 0
 
 
 def check_devices(trainer: Mapping[str, Any]) -> None:
-    """Check what the settings of `trainer` ask of the devices, before anything is written.
+    """Check the devices in the settings of `trainer` before anything is written.
 
     Raises:
-        ConfigError: They ask for a device that is not there, or CPUs for what GPUs alone can do.
+        ConfigError: A device does not exist, or a setting needs a GPU.
     """
     accelerator = _accelerator(trainer)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -92,10 +92,10 @@ def _accelerator(trainer: Mapping[str, Any]) -> str:
 
 @contextmanager
 def other_processes(trainer: pl.Trainer, run_folder: Path) -> Iterator[None]:
-    """Around `trainer.fit`: the processes that it starts follow this one, and are gone at the end.
+    """Context of `trainer.fit`: the processes that it starts join this run, and are ended with it.
 
-    What distributed training leaves in this process is cleared away, so that the next job of a sweep can
-    start processes of its own.
+    The distributed state of this process is removed, so that the next job of a sweep can start its own
+    processes.
 
     Args:
         trainer: Of this process, the first one.
@@ -115,12 +115,12 @@ def other_processes(trainer: pl.Trainer, run_folder: Path) -> Iterator[None]:
             torch.distributed.destroy_process_group()
 
 
-class ObeySignals(pl.Callback):
-    """Has a training end where the process was told to stop.
+class StopOnSignal(pl.Callback):
+    """Ends a training when the process gets a stop signal.
 
-    Lightning takes SIGTERM for itself when a training begins, and talks to the other processes from within
-    the handler, where they may be waiting for something else. On SIGUSR1 it would write a checkpoint from
-    there, in the middle of an epoch. So both signals are taken back.
+    Lightning handles SIGTERM itself when a training begins, and communicates with the other processes from
+    within the handler, where they may be waiting for something else. On SIGUSR1 it would write a checkpoint
+    from there, in the middle of an epoch. So both handlers are replaced.
 
     Args:
         signals: Those of this process.
@@ -130,18 +130,18 @@ class ObeySignals(pl.Callback):
         self._signals = signals
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Have the signal of a SLURM job's time limit put the job back into the queue."""
+        """Requeue the job on the signal of its SLURM time limit."""
         environment = getattr(trainer.strategy, "cluster_environment", None)
         if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
             assert environment.requeue_signal is not None
             self._signals.requeue_on(environment.requeue_signal)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Take the signals back."""
+        """Install our handlers again."""
         self._signals.take()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """End here, if the signal's own exception was lost."""
+        """Raise here if the signal's own exception was lost."""
         self._signals.check()
 
     def on_validation_batch_end(self, *_: Any) -> None:
@@ -157,10 +157,10 @@ def _end_others(trainer: pl.Trainer, *, done: bool) -> None:
 
 
 @contextmanager
-def left_to_first(*errors: type[Exception]) -> Iterator[None]:
-    """Have the first process tell of errors that all processes meet at once; it then ends this one.
+def reported_by_first(*errors: type[Exception]) -> Iterator[None]:
+    """Let the first process report errors that all processes raise at once; it then ends this one.
 
-    A process that another one started, as torchrun does, ends by itself.
+    Processes started by torchrun end by themselves.
     """
     try:
         yield
@@ -170,8 +170,8 @@ def left_to_first(*errors: type[Exception]) -> Iterator[None]:
         raise
 
 
-def follow_to_the_end() -> None:
-    """Leave it to the first process to stop this one, and end if that is gone."""
+def end_with_first_process() -> None:
+    """Ignore stop signals, as the first process ends this one; exit if the first is gone."""
     if not follows():
         return
     for signum in STOP_SIGNALS:

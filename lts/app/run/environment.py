@@ -1,12 +1,12 @@
-"""What one process of a run or sweep tells another through the environment."""
+"""Environment variables between processes of a run or sweep."""
 
 import os
 
 RUN_FOLDER_VARIABLE = "LTS_RUN_FOLDER"
-"""Names, in the environment of a process that trains beside a first one, the folder of their run."""
+"""The run folder, set for processes that train beside the first one."""
 
 SWEEP_BEGAN_VARIABLE = "LTS_SWEEP_BEGAN"
-"""Tells the processes of a sweep's jobs when it began: UTC, ISO 8601."""
+"""When a sweep began, set for the processes of its jobs: UTC, ISO 8601."""
 
 
 def follows() -> bool:

@@ -1,4 +1,4 @@
-"""What an error is called that ends a command: one line and an exit code."""
+"""Errors that end a command: one line and an exit code."""
 
 import errno
 import sys
@@ -14,53 +14,53 @@ from lts.base import LtsError, StorageError, causes_of, one_line
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-"""What stands in the way of writing and is nobody's bug."""
+"""Errors of writing that are not bugs."""
 
 _NO_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")
-"""How torch says that memory is full."""
+"""Torch's out-of-memory errors."""
 
 _PATH_ERRORS = {
     *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ),
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),  # a file where a folder is wanted, or the other way round
     *(errno.EMFILE, errno.ENFILE),
 }
-"""What keeps a path from being read or written, and is nobody's bug either."""
+"""Errors of paths that are not bugs either."""
 
 _failed_in_threads: list[str] = []
-"""What a thread of a library could not write, as TensorBoard's; the command ends with the first of these."""
+"""Write errors in threads of libraries, such as TensorBoard's; the command ends with the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What went wrong, in one line, and the exit code that it has: that of wrong input, or of a bug."""
+    """What went wrong, in one line, and its exit code: of wrong input, or of a bug."""
 
     reason: str
     exit_code: int
 
     @property
     def is_bug(self) -> bool:
-        """Whether it is ours, and wants a traceback."""
+        """Whether it is a bug, which needs a traceback."""
         return self.exit_code == BUG
 
 
 def failure_of(error: BaseException, name: str) -> Failure:
-    """What an error is called that ended the command `name`."""
+    """The failure of the command `name` that an error caused."""
     message = _user_message(error, name)
     if message is not None:
         return Failure(reason=one_line(message), exit_code=INPUT_WAS_WRONG)
-    told = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {told[0] if told else ''}".rstrip(": ")
+    lines = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
     return Failure(reason=one_line(reason), exit_code=BUG)
 
 
-def complain(name: str, line: object) -> None:
-    """Print what a command has to say against its input: one line on stderr."""
+def print_error(name: str, line: object) -> None:
+    """Print an error of a command: one line on stderr."""
     print(f"{name}: {one_line(line)}", file=sys.stderr)
 
 
 @contextmanager
 def exit_code_of(name: str) -> Iterator[None]:
-    """End the process with the code and the line that an error within asks for."""
+    """Context that ends the process with the exit code and line of an error."""
     try:
         yield
     except KeyboardInterrupt:
@@ -68,64 +68,64 @@ def exit_code_of(name: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except Interrupted as stopped:
         if stopped.advice is not None:
-            complain(name, stopped)
-        _let_go(stopped)
+            print_error(name, stopped)
+        _release_references(stopped)
         sys.exit(stopped.exit_code)
     except Exception as error:
         failure = failure_of(error, name)
         if failure.is_bug:
             traceback.print_exc()
         else:
-            complain(name, failure.reason)
-        _let_go(error)
+            print_error(name, failure.reason)
+        _release_references(error)
         sys.exit(failure.exit_code)
 
 
-def _let_go(error: BaseException | None) -> None:
-    """Drop what an error keeps alive, as loader workers, which are to end before the process does."""
+def _release_references(error: BaseException | None) -> None:
+    """Drop references held by an error, such as loader workers, which must end before the process."""
     for each in causes_of(error):
         traceback.clear_frames(each.__traceback__)
 
 
 def _user_message(error: BaseException, name: str) -> str | None:
-    """One line for an error of the user's, None for a bug of ours."""
+    """One line for an error of the user, None for a bug."""
     for cause in causes_of(error, in_passing=False):
         if isinstance(cause, LtsError):
-            return _in_a_line(cause)
-    told = None
+            return _as_line(cause)
+    message = None
     if type(error).__module__.partition(".")[0] in ("hydra", "omegaconf"):
-        from lts.app.config.hydra_errors import is_of_a_constructor, told_of
+        from lts.app.config.hydra_errors import is_of_a_constructor, message_of
 
         if is_of_a_constructor(error):
             return None
-        told = told_of(error, name=name)
-    return told or _disk_message(error) or _message_of_a_library(error)
+        message = message_of(error, name=name)
+    return message or _disk_message(error) or _message_of_a_library(error)
 
 
-def _in_a_line(error: BaseException) -> str:
+def _as_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
 def _message_of_a_library(error: BaseException) -> str | None:
-    """One line for settings that Lightning finds wrong as late as in a run, or that want too much memory.
+    """One line for settings that Lightning refuses during a run, or that need too much memory.
 
-    Errors are known by their names: to import their classes takes seconds.
+    Errors are matched by name, as importing their classes takes seconds.
     """
     for cause in causes_of(error, in_passing=False):
         if type(cause).__name__ == "MisconfigurationException":
-            return _in_a_line(cause)
+            return _as_line(cause)
         if isinstance(cause, MemoryError) or any(
             name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
         ):
-            why = _in_a_line(cause) or "there is too little for what was asked"
+            why = _as_line(cause) or "there is too little for what was asked"
             return f"memory: {why}; a smaller batch_size, image_size or model takes less"
     return None
 
 
 def _disk_message(error: BaseException | None) -> str | None:
-    """One line for a disk that is full or closed to us, or a path that there cannot be.
+    """One line for a full or read-only disk, or an impossible path.
 
-    Libraries wrap such an error in errors of their own.
+    Libraries wrap these errors in their own.
     """
     for each in causes_of(error):
         if isinstance(each, OSError) and each.errno in _DISK_ERRORS:
@@ -135,8 +135,8 @@ def _disk_message(error: BaseException | None) -> str | None:
     return None
 
 
-def hear_threads() -> None:
-    """Have a full disk that ends a thread of a library told in one line, where Python prints a traceback."""
+def catch_thread_failures() -> None:
+    """Report a full disk in a thread of a library in one line instead of a traceback."""
 
     def note(failure: threading.ExceptHookArgs) -> None:
         if (message := _disk_message(failure.exc_value)) is None:
@@ -147,8 +147,8 @@ def hear_threads() -> None:
     threading.excepthook = note
 
 
-def raise_what_threads_met() -> None:
-    """Raise what ended a thread of a library, as `hear_threads` noted it.
+def raise_thread_failure() -> None:
+    """Raise an error that `catch_thread_failures` caught in a thread of a library.
 
     Raises:
         StorageError: A file could not be written.

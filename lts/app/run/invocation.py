@@ -1,4 +1,4 @@
-"""How a run was asked for, as far as its settings do not say it."""
+"""How a run was started, beyond its settings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,12 +6,12 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """What a command line says beside its settings; of a call from Python nothing is to be said.
+    """What a command line gives besides settings; empty for a call from Python.
 
     Attributes:
         overrides: The arguments of the command line, for the record of the run.
-        folder_is_named_by_time: Whether a run may take another name where one of the same second has it.
-        study_direction: Which end of the scale the study looks for that this run is a trial of.
+        folder_is_named_by_time: Whether a run may rename its folder if another of the same second exists.
+        study_direction: `min` or `max` of the study that this run is a trial of.
     """
 
     overrides: tuple[str, ...] = ()

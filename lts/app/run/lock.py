@@ -1,4 +1,4 @@
-"""A run folder is one process's at a time."""
+"""Locks of run folders: one process at a time."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -13,55 +13,55 @@ from lts.base import ConfigError
 
 
 @contextmanager
-def alone_in_run_folder(output_dir: str | Path, *, is_named_by_time: bool = False) -> Iterator[Path]:
-    """Within, no other process has the folder of this run: `paths.output_dir`, made absolute.
+def locked_run_folder(output_dir: str | Path, *, is_named_by_time: bool = False) -> Iterator[Path]:
+    """Lock the folder of a run, `paths.output_dir` made absolute.
 
-    Two runs that begin in the same second would have one folder, where its name is the time: the second gets
-    the first name with a number that is free. A folder that was named is not changed for another.
+    If folders are named by the time, two runs that begin in the same second would share one: the second gets
+    a free name with a number. A folder that the user named is never changed.
 
     Args:
         output_dir: The folder.
         is_named_by_time: Whether its name is the time.
 
     Raises:
-        ConfigError: As `alone_in`.
+        ConfigError: As `locked_folder`.
     """
     folder = run_folder(output_dir)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     if is_named_by_time:
         folder = _make_anew(folder)
         made = [folder, *(path for path in made if path in folder.parents)]
-    with alone_in(folder, made=made):
+    with locked_folder(folder, made=made):
         yield folder
 
 
 @contextmanager
-def alone_in(
+def locked_folder(
     folder: Path,
     *,
     key: str = "paths.output_dir",
     made: Sequence[Path] = (),
     before_waiting: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """Within, no other process has this folder; a process that has it may take it once more.
+    """Lock a folder; the process that holds the lock may lock it again.
 
-    The lock is the operating system's, so that one of a process that was killed stands in nobody's way. The
-    folder is made, and is taken away again where nothing was written into it.
+    The lock is the operating system's, so a killed process leaves none. The folder is made, and removed again
+    if nothing was written into it.
 
     Args:
         folder: Of a run, of a job of a sweep, or of masks.
         key: The setting that names it.
-        made: Folders that were made for this, innermost first; they are taken away as this one is.
-        before_waiting: Called where another process has the folder, which is then waited for; None to refuse.
+        made: Folders that were made for this, innermost first; removed like this one.
+        before_waiting: Called before waiting for another process's lock; None to refuse instead.
 
     Raises:
-        ConfigError: Another process has it, or it cannot be written to or locked.
+        ConfigError: Another process holds the lock, or the folder cannot be written to or locked.
     """
     made = made or [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder, key=key)
     lock = FileLock(folder / LOCK_FILE, is_singleton=True)
     try:
-        _take(lock, folder, key, before_waiting)
+        _acquire(lock, folder, key, before_waiting)
         try:
             yield
         finally:
@@ -87,7 +87,7 @@ def _make_anew(folder: Path) -> Path:
     raise AssertionError
 
 
-def _take(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None) -> None:
+def _acquire(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None) -> None:
     try:
         try:
             lock.acquire(blocking=False)
@@ -100,5 +100,5 @@ def _take(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], N
             before_waiting()
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{key}: {folder} must be on a file system that has locks: {told}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{key}: {folder} must be on a file system that has locks: {reason}") from error

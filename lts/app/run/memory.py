@@ -1,4 +1,4 @@
-"""How the process deals with the memory of large tensors on a CPU."""
+"""Memory allocation of large tensors on a CPU."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ def use_large_pages() -> None:
 def return_freed_memory() -> None:
     """Have glibc give every freed block of 16 MiB or more back to the system.
 
-    By itself it raises that size with use to twice as much, and a training run grows by fragments for epochs.
+    By default glibc raises that threshold with use, up to 32 MiB, and a training run grows by fragments.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every C library

@@ -1,4 +1,4 @@
-"""How many threads the process computes with, and how it starts others."""
+"""The number of threads, and how processes are started."""
 
 import multiprocessing
 import os
@@ -6,23 +6,23 @@ import os
 from lts.base import processors_of_affinity, usable_processors
 
 
-def use_the_share_of_processors() -> None:
-    """Keep torch and the libraries of linear algebra to this process's share of the machine.
+def limit_threads() -> None:
+    """Limit the threads of torch and linear algebra to this process's share of the machine.
 
-    They count the processors of its affinity. Where a quota of a container or of SLURM gives less, that many
-    threads would wait for each other. Who sets OMP_NUM_THREADS has decided. To be called before torch is
-    imported; processes that are started later take it over.
+    By default they use all processors of the affinity. Under a smaller quota of a container or SLURM, so many
+    threads would wait for each other. OMP_NUM_THREADS takes precedence. Call it before importing torch;
+    child processes inherit it.
     """
     share = usable_processors()
     if share < processors_of_affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(share))
 
 
-def start_processes_as_python_does() -> None:
-    """Undo the way to start processes that joblib sets in its workers.
+def reset_start_method() -> None:
+    """Reset the start method of processes that joblib sets in its workers.
 
-    It is handed on to each process that is started within a worker, as those that make slices, and ends it:
-    an interpreter that has not imported joblib does not know it.
+    Processes started within a worker, such as those that make slices, inherit it and would fail, as it is
+    unknown without joblib imported.
     """
     known = multiprocessing.get_all_start_methods()
     if multiprocessing.get_start_method(allow_none=True) not in (None, *known):

@@ -38,7 +38,7 @@ def run_folder(output_dir: str | Path) -> Path:
 
 
 def make_folder(folder: Path, *, key: str) -> None:
-    """Make a folder and prove that files can be written there.
+    """Make a folder and check that files can be written there.
 
     Raises:
         ConfigError: They cannot.
@@ -52,7 +52,7 @@ def make_folder(folder: Path, *, key: str) -> None:
 
 
 def check_folder_is_free(folder: Path, *, command: str) -> None:
-    """Refuse to write a run over another one.
+    """Refuse to overwrite another run.
 
     Raises:
         ConfigError: The folder holds a run.
@@ -63,19 +63,19 @@ def check_folder_is_free(folder: Path, *, command: str) -> None:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that shape a result."""
+    """Versions of Python and of the libraries that affect results."""
     found = {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
     return {"python": platform.python_version(), "lts": __version__, **found}
 
 
 class RunRecord:
-    """The facts of one run; on disk from the start, so that a run that died says so.
+    """The record of a run; on disk from the start, so that a dead run can be recognized.
 
     Args:
         folder: The run's folder; made here.
         command: Name of the command.
         overrides: The arguments of its command line.
-        goes_on: Whether this run goes on with the one that the folder may hold.
+        goes_on: Whether this run resumes the one that the folder may hold.
 
     Raises:
         ConfigError: The folder holds another run, which would be overwritten.
@@ -102,14 +102,14 @@ class RunRecord:
         write_json(self._path, self._facts)
 
     def add(self, **facts: Any) -> None:
-        """Add what is known before the end."""
+        """Add facts before the end."""
         self._facts |= facts
         write_json(self._path, self._facts)
 
     def interrupt(self) -> str:
-        """Note that the run was told to stop; returns how to go on.
+        """Record that the run was stopped; returns how to resume it.
 
-        Where the disk no longer takes a line the run stays "running", as one that was killed.
+        If the disk is full, the state stays "running", as of a killed run.
         """
         with suppress(StorageError):
             self.add(state="interrupted")
@@ -118,17 +118,17 @@ class RunRecord:
         return f"go on by the same command with paths.output_dir={self._path.parent} ckpt=last"
 
     def fail(self, reason: str, *, exit_code: int) -> None:
-        """Note why the run ended; where the disk no longer takes a line it stays "running"."""
+        """Record why the run failed; if the disk is full, the state stays "running"."""
         ended = datetime.now(UTC).isoformat()
         with suppress(StorageError):
             self.add(state="failed", reason=reason, exit_code=exit_code, ended=ended)
 
     def origins(self) -> dict[str, Any]:
-        """Where the results come from, for a report: all facts but how far the run is."""
+        """Provenance for a report: all facts except the state of the run."""
         return {name: fact for name, fact in self._facts.items() if name != "state"}
 
     def finish(self, **facts: Any) -> None:
-        """Add what is known at the end."""
+        """Add facts and finish the record."""
         self._facts |= {
             "state": "done",
             "duration_s": round(time.perf_counter() - self._started, 2),
@@ -141,14 +141,14 @@ class RunRecord:
         write_json(self._path, self._facts)
 
 
-class StopLine:
-    """What a run says that was told to stop; before it has a record there is nothing to go on with."""
+class StopMessage:
+    """The message of a stopped run; without a record there is nothing to resume."""
 
     def __init__(self) -> None:
         self.record: RunRecord | None = None
 
     def __call__(self) -> str:
-        """Note it in the record, and say how to go on."""
+        """Record the stop, and return how to resume."""
         return self.record.interrupt() if self.record else "nothing was begun"
 
 

@@ -1,28 +1,28 @@
-"""However a run ends, its record says so."""
+"""Records the end of a run, however it ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lts.app.run.failures import failure_of
-from lts.app.run.provenance import StopLine
+from lts.app.run.provenance import StopMessage
 from lts.app.run.signals import StopSignals, stop_signals
 
 
 @contextmanager
-def record_kept(command: str) -> Iterator[StopLine]:
-    """Within, signals end the run with `Interrupted`, and its record says that, or why it failed.
+def recorded_run(command: str) -> Iterator[StopMessage]:
+    """Context in which signals raise `Interrupted`, and the record notes a stop or failure.
 
     Yields:
-        What is to be given the record, as soon as there is one.
+        Set its `record` as soon as there is one.
     """
-    stop = StopLine()
-    with stop_signals(stop) as signals, failure_noted(signals, stop, command=command):
+    stop = StopMessage()
+    with stop_signals(stop) as signals, failure_recorded(signals, stop, command=command):
         yield stop
 
 
 @contextmanager
-def failure_noted(signals: StopSignals, stop: StopLine, *, command: str) -> Iterator[None]:
-    """Note in the record of a run why it failed."""
+def failure_recorded(signals: StopSignals, stop: StopMessage, *, command: str) -> Iterator[None]:
+    """Context that records why a run failed."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What runs leave in their folders, read back: a disk, another program or a hand may have spoilt it."""
+"""Reads the records in run folders, which may be damaged."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,16 +9,16 @@ from lts.base import ConfigError, read_json_object, shown
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 LOCK_FILE = ".lock"
-"""In the folder of each run; held while it runs."""
+"""In the folder of each run; locked while it runs."""
 JOB_FILE = "job.json"
-"""In the folder of each job of a sweep: its settings, by which it is known."""
+"""In the folder of each job of a sweep: its settings, which identify it."""
 METRICS_FILE = "metrics.json"
 PROGRESS_FILE = "progress.json"
 """In the folder of a job that may be pruned: its best score after each epoch."""
 
 RUNNING, DONE, PRUNED, FAILED, INTERRUPTED = "running", "done", "pruned", "failed", "interrupted"
 DAMAGED = "damaged"
-"""What a run is called whose record cannot be read."""
+"""State of a run whose record cannot be read."""
 FINISHED = (DONE, PRUNED)
 """States of a run that is not started again."""
 
@@ -56,7 +56,7 @@ _OF_A_RUN: dict[str, _Rule] = {
     **dict.fromkeys(("best_score", "duration_s"), _SCORE),
     "exit_code": ("1 or 2", lambda value: value in (1, 2)),
 }
-"""What is read of a run that came so far."""
+"""What is read of finished runs."""
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def read_job(path: Path) -> dict[str, Any]:
-    """What a job of a sweep is known by: the hash of its `settings`, and its `overrides`.
+    """What identifies a job of a sweep: the hash of its `settings`, and its `overrides`.
 
     Raises:
         ConfigError: It is damaged.
@@ -83,7 +83,7 @@ def read_job(path: Path) -> dict[str, Any]:
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """How far a job has come: `monitor`, `mode` and `best_by_epoch`.
+    """The progress of a job: `monitor`, `mode` and `best_by_epoch`.
 
     Raises:
         ConfigError: It is damaged.

@@ -1,4 +1,4 @@
-"""Which settings a run may go on with that differ from those of its checkpoint: taken, or refused by name."""
+"""Which settings of a resumed run may differ from its checkpoint; others are refused by name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lts.app.config.component import OPEN
-from lts.app.config.plain import to_plain
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.base import CheckpointError, ConfigError
 
@@ -27,7 +27,7 @@ RULES: dict[str, Rule] = {
     "callbacks.prune": "free",
     "data.display_hu": "free",
     "data.num_workers": "free",
-    # What the epochs to come are made of.
+    # Settings of the remaining epochs.
     "augment": "taken",
     "callbacks": "taken",
     "data.batch_size": "taken",
@@ -36,12 +36,12 @@ RULES: dict[str, Rule] = {
     "optimizer": "taken",
     "scheduler": "taken",
     "trainer": "taken",
-    # They may lie elsewhere and be named otherwise, as long as the same cases are in the same parts.
+    # Paths and names may change if the same cases are in the same parts.
     "data.layout": "cases",
     "data.phantom": "cases",
     "data.root": "cases",
     "split": "cases",
-    # What weights, moments and scores belong to; whatever is not named here is fixed too.
+    # Weights, moments and scores depend on these; whatever is not listed is fixed too.
     "callbacks.best": "fixed",
     "data": "fixed",
     "intensity": "fixed",
@@ -52,7 +52,7 @@ RULES: dict[str, Rule] = {
     "seed": "fixed",
     "task": "fixed",
 }
-"""By key or section; the longest that fits decides."""
+"""By key or section; the longest match decides."""
 
 _CHOSEN_BY_THE_RUN = ("monitor", "mode")
 """Of `callbacks.best`."""
@@ -63,7 +63,7 @@ _LONGEST = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A setting that differs from that of a checkpoint; a section that one of them lacks is named whole."""
+    """A setting that differs from a checkpoint; a section that one side lacks is one change."""
 
     key: str
     saved: Any
@@ -71,11 +71,11 @@ class Change:
 
     @property
     def rule(self) -> Rule:
-        """What is done about it."""
+        """Its rule: `free`, `taken`, `cases` or `fixed`."""
         is_section = any(isinstance(value, Mapping) for value in (self.saved, self.asked))
         return rule_of(f"{self.key}._target_" if is_section else self.key)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """`key VALUE (was VALUE)`."""
         return f"{self.key} {_shown(self.asked)} (was {_shown(self.saved)})"
 
@@ -94,14 +94,14 @@ def rule_of(key: str) -> Rule:
 
 
 def settings_changed(saved: Mapping[str, Any], settings: TrainSettings) -> list[Change]:
-    """What differs between the settings in a checkpoint and those of a run, but for the folders of the two.
+    """Differences between the settings of a checkpoint and a run, apart from their folders.
 
-    What the run has not chosen yet counts as in the checkpoint.
+    Settings that are still open count as in the checkpoint.
 
     Raises:
-        CheckpointError: The checkpoint does not say its settings.
+        CheckpointError: The checkpoint lacks its settings.
     """
-    asked = to_plain(settings)
+    asked = settings_to_dict(settings)
     best = asked["callbacks"].get("best", {})
     try:
         for name in _CHOSEN_BY_THE_RUN:
@@ -113,15 +113,15 @@ def settings_changed(saved: Mapping[str, Any], settings: TrainSettings) -> list[
 
 
 def check_settings(changes: Sequence[Change], path: Path, *, same_folder: bool) -> None:
-    """Refuse what a run cannot go on with.
+    """Refuse settings that a resumed run cannot change.
 
     Args:
         changes: As `settings_changed`.
         path: The checkpoint.
-        same_folder: Whether the run goes on in its own folder, with the best checkpoint that is there.
+        same_folder: Whether the run is resumed in its own folder, with its best checkpoint.
 
     Raises:
-        ConfigError: A setting is fixed by the checkpoint; all such are named.
+        ConfigError: A setting is fixed by the checkpoint; all such settings are named.
     """
     fixed = [change for change in changes if change.rule == "fixed"]
     if not same_folder:
@@ -130,7 +130,7 @@ def check_settings(changes: Sequence[Change], path: Path, *, same_folder: bool) 
 
 
 def check_nothing_left(taken: Sequence[Change], path: Path) -> None:
-    """Refuse settings of epochs to come where none is to come; where and how a run works may still change.
+    """Refuse settings of further epochs if none remain; other settings may still change.
 
     Raises:
         ConfigError: There are such settings.
@@ -148,17 +148,17 @@ def check_cases(
     saved: Mapping[str, Sequence[Any]],
     asked: Mapping[str, Sequence[Any]],
 ) -> None:
-    """Refuse to go on with other cases in the parts of the split.
+    """Refuse to resume with other cases in the parts of the split.
 
     Args:
         changes: As `settings_changed`.
         path: The checkpoint.
         saved: The cases of each part in the checkpoint, in order.
-        asked: Those of the run, told alike.
+        asked: The cases of the run, likewise.
 
     Raises:
-        ConfigError: They are others, for settings that differ; these are named.
-        CheckpointError: They are others though no setting differs: files have changed.
+        ConfigError: They differ, and so do settings, which are named.
+        CheckpointError: They differ although no setting does: files have changed.
     """
     if part := next((part for part, cases in saved.items() if list(cases) != list(asked[part])), None):
         _refuse([change for change in changes if change.rule == "cases"], path)
@@ -169,15 +169,15 @@ def check_cases(
 
 def _refuse(changes: Sequence[Change], path: Path) -> None:
     if changes:
-        told = "; ".join(change.refused(path) for change in changes[:_MOST_NAMED])
+        rules = "; ".join(change.refused(path) for change in changes[:_MOST_NAMED])
         others = [change.key for change in changes[_MOST_NAMED:]]
-        raise ConfigError(told + (f"; so must {', '.join(others)}" if others else ""))
+        raise ConfigError(rules + (f"; so must {', '.join(others)}" if others else ""))
 
 
 def _changes(saved: Any, asked: Any, prefix: str = "") -> Iterator[Change]:
     for name in dict.fromkeys((*saved, *asked)):
         key = f"{prefix}{name}"
-        # An empty section is one that was chosen not to be.
+        # An empty section is the choice `none`.
         before, now = (
             None if each == {} else each for each in (saved.get(name, _ABSENT), asked.get(name, _ABSENT))
         )
@@ -199,6 +199,6 @@ def _without_own_folder(settings: Mapping[str, Any]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    told = value.get("_target_", "set") if isinstance(value, Mapping) else value
-    line = " ".join(str("null" if told is None else told).split())
+    text = value.get("_target_", "set") if isinstance(value, Mapping) else value
+    line = " ".join(str("null" if text is None else text).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -1,4 +1,4 @@
-"""Where a run goes on: from which checkpoint, or anew."""
+"""Where a run starts: from which checkpoint, or from scratch."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,16 +25,16 @@ _WRITTEN_BY_EPOCHS = ("checkpoints", "tensorboard", "csv", "curves.png")
 
 @dataclass(frozen=True, kw_only=True)
 class Resume:
-    """From where a run goes on, and with which other settings.
+    """Where a run resumes, and with which changed settings.
 
     Attributes:
         path: The checkpoint.
-        epochs: Whole epochs that it has behind it.
-        steps: Steps that it has behind it.
-        members: By part of the split its cases, as in the checkpoint.
+        epochs: Its number of complete epochs.
+        steps: Its number of steps.
+        members: The cases of each part of the split, as in the checkpoint.
         settings: The config in the checkpoint.
         changes: Settings that differ from those of the checkpoint.
-        earlier_changes: What differed when earlier runs went on, as in the checkpoint.
+        earlier_changes: Changes at earlier resumes, as in the checkpoint.
     """
 
     path: Path
@@ -47,17 +47,17 @@ class Resume:
 
     @property
     def taken(self) -> list[Change]:
-        """The settings that the epochs to come are made with, though those behind were not."""
+        """The changed settings of the remaining epochs."""
         return [change for change in self.changes if change.rule == "taken"]
 
     @property
-    def learns_otherwise(self) -> bool:
-        """Whether the optimizer or the scheduler goes on with other settings."""
+    def optimizer_changed(self) -> bool:
+        """Whether settings of the optimizer or scheduler changed."""
         return any(change.key.startswith(("optimizer.", "scheduler.")) for change in self.taken)
 
     @property
-    def rate_is_new(self) -> bool:
-        """Whether the learning rate is another one than before."""
+    def learning_rate_changed(self) -> bool:
+        """Whether the learning rate changed."""
         return any(change.key == "optimizer.lr" for change in self.taken)
 
     @property
@@ -70,19 +70,19 @@ class Resume:
         return [*map(dict, self.earlier_changes), *now]
 
     def line(self) -> str:
-        """What is said of it."""
-        told = ", ".join(change.told() for change in self.taken)
-        return f"goes on after epoch {self.epochs} of {self.path}" + (f" with {told}" if told else "")
+        """The line that a run prints of it."""
+        changes = ", ".join(change.summary() for change in self.taken)
+        return f"goes on after epoch {self.epochs} of {self.path}" + (f" with {changes}" if changes else "")
 
 
 def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resume | None:
-    """Find the checkpoint to go on from, and check all that can be before a scan is read; None for a new run.
+    """Find the checkpoint to resume, and check what is possible before a scan is read; None for a new run.
 
     Raises:
-        ConfigError: As `checkpoint_to_go_on_from` and `check_epochs_left`; a setting differs that cannot.
-        CheckpointError: The checkpoint cannot be gone on from, or the best one of its run is lost.
+        ConfigError: As `checkpoint_to_resume` and `check_epochs_left`; or a fixed setting differs.
+        CheckpointError: The checkpoint cannot be resumed, or the best one of its run is lost.
     """
-    path = checkpoint_to_go_on_from(settings.ckpt, output_dir)
+    path = checkpoint_to_resume(settings.ckpt, output_dir)
     if path is None:
         return None
     saved = read_checkpoint(path)
@@ -97,27 +97,27 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
         changes=settings_changed(described["config"], settings),
         earlier_changes=described.get("changes", ()),
     )
-    check_settings(resume.changes, path, same_folder=goes_on(settings.ckpt))
+    check_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
     if epochs == settings.max_epochs:
         check_nothing_left(resume.taken, path)
     ids = {part: [member["case"] for member in members] for part, members in resume.members.items()}
     check_cases(resume.changes, path, saved=ids, asked={part: split.subset(part) for part in ids})
-    if goes_on(settings.ckpt):
+    if resumes_in_place(settings.ckpt):
         _check_best(path.with_name("best.ckpt"))
     return resume
 
 
-def check_before_going_on(
+def check_before_resuming(
     resume: Resume, settings: TrainSettings, *, members: Mapping[str, Sequence[Mapping[str, str]]]
 ) -> None:
-    """Check what is known once the cases are read: that they are the same, and what best.ckpt is chosen by.
+    """Check, once the cases are read, that they and the score of best.ckpt are the same.
 
     Raises:
-        ConfigError: Settings lead to others.
+        ConfigError: They differ because of settings.
         CheckpointError: Files of cases have changed.
     """
     check_cases(resume.changes, resume.path, saved=resume.members, asked=members)
-    if goes_on(settings.ckpt):
+    if resumes_in_place(settings.ckpt):
         check_settings(settings_changed(resume.settings, settings), resume.path, same_folder=True)
 
 
@@ -127,25 +127,25 @@ def _check_best(path: Path) -> None:
     read_checkpoint(path)
 
 
-def goes_on(ckpt: str | Path | None) -> bool:
-    """Whether a run goes on with the one that its folder may hold."""
+def resumes_in_place(ckpt: str | Path | None) -> bool:
+    """Whether a run resumes the one that its folder may hold."""
     return str(ckpt) in ("last", "auto")
 
 
-def checkpoint_to_go_on_from(ckpt: str | Path | None, output_dir: Path) -> Path | None:
-    """The checkpoint that `ckpt` means, None for a run that begins anew.
+def checkpoint_to_resume(ckpt: str | Path | None, output_dir: Path) -> Path | None:
+    """The checkpoint that `ckpt` means, None for a new run.
 
     Args:
-        ckpt: None; a file; `last` for the last whole epoch of the run in `output_dir`; or `auto`, which is
-            `last` where there is a run and begins one where there is none.
+        ckpt: None; a file; `last` for the last complete epoch of the run in `output_dir`; or `auto`, which is
+            `last` if there is a run and else starts one.
         output_dir: Folder of the run.
 
     Raises:
-        ConfigError: There is no such file, or no such run, or what the folder holds is no training.
+        ConfigError: There is no such file or run, or the folder holds something other than a training.
     """
     if ckpt is None:
         return None
-    if not goes_on(ckpt):
+    if not resumes_in_place(ckpt):
         if Path(ckpt).is_dir():
             raise ConfigError(
                 f"ckpt: must be a file, last or auto, got the folder {ckpt}; "
@@ -162,7 +162,7 @@ def checkpoint_to_go_on_from(ckpt: str | Path | None, output_dir: Path) -> Path 
     last = output_dir / "checkpoints" / "last.ckpt"
     if last.is_file():
         return last
-    # A run that died before its first epoch was whole has nothing to go on from, and nothing to lose.
+    # A run that died in its first epoch has nothing to resume, and nothing to lose.
     if str(ckpt) == "last" and not begun.is_file():
         raise ConfigError(f"ckpt: no such file: {last}")
     return None
@@ -171,26 +171,25 @@ def checkpoint_to_go_on_from(ckpt: str | Path | None, output_dir: Path) -> Path 
 def check_epochs_left(
     saved: Mapping[str, Any], path: Path, *, max_epochs: int, ckpt: str | Path | None
 ) -> int:
-    """Check that a checkpoint leaves something to train; returns the epochs that it has behind it.
+    """Check that epochs remain after a checkpoint; returns its number of complete epochs.
 
-    A run that goes on in its own folder may have trained to the end: then its best checkpoint is there, to be
-    scored again.
+    A run resumed in its own folder may be fully trained; its best checkpoint is then scored again.
 
     Raises:
-        CheckpointError: It holds a model, but not the state of its training.
-        ConfigError: All epochs are done; in another folder there would be no best checkpoint to score.
+        CheckpointError: It holds a model but no training state.
+        ConfigError: All epochs are done, and another folder would have no best checkpoint to score.
     """
     lacking = [key for key in _STATE_OF_TRAINING if key not in saved]
     if lacking:
         raise CheckpointError(f"{path}: must hold the state of a training to go on from, lacks {lacking}")
     done = int(saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-    if done > max_epochs or (done == max_epochs and not goes_on(ckpt)):
+    if done > max_epochs or (done == max_epochs and not resumes_in_place(ckpt)):
         raise ConfigError(f"trainer.max_epochs: must exceed the {done} epochs of {path}, got {max_epochs}")
     return done
 
 
 def clear_traces(output_dir: Path) -> None:
-    """Take away what the epochs of a run left that begins anew, so that no curve shows them twice."""
+    """Remove the output of earlier epochs before a run starts again, so that no curve shows them twice."""
     for name in _WRITTEN_BY_EPOCHS:
         path = output_dir / name
         if path.is_dir():

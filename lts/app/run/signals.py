@@ -1,4 +1,4 @@
-"""How a run is told to stop, and what it says then."""
+"""Stop signals of a run."""
 
 import logging
 import multiprocessing.synchronize
@@ -13,36 +13,36 @@ from contextlib import contextmanager
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_HEARD = (*STOP_SIGNALS, signal.SIGUSR1, signal.SIGALRM)
+_HANDLED = (*STOP_SIGNALS, signal.SIGUSR1, signal.SIGALRM)
 _SHELL_ADDS = 128
 """A shell reports a process that ended by signal N as 128 + N."""
 _LOCKING = {str(module.__file__) for module in (threading, queue, logging, multiprocessing.synchronize)}
-"""Where Python code takes locks: an exception after the taking and before the noting leaves one taken, and
-the run would wait for it for ever on its way out."""
+"""Modules whose Python code acquires locks: an exception between acquiring one and recording it would
+leave it locked, and the run would hang at its end."""
 _MOMENT_S, _MOMENTS = 0.01, 20
-"""How long until the next try, and after how many tries at the same place the run stands there and waits."""
+"""Time between tries, and the tries at one place after which the run is taken to be waiting there."""
 
 
 class Interrupted(BaseException):
-    """The run was told to stop; not an Exception, so that nothing on the way takes it for a failure.
+    """The run was stopped; not an Exception, so that nothing handles it as a failure.
 
     Args:
-        signum: The signal that told it.
-        advice: How to go on; None where another process says so.
+        signum: The signal.
+        advice: How to resume; None if another process prints it.
     """
 
     def __init__(self, signum: int, advice: str | None = "") -> None:
-        super().__init__(signum, advice)  # with these it is made again when it comes from another process
+        super().__init__(signum, advice)  # used to unpickle it from another process
         self.signum, self.advice = signum, advice
         self.exit_code = _SHELL_ADDS + signum
 
     def __str__(self) -> str:
-        """The line that the user is told."""
+        """The message."""
         return f"interrupted; {self.advice}" if self.advice else "interrupted"
 
 
 class StopSignals:
-    """Turns the signals that ask a process to stop into `Interrupted`, in this process alone.
+    """Turns stop signals into `Interrupted`, in this process only.
 
     Attributes:
         received: The signal that came, None before.
@@ -55,25 +55,25 @@ class StopSignals:
         self._moments = 0
 
     def take(self) -> None:
-        """Have the signals come here from now on; whoever was there before hears no more of them."""
+        """Install the handlers in place of earlier ones."""
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
         signal.signal(signal.SIGALRM, self._raise_between_locks)
-        sys.unraisablehook = _tell_unless_stop
+        sys.unraisablehook = _report_unless_stop
 
     def requeue_on(self, signum: int) -> None:
-        """Have a signal put this SLURM job back into the queue and then stop the run."""
+        """Have a signal requeue this SLURM job and then stop the run."""
         signal.signal(signum, self._requeue)
 
     def check(self) -> None:
-        """Raise `Interrupted` if a signal came whose exception was lost, as in the middle of a destructor."""
+        """Raise `Interrupted` if a signal came and its exception was lost, for example in a destructor."""
         if self.received is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._place = None
             raise Interrupted(self.received)
 
     def raise_if_due(self) -> None:
-        """Raise `Interrupted` if a signal came a moment ago and waits for a lock to be taken."""
+        """Raise `Interrupted` if a signal came and is waiting until a lock is acquired."""
         seconds, _ = signal.getitimer(signal.ITIMER_REAL)
         if seconds:
             self.check()
@@ -83,7 +83,7 @@ class StopSignals:
             self.received = signum
             # Who stops a group of processes, as torchrun does, ends the loader workers too, and torch would
             # raise an error for each from its handler, wherever this process is by then.
-            signal.signal(signal.SIGCHLD, _hear_nothing)
+            signal.signal(signal.SIGCHLD, _do_nothing)
             self._raise_between_locks(signum, frame)
 
     def _raise_between_locks(self, _signum: int, frame: FrameType | None) -> None:
@@ -103,9 +103,9 @@ class StopSignals:
 
 
 @contextmanager
-def handlers_put_back() -> Iterator[None]:
-    """Have signals, and what destructors lose, go afterwards where they went before."""
-    before = {signum: signal.getsignal(signum) for signum in _HEARD}
+def handlers_restored() -> Iterator[None]:
+    """Context that restores the signal handlers and the unraisable hook at its end."""
+    before = {signum: signal.getsignal(signum) for signum in _HANDLED}
     hook = sys.unraisablehook
     try:
         yield
@@ -116,21 +116,21 @@ def handlers_put_back() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-def stay_deaf() -> None:
-    """Let no signal stop what is done from now on, as the telling of a stop."""
-    for signum in _HEARD:
+def ignore_signals() -> None:
+    """Ignore signals from now on, so that a stop can be reported."""
+    for signum in _HANDLED:
         signal.signal(signum, signal.SIG_IGN)
 
 
 @contextmanager
 def stop_signals(on_stop: Callable[[], str | None]) -> Iterator[StopSignals]:
-    """Within, SIGINT and SIGTERM end the run with `Interrupted`.
+    """Context in which SIGINT and SIGTERM raise `Interrupted`.
 
     Args:
-        on_stop: Called once when the run stops; returns what the user is told, None for nothing.
+        on_stop: Called once when the run stops; returns the message for the user, None for nothing.
     """
     signals = StopSignals()
-    with handlers_put_back():
+    with handlers_restored():
         signals.take()
         try:
             yield signals
@@ -139,7 +139,7 @@ def stop_signals(on_stop: Callable[[], str | None]) -> Iterator[StopSignals]:
             # What fails while a run is being stopped, as a worker that is gone, is no failure of its own.
             if signals.received is None:
                 raise
-            stay_deaf()
+            ignore_signals()
             raise Interrupted(signals.received, on_stop()) from error
 
 
@@ -149,12 +149,12 @@ def _takes_a_lock(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def _hear_nothing(_signum: int, _frame: FrameType | None) -> None:
-    """In place of a handler; without one, Python would complain of a signal that is on its way."""
+def _do_nothing(_signum: int, _frame: FrameType | None) -> None:
+    """A handler that does nothing; without one, Python would report a pending signal."""
 
 
-def _tell_unless_stop(lost: "sys.UnraisableHookArgs") -> None:
-    """Python's own words on an exception in a destructor, but not on one that only stops the run."""
+def _report_unless_stop(lost: "sys.UnraisableHookArgs") -> None:
+    """Print exceptions in destructors as Python does, except those that only stop the run."""
     if not isinstance(lost.exc_value, Interrupted):
         sys.__unraisablehook__(lost)
 

@@ -83,11 +83,11 @@ def check_data(jobs: list[DictConfig]) -> None:
     """
     places = {_place_of_cases(job) for job in jobs}
     if len(places) == 1 and (place := places.pop()):
-        from lts.app.config.making import under
+        from lts.app.config.instantiate import keys_in_errors
         from lts.cohort import find_cases
 
         root, layout = place
-        with under("data", find_cases):
+        with keys_in_errors("data", find_cases):
             find_cases(Path(root).expanduser().resolve(), layout=layout)
 
 

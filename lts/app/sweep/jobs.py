@@ -15,11 +15,11 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
-from lts.app.run.failures import INPUT_WAS_WRONG, complain, failure_of
-from lts.app.run.lock import alone_in
-from lts.app.run.processors import start_processes_as_python_does
+from lts.app.run.failures import INPUT_WAS_WRONG, failure_of, print_error
+from lts.app.run.lock import locked_folder
+from lts.app.run.processors import reset_start_method
 from lts.app.run.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
 from lts.app.sweep.leaderboard import read_runs
 from lts.app.sweep.study import as_handed
@@ -51,7 +51,7 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
     Raises:
         SystemExit: It failed and `sweep.stop_on_failure` is set.
     """
-    start_processes_as_python_does()
+    reset_start_method()
     hydra = HydraConfig.get()
     job, sweep_dir, made = str(hydra.job.num), Path(hydra.sweep.dir).resolve(), Path(hydra.runtime.output_dir)
     failed = partial(_note_failure, name=name, stop=config.sweep.stop_on_failure)
@@ -61,18 +61,18 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
         return failed(made, error)
 
     def tell_of_waiting() -> None:
-        say(f"job {job}: has the settings of {folder}, which is being run; waits for it")
+        print_line(f"job {job}: has the settings of {folder}, which is being run; waits for it")
 
-    with alone_in(folder, before_waiting=tell_of_waiting):
+    with locked_folder(folder, before_waiting=tell_of_waiting):
         try:
             earlier = read_run(folder)
         except ConfigError as error:
             return failed(folder, error)
         if earlier.get("state") in FINISHED:
-            say(_skipped(job, folder, earlier))
+            print_line(_skipped(job, folder, earlier))
             return as_handed(earlier.get("best_score"), earlier.get("mode"))
         if _failed_in_this_sweep(earlier):
-            say(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
+            print_line(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
             return None
         goes_on = bool(earlier) and _goes_on(folder, job=job)
         try:
@@ -170,11 +170,11 @@ def _goes_on(folder: Path, *, job: str) -> bool:
     """Whether a run that began goes on from its last checkpoint; else it starts anew beside what is left."""
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file():
-        say(f"job {job}: goes on from {last}")
+        print_line(f"job {job}: goes on from {last}")
         return True
     attempts = len(list(folder.glob("run-*.json"))) + 1
     (folder / RUN_FILE).rename(folder / f"run-{attempts}.json")
-    say(f"job {job}: began in {folder} and left no checkpoint; starts anew")
+    print_line(f"job {job}: began in {folder} and left no checkpoint; starts anew")
     return False
 
 
@@ -186,7 +186,7 @@ def _note_failure(folder: Path, error: Exception, *, name: str, stop: bool) -> N
     if first is None and failure.is_bug:
         traceback.print_exception(error)
     line = failure.reason if first is None else f"failed as job {first['job']} did"
-    complain(name, f"job {folder.name}: {line}")
+    print_error(name, f"job {folder.name}: {line}")
     _note(folder, state="failed", reason=failure.reason, exit_code=failure.exit_code)
     if stop:
         sys.exit(failure.exit_code)

@@ -21,7 +21,10 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
     Returns:
         What `read_runs` finds; without a run nothing is written.
     """
-    from lts.app.run.console import print_table, say  # a sweep is over by now: what is heavy costs nothing
+    from lts.app.run.console import (  # a sweep is over by now: what is heavy costs nothing
+        print_line,
+        print_table,
+    )
     from lts.figures import save_leaderboard
 
     runs = read_runs(folder)
@@ -38,10 +41,12 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
     save_leaderboard(folder / PICTURE_FILE, bars, score=score, maximize=highest_is_best)
     if apart:
         named = ", ".join(row["job"] for row in apart)
-        say(f"jobs {named}: their scores do not compare with that of job {rows[0]['job']}, ranked behind it")
+        print_line(
+            f"jobs {named}: their scores do not compare with that of job {rows[0]['job']}, ranked behind it"
+        )
     shown = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     print_table(f"leaderboard of {len(rows)} runs", [{name: row[name] for name in shown} for row in rows])
-    say(f"{folder / LEADERBOARD_FILE}")
+    print_line(f"{folder / LEADERBOARD_FILE}")
     return runs
 
 

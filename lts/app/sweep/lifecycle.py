@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 from lts.app.config.arguments import check_arguments
 from lts.app.config.composed import settings_of
 from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
-from lts.app.run.failures import INPUT_WAS_WRONG, complain, exit_code_of
+from lts.app.run.failures import INPUT_WAS_WRONG, exit_code_of, print_error
 from lts.app.run.records import DAMAGED, FAILED, FINISHED
-from lts.app.run.signals import Interrupted, StopSignals, handlers_put_back, stay_deaf
+from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, ignore_signals
 from lts.app.sweep.checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
 from lts.app.sweep.leaderboard import read_runs, write_leaderboard
 from lts.app.sweep.study import SWEEPER, prepare_study
@@ -123,7 +123,7 @@ def sweep_ends(name: str) -> Iterator[None]:
         Interrupted: The sweep was told to stop.
         SystemExit: Jobs failed; with code 1 where one met a bug, else with 2.
     """
-    with handlers_put_back():
+    with handlers_restored():
         ended_by: BaseException | None = None
         try:
             yield
@@ -134,7 +134,7 @@ def sweep_ends(name: str) -> Iterator[None]:
                 raise ended_by
             return
         begun = _begun.pop()
-        stay_deaf()  # what has been found is still written
+        ignore_signals()  # what has been found is still written
         try:
             _end(begun, ended_by, name=name)
         finally:
@@ -142,14 +142,14 @@ def sweep_ends(name: str) -> Iterator[None]:
 
 
 def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
-    from lts.app.run.console import say
+    from lts.app.run.console import print_line
 
     runs = write_leaderboard(begun.folder)
     way_on = f"by the same command with hydra.sweep.dir={begun.folder}"
     if stopped := _signal_of(begun, ended_by):
         raise Interrupted(stopped, f"go on {way_on}") from ended_by
     if any(run["state"] not in FINISHED for run in runs):
-        say(f"what is not done goes on {way_on}")
+        print_line(f"what is not done goes on {way_on}")
     failed = [run for run in runs if run["state"] in (FAILED, DAMAGED) and run not in begun.failed_before]
     if type(ended_by).__name__ == _A_PROCESS_WAS_KILLED:
         raise LtsError(
@@ -159,9 +159,9 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
     if ended_by and not (failed and isinstance(ended_by, SystemExit | StudyEndedError)):
         raise ended_by
     if isinstance(ended_by, StudyEndedError):
-        say(f"{ended_by}")
+        print_line(f"{ended_by}")
     if failed:
-        complain(name, _told_of_failures(failed, n_jobs=len(runs)))
+        print_error(name, _told_of_failures(failed, n_jobs=len(runs)))
         sys.exit(min(run.get("exit_code") or INPUT_WAS_WRONG for run in failed))
 
 

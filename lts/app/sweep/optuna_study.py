@@ -14,9 +14,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.pool import NullPool
 
-from lts.app.config.making import make
+from lts.app.config.instantiate import build_component
 from lts.app.config.values import fits, shown, words
-from lts.app.run.console import say
+from lts.app.run.console import print_line
 from lts.app.sweep.grid import GridSampler
 from lts.app.sweep.search_space import SearchSpace
 from lts.app.sweep.study_settings import StudyEndedError, StudySettings
@@ -79,7 +79,7 @@ class OptunaStudy:
             sampler = sampler.with_arguments(seed=seed + n_drawn)
         if sampler.target == f"{GridSampler.__module__}.{GridSampler.__name__}":
             sampler = sampler.with_arguments(distributions=self._space.distributions)
-        made: BaseSampler = make(sampler, key="hydra.sweeper.sampler", kind=BaseSampler)
+        made: BaseSampler = build_component(sampler, key="hydra.sweeper.sampler", kind=BaseSampler)
         return made
 
     def _open(self) -> Study:
@@ -125,7 +125,7 @@ class OptunaStudy:
             n_wanted = min(n_wanted, sampler.n_points)
         to_go = max(0, n_wanted - n_done)
         if begun:
-            say(f"study {study.study_name}: {n_done} of {n_wanted} trials are done, {to_go} to go")
+            print_line(f"study {study.study_name}: {n_done} of {n_wanted} trials are done, {to_go} to go")
         while to_go:
             n_at_once = min(to_go, self._settings.n_jobs)
             yield n_at_once

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lts.app.config.plain import from_plain
+from lts.app.config.serialization import settings_from_dict
 from lts.app.config.types import check_section
 from lts.app.sweep.study_settings import StudySettings
 from lts.base import ConfigError
@@ -71,4 +71,4 @@ def prepare_study(sweeper: DictConfig, arguments: Sequence[str]) -> "OptunaStudy
     hydra = GlobalHydra.instance()
     loader = hydra.config_loader() if hydra.is_initialized() else None
     space = search_space(arguments, config_loader=loader)
-    return OptunaStudy(from_plain(StudySettings, settings), space)
+    return OptunaStudy(settings_from_dict(StudySettings, settings), space)

@@ -1,11 +1,11 @@
-"""The data doctor: what is wrong with the cases of a folder, and what corrects it."""
+"""The data doctor: checks the cases of a folder, with corrections."""
 
 from lts.cohort.doctor.diagnose import Diagnosis, Survey, diagnose, survey_cohort
 from lts.cohort.doctor.examine import CaseReport, examine_case, examine_cases
 from lts.cohort.doctor.findings import CHECKS, Check, Finding
 from lts.cohort.doctor.headers import check_headers
 from lts.cohort.doctor.overlap import Content, judge_contents
-from lts.cohort.doctor.scans import doubt_scan
+from lts.cohort.doctor.scans import scan_warnings
 
 __all__ = [
     "CHECKS",
@@ -17,9 +17,9 @@ __all__ = [
     "Survey",
     "check_headers",
     "diagnose",
-    "doubt_scan",
     "examine_case",
     "examine_cases",
     "judge_contents",
+    "scan_warnings",
     "survey_cohort",
 ]

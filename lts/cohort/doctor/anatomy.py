@@ -1,4 +1,4 @@
-"""Whether a scan lies as its header says: organs tell right from left, head from foot, front from back."""
+"""Checks the orientation in a header by the position of organs."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ LEAST_SPINE_ML = 10.0
 
 MOST_BONE_IN_FRONT = 0.6
 """Share of the bone in the middle of the body that may lie in its front half. The spine lies behind; ribs and
-contrast in stomach or bowel put a share in front, in the scans at hand up to 0.3."""
+contrast in stomach or bowel add up to 0.3 in front in the scans available."""
 
 TISSUE_HU = -300
 """Between lung and fat: what is above belongs to the body (or to the table)."""
@@ -45,7 +45,7 @@ SPINE_HALF_WIDTH_MM = 30.0
 """Vertebrae lie within this of the body's middle."""
 
 _GRID_MM = 5.0
-"""Organs are told on a grid about so coarse: it costs nothing and drops fine detail."""
+"""Cell size of the grid on which organs are found: cheap, and without fine detail."""
 
 _Voxels = NDArray[np.int16]
 _Mask = NDArray[np.bool_]
@@ -53,7 +53,7 @@ _Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Where organs lie. What cannot be told of a scan is None.
+    """Positions of organs; None if unknown.
 
     Attributes:
         liver_left_mm: From the body's middle to the liver's center, toward the patient's left.
@@ -67,7 +67,7 @@ class Anatomy:
 
     @property
     def wrong_axes(self) -> tuple[int, ...]:
-        """Of Z, H, W those whose direction is the other one."""
+        """The axes of Z, H, W with the wrong direction."""
         wrong = (self.upside_down, self.back_to_front, self.mirrored)
         return tuple(axis for axis in range(3) if wrong[axis])
 
@@ -92,7 +92,7 @@ def measure_anatomy(hu: _Voxels, labels: NDArray[np.uint8], *, voxel: Voxel) -> 
 
     Args:
         hu: `(Z, H, W)` Hounsfield units.
-        labels: `(Z, H, W)`; without a liver nothing can be told.
+        labels: `(Z, H, W)`; without a liver nothing is measured.
         voxel: The voxel of their grid.
     """
     step = [max(1, round(_GRID_MM / gap)) for gap in voxel.gaps_mm]

@@ -1,4 +1,4 @@
-"""From a folder to all findings: first what files and split say, then what every case holds."""
+"""From a folder to all findings: first on files and split, then on every case."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from lts.cohort.splits import Split, parse_split
 
 @dataclass(frozen=True)
 class Survey:
-    """What can be told of a folder before a scan is read.
+    """Findings on a folder before a scan is read.
 
     Attributes:
         cohort: Its sound cases.
-        split: Their division; None where none was given, or it cannot be understood.
-        findings: What is wrong with files and split.
+        split: Their split; None if none was given or it cannot be parsed.
+        findings: Findings on files and split.
     """
 
     cohort: Cohort
@@ -30,18 +30,18 @@ class Survey:
 
     @property
     def cases(self) -> tuple[Case, ...]:
-        """The cases to read: all but those that the split leaves out."""
+        """The cases to read: all that the split does not leave out."""
         unused = self.split.unused if self.split else ()
         return tuple(case for case in self.cohort.cases if case.id not in unused)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found in a cohort.
+    """The findings on a cohort.
 
     Attributes:
-        findings: All findings: those of the folder, of each case, of cases that are alike.
-        counts: By code of all defects that were looked for, how often they were found.
+        findings: All findings: on the folder, on each case, and on duplicates.
+        counts: Number of findings by code, for all checks that ran.
     """
 
     findings: tuple[Finding, ...]
@@ -49,7 +49,7 @@ class Diagnosis:
 
 
 def survey_cohort(root: Path, *, layout: str, split_file: Path | None = None) -> Survey:
-    """Find the cases of a folder, and hold a split against them.
+    """Find the cases of a folder, and check a split against them.
 
     Args:
         root: The folder, or the CSV file.
@@ -81,12 +81,12 @@ def survey_cohort(root: Path, *, layout: str, split_file: Path | None = None) ->
 def diagnose(
     survey: Survey, *, modality: Modality = "ct", progress: Progress = lambda _done, _cases: None
 ) -> Diagnosis:
-    """Read and judge all cases of a folder.
+    """Check all cases of a folder.
 
     Args:
         survey: What `survey_cohort` returned.
-        modality: What made the images; what is told by Hounsfield units is looked for in CT alone.
-        progress: Told after each case.
+        modality: Modality of the images; checks of Hounsfield units run for CT only.
+        progress: Called after each case.
     """
     reports = examine_cases(survey.cases, modality=modality, progress=progress)
     contents = {report.case: report.content for report in reports if report.content}

@@ -1,4 +1,4 @@
-"""Every case of a cohort read and judged, several at once."""
+"""Checks of every case of a cohort, several at once."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from lts.base import Modality, Progress, VolumeError, in_processes
 from lts.cohort.case import Case
 from lts.cohort.doctor.anatomy import measure_anatomy
 from lts.cohort.doctor.findings import Finding, Severity, found
-from lts.cohort.doctor.headers import judge_grid, refusal, told_of_grids
+from lts.cohort.doctor.headers import grid_findings, judge_grid, refusal
 from lts.cohort.doctor.intensity import count_values, judge_intensity
 from lts.cohort.doctor.labels import judge_labels
 from lts.cohort.doctor.overlap import Content
@@ -26,12 +26,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class CaseReport:
-    """What was found of one case.
+    """The findings on one case.
 
     Attributes:
         case: Id of the case.
-        findings: What was found.
-        content: What tells its image from others; None where it could not be read.
+        findings: The findings.
+        content: Identifies its image; None if it could not be read.
     """
 
     case: str
@@ -40,15 +40,15 @@ class CaseReport:
 
 
 def examine_cases(cases: Sequence[Case], *, modality: Modality, progress: Progress) -> tuple[CaseReport, ...]:
-    """Read and judge cases, on as many processes as there are processors.
+    """Check cases, on as many processes as there are processors.
 
     Args:
         cases: The cases.
-        modality: What made the images; only of CT the values and the anatomy can be judged.
-        progress: Told after each case.
+        modality: Modality of the images; values and anatomy are checked for CT only.
+        progress: Called after each case.
 
     Returns:
-        A report a case, in the order of `cases`.
+        One report per case, in the order of `cases`.
     """
     reports: dict[str, CaseReport] = {}
     for report in in_processes(partial(examine_case, modality=modality), cases):
@@ -58,13 +58,13 @@ def examine_cases(cases: Sequence[Case], *, modality: Modality, progress: Progre
 
 
 def examine_case(case: Case, *, modality: Modality) -> CaseReport:
-    """Read and judge one case. Of a defect and what follows from it, only the defect is told."""
+    """Check one case. Of a defect and its consequences only the defect is reported."""
     findings: list[Finding] = []
     image = _kept(findings, case, lambda: read_image(case.image, modality=modality))
     # the header of an image tells of its mask, even where its voxels cannot be read
     grid = image.geometry if image else _kept([], case, lambda: read_geometry(case.image))
     mask = _read_mask(findings, case, grid) if case.mask else None
-    findings += told_of_grids(case.id, image.notes if image else (), mask.notes if mask else ())
+    findings += grid_findings(case.id, image.notes if image else (), mask.notes if mask else ())
     wrong_mm = judge_grid(case.id, grid) if grid else []
     counts = count_values(image.voxels) if image and image.voxels.dtype == np.int16 else None
     wrong_hu = judge_intensity(case.id, counts) if counts is not None and modality == "ct" else []
@@ -82,7 +82,7 @@ def examine_case(case: Case, *, modality: Modality) -> CaseReport:
 
 
 def _kept(findings: list[Finding], case: Case, read: Callable[[], Result]) -> Result | None:
-    """What was read; None and a finding where the reader refused it."""
+    """The result of a reader; None and a finding if it refused the file."""
     try:
         return read()
     except VolumeError as error:
@@ -91,7 +91,7 @@ def _kept(findings: list[Finding], case: Case, read: Callable[[], Result]) -> Re
 
 
 def _read_mask(findings: list[Finding], case: Case, grid: Geometry | None) -> Volume | None:
-    """The mask; without a grid of its image no more than its header can be proven."""
+    """The mask; without the grid of its image only its header is checked."""
     path = case.mask
     assert path is not None
     if grid:
@@ -101,7 +101,7 @@ def _read_mask(findings: list[Finding], case: Case, grid: Geometry | None) -> Vo
 
 
 def _judge_place(case: str, image: Volume, mask: Volume) -> list[Finding]:
-    """Tell a mask that does not lie on its image, or where it does, a scan that does not lie as is said."""
+    """Report a misplaced mask, or else a wrong orientation of the scan."""
     hu, labels, voxel = image.voxels, mask.voxels, image.geometry.voxel
     stays, better = measure_placement(hu, labels, voxel=voxel)
     if better:
@@ -120,10 +120,10 @@ def _judge_place(case: str, image: Volume, mask: Volume) -> list[Finding]:
 
 
 def _judge_anatomy(case: str, image: Volume, mask: Volume) -> list[Finding]:
-    """Tell a scan that does not lie as its header says, or where the header says nothing, as is assumed."""
+    """Report a scan whose orientation is not that of its header, or not the assumed one."""
     at = measure_anatomy(image.voxels, mask.voxels, voxel=image.geometry.voxel)
     severity: Severity | None = "warning" if image.geometry.unproven else None
-    told = {
+    messages = {
         "mirrored": f"the liver's center lies {at.liver_left_mm:.0f} mm left of the body's middle"
         if at.mirrored
         else "",
@@ -134,10 +134,10 @@ def _judge_anatomy(case: str, image: Volume, mask: Volume) -> list[Finding]:
         if at.back_to_front
         else "",
     }
-    return [found(code, case, message, severity=severity) for code, message in told.items() if message]
+    return [found(code, case, message, severity=severity) for code, message in messages.items() if message]
 
 
 def _content(image: Volume, counts: NDArray[np.int64] | None) -> Content:
-    """How often each value occurs: the same however the axes of a scan are turned, and not of two scans."""
-    told = counts if counts is not None else np.sort(image.voxels, axis=None)
-    return Content(voxels=hashlib.sha256(told.tobytes()).hexdigest(), grid=image.geometry.header.hex())
+    """A hash of value counts, which does not depend on the order and direction of axes."""
+    values = counts if counts is not None else np.sort(image.voxels, axis=None)
+    return Content(voxels=hashlib.sha256(values.tobytes()).hexdigest(), grid=image.geometry.header.hex())

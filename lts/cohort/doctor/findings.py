@@ -1,4 +1,4 @@
-"""What can be wrong with a cohort: a code for each defect, how bad it is, and what corrects it."""
+"""The defects of a cohort: codes, severities and corrections."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -6,19 +6,19 @@ from typing import Any, Literal
 from lts.volume import kinds_in_words, suffixes_in_words
 
 Severity = Literal["error", "warning", "note"]
-"""`error`: nothing sound can be learned or measured. `warning`: so rare that somebody should look. `note`:
-was corrected, or is worth knowing."""
+"""`error`: the case cannot be used. `warning`: so rare that somebody should look. `note`: corrected, or worth
+knowing."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A defect that is looked for.
+    """A check for a defect.
 
     Attributes:
-        severity: How bad it is, unless a finding says otherwise.
+        severity: Its severity, unless a finding says otherwise.
         remedy: The setting or action that corrects it.
-        of_split: Whether it is a defect of a split, and not of cases.
-        ct_only: Whether it is told by Hounsfield units.
+        of_split: Whether it is a defect of a split, not of cases.
+        ct_only: Whether it needs Hounsfield units.
     """
 
     severity: Severity
@@ -32,7 +32,7 @@ class Finding:
     """A defect that was found.
 
     Attributes:
-        case: Id of the case; None where it is one of the folder or split.
+        case: Id of the case; None for the folder or split.
         code: The defect, a key of `CHECKS`.
         severity: How bad it is.
         message: What was found.
@@ -50,7 +50,7 @@ class Finding:
         return asdict(self)
 
     def line(self) -> str:
-        """All of it as one line of text."""
+        """The finding as one line of text."""
         where = f"{self.case}: " if self.case else ""
         return f"{where}{self.severity} {self.code}: {self.message} ({self.remedy})"
 
@@ -113,6 +113,6 @@ CHECKS: dict[str, Check] = {
 
 
 def found(code: str, case: str | None, message: str, *, severity: Severity | None = None) -> Finding:
-    """A finding with the remedy of its check, and its severity unless another is given."""
+    """A finding with the remedy of its check, and by default its severity."""
     check = CHECKS[code]
     return Finding(case, code, severity or check.severity, message, check.remedy)

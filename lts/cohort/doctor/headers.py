@@ -1,4 +1,4 @@
-"""What the headers of a case tell, without a voxel of it."""
+"""Checks of the headers of a case, without voxels."""
 
 from lts.base import VolumeError
 from lts.cohort.case import Case
@@ -6,7 +6,7 @@ from lts.cohort.doctor.findings import CHECKS, Finding, found
 from lts.volume import Geometry, Note, grid_notes, match_mask_grid, read_geometry, read_mask_geometry
 
 SPACING_MM = (0.2, 20.0)
-"""The finest detectors of CT resolve 0.2 mm, and a liver of 150 mm is not told in voxels of more than 20 mm.
+"""The finest CT detectors resolve 0.2 mm, and a liver of 150 mm cannot be outlined in voxels above 20 mm.
 Spacing in cm or m for mm, or the other way round, lies outside."""
 
 MOST_ACROSS_MM = 1000.0
@@ -19,39 +19,41 @@ _UNITS = {1000.0: "meter", 0.001: "micron"}
 
 
 def refusal(case: str, error: VolumeError) -> Finding:
-    """The finding that a reader's error is."""
+    """A reader's error as a finding."""
     return found(error.code if error.code in CHECKS else "refused", case, str(error))
 
 
-def told_of_grids(case: str, image: tuple[str, ...], mask: tuple[str, ...]) -> list[Finding]:
-    """The notes of image and mask as findings; what is so of both is told once."""
+def grid_findings(case: str, image: tuple[str, ...], mask: tuple[str, ...]) -> list[Finding]:
+    """The notes of image and mask as findings; what applies to both is reported once."""
     of_image = [found(note.code, case, note) for note in image if isinstance(note, Note)]
     of_mask = [note for note in mask if isinstance(note, Note) and note not in image]
     return of_image + [found(note.code, case, f"of the mask: {note}") for note in of_mask]
 
 
 def judge_grid(case: str | None, geometry: Geometry) -> list[Finding]:
-    """Tell a grid that no CT or MR of an abdomen has, by unit, spacing or size; one finding at most."""
+    """Report a grid that is implausible by unit, spacing or size; at most one finding."""
     spacing_mm, gaps_mm = geometry.spacing_mm, geometry.voxel.gaps_mm
     if not _plausible(*spacing_mm, *gaps_mm):
         least_mm, most_mm = SPACING_MM
-        told = f"spacing is {_by(spacing_mm)} mm (slices, rows, columns)"
+        message = f"spacing is {_by(spacing_mm)} mm (slices, rows, columns)"
         unit = _UNITS.get(geometry.mm_per_unit)
         as_mm = [edge / geometry.mm_per_unit for edge in spacing_mm]
         if unit and _plausible(*as_mm):
-            message = f"{told}, as the header counts in the {unit}; counted in mm it would be {_by(as_mm)} mm"
+            message = (
+                f"{message}, as the header counts in the {unit}; counted in mm it would be {_by(as_mm)} mm"
+            )
             return [found("unit-implausible", case, message)]
-        return [found("spacing-implausible", case, f"{told}, must be {least_mm:g} to {most_mm:g} mm")]
+        return [found("spacing-implausible", case, f"{message}, must be {least_mm:g} to {most_mm:g} mm")]
     extent_mm = [n * gap for n, gap in zip(geometry.canonical_shape, gaps_mm, strict=True)]
     if extent_mm[0] > MOST_ALONG_MM or max(extent_mm[1:]) > MOST_ACROSS_MM:
-        told = f"the scan is {_by(extent_mm)} mm large (head to foot, front to back, right to left)"
-        message = f"{told}, must be at most {MOST_ALONG_MM:g} mm long and {MOST_ACROSS_MM:g} mm wide"
+        message = f"the scan is {_by(extent_mm)} mm large (head to foot, front to back, right to left)"
+        message = f"{message}, must be at most {MOST_ALONG_MM:g} mm long and {MOST_ACROSS_MM:g} mm wide"
         return [found("field-of-view", case, message)]
     return []
 
 
 def check_headers(case: Case) -> tuple[Finding, ...]:
-    """Tell of a case what costs no more than to open its files: errors and warnings, notes left out."""
+    """Errors and warnings of a case by its headers alone; notes are left out."""
     try:
         image = read_geometry(case.image)
     except VolumeError as error:
@@ -63,7 +65,7 @@ def check_headers(case: Case) -> tuple[Finding, ...]:
             _, of_mask = match_mask_grid(case.mask, read_mask_geometry(case.mask), image=image)
         except VolumeError as error:
             findings.append(refusal(case.id, error))
-    findings += told_of_grids(case.id, grid_notes(image), of_mask)
+    findings += grid_findings(case.id, grid_notes(image), of_mask)
     return tuple(finding for finding in findings if finding.severity != "note")
 
 

@@ -1,4 +1,4 @@
-"""Whether the numbers of a CT can be Hounsfield units, told by how often each occurs."""
+"""Checks by their histogram whether the values of a CT can be Hounsfield units."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ UNIT_SPAN = 2
 """From -1 to 1, or 0 to 1: scaled for a network. No scan spans so few Hounsfield units."""
 
 BYTE_MAX = 255
-"""Where all values lie from 0 to this they are gray levels: air alone would be at -1000 HU."""
+"""If all values are from 0 to this they are gray levels, as air would be at -1000 HU."""
 
 DENSE_HU = 700
 """Liver, muscle and fat lie far below, also with contrast; offset by the usual 1024 they all lie above."""
@@ -39,7 +39,7 @@ def count_values(voxels: NDArray[np.int16]) -> NDArray[np.int64]:
 
 
 def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
-    """Tell which scale the values have, if it is not that of Hounsfield units; one finding at most.
+    """Report values that are not Hounsfield units, and their scale; at most one finding.
 
     Args:
         case: Id of the case.
@@ -47,17 +47,17 @@ def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
     """
     values = np.flatnonzero(counts) - _VALUES // 2
     low, high = int(values[0]), int(values[-1])
-    told = f"values lie from {low} to {high}"
+    message = f"values lie from {low} to {high}"
     if high - low <= UNIT_SPAN:
         return [
             found(
                 "hu-unit-range",
                 case,
-                f"{told}: no Hounsfield units, but scaled to 0 to 1, constant, or those of a mask",
+                f"{message}: no Hounsfield units, but scaled to 0 to 1, constant, or those of a mask",
             )
         ]
     if low >= 0 and high <= BYTE_MAX:
-        return [found("hu-8-bit", case, f"{told}: 8-bit gray levels, no Hounsfield units")]
+        return [found("hu-8-bit", case, f"{message}: 8-bit gray levels, no Hounsfield units")]
     dense = _share_above(counts, DENSE_HU)
     if dense > MOST_DENSE:
         return [found("hu-offset", case, f"{dense:.0%} of the voxels are above {DENSE_HU} HU: offset upward")]
@@ -66,7 +66,9 @@ def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
         message = f"{tissue:.1%} of the voxels are above {AIR_HU_BELOW} HU: offset downward, or all is air"
         return [found("hu-offset", case, message)]
     if low >= AIR_HU_BELOW:
-        message = f"{told}, none below {AIR_HU_BELOW} HU as air is: clipped, cropped, or no Hounsfield units"
+        message = (
+            f"{message}, none below {AIR_HU_BELOW} HU as air is: clipped, cropped, or no Hounsfield units"
+        )
         return [found("hu-no-air", case, message)]
     return []
 

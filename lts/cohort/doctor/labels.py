@@ -21,12 +21,12 @@ _Labels = NDArray[np.uint8]
 
 
 def judge_labels(case: str, labels: _Labels, *, voxel_ml: float | None) -> list[Finding]:
-    """Tell what a mask lacks, and what in it is rare.
+    """Report what a mask lacks, and implausible content.
 
     Args:
         case: Id of the case.
         labels: `(Z, H, W)`, 0, 1, 2.
-        voxel_ml: Volume of a voxel; None where it cannot be believed, so that volumes are not judged.
+        voxel_ml: Volume of a voxel; None if it is not reliable, so that volumes are not checked.
     """
     counts = np.bincount(labels.ravel(), minlength=len(LABELS))
     liver, tumor = int(counts[LIVER:].sum()), int(counts[TUMOR])
@@ -45,11 +45,11 @@ def judge_labels(case: str, labels: _Labels, *, voxel_ml: float | None) -> list[
 
 
 def judge_volume(case: str | None, labels: _Labels, liver_ml: float) -> list[Finding]:
-    """Tell a liver of a rare volume.
+    """Report a liver of an implausible volume.
 
     Args:
         case: Id of the case.
-        labels: `(Z, H, W)`; of a liver that the scan cuts off, any part may be seen.
+        labels: `(Z, H, W)`; a liver that the scan cuts off may have any smaller volume.
         liver_ml: Volume of the liver with its tumors.
     """
     least_ml, most_ml = LIVER_ML
@@ -60,14 +60,14 @@ def judge_volume(case: str | None, labels: _Labels, liver_ml: float) -> list[Fin
 
 
 def _reaches_border(labels: _Labels) -> bool:
-    """Whether the scan may end within the liver."""
+    """Whether the liver reaches the border of the scan."""
     return any(bool(labels.take((0, -1), axis).any()) for axis in range(3))
 
 
 def _judge_place(case: str, labels: _Labels) -> list[Finding]:
-    """Tell pieces of tumor that do not touch the rest of the liver, at a corner at least.
+    """Report components of tumor that do not touch label 1, not even at a corner.
 
-    A tumor is part of the liver by convention, so only its surroundings tell whether it lies there.
+    By convention a tumor is part of the liver, so only its surroundings show whether it lies there.
     """
     boxes = ndimage.find_objects((labels == TUMOR).view(np.uint8))
     if not boxes:

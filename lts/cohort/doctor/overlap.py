@@ -1,4 +1,4 @@
-"""Scans that are there twice, and splits that share them."""
+"""Duplicate scans, and splits that share them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from lts.cohort.case import Case
 from lts.cohort.doctor.findings import Finding, found
 from lts.cohort.files import grouped
-from lts.cohort.splits import PARTS, Split, membership_problems, torn_patients
+from lts.cohort.splits import PARTS, Split, leaked_patients, membership_problems
 
 
 @dataclass(frozen=True)
 class Content:
-    """What tells two scans of the same content.
+    """Identifies the content of a scan.
 
     Attributes:
-        voxels: The same for the same voxels.
-        grid: Their grid, "" where it is not told apart.
+        voxels: A hash of the voxels.
+        grid: The grid, "" if it does not matter.
     """
 
     voxels: str
@@ -25,15 +25,16 @@ class Content:
 def judge_contents(
     contents: Mapping[str, Content], *, cases: Sequence[Case], split: Split | None
 ) -> list[Finding]:
-    """Tell each case whose voxels are those of one before it.
+    """Report each case whose voxels equal those of an earlier one.
 
-    It is an error where both are, or may be drawn, in two parts of a split: what is tested was trained on.
+    It is an error if both are, or may be drawn, in different parts of a split, as the test would be on
+    training data.
 
     Args:
-        contents: By id of the case; cases that are not in it are not judged.
+        contents: By case id; other cases are not checked.
         cases: The cases.
-        split: Their division, whose unused cases are not judged; None where there is none so far, and each
-            patient may come into any part.
+        split: Their split, whose unused cases are not checked; None before a split, when each patient may
+            come into any part.
     """
     # without a split, who stays together follows from the patient alone
     parts = {case_id: part for part in PARTS for case_id in split.subset(part)} if split else {}
@@ -58,7 +59,7 @@ def judge_contents(
 
 
 def judge_split(split: Split, cases: Sequence[Case], *, where: str) -> list[Finding]:
-    """Tell what keeps a split from being one of these cases, by patient.
+    """Report problems of a split for these cases and their patients.
 
     Args:
         split: The split.
@@ -68,7 +69,7 @@ def judge_split(split: Split, cases: Sequence[Case], *, where: str) -> list[Find
     findings = [
         found("split-refused", None, f"{where}: {problem}") for problem in membership_problems(split, cases)
     ]
-    for patient, parts in torn_patients(split, cases).items():
+    for patient, parts in leaked_patients(split, cases).items():
         message = f"{where}: patient {patient} has cases in {' and '.join(parts)}"
         findings.append(found("split-shares-patient", None, message))
     return findings

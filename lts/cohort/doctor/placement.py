@@ -1,4 +1,4 @@
-"""Whether a mask lies on its image: a liver has one density, and what a misplaced label covers has many."""
+"""Finds misplaced masks: a liver has a uniform density, the tissue under a misplaced mask has not."""
 
 import math
 from collections.abc import Iterator
@@ -59,11 +59,11 @@ _STAYS: _Cells = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Move:
-    """How a mask is moved: its axes exchanged, then mirrored, then shifted.
+    """A move of a mask: axes permuted, then mirrored, then shifted.
 
     Attributes:
-        order: Which axis of the mask becomes Z, H and W.
-        mirrored: Of Z, H, W those that are then turned round.
+        order: The axes of the mask that become Z, H and W.
+        mirrored: The axes of Z, H, W that are then reversed.
         shift_mm: Toward the head, the back and the patient's left.
     """
 
@@ -73,7 +73,7 @@ class Move:
 
     @property
     def mirrored_alone(self) -> int | None:
-        """The one axis that is turned round, where nothing else is done."""
+        """The mirrored axis, if the move is one mirroring and nothing else."""
         alone = self.order == _STAYS and not any(self.shift_mm) and len(self.mirrored) == 1
         return self.mirrored[0] if alone else None
 
@@ -83,29 +83,29 @@ class Move:
 
     def __str__(self) -> str:
         """In words, such as "mirrored front to back"."""
-        told = []
+        parts = []
         if self.order != _STAYS:
-            told.append("transposed" if self.order == (0, 2, 1) else "turned to another order of its axes")
+            parts.append("transposed" if self.order == (0, 2, 1) else "turned to another order of its axes")
         if self.mirrored:
-            told.append("mirrored " + " and ".join(_MIRRORED[axis] for axis in self.mirrored))
+            parts.append("mirrored " + " and ".join(_MIRRORED[axis] for axis in self.mirrored))
         shifts = [
             f"{abs(mm):.0f} mm to the {toward[mm > 0]}"
             for mm, toward in zip(self.shift_mm, _TOWARD, strict=True)
             if mm
         ]
         if shifts:
-            told.append("moved " + " and ".join(shifts))
-        return ", ".join(told)
+            parts.append("moved " + " and ".join(shifts))
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How a label lies on an image.
+    """The fit of a label on an image.
 
     Attributes:
-        odd: Share of it that has not the density of the rest.
+        odd: Share of it with another density than the rest.
         air: Share of it below -200 HU.
-        move: What was done to the mask.
+        move: The move of the mask.
     """
 
     odd: float
@@ -116,7 +116,7 @@ class Placement:
 def measure_placement(
     hu: NDArray[np.int16], labels: NDArray[np.uint8], *, voxel: Voxel
 ) -> tuple[Placement, Placement | None]:
-    """Measure how a liver lies on its image, and seek a place where it lies better.
+    """Measure the fit of a liver on its image, and search for a better place.
 
     Args:
         hu: `(Z, H, W)` Hounsfield units.
@@ -124,7 +124,7 @@ def measure_placement(
         voxel: The voxel of their grid.
 
     Returns:
-        As it lies, and the better place if there is one; sought only where the label is odd as it lies.
+        The fit as it is, and of a better place if there is one; searched only if the fit is poor.
     """
     grid = _Grid(hu, labels, voxel, cell_mm=_CELL_MM)
     stays = grid.place(Move())
@@ -135,7 +135,7 @@ def measure_placement(
 
 
 def _better(grid: "_Grid", coarse: "_Grid", stays: Placement) -> Placement | None:
-    """The move that mends a label best: turned or shifted, and where neither does, mirrored and shifted."""
+    """The move that corrects a label best: a turn or shift, else mirrored and shifted."""
     turns = list(grid.turns())
     mirrors = [turn for turn in turns if turn.order == _STAYS]
     for places in (
@@ -149,7 +149,7 @@ def _better(grid: "_Grid", coarse: "_Grid", stays: Placement) -> Placement | Non
 
 
 def _shifted_best(grid: "_Grid", coarse: "_Grid", turn: Move, stays: Placement) -> Placement:
-    """Where a label fits best when shifted: sought on the coarse grid, then around that on the other."""
+    """The best shift of a label: searched on the coarse grid, then refined on the other."""
     at = coarse.best_shift(turn)
     found = coarse.place(turn, at)
     if found.odd * _WORTH_A_LOOK > stays.odd:
@@ -198,7 +198,7 @@ class _Grid:
         )
 
     def turns(self) -> Iterator[Move]:
-        """All orders and directions of the axes that leave the grid as it is; first the one that is there."""
+        """All axis orders and directions that keep the grid, the identity first."""
         for order in permutations(range(3)):
             same = all(
                 self.hu.shape[axis] == self.hu.shape[source]

@@ -1,4 +1,4 @@
-"""Whether a scan shows one part of the body twice, as where phases were joined into one file."""
+"""Finds scans that show a part of the body twice, as when phases were joined into one file."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ _GRID_MM = (2.5, 12.0, 12.0)
 
 
 def judge_repeats(case: str | None, hu: NDArray[np.int16], *, voxel: Voxel) -> list[Finding]:
-    """Tell a scan whose content repeats from some slice on.
+    """Report a scan whose content repeats from some slice on.
 
     Args:
         case: Id of the case.
@@ -47,7 +47,7 @@ def judge_repeats(case: str | None, hu: NDArray[np.int16], *, voxel: Voxel) -> l
 
 
 def repeat_mm(hu: NDArray[np.int16], *, voxel: Voxel) -> float | None:
-    """How far apart the two images of one part of the body lie; None where no part is there twice.
+    """Distance between two images of the same part of the body; None without repetition.
 
     Args:
         hu: `(Z, H, W)` Hounsfield units.

@@ -1,4 +1,4 @@
-"""What makes a scan that is predicted doubtful: the checks of cohorts that need no reference."""
+"""Warnings on a predicted scan: the checks of cohorts that need no reference."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +11,18 @@ from lts.cohort.doctor.repeats import judge_repeats
 from lts.volume import Volume
 
 
-def doubt_scan(
+def scan_warnings(
     scan: Volume, labels: NDArray[np.uint8], *, modality: Modality, liver_ml: float | None
 ) -> list[str]:
-    """Tell what is implausible of a scan and of the liver predicted in it.
+    """Warnings on an implausible scan, and on an implausible liver predicted in it.
 
-    Of a defect and what follows from it only the defect is told: of a wrong grid not the volume.
+    Of a defect and its consequences only the defect is reported: with a wrong grid not the volume.
 
     Args:
         scan: The scan.
         labels: `(Z, H, W)`, predicted.
-        modality: What made the scan.
-        liver_ml: Volume of the predicted liver; None where none is predicted, 0 where none was found.
+        modality: Modality of the scan.
+        liver_ml: Volume of the predicted liver; None if the model has no liver, 0 if none was found.
 
     Returns:
         Sentences.

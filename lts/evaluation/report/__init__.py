@@ -1,4 +1,4 @@
-"""One HTML file that tells an evaluation to a reader: opens offline, sorts, prints."""
+"""The report of an evaluation: one HTML file that opens offline, sorts and prints."""
 
 from lts.evaluation.report.data import ReportData
 from lts.evaluation.report.page import write_report

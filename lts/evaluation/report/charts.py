@@ -1,4 +1,4 @@
-"""Charts as SVG in the page: their text is the page's, and what is drawn tells its name on hover."""
+"""Charts as SVG in the page, with the page's fonts and names on hover."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Bar:
         label: Its name.
         value: In [0, 1], None where it is not defined.
         about: Shown on hover.
-        marked: Whether it is the one to look at.
+        marked: Whether it is highlighted.
     """
 
     label: str
@@ -68,12 +68,12 @@ def bar_chart(bars: Sequence[Bar], *, region: str, label: str) -> ET.Element:
     for index, bar in enumerate(bars):
         top, middle = index * _BAR_ROW + 6, index * _BAR_ROW + _BAR_ROW / 2
         end = scale(bar.value or 0)
-        value = DASH if bar.value is None else DICE.write(bar.value)
-        told = "not defined" if bar.value is None else value
+        value = DASH if bar.value is None else DICE.format(bar.value)
+        text = "not defined" if bar.value is None else value
         drawn.append(
             element(
                 "g",
-                element("title", f"{bar.label}: {told}. {bar.about}"),
+                element("title", f"{bar.label}: {text}. {bar.about}"),
                 element("rect", x=0, y=index * _BAR_ROW, width=_WIDTH, height=_BAR_ROW, class_="hover"),
                 _text(bar.label, _BAR_START - 8, middle, anchor="end"),
                 element(
@@ -130,7 +130,8 @@ def _box(values: Sequence[float], scale: _Scale, score: Quantity) -> ET.Element:
     return element(
         "g",
         element(
-            "title", f"median {score.write(middle)}, quartiles {score.write(first)} and {score.write(third)}"
+            "title",
+            f"median {score.format(middle)}, quartiles {score.format(first)} and {score.format(third)}",
         ),
         _line(scale(low), 24, left, 24, class_="whisker"),
         _line(right, 24, scale(high), 24, class_="whisker"),
@@ -149,7 +150,7 @@ def _swarm(points: Sequence[tuple[str, float]], scale: _Scale, score: Quantity) 
     return [
         element(
             "circle",
-            element("title", f"{case}: {score.write(value)}"),
+            element("title", f"{case}: {score.format(value)}"),
             cx=scale(value),
             cy=round(46 + step * position, 2),
             r=_POINT,

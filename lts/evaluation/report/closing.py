@@ -1,4 +1,4 @@
-"""What stands at the end: the challenge's scores, where the results come from, and what the scores mean."""
+"""The last sections: the challenge's scores, provenance, and definitions of scores."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ _NOTES = "notes"
 
 
 def lits(data: ReportData) -> ET.Element | None:
-    """The challenge's scores as they are; None where they were not asked for."""
+    """The challenge's scores; None if they were not requested."""
     if data.lits is None:
         return None
     columns = [Column(label="Score"), Column(label="Value", numeric=True)]
@@ -48,8 +48,8 @@ def provenance(data: ReportData) -> ET.Element:
     lines = []
     for name, value in _flat(data.provenance):
         lines += [element("dt", name), element("dd", value)]
-    told = element("dl", *lines, class_="facts") if lines else intro("Not known.")
-    return section("provenance", "Where these results come from", told)
+    content = element("dl", *lines, class_="facts") if lines else intro("Not known.")
+    return section("provenance", "Where these results come from", content)
 
 
 def definitions(data: ReportData) -> ET.Element:

@@ -1,4 +1,4 @@
-"""Case by case: how scores spread, the table of all cases, pictures, and what probabilities tell."""
+"""Sections on cases: spread of scores, the table of all cases, pictures, and probabilities."""
 
 import base64
 from pathlib import Path
@@ -114,8 +114,8 @@ def probabilities(data: ReportData) -> ET.Element:
         _reliability(data.reliability) if data.reliability else None,
     ]
     if not any(chart is not None for chart in charts):
-        told = intro("Only masks were scored, so there are no probabilities to judge.")
-        return section("probabilities", "Probabilities", told)
+        text = intro("Only masks were scored, so there are no probabilities to judge.")
+        return section("probabilities", "Probabilities", text)
     return section("probabilities", "Probabilities", element("div", *charts, class_="charts"))
 
 
@@ -124,14 +124,14 @@ def _roc(roc: dict[str, Any]) -> ET.Element:
     for region, (fpr, tpr, area) in roc.items():
         known = is_defined(area)
         curves.append(Curve(region, list(fpr) if known else [], list(tpr) if known else []))
-        told = f"AUROC {area:.4f}" if known else "not defined: a class is absent"
-        legend.append((region, told))
+        text = f"AUROC {area:.4f}" if known else "not defined: a class is absent"
+        legend.append((region, text))
     chart = unit_chart(
         curves,
         xlabel="false-positive rate",
         ylabel="true-positive rate",
         diagonal="chance",
-        label="ROC curves of the pooled voxels: " + _told(legend),
+        label="ROC curves of the pooled voxels: " + _legend_text(legend),
     )
     return _figure(
         "ROC, pooled voxels",
@@ -150,18 +150,18 @@ def _reliability(reliability: dict[str, dict[str, Any]]) -> ET.Element:
             for p, o, n in zip(predicted, observed, counts, strict=True)
         ]
         curves.append(Curve(region, predicted, observed, about))
-        told = f"ECE {found['ece']:.4f}" if is_defined(found.get("ece")) else "ECE not defined"
+        text = f"ECE {found['ece']:.4f}" if is_defined(found.get("ece")) else "ECE not defined"
         if is_defined(found.get("ece_uncertain")):
-            told += f", {found['ece_uncertain']:.3f} where uncertain"
+            text += f", {found['ece_uncertain']:.3f} where uncertain"
         if is_defined(found.get("temperature")):
-            told += f", best temperature {format_number(found['temperature'], decimals=2)}"
-        legend.append((region, told))
+            text += f", best temperature {format_number(found['temperature'], decimals=2)}"
+        legend.append((region, text))
     chart = unit_chart(
         curves,
         xlabel="mean probability",
         ylabel="share observed",
         diagonal="perfect calibration",
-        label="Reliability curves: " + _told(legend),
+        label="Reliability curves: " + _legend_text(legend),
     )
     return _figure(
         "Reliability",
@@ -171,14 +171,14 @@ def _reliability(reliability: dict[str, dict[str, Any]]) -> ET.Element:
     )
 
 
-def _told(legend: list[tuple[str, str]]) -> str:
-    return "; ".join(f"{region} {told}" for region, told in legend)
+def _legend_text(legend: list[tuple[str, str]]) -> str:
+    return "; ".join(f"{region} {text}" for region, text in legend)
 
 
 def _figure(title: str, chart: ET.Element, legend: list[tuple[str, str]], about: str) -> ET.Element:
     entries = [
-        element("li", element("strong", region.capitalize()), element("span", told), data_region=region)
-        for region, told in legend
+        element("li", element("strong", region.capitalize()), element("span", text), data_region=region)
+        for region, text in legend
     ]
     return element(
         "figure",

@@ -1,4 +1,4 @@
-"""What a report tells."""
+"""Data of a report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from lts.base import REGION_MIN_LABEL
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportData:
-    """Plain data of one evaluation. Everywhere None and NaN stand for a score that is not defined.
+    """Plain data of one evaluation. None and NaN are undefined scores.
 
     >>> row = {"case": "a", "region": "liver", "dice": 0.9}
     >>> ReportData(title="one case", cases=[row]).rows_of("liver")

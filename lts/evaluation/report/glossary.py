@@ -1,4 +1,4 @@
-"""What the columns and scores of a report are called, and how their values are shown."""
+"""Names of the columns and scores of a report, and the display of values."""
 
 from typing import Any
 
@@ -49,21 +49,21 @@ COLUMNS = (
         numeric=False,
     ),
 )
-"""What tables tell beside scores: of which case and region they are, and how a lesion looks."""
+"""Columns other than scores: case, region, and appearance of lesions."""
 
 _COLUMNS = {column.name: column for column in COLUMNS}
 
 
 def about(name: str) -> Quantity:
-    """What is known of a score or a column; one that is not known goes by its name."""
+    """The definition of a score or column; an unknown one has just its name."""
     return _COLUMNS.get(name) or find_score(name)
 
 
 def shown(quantity: Quantity, value: Any) -> Child:
-    """A value, or a dash that tells why there is none."""
+    """A value, or a dash with the reason on hover."""
     if not is_defined(value):
         return undefined(quantity.why_undefined)
-    return quantity.write(value) if quantity.numeric and isinstance(value, int | float) else str(value)
+    return quantity.format(value) if quantity.numeric and isinstance(value, int | float) else str(value)
 
 
 def cell(quantity: Quantity, value: Any) -> Cell:

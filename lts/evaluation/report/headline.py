@@ -1,4 +1,4 @@
-"""The scores of the cohort, how sure they are, what was left out, and the conventions of Dice."""
+"""Sections on the scores of the cohort: intervals, cases left out, and the conventions of Dice."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from lts.evaluation.table import DICE, TILES, find_score
 
 _NAMED_CASES = 6
 _NO_INTERVAL = ", no interval"
-"""How a tile ends its count of cases that are too few; the section's first lines say how many it takes."""
+"""Ending of a tile's count of too few cases; the section's intro says how many are needed."""
 
 
 def headline(data: ReportData) -> ET.Element:
@@ -43,8 +43,10 @@ def convention_panel(data: ReportData) -> ET.Element:
             known = CONVENTIONS.get(name, Convention(name, ""))
             drawn = value if is_defined(value) else None
             bars.append(Bar(known.label, drawn, known.meaning, marked=name == HONEST_CONVENTION))
-        told = ", ".join(f"{bar.label} {'-' if bar.value is None else DICE.write(bar.value)}" for bar in bars)
-        chart = bar_chart(bars, region=region, label=f"Dice of {region} by convention: {told}")
+        text = ", ".join(
+            f"{bar.label} {'-' if bar.value is None else DICE.format(bar.value)}" for bar in bars
+        )
+        chart = bar_chart(bars, region=region, label=f"Dice of {region} by convention: {text}")
         charts.append(element("figure", element("figcaption", _region_name(region)), chart))
     return section(
         "conventions",
@@ -127,12 +129,12 @@ def _interval_text(data: ReportData, region: str, name: str) -> str:
     interval: Sequence[Any] | None = data.metrics.get("intervals", {}).get(region, {}).get(name)
     if not interval or not all(map(is_defined, interval)):
         return ""
-    low, high = map(find_score(name).write, interval)
+    low, high = map(find_score(name).format, interval)
     return f"[{low}, {high}]"
 
 
 def _no_interval_text(data: ReportData, region: str, name: str) -> str:
-    """Why a score has no interval; nothing where that is not known, or the score is not defined."""
+    """Why a score has no interval; empty if unknown, or if the score is not defined."""
     count: int | None = data.metrics.get("intervals_n", {}).get(region, {}).get(name)
     if count is None or not is_defined(data.scores_of(region)[name]):
         return ""

@@ -1,4 +1,4 @@
-"""Lesions: how many were found by size, what went wrong and why, and what to do about it."""
+"""Section on lesions: detection by size, failures and causes, and advice."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,8 +49,8 @@ def lesions(data: ReportData) -> ET.Element:
     if "tumor" not in data.regions:
         return _section(intro("Lesions are tumors, and the tumor was not scored."))
     if not data.lesions:
-        told = "There is no lesion, neither in the references nor in the predictions."
-        return _section(intro(told))
+        text = "There is no lesion, neither in the references nor in the predictions."
+        return _section(intro(text))
     return _section(
         intro(
             "A lesion is a connected component of tumor, its size the diameter of the sphere of equal "

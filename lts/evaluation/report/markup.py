@@ -1,4 +1,4 @@
-"""Elements of a page. The serializer escapes their texts and attributes, so that no data can break out."""
+"""HTML elements, whose texts and attributes the serializer escapes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,12 +43,12 @@ def element(name: str, *children: Child, **attributes: str | float | None) -> ET
 
 
 def _printable_lines(text: str) -> str:
-    """Text as it may stand in a page, which takes no control characters but line ends."""
+    """Text without control characters except line ends, which HTML does not allow."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def undefined(reason: str) -> ET.Element:
-    """A dash that tells why there is no value."""
+    """A dash with the reason on hover."""
     return element(
         "abbr",
         element("span", DASH, aria_hidden="true"),

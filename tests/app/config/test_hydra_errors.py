@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from lts.app.config.arguments import FORM
 from lts.app.config.groups import CONF
-from lts.app.config.hydra_errors import told_of
+from lts.app.config.hydra_errors import message_of
 
 
 def _refused(*arguments: str) -> str | None:
@@ -19,7 +19,7 @@ def _refused(*arguments: str) -> str | None:
         pytest.raises(HydraException) as refused,
     ):
         hydra.compose("train", overrides=[*arguments])
-    return told_of(refused.value, name="train")
+    return message_of(refused.value, name="train")
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_a_value_that_needs_quotes_is_told_with_them(name: str, tmp_path: Path) 
 
 
 def test_another_error_is_not_told_here() -> None:
-    assert told_of(RuntimeError("ours"), name="train") is None
+    assert message_of(RuntimeError("ours"), name="train") is None

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import pytest
 from torch import nn
 
-from lts.app.config.values import Made, Place, fits, shown, words
+from lts.app.config.values import Place, Placeholder, fits, shown, words
 
 T = TypeVar("T")
 NAN, INF = float("nan"), float("inf")
@@ -38,20 +38,20 @@ FITS: list[tuple[Any, list[Any], list[Any], str]] = [
     (Mapping[str, Any], [{"a": None}], [None], "a section of settings"),
     (
         nn.Module,
-        [Made(nn.ReLU)],
-        [Made(Path), Made(None), {"_target_": "x"}, None, 3],
+        [Placeholder(nn.ReLU)],
+        [Placeholder(Path), Placeholder(None), {"_target_": "x"}, None, 3],
         "an object (a section with _target_)",
     ),
     (
         Sequence[nn.Module],
-        [[Made(nn.ReLU)]],
-        [[Made(int)], [3], Made(nn.ReLU)],
+        [[Placeholder(nn.ReLU)]],
+        [[Placeholder(int)], [3], Placeholder(nn.ReLU)],
         "a list of objects (sections with _target_)",
     ),
-    (str | datetime.timedelta, ["1", Made(datetime.timedelta)], [3, Made(int)], "text"),
-    (Any, [None, 3, "x", Made(None)], [], "an object (a section with _target_)"),
-    (T, [3, Made(None)], [], "an object (a section with _target_)"),
-    (float, [], [Made(None), Made(str)], "a number"),
+    (str | datetime.timedelta, ["1", Placeholder(datetime.timedelta)], [3, Placeholder(int)], "text"),
+    (Any, [None, 3, "x", Placeholder(None)], [], "an object (a section with _target_)"),
+    (T, [3, Placeholder(None)], [], "an object (a section with _target_)"),
+    (float, [], [Placeholder(None), Placeholder(str)], "a number"),
 ]
 
 
@@ -63,7 +63,7 @@ def test_values_are_held_against_an_annotation(hint: Any, good: list[Any], bad: 
 
 
 def test_a_callable_is_made_and_no_plain_value_is_one() -> None:
-    assert fits(Made(nn.ReLU), Callable)
+    assert fits(Placeholder(nn.ReLU), Callable)
     assert not fits("relu", Callable)
 
 

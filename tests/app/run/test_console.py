@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from lts.app.run import console
-from lts.app.run.console import ShowProgress, print_table, say
-from lts.app.run.failures import complain
+from lts.app.run.console import ShowProgress, print_line, print_table
+from lts.app.run.failures import print_error
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]b[/bold] :smile: a\nb\u202e \udce9"
 PRINTED = r"\x1b[31mred\x1b]0;title\x07 [bold]b[/bold] :smile: a\nb\u202e \udce9"
@@ -24,15 +24,15 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def test_a_line_is_said_without_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"run {HOSTILE}: done")
-    complain("train", f"{HOSTILE}: must be a name")
+    print_line(f"run {HOSTILE}: done")
+    print_error("train", f"{HOSTILE}: must be a name")
     said = capsys.readouterr()
     assert said.out == f"run {PRINTED}: done\n"
     assert said.err == f"train: {PRINTED}: must be a name\n"
 
 
 def test_a_complaint_is_of_bounded_length(capsys: pytest.CaptureFixture[str]) -> None:
-    complain("train", "x" * 10**6)
+    print_error("train", "x" * 10**6)
     assert len(capsys.readouterr().err) <= 1510
 
 

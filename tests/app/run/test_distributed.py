@@ -17,9 +17,9 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from lts.app.run.distributed import (
-    ObeySignals,
+    StopOnSignal,
     check_devices,
-    follow_to_the_end,
+    end_with_first_process,
     is_first_process,
     other_processes,
     precision_of,
@@ -179,13 +179,13 @@ class Signals:
 def test_slurm_alone_is_asked_to_put_a_job_back(environment: object, asked: list[str]) -> None:
     signals: Any = Signals()
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(cluster_environment=environment))
-    ObeySignals(signals).setup(trainer, None, "fit")
+    StopOnSignal(signals).setup(trainer, None, "fit")
     assert signals.asked == asked
 
 
 def test_signals_are_taken_back_as_training_begins_and_asked_for_after_each_batch() -> None:
     signals: Any = Signals()
-    obey, nobody = ObeySignals(signals), SimpleNamespace()
+    obey, nobody = StopOnSignal(signals), SimpleNamespace()
     obey.on_train_start(nobody, nobody)
     assert signals.asked == ["take"]
     obey.on_train_batch_end(nobody, nobody, None, None, 0)
@@ -217,7 +217,7 @@ def test_who_follows_ends_with_the_first_process_and_not_by_signals(
     monkeypatch.setattr(os, "getppid", lambda: parents.pop(0))
     monkeypatch.setattr(time, "sleep", slept.append)
     monkeypatch.setattr(os, "_exit", ended.append)
-    follow_to_the_end()
+    end_with_first_process()
     assert signal.getsignal(signal.SIGINT) == signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
     (thread,) = watcher
     assert thread["daemon"]
@@ -230,6 +230,6 @@ def test_who_does_not_follow_hears_signals(
 ) -> None:
     monkeypatch.delenv(RUN_FOLDER_VARIABLE, raising=False)
     before = signal.getsignal(signal.SIGTERM)
-    follow_to_the_end()
+    end_with_first_process()
     assert signal.getsignal(signal.SIGTERM) == before
     assert not watcher

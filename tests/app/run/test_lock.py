@@ -12,7 +12,7 @@ from command_kit import ROOT
 from filelock import FileLock
 from run_kit import ON_CPU, read, start, wait_for
 
-from lts.app.run.lock import alone_in, alone_in_run_folder
+from lts.app.run.lock import locked_folder, locked_run_folder
 from lts.app.run.records import LOCK_FILE
 from lts.base import ConfigError
 
@@ -37,15 +37,15 @@ def test_a_second_run_of_a_folder_is_refused_and_the_first_goes_on(run, tmp_path
 def test_a_folder_in_use_is_refused_or_waited_for(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / LOCK_FILE)
     lock.acquire()
-    with pytest.raises(ConfigError, match="must be of one run at a time"), alone_in(tmp_path):
+    with pytest.raises(ConfigError, match="must be of one run at a time"), locked_folder(tmp_path):
         pass
-    with alone_in(tmp_path, before_waiting=lock.release):
+    with locked_folder(tmp_path, before_waiting=lock.release):
         pass
 
 
 def test_who_has_a_folder_may_take_it_once_more(tmp_path: Path) -> None:
-    with alone_in(tmp_path):
-        with alone_in(tmp_path):
+    with locked_folder(tmp_path):
+        with locked_folder(tmp_path):
             pass
         other = FileLock(tmp_path / LOCK_FILE, blocking=False)
         with pytest.raises(TimeoutError):
@@ -54,10 +54,10 @@ def test_who_has_a_folder_may_take_it_once_more(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_stays_empty_is_taken_away_and_one_with_content_is_not(tmp_path: Path) -> None:
-    with alone_in(tmp_path / "a" / "b"):
+    with locked_folder(tmp_path / "a" / "b"):
         pass
     assert not (tmp_path / "a").exists()
-    with alone_in(tmp_path / "a" / "b"):
+    with locked_folder(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "file").touch()
     assert (tmp_path / "a" / "b" / "file").exists()
 
@@ -69,7 +69,7 @@ def test_a_lock_that_a_killed_process_left_stands_in_nobodys_way(tmp_path: Path)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert (tmp_path / LOCK_FILE).exists()
-    with alone_in(tmp_path):
+    with locked_folder(tmp_path):
         pass
 
 
@@ -80,14 +80,14 @@ def test_a_folder_that_cannot_be_locked_is_told(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(FileLock, "acquire", no_locks)
     with (
         pytest.raises(ConfigError, match="must be on a file system that has locks: No locks available"),
-        alone_in(tmp_path),
+        locked_folder(tmp_path),
     ):
         pass
 
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = partial(alone_in_run_folder, "runs/2026", is_named_by_time=True)  # a second that lasts
+    asked = partial(locked_run_folder, "runs/2026", is_named_by_time=True)  # a second that lasts
     with asked() as first, asked() as second:
         assert (first, second) == (tmp_path / "runs" / "2026", tmp_path / "runs" / "2026-2")
         (first / "run.json").touch()
@@ -98,7 +98,7 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path, monkeypatch
 
 def test_a_folder_that_was_named_is_not_changed_for_another(tmp_path: Path) -> None:
     for _ in range(2):
-        with alone_in_run_folder(tmp_path / "a") as folder:
+        with locked_run_folder(tmp_path / "a") as folder:
             assert folder == tmp_path / "a"
             (folder / "run.json").touch()
 
@@ -107,7 +107,7 @@ def test_a_folder_that_was_named_is_not_changed_for_another(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, is_named_by_time: bool) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="paths.output_dir: .* cannot be written to"):  # noqa: SIM117
-        with alone_in_run_folder(tmp_path / "file" / "a", is_named_by_time=is_named_by_time):
+        with locked_run_folder(tmp_path / "file" / "a", is_named_by_time=is_named_by_time):
             pass
 
 

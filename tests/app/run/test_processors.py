@@ -22,12 +22,12 @@ def test_a_share_below_the_affinity_bounds_the_threads(
         monkeypatch.setenv("OMP_NUM_THREADS", set_by_user)
     monkeypatch.setattr(processors, "usable_processors", lambda: share)
     monkeypatch.setattr(processors, "processors_of_affinity", lambda: 64)
-    processors.use_the_share_of_processors()
+    processors.limit_threads()
     assert os.environ.pop("OMP_NUM_THREADS", None) == expected
 
 
 def test_torch_takes_the_share_of_a_slurm_job() -> None:
-    told = "from lts.app.run.processors import use_the_share_of_processors as use; use(); "
+    told = "from lts.app.run.processors import limit_threads as use; use(); "
     told += "import torch; print(torch.get_num_threads())"
     variables = {**os.environ, "SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "1"}
     variables.pop("OMP_NUM_THREADS", None)
@@ -47,7 +47,7 @@ def test_processes_of_a_job_start_within_a_worker_of_joblib() -> None:
     try:
         default._actual_context = backend.get_context("loky")  # what joblib does in its workers
         assert context._default_context.get_start_method() == "loky"  # type: ignore[attr-defined]
-        processors.start_processes_as_python_does()
+        processors.reset_start_method()
         with WorkerPool(1) as pool:
             assert pool.submit(abs, -3).result() == 3
     finally:
@@ -59,7 +59,7 @@ def test_a_way_to_start_processes_that_python_knows_stays(method: str) -> None:
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(method, force=True)
     try:
-        processors.start_processes_as_python_does()
+        processors.reset_start_method()
         assert multiprocessing.get_start_method() == method
     finally:
         multiprocessing.set_start_method(before, force=True)

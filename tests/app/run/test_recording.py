@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lts.app.run.provenance import RunRecord
-from lts.app.run.recording import record_kept
+from lts.app.run.recording import recorded_run
 from lts.app.run.signals import Interrupted
 from lts.base import CohortError
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def end_by(folder: Path, command: str, end: BaseException | signal.Signals) -> None:
-    with record_kept(command) as stop:
+    with recorded_run(command) as stop:
         stop.record = RunRecord(folder, command=command, overrides=())
         if isinstance(end, signal.Signals):
             signal.raise_signal(end)
@@ -52,7 +52,7 @@ def test_a_failure_is_written_down_with_its_reason(error: Exception, code: int, 
 
 
 def test_before_there_is_a_record_a_stop_says_that_nothing_was_begun() -> None:
-    with pytest.raises(Interrupted, match="nothing was begun"), record_kept("check"):
+    with pytest.raises(Interrupted, match="nothing was begun"), recorded_run("check"):
         signal.raise_signal(signal.SIGINT)
 
 

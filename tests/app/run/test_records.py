@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lts.app.commands.folds import load_folds
 from lts.app.run.records import read_job, read_progress, read_run, read_scores
-from lts.app.run.resuming import checkpoint_to_go_on_from
+from lts.app.run.resuming import checkpoint_to_resume
 from lts.app.sweep.leaderboard import rank_jobs, write_leaderboard
 from lts.app.sweep.pruning import sibling_scores
 from lts.base import ConfigError, LtsError, printable
@@ -71,7 +71,7 @@ def test_a_damaged_record_is_refused_wherever_it_is_read(
     before = path.read_bytes()
     for read in (
         lambda: read_run(tmp_path / "0"),
-        lambda: checkpoint_to_go_on_from("last", tmp_path / "0"),
+        lambda: checkpoint_to_resume("last", tmp_path / "0"),
         lambda: load_folds(tmp_path),
     ):
         with pytest.raises(ConfigError, match=f"^{path}: {told}") as error:

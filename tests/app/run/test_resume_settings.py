@@ -9,7 +9,7 @@ import pytest
 import settings_kit
 import torch
 
-from lts.app.config.plain import to_plain
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.app.run.resume_settings import (
     RULES,
@@ -32,7 +32,7 @@ def compose(*overrides: str, settled: bool = True) -> TrainSettings:
 
 
 def changed(*overrides: str, before: tuple[str, ...] = (), settled: bool = True) -> dict[str, Change]:
-    found = settings_changed(to_plain(compose(*before)), compose(*overrides, settled=settled))
+    found = settings_changed(settings_to_dict(compose(*before)), compose(*overrides, settled=settled))
     return {change.key: change for change in found}
 
 
@@ -46,7 +46,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 def test_every_key_of_a_training_has_a_rule_that_was_thought_of() -> None:
     groups = ("model=resnet50", "scheduler=cosine", "pruning=median", "trainer=ddp", "loss=focal_dice")
-    keys = {key for chosen in ((), groups) for key in leaves(to_plain(compose(*chosen)))}
+    keys = {key for chosen in ((), groups) for key in leaves(settings_to_dict(compose(*chosen)))}
     assert len(keys) > 100
     for key in keys:
         ancestors = [".".join(key.split(".")[:n]) for n in range(1, key.count(".") + 2)]
@@ -129,7 +129,7 @@ def test_a_refusal_names_both_values_and_at_most_three_in_full() -> None:
     assert "; so must " in told
     assert all(setting.split("=")[0] in told for setting in settings)
     assert Change(key="a", saved=None, asked="x" * 500).refused(CKPT).endswith("x" * 80 + "...")
-    assert Change(key="a", saved={"_target_": "A"}, asked=None).told() == "a null (was A)"
+    assert Change(key="a", saved={"_target_": "A"}, asked=None).summary() == "a null (was A)"
 
 
 def test_a_run_in_another_folder_chooses_its_best_by_what_it_likes() -> None:
@@ -142,12 +142,12 @@ def test_a_run_in_another_folder_chooses_its_best_by_what_it_likes() -> None:
 
 
 def test_a_section_that_is_empty_is_none() -> None:
-    saved = {**to_plain(compose("scheduler=none")), "scheduler": {}}
+    saved = {**settings_to_dict(compose("scheduler=none")), "scheduler": {}}
     assert settings_changed(saved, compose("scheduler=none")) == []
 
 
 def test_a_key_that_only_the_checkpoint_has_is_refused() -> None:
-    saved = {**to_plain(compose()), "budget": 3}
+    saved = {**settings_to_dict(compose()), "budget": 3}
     found = settings_changed(saved, compose(settled=False))
     with pytest.raises(ConfigError, match=f"^budget: must be 3 as in {CKPT}, got nothing$"):
         check_settings(found, CKPT, same_folder=True)
@@ -211,6 +211,6 @@ def test_a_checkpoint_without_its_settings_is_refused() -> None:
 
 
 def test_settings_survive_a_checkpoint(tmp_path: Path) -> None:
-    torch.save(to_plain(compose()), tmp_path / "settings")
+    torch.save(settings_to_dict(compose()), tmp_path / "settings")
     saved = torch.load(tmp_path / "settings", weights_only=True)
     assert settings_changed(saved, compose(settled=False)) == []

@@ -6,13 +6,13 @@ import pytest
 import settings_kit
 
 from lts.app.commands.training.monitor import follow
-from lts.app.config.plain import to_plain
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.app.run import resuming
 from lts.app.run.resuming import (
-    check_before_going_on,
+    check_before_resuming,
     check_epochs_left,
-    checkpoint_to_go_on_from,
+    checkpoint_to_resume,
     clear_traces,
     plan_resume,
 )
@@ -33,30 +33,30 @@ def saved_after(epochs: int) -> dict:
 
 def test_no_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
     begin_run(tmp_path)
-    assert checkpoint_to_go_on_from(None, tmp_path) is None
+    assert checkpoint_to_resume(None, tmp_path) is None
 
 
 @pytest.mark.parametrize("ckpt", ["last", "auto"])
 def test_a_run_goes_on_from_its_last_checkpoint_and_one_without_begins(tmp_path: Path, ckpt: str) -> None:
     begin_run(tmp_path)
-    assert checkpoint_to_go_on_from(ckpt, tmp_path) is None
+    assert checkpoint_to_resume(ckpt, tmp_path) is None
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
     last.touch()
-    assert checkpoint_to_go_on_from(ckpt, tmp_path) == last
+    assert checkpoint_to_resume(ckpt, tmp_path) == last
 
 
 def test_a_folder_without_a_run_is_for_auto_alone(tmp_path: Path) -> None:
-    assert checkpoint_to_go_on_from("auto", tmp_path / "new") is None
+    assert checkpoint_to_resume("auto", tmp_path / "new") is None
     with pytest.raises(ConfigError, match=r"ckpt: no such file: .*last.ckpt"):
-        checkpoint_to_go_on_from("last", tmp_path / "new")
+        checkpoint_to_resume("last", tmp_path / "new")
 
 
 @pytest.mark.parametrize("ckpt", ["last", "auto"])
 def test_an_evaluation_is_no_training_to_go_on_with(tmp_path: Path, ckpt: str) -> None:
     begin_run(tmp_path, "evaluate")
     with pytest.raises(ConfigError, match="must hold a training to go on with, got one of evaluate"):
-        checkpoint_to_go_on_from(ckpt, tmp_path)
+        checkpoint_to_resume(ckpt, tmp_path)
 
 
 def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -64,11 +64,11 @@ def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=f"got the folder {tmp_path}; paths.output_dir={tmp_path} ckpt=last goes"
     ):
-        checkpoint_to_go_on_from(str(tmp_path), tmp_path)
+        checkpoint_to_resume(str(tmp_path), tmp_path)
     with pytest.raises(ConfigError, match=r"ckpt: no such file: .*a.ckpt"):
-        checkpoint_to_go_on_from(str(path), tmp_path)
+        checkpoint_to_resume(str(path), tmp_path)
     path.touch()
-    assert checkpoint_to_go_on_from(str(path), tmp_path) == path
+    assert checkpoint_to_resume(str(path), tmp_path) == path
 
 
 def test_there_must_be_epochs_left_unless_the_run_is_scored_again(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def begun(tmp_path: Path, monkeypatch) -> Path:
     for name in ("last", "best"):
         (tmp_path / "checkpoints" / f"{name}.ckpt").touch()
     settled = ("callbacks.best.monitor=val/loss", "callbacks.best.mode=min")
-    described = {"config": to_plain(compose(tmp_path, *settled)), "split": members(SPLIT)}
+    described = {"config": settings_to_dict(compose(tmp_path, *settled)), "split": members(SPLIT)}
     content = {**saved_after(2), "global_step": 14, "lts": described}
     monkeypatch.setattr(resuming, "read_checkpoint", lambda _: content)
     return tmp_path
@@ -114,7 +114,7 @@ def test_a_run_that_goes_on_knows_what_is_behind_it(begun: Path) -> None:
     resume = plan_resume(compose(begun, "ckpt=last"), begun, SPLIT)
     assert resume is not None
     assert (resume.path.name, resume.epochs, resume.steps) == ("last.ckpt", 2, 14)
-    assert (resume.taken, resume.history, resume.learns_otherwise) == ([], [], False)
+    assert (resume.taken, resume.history, resume.optimizer_changed) == ([], [], False)
     assert resume.line() == f"goes on after epoch 2 of {resume.path}"
     assert plan_resume(compose(begun), begun, SPLIT) is None
     with pytest.raises(ConfigError, match=r"trainer.max_epochs: must exceed the 2 epochs of .*, got 1"):
@@ -125,8 +125,8 @@ def test_what_a_run_takes_anew_is_told_and_remembered(begun: Path) -> None:
     settings = compose(begun, "ckpt=last", "optimizer.lr=1e-6", "data.batch_size=3", "data.num_workers=9")
     resume = plan_resume(settings, begun, SPLIT)
     assert resume is not None
-    assert resume.learns_otherwise
-    assert resume.rate_is_new
+    assert resume.optimizer_changed
+    assert resume.learning_rate_changed
     assert resume.line().endswith(" with optimizer.lr 1e-06 (was 0.0001), data.batch_size 3 (was 16)")
     rate = {"after_epoch": 2, "key": "optimizer.lr", "from": 1e-4, "to": 1e-6}
     assert rate in resume.history
@@ -134,7 +134,7 @@ def test_what_a_run_takes_anew_is_told_and_remembered(begun: Path) -> None:
     assert again.history == resume.history
     slower = plan_resume(compose(begun, "ckpt=last", "scheduler.patience=9"), begun, SPLIT)
     assert slower is not None
-    assert (slower.learns_otherwise, slower.rate_is_new) == (True, False)
+    assert (slower.optimizer_changed, slower.learning_rate_changed) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_other_cases_are_refused_before_and_after_their_scans_are_read(begun: Pa
     resume = plan_resume(settings, begun, SPLIT)
     assert resume is not None
     settings = follow(settings, monitor="val/loss", mode="min")
-    check_before_going_on(resume, settings, members=members(SPLIT))
+    check_before_resuming(resume, settings, members=members(SPLIT))
     with pytest.raises(CheckpointError, match="its train cases are no longer those of data.root"):
-        check_before_going_on(resume, settings, members=members(SPLIT, content="1"))
+        check_before_resuming(resume, settings, members=members(SPLIT, content="1"))
 
 
 def test_a_run_whose_best_would_be_chosen_by_another_score_is_refused(begun: Path) -> None:
@@ -176,10 +176,10 @@ def test_a_run_whose_best_would_be_chosen_by_another_score_is_refused(begun: Pat
         assert resume is not None
         settings = follow(settings, monitor="val/accuracy", mode="max")
         if not refused:
-            check_before_going_on(resume, settings, members=members(SPLIT))
+            check_before_resuming(resume, settings, members=members(SPLIT))
             continue
         with pytest.raises(ConfigError, match="callbacks.best.monitor: must be val/loss as in"):
-            check_before_going_on(resume, settings, members=members(SPLIT))
+            check_before_resuming(resume, settings, members=members(SPLIT))
 
 
 def test_a_lost_best_checkpoint_is_told_before_anything_is_read(begun: Path) -> None:

@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from lts.app.run import signals as interruption
-from lts.app.run.signals import Interrupted, StopSignals, handlers_put_back, stop_signals
+from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, stop_signals
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def timer_of_a_minute() -> Iterator[None]:
 
 
 def test_what_waits_for_a_lock_to_be_taken_ends_with_the_run() -> None:
-    with timer_of_a_minute(), handlers_put_back():
+    with timer_of_a_minute(), handlers_restored():
         pass
 
 
@@ -168,14 +168,14 @@ def test_a_stop_waits_wherever_python_code_takes_locks(module: ModuleType) -> No
 
 
 def test_workers_that_a_stop_ends_too_say_nothing_while_it_is_told() -> None:
-    def complain(*_: object) -> None:
+    def print_error(*_: object) -> None:
         raise RuntimeError("a worker is gone")
 
     def tell() -> str:
         os.kill(os.getpid(), signal.SIGCHLD)
         return "told to the end"
 
-    signal.signal(signal.SIGCHLD, complain)
+    signal.signal(signal.SIGCHLD, print_error)
     with pytest.raises(Interrupted, match="told to the end"), stop_signals(tell):
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""What best.ckpt is chosen by: a score that can tell models apart on the validation cases at hand."""
+"""The score that chooses best.ckpt: one that can tell models apart on the validation cases."""
 
 import difflib
 import math
@@ -22,9 +22,9 @@ _KEY = "callbacks.best.monitor"
 def settle_monitor(settings: TrainSettings, data: SliceDataModule) -> tuple[TrainSettings, str]:
     """Fill in `callbacks.best.monitor` and `mode` where they are open, and check them where they are set.
 
-    Open, the monitor is the mean Dice of the last region over the validation cases that hold it; where none
-    does the validation loss; and where there is no validation case none, so that the last epoch is kept.
-    Other callbacks that leave theirs open follow the same score.
+    An open monitor becomes the mean Dice of the last region over the validation cases that hold it; the
+    validation loss if none does; and None without validation cases, so that the last epoch is kept. Other
+    callbacks with an open monitor follow the same score.
 
     Args:
         settings: Those of the run.
@@ -34,7 +34,7 @@ def settle_monitor(settings: TrainSettings, data: SliceDataModule) -> tuple[Trai
         The settings with the choice, and a line that says what was chosen and why.
 
     Raises:
-        ConfigError: The score that was set is not logged, cannot be had of these cases, or has another mode.
+        ConfigError: The score that was set is not logged, not defined for these cases, or has another mode.
     """
     monitor, region = monitor_of(settings), settings.data.regions[-1]
     n_val, n_holders = len(data.stored("val")), data.holders("val", region)
@@ -61,13 +61,13 @@ def settle_monitor(settings: TrainSettings, data: SliceDataModule) -> tuple[Trai
 
 
 def monitor_of(settings: TrainSettings) -> str | None:
-    """The score that chooses best.ckpt, None for the last epoch; `OPEN` where the cases are to tell."""
+    """The score that chooses best.ckpt, None for the last epoch; `OPEN` if it depends on the cases."""
     monitor: str | None = settings.callbacks["best"].arguments.get("monitor", OPEN)
     return monitor
 
 
 def follow(settings: TrainSettings, *, monitor: str | None, mode: str) -> TrainSettings:
-    """The settings with this score and mode wherever a callback leaves them open, and as those of `best`."""
+    """The settings with this score and mode in `best` and in callbacks that leave them open."""
 
     def filled(name: str, callback: Component) -> Component:
         given = callback.arguments
@@ -81,7 +81,7 @@ def follow(settings: TrainSettings, *, monitor: str | None, mode: str) -> TrainS
 
 
 def check_search(settings: TrainSettings, *, direction: str | None) -> None:
-    """Check that a study, where there is one, has a score that compares its jobs.
+    """Check that a study has a score that can compare its jobs.
 
     Args:
         settings: Those of the run, whose folder is beside those of the other jobs.
@@ -109,14 +109,14 @@ def check_search(settings: TrainSettings, *, direction: str | None) -> None:
 
 
 def facts_of_choice(settings: TrainSettings) -> dict[str, Any]:
-    """What the record of a run says of how its best checkpoint is chosen."""
+    """How the best checkpoint is chosen, for the record of a run."""
     monitor = monitor_of(settings)
     mode = settings.callbacks["best"].arguments["mode"] if monitor else None
     return {"monitor": monitor, "mode": mode, "loss": settings.loss.to_dict()}
 
 
 def standstill_of(trainer: pl.Trainer) -> str | None:
-    """A line that says that the monitor of a training never moved; None where it did."""
+    """A line that says that the monitored score never changed; None if it did."""
     histories = [each for each in trainer.callbacks if isinstance(each, EpochHistory)]  # type: ignore[attr-defined]
     (history,) = histories
     return standstill(history.epochs, history.monitor)
@@ -128,7 +128,7 @@ def finite_or_none(score: float) -> float | None:
 
 
 def check_monitors(callbacks: Mapping[str, pl.Callback], regions: Sequence[str]) -> None:
-    """Check that what callbacks watch is a score of each epoch, and that they know which way is better.
+    """Check that callbacks monitor a score of each epoch, with the right mode.
 
     Args:
         callbacks: By their names in the config.
@@ -148,7 +148,7 @@ def _check_callbacks(settings: TrainSettings, data: SliceDataModule) -> None:
     for name, callback in settings.callbacks.items():
         if (monitor := callback.arguments.get("monitor")) is not None:
             _check_name(f"callbacks.{name}.monitor", monitor, settings.data.regions)
-            _check_can_be_had(f"callbacks.{name}.monitor", monitor, data)
+            _check_available(f"callbacks.{name}.monitor", monitor, data)
 
 
 def _check_name(key: str, monitor: object, regions: Sequence[str]) -> None:
@@ -163,7 +163,7 @@ def _check_mode(key: str, mode: object, monitor: str) -> None:
         raise ConfigError(f"{key}: must be {right} for {monitor}, got {mode}")
 
 
-def _check_can_be_had(key: str, monitor: str, data: SliceDataModule) -> None:
+def _check_available(key: str, monitor: str, data: SliceDataModule) -> None:
     if monitor.startswith("val/") and not data.stored("val"):
         raise ConfigError(
             f"{key}: must be no score of validation where there is no validation case, got {monitor}"

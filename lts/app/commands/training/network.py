@@ -1,4 +1,4 @@
-"""From settings to a network, and to what its checkpoints say of themselves."""
+"""From settings to a network, and to the description in its checkpoints."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.making import check_arguments_of, make
-from lts.app.config.plain import to_plain
+from lts.app.config.instantiate import build_component, check_arguments_of
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.provenance import library_versions
@@ -25,8 +25,8 @@ def build_network(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of `model`.
 
-    Beside the arguments of its class, `model` may hold `_in_channels_` and `_out_channels_`, what the class
-    calls these two, and `_multiple_`, to which the sides of its images are padded.
+    Besides the arguments of its class, `model` may hold `_in_channels_` and `_out_channels_`, the class's
+    names for these two, and `_multiple_`, the multiple that image sides are padded to.
 
     Returns:
         The network, channels last, and the plain description from which a checkpoint builds it anew.
@@ -35,30 +35,30 @@ def build_network(
         ConfigError: A setting of the model breaks its rule, or a checkpoint could not name its classes.
     """
     arguments, trusted = settings.model.to_dict(), settings.trusted_modules
-    with _told_of("model"):
+    with _naming_key("model"):
         kind = find_class(arguments.get("_target_"), trusted_modules=trusted)
     sizes: dict[str, Any] = {
-        _name_of_size(arguments, "_in_channels_", kind): in_channels,
-        _name_of_size(arguments, "_out_channels_", kind): out_channels,
+        _argument_for_size(arguments, "_in_channels_", kind): in_channels,
+        _argument_for_size(arguments, "_out_channels_", kind): out_channels,
     }
     multiple = arguments.pop("_multiple_", None)
     if not kind.__module__.startswith("lts."):  # of a library, none unless the config asks
         arguments = {**without_start_weights(kind, {}), **arguments}
     check_arguments_of("model", arguments, given=sizes)
     spec = without_start_weights(kind, {**arguments, **sizes})  # the checkpoint brings them
-    with _told_of("model"):
+    with _naming_key("model"):
         check_buildable(spec, trusted_modules=trusted)
-    with _told_of("intensity"):
+    with _naming_key("intensity"):
         check_buildable(settings.intensity.to_dict(), trusted_modules=trusted)
-    network: nn.Module = make(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
+    network: nn.Module = build_component(Component.from_dict(arguments), key="model", kind=nn.Module, **sizes)
     if multiple is not None:
-        with _told_of("model._multiple_", instead_of="multiple: "):
+        with _naming_key("model._multiple_", instead_of="multiple: "):
             network, spec = Padded(network, multiple=multiple), describe_padded(spec, multiple=multiple)
     return network.to(memory_format=torch.channels_last), with_defaults(spec, trusted_modules=trusted)
 
 
-def _name_of_size(arguments: dict[str, Any], key: str, kind: type) -> str:
-    """Take out of the settings what a class calls a size; without the key it has the name of the key."""
+def _argument_for_size(arguments: dict[str, Any], key: str, kind: type) -> str:
+    """Pop the class's name for a size from the settings; by default the name of the key."""
     name = arguments.pop(key, key.strip("_"))
     parameters = signature(kind).parameters
     if name not in parameters:
@@ -68,7 +68,7 @@ def _name_of_size(arguments: dict[str, Any], key: str, kind: type) -> str:
 
 
 @contextmanager
-def _told_of(key: str, *, instead_of: str = "") -> Iterator[None]:
+def _naming_key(key: str, *, instead_of: str = "") -> Iterator[None]:
     try:
         yield
     except LtsError as error:
@@ -83,13 +83,13 @@ def describe_run(
     members: dict[str, list[dict[str, str]]],
     changes: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """What every checkpoint of a run says of itself, as plain types.
+    """The description in every checkpoint of a run, as plain types.
 
     Args:
         settings: Those of the run.
         network: What `build_network` returned.
         members: Per subset its cases: `case`, `patient` and `sha256` of the scan's file.
-        changes: The settings that were other ones in epochs before; `settings` holds those of the last.
+        changes: The settings that differed in earlier epochs; `settings` holds the latest.
     """
     data = settings.data
     return {
@@ -100,7 +100,7 @@ def describe_run(
         "context": data.context,
         "recipe": {"image_size": data.image_size, "pixel_mm": data.pixel_mm, "modality": data.modality},
         "split": members,
-        "config": to_plain(settings),
+        "config": settings_to_dict(settings),
         "changes": changes,
         "versions": library_versions(),
     }

@@ -1,4 +1,4 @@
-"""The parts of a training run, made of its settings: data, who is in it, network and trainer."""
+"""The parts of a training run, made from its settings: data, cases, network and trainer."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
-from lts.app.config.making import make, told_as
+from lts.app.config.instantiate import as_config_error, build_component
 from lts.app.config.settings import TrainSettings
-from lts.app.run.console import ShowProgress, say
-from lts.app.run.distributed import ObeySignals, is_first_process, precision_of
+from lts.app.run.console import ShowProgress, print_line
+from lts.app.run.distributed import StopOnSignal, is_first_process, precision_of
 from lts.app.run.resuming import Resume
 from lts.app.run.signals import StopSignals
 from lts.cohort import Case, Cohort, Split
@@ -25,14 +25,14 @@ from lts.data import SliceDataModule, Subset
 from lts.intensity import Intensity
 from lts.slices import Recipe, content_hash
 from lts.task import (
+    ApplyNewSettings,
     CompileNetwork,
     DescribeCheckpoint,
     EpochHistory,
+    PrintEpochs,
+    PrintTimeLeft,
     SeedEpochs,
     SegmentationTask,
-    TakeNewSettings,
-    TellEpochs,
-    TellTimeLeft,
     WatchLoss,
     WholeLogs,
 )
@@ -58,8 +58,8 @@ def _data(settings: TrainSettings, cohort: Cohort, split: Split) -> SliceDataMod
         cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
         recipe=Recipe(image_size=data.image_size, pixel_mm=data.pixel_mm, modality=data.modality),
         store_dir=Path(settings.paths.store_dir),
-        intensity=make(settings.intensity, key="intensity", kind=Intensity),
-        augment=make(settings.augment, key="augment", kind=Callable),  # type: ignore[arg-type]
+        intensity=build_component(settings.intensity, key="intensity", kind=Intensity),
+        augment=build_component(settings.augment, key="augment", kind=Callable),  # type: ignore[arg-type]
         regions=data.regions,
         context=data.context,
         batch_size=data.batch_size,
@@ -72,7 +72,7 @@ def _data(settings: TrainSettings, cohort: Cohort, split: Split) -> SliceDataMod
 
 
 def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, list[dict[str, str]]]:
-    """Per subset its cases, told by the content of their scans."""
+    """The cases of each subset, with the hashes of their scans."""
     stored = {case.case: case.image.sha256 for case in (*data.stored("train"), *data.stored("val"))}
 
     def member(case: Case) -> dict[str, str]:
@@ -82,13 +82,13 @@ def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str,
     return {name: [member(cohort.case(case)) for case in split.subset(name)] for name in SUBSETS}
 
 
-def tell_of_store(settings: TrainSettings, data: SliceDataModule) -> None:
-    """Say what is notable of the stored cases, and what the run will take of disk and memory."""
+def print_store(settings: TrainSettings, data: SliceDataModule) -> None:
+    """Print notes on the stored cases, and the disk space and memory of the run."""
     cases = [*data.stored("train"), *data.stored("val")]
     for stored in cases:
         for note in stored.notes:
-            say(f"{stored.case}: {note}")
-    say(
+            print_line(f"{stored.case}: {note}")
+    print_line(
         plan_line(
             cases,
             store_dir=Path(settings.paths.store_dir),
@@ -107,21 +107,21 @@ def make_task_and_trainer(
     signals: StopSignals | None,
     resume: Resume | None = None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
-    """The network in its task, and the trainer with all that watches it.
+    """The network in its task, and the trainer with its callbacks.
 
     Args:
         settings: Those of the run.
         data: Set up.
         members: As `members_of`; they go into the checkpoints.
-        signals: What tells the run to stop, None where another process is told.
-        resume: From where the run goes on, None where it begins.
+        signals: Stop signals of the run, None if another process handles them.
+        resume: Where the run resumes, None for a new run.
     """
     regions, best = list(settings.data.regions), settings.callbacks["best"].arguments
     network, spec = build_network(settings, in_channels=data.channels, out_channels=len(regions))
     task = SegmentationTask(
         network=network,
-        loss=make(settings.loss, key="loss", kind=nn.Module),
-        optimizer=make(settings.optimizer, key="optimizer", kind=Optimizer, partial=True),
+        loss=build_component(settings.loss, key="loss", kind=nn.Module),
+        optimizer=build_component(settings.optimizer, key="optimizer", kind=Optimizer, partial=True),
         scheduler=make_scheduler(settings),
         regions=regions,
         val_cases=len(members["val"]),
@@ -134,23 +134,23 @@ def make_task_and_trainer(
         ),
         intensity=data.intensity,
     )
-    compile_network = CompileNetwork(when=settings.compile, tell=say)
-    tell_epochs = TellEpochs(history, tell=say)
-    watch_loss = WatchLoss(remedies=_remedies(settings), tell=say)
+    compile_network = CompileNetwork(when=settings.compile, print_line=print_line)
+    print_epochs = PrintEpochs(history, print_line=print_line)
+    watch_loss = WatchLoss(remedies=_remedies(settings), print_line=print_line)
     own = [
         SeedEpochs(seed=settings.seed),
         watch_loss,
         history,
         describe,
         WholeLogs(),
-        TellTimeLeft(say),
+        PrintTimeLeft(print_line),
         compile_network,
-        tell_epochs,
+        print_epochs,
     ]
     if signals:
-        own.append(ObeySignals(signals))
-    if resume and resume.learns_otherwise:
-        own.append(TakeNewSettings(rate_is_new=resume.rate_is_new))
+        own.append(StopOnSignal(signals))
+    if resume and resume.optimizer_changed:
+        own.append(ApplyNewSettings(learning_rate_changed=resume.learning_rate_changed))
     loggers = make_loggers(settings)
     trainer = make_trainer(
         settings,
@@ -162,41 +162,43 @@ def make_task_and_trainer(
 
 
 def make_scheduler(settings: TrainSettings) -> Callable[[Optimizer], LRScheduler] | None:
-    """What makes the scheduler of an optimizer, None for a constant rate."""
+    """A factory of the optimizer's scheduler, None for a constant rate."""
     if settings.scheduler is None:
         return None
-    made: Callable[[Optimizer], LRScheduler] = make(
+    made: Callable[[Optimizer], LRScheduler] = build_component(
         settings.scheduler, key="scheduler", kind=LRScheduler, partial=True
     )
     return made
 
 
 def make_loggers(settings: TrainSettings) -> list[Logger]:
-    """What notes the scores of a run, none or several."""
+    """The loggers of a run, none or several."""
     loggers = []
     for name, each in (settings.logger or {}).items():
-        loggers.append(make(each, key=f"logger.{name}", kind=Logger))
+        loggers.append(build_component(each, key=f"logger.{name}", kind=Logger))
         if isinstance(loggers[-1], TensorBoardLogger):
-            with told_as(f"logger.{name}"):
+            with as_config_error(f"logger.{name}"):
                 import_module("torch.utils.tensorboard")  # by itself it would be when the training begins
     return loggers
 
 
 def make_callbacks(settings: TrainSettings, loggers: Sequence[Logger]) -> dict[str, pl.Callback]:
-    """What the settings have watch the training, by name; without a logger no rate is logged."""
+    """The callbacks of the settings, by name; without a logger the rate is not logged."""
     made = {
-        name: make(each, key=f"callbacks.{name}", kind=pl.Callback)
+        name: build_component(each, key=f"callbacks.{name}", kind=pl.Callback)
         for name, each in settings.callbacks.items()
     }
     return {name: each for name, each in made.items() if loggers or not isinstance(each, LearningRateMonitor)}
 
 
 def _remedies(settings: TrainSettings) -> str:
-    """What may help against a training that diverges, with its values."""
+    """Advice against a diverging training, with its values."""
     trainer = settings.trainer.arguments
     clip, precision = trainer.get("gradient_clip_val"), precision_of(trainer)
-    told = [f"a lower optimizer.lr than {settings.optimizer.arguments.get('lr')}"]
-    told.append(f"a lower trainer.gradient_clip_val than {clip}" if clip else "trainer.gradient_clip_val=1")
+    remedies = [f"a lower optimizer.lr than {settings.optimizer.arguments.get('lr')}"]
+    remedies.append(
+        f"a lower trainer.gradient_clip_val than {clip}" if clip else "trainer.gradient_clip_val=1"
+    )
     if precision != "32-true":
-        told.append("trainer.precision=32-true")
-    return f"try {', '.join(told)}"
+        remedies.append("trainer.precision=32-true")
+    return f"try {', '.join(remedies)}"

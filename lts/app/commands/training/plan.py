@@ -1,4 +1,4 @@
-"""What a run will take, said before it begins."""
+"""The disk space and memory that a run will take."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from lts.slices import StoredCase
 _WORKER_BYTES = 20 * 2**20
 """What a loader worker changes of the memory that it shares with the first process, measured on Linux."""
 _BATCHES_OF_A_WORKER = 3
-"""Two that wait, the loader's habit, and one in the making."""
+"""Two prefetched batches, and one in preparation."""
 
 
 def plan_line(

@@ -1,4 +1,4 @@
-"""All parts of a training, built on nothing: a wrong setting is found before anything is read or written."""
+"""All parts of a training, built without data, so that wrong settings are found before anything is read."""
 
 import math
 import os
@@ -17,7 +17,7 @@ from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.component import OPEN
-from lts.app.config.making import make, told_as, under
+from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.base import ConfigError
@@ -46,9 +46,9 @@ def rehearse(settings: TrainSettings) -> None:
     if not 0 <= settings.seed <= _LARGEST_SEED:
         raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {settings.seed}")
     data = settings.data
-    with under("data", check_plane):
+    with keys_in_errors("data", check_plane):
         check_plane(image_size=data.image_size, pixel_mm=data.pixel_mm)
-    with under("data", check_loading):
+    with keys_in_errors("data", check_loading):
         check_loading(
             context=data.context,
             batch_size=data.batch_size,
@@ -59,8 +59,8 @@ def rehearse(settings: TrainSettings) -> None:
     if data.display_hu is not None and not data.display_hu[1] > 0:
         raise ConfigError(f"data.display_hu: must be a level and a width > 0, got {list(data.display_hu)}")
     check_split(settings.split)
-    make(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
-    intensity: Intensity = make(settings.intensity, key="intensity", kind=Intensity)
+    build_component(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
+    intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
     channels = intensity.channels * (2 * data.context + 1)
     _check_checkpoints(settings)
     settled = _with_some_monitor(settings)
@@ -75,7 +75,7 @@ def rehearse(settings: TrainSettings) -> None:
 
 
 def _check_checkpoints(settings: TrainSettings) -> None:
-    """Check that checkpoints come to lie where a run that goes on looks for them."""
+    """Check that checkpoints are written where a resumed run looks for them."""
     for name, target, free in (
         ("best", "lts.task.BestCheckpoint", {"monitor", "mode"}),
         ("last", "pytorch_lightning.callbacks.ModelCheckpoint", set()),
@@ -97,7 +97,7 @@ def _check_checkpoints(settings: TrainSettings) -> None:
 
 
 def _with_some_monitor(settings: TrainSettings) -> TrainSettings:
-    """The settings with any score in the place of one that only the cases will tell."""
+    """The settings with some score in place of one that depends on the cases."""
     monitor = monitor_of(settings)
     monitor = "val/loss" if monitor == OPEN else monitor
     asked = settings.callbacks["best"].arguments.get("mode", OPEN)
@@ -111,7 +111,7 @@ def _check_compiler(when: str | bool, device: torch.device) -> None:
 
 def _network_without_memory(settings: TrainSettings, *, channels: int) -> nn.Module:
     size, regions = settings.data.image_size, len(settings.data.regions)
-    with without_memory(), warnings.catch_warnings(), told_as("model"):
+    with without_memory(), warnings.catch_warnings(), as_config_error("model"):
         warnings.simplefilter("ignore")  # start weights go nowhere
         network, _ = build_network(settings, in_channels=channels, out_channels=regions)
         _check_memory(network)
@@ -134,10 +134,10 @@ def _check_memory(network: nn.Module) -> None:
 
 
 def _try_loss(settings: TrainSettings, *, regions: int) -> None:
-    loss: nn.Module = make(settings.loss, key="loss", kind=nn.Module)
+    loss: nn.Module = build_component(settings.loss, key="loss", kind=nn.Module)
     logits = torch.zeros(1, regions, _PIXELS, _PIXELS, requires_grad=True)
-    with told_as("loss"):
-        with under("loss", type(loss)):
+    with as_config_error("loss"):
+        with keys_in_errors("loss", type(loss)):
             value: Tensor = loss(logits, torch.zeros_like(logits, dtype=torch.bool))
         if value.ndim or not math.isfinite(value.item()):
             raise ConfigError(f"loss: must be one finite number, got {value.tolist()}")
@@ -145,7 +145,7 @@ def _try_loss(settings: TrainSettings, *, regions: int) -> None:
 
 
 def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch.device) -> None:
-    """Let optimizer and scheduler step on a number a group of parameters."""
+    """Let optimizer and scheduler step on one number per parameter group."""
     scale = settings.task.encoder_lr_scale
     if not scale > 0:
         raise ConfigError(f"task.encoder_lr_scale: must be > 0, got {scale}")
@@ -155,7 +155,7 @@ def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch
         )
     groups = parameter_groups(network, split_encoder=scale != 1)
     numbers = [nn.Parameter(torch.zeros(1, device=device)) for _ in groups]
-    optimizer_of = make(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
+    optimizer_of = build_component(settings.optimizer, key="optimizer", kind=Optimizer, partial=True)
     scheduler_of = make_scheduler(settings)
 
     def loss() -> float:
@@ -163,14 +163,14 @@ def _try_optimizer(settings: TrainSettings, network: nn.Module, *, device: torch
             number.grad = torch.zeros_like(number)
         return 0.0
 
-    with told_as("optimizer"):
+    with as_config_error("optimizer"):
         optimizer: Optimizer = optimizer_of(
             [{**group, "params": [number]} for group, number in zip(groups, numbers, strict=True)]
         )
         optimizer.step(loss)
     if scheduler_of is None:
         return
-    with told_as("scheduler"), warnings.catch_warnings():
+    with as_config_error("scheduler"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scheduler: Any = scheduler_of(optimizer)
         for _ in range(_STEPS):

@@ -1,4 +1,4 @@
-"""The trainer, made of the settings of `trainer`: which of Lightning's own settings a run can have."""
+"""The trainer, made from the settings of `trainer`, and which of Lightning's settings a run can use."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from lts.app.config.component import Component
-from lts.app.config.making import check_arguments_of, make, told_as
+from lts.app.config.instantiate import as_config_error, build_component, check_arguments_of
 from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.distributed import check_devices, precision_of
@@ -45,7 +45,7 @@ _FIXED: dict[str, tuple[Any, str]] = {
     "use_distributed_sampler": (False, "the sampler divides slices among processes itself"),
     "model_registry": (None, "checkpoints stay in the folder of their run"),
 }
-"""Settings that a run cannot have otherwise, and why; where the value is not None, None is the same."""
+"""Settings with a fixed value in a run, and why; None is the same as a value that is not None."""
 
 _LEAST = {
     "max_epochs": 1,
@@ -76,8 +76,8 @@ def make_trainer(
 
     Args:
         settings: Those of the run.
-        callbacks: All that watches the training.
-        loggers: What notes its scores.
+        callbacks: The callbacks.
+        loggers: The loggers.
         validates: Whether there are cases to validate on; Lightning warns of a loader without slices.
 
     Raises:
@@ -96,7 +96,7 @@ def make_trainer(
         given["plugins"] = [*made, WholeCheckpointIO()]
     if asked.get("max_time") is not None:
         # Lightning's own would end in the middle of an epoch.
-        with told_as("trainer.max_time"):
+        with as_config_error("trainer.max_time"):
             callbacks = [*callbacks, Timer(asked["max_time"], interval="epoch")]
         given["max_time"] = None
     if isinstance(name := asked.get("profiler"), str):
@@ -105,7 +105,7 @@ def make_trainer(
         given["profiler"] = _PROFILERS[name](dirpath=output_dir, filename="profile")
     if "enable_progress_bar" not in asked:
         given["enable_progress_bar"] = sys.stderr.isatty()
-    trainer: pl.Trainer = make(
+    trainer: pl.Trainer = build_component(
         settings.trainer,
         key="trainer",
         kind=pl.Trainer,
@@ -122,7 +122,7 @@ def make_trainer(
 
 
 def check_trainer(settings: Mapping[str, Any]) -> None:
-    """Check what can be told of the settings of `trainer` by themselves.
+    """Check the settings of `trainer` by themselves.
 
     Raises:
         ConfigError: One breaks its rule, has no effect, or is not to be had.
@@ -167,4 +167,4 @@ def _is(value: Any, expected: Any) -> bool:
 def _made(plugin: Any, place: int) -> Any:
     if not isinstance(plugin, dict):
         return plugin
-    return make(Component.from_dict(plugin), key=f"trainer.plugins.{place}", kind=object)
+    return build_component(Component.from_dict(plugin), key=f"trainer.plugins.{place}", kind=object)

@@ -10,9 +10,9 @@ from run_kit import ON_CPU
 
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.train import _fit
-from lts.app.commands.training.parts import make_task_and_trainer, members_of, set_up_data, tell_of_store
+from lts.app.commands.training.parts import make_task_and_trainer, members_of, print_store, set_up_data
 from lts.app.config.settings import TrainSettings
-from lts.app.run.distributed import ObeySignals
+from lts.app.run.distributed import StopOnSignal
 from lts.app.run.signals import StopSignals
 from lts.base import ConfigError
 from lts.cohort import Cohort, Split
@@ -22,8 +22,8 @@ from lts.task import (
     BestCheckpoint,
     DescribeCheckpoint,
     EpochHistory,
-    TellEpochs,
-    TellTimeLeft,
+    PrintEpochs,
+    PrintTimeLeft,
     WatchLoss,
     WholeCheckpointIO,
     WholeLogs,
@@ -73,7 +73,7 @@ def test_what_is_notable_of_stored_cases_is_said_before_the_plan(
     for name in ("train", "val"):
         for stored in data.stored(name):
             monkeypatch.setitem(stored.__dict__, "notes", ("labels were rounded",))
-    tell_of_store(settings, data)
+    print_store(settings, data)
     *notes, plan = capsys.readouterr().out.splitlines()
     assert notes == [f"{case}: labels were rounded" for case in (*split.train, *split.val)]
     assert plan.startswith("store ")
@@ -91,13 +91,13 @@ def test_a_trainer_has_all_that_keeps_a_run_whole(parts: Parts, signals: StopSig
     members = members_of(data, cohort, split)
     task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals)
     assert isinstance(trainer.strategy.checkpoint_io, WholeCheckpointIO)
-    for kind in (BestCheckpoint, WholeLogs, TellTimeLeft, WatchLoss):
+    for kind in (BestCheckpoint, WholeLogs, PrintTimeLeft, WatchLoss):
         callback(trainer, kind)
     # Lightning calls them in this order: what is told of an epoch comes after its checkpoints.
-    assert isinstance(trainer.callbacks[-1], TellEpochs)
+    assert isinstance(trainer.callbacks[-1], PrintEpochs)
     assert isinstance(trainer.callbacks[-3], BestCheckpoint)
     assert callback(trainer, DescribeCheckpoint)._description["split"] == members
-    assert any(isinstance(one, ObeySignals) for one in trainer.callbacks) == (signals is not None)
+    assert any(isinstance(one, StopOnSignal) for one in trainer.callbacks) == (signals is not None)
     history = callback(trainer, EpochHistory)
     history.epochs = {1: {MONITOR: 0.25}, 2: {MONITOR: 0.75}, 3: {MONITOR: 0.5}}
     assert history.best_epoch() == 2

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from lts.task import mode_of, needs_region, score_names, standstill
-from lts.task.choosing import best_epoch
+from lts.task.model_selection import best_epoch
 
 SCORE, NAN = "val/tumor/dice_where_present", math.nan
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
 
 from lts.losses import BCEDiceLoss
-from lts.task import SeedEpochs, SegmentationTask, TakeNewSettings
+from lts.task import ApplyNewSettings, SeedEpochs, SegmentationTask
 
 Scheduler = Callable[..., Any] | None
 
@@ -45,7 +45,7 @@ def train(module: SegmentationTask, losses: list[float]) -> tuple[torch.optim.Op
 
 
 def go_on(
-    before: Scheduler, after: SegmentationTask, losses: list[float], *, rate_is_new: bool
+    before: Scheduler, after: SegmentationTask, losses: list[float], *, learning_rate_changed: bool
 ) -> tuple[torch.optim.Optimizer, Any]:
     """Restore what a training saved, as Lightning does, and take the settings of another task."""
     saved_optimizer, saved_scheduler = train(task(before), losses)
@@ -56,7 +56,7 @@ def go_on(
         scheduler.load_state_dict(saved_scheduler.state_dict())
     configs = [SimpleNamespace(scheduler=scheduler)] if scheduler else []
     trainer: Any = SimpleNamespace(optimizers=[optimizer], lr_scheduler_configs=configs)
-    TakeNewSettings(rate_is_new=rate_is_new).on_train_start(trainer, after)
+    ApplyNewSettings(learning_rate_changed=learning_rate_changed).on_train_start(trainer, after)
     return optimizer, scheduler
 
 
@@ -65,7 +65,7 @@ def rates(optimizer: torch.optim.Optimizer) -> list[float]:
 
 
 def test_a_constant_rate_is_the_new_one_and_moments_stay() -> None:
-    optimizer, _ = go_on(None, task(None, lr=1e-5, weight_decay=0.3), [1.0] * 3, rate_is_new=True)
+    optimizer, _ = go_on(None, task(None, lr=1e-5, weight_decay=0.3), [1.0] * 3, learning_rate_changed=True)
     assert rates(optimizer) == [1e-5, 1e-5]
     groups = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
     assert groups == {"network/kernels": 0.3, "network/rest": 0.0}
@@ -82,7 +82,7 @@ def test_a_constant_rate_is_the_new_one_and_moments_stay() -> None:
     ],
 )
 def test_a_schedule_goes_on_where_the_new_curve_is_by_now(before: Scheduler, after: Scheduler) -> None:
-    optimizer, scheduler = go_on(before, task(after, lr=2e-3), [1.0] * 4, rate_is_new=True)
+    optimizer, scheduler = go_on(before, task(after, lr=2e-3), [1.0] * 4, learning_rate_changed=True)
     whole, whole_scheduler = train(task(after, lr=2e-3), [1.0] * 4)
     for _ in range(5):
         assert rates(optimizer) == rates(whole) == scheduler.get_last_lr()
@@ -98,13 +98,13 @@ FELL_TWICE = [1.0, 2.0, 2.0]
 
 def test_a_plateau_keeps_its_counts_and_the_rate_that_it_has_come_down_to() -> None:
     patient = partial(ReduceLROnPlateau, factor=0.1, patience=7)
-    optimizer, scheduler = go_on(PLATEAU, task(patient), FELL_TWICE, rate_is_new=False)
+    optimizer, scheduler = go_on(PLATEAU, task(patient), FELL_TWICE, learning_rate_changed=False)
     assert rates(optimizer) == pytest.approx([2.5e-4, 2.5e-4])
     assert (scheduler.factor, scheduler.patience, scheduler.best) == (0.1, 7, 1.0)
 
 
 def test_a_new_rate_is_taken_as_it_is_by_a_plateau() -> None:
-    optimizer, scheduler = go_on(PLATEAU, task(PLATEAU, lr=1e-5), FELL_TWICE, rate_is_new=True)
+    optimizer, scheduler = go_on(PLATEAU, task(PLATEAU, lr=1e-5), FELL_TWICE, learning_rate_changed=True)
     assert rates(optimizer) == [1e-5, 1e-5]
     assert scheduler.best == 1.0
     scheduler.step(2.0)

@@ -1,4 +1,4 @@
-"""What makes a resumed training go on as if it had not stopped, or with other settings if it is to."""
+"""Callbacks for resumed trainings: the same random numbers, and changed settings."""
 
 import warnings
 
@@ -13,22 +13,22 @@ from lts.task.module import SegmentationTask
 _COUNTS_OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
 
 
-class TakeNewSettings(Callback):
-    """Has optimizer and scheduler go on with the settings of the task; a checkpoint brings its own back.
+class ApplyNewSettings(Callback):
+    """Applies the settings of the task to optimizer and scheduler, as a checkpoint restores its own.
 
-    Moments stay. A schedule by epochs goes on where its new curve is by now. A plateau keeps what it has
-    counted, and the rate that it has come down to unless the rate itself was set anew.
+    Moments stay. A schedule by epochs continues at the current point of its new curve. A plateau keeps its
+    counts, and its reduced rate unless the rate itself changed.
 
     Args:
-        rate_is_new: Whether the learning rate of the settings is another one than that of the checkpoint.
+        learning_rate_changed: Whether the learning rate of the settings differs from the checkpoint's.
 
     Example:
-        >>> take_rate = TakeNewSettings(rate_is_new=True)  # the one that the task has now
+        >>> take_rate = ApplyNewSettings(learning_rate_changed=True)  # the one that the task has now
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[take_rate])
     """
 
-    def __init__(self, *, rate_is_new: bool = False) -> None:
-        self._rate_is_new = rate_is_new
+    def __init__(self, *, learning_rate_changed: bool = False) -> None:
+        self._learning_rate_changed = learning_rate_changed
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Change what was restored, before the first step."""
@@ -45,7 +45,7 @@ class TakeNewSettings(Callback):
             counts = {
                 name: getattr(scheduler, name) for name in _COUNTS_OF_PLATEAU if hasattr(scheduler, name)
             }
-            _take_groups(optimizer, fresh, keep_rate=not self._rate_is_new)
+            _take_groups(optimizer, fresh, keep_rate=not self._learning_rate_changed)
             scheduler.load_state_dict({**new.state_dict(), **counts})
         else:
             _move_on(new, epochs=scheduler.last_epoch)
@@ -55,23 +55,21 @@ class TakeNewSettings(Callback):
 
 def _move_on(scheduler: LRScheduler, *, epochs: int) -> None:
     with warnings.catch_warnings():
-        # It is the steps of another optimizer that it follows.
+        # Its optimizer makes no steps; only the schedule is advanced.
         warnings.filterwarnings("ignore", ".*lr_scheduler.step.*before.*optimizer.step.*")
         for _ in range(epochs):
             scheduler.step()
 
 
 def _take_groups(optimizer: Optimizer, fresh: Optimizer, *, keep_rate: bool) -> None:
-    """Give the groups of an optimizer the settings of those of another one, which has the same parameters."""
+    """Copy the settings of parameter groups from another optimizer of the same parameters."""
     for group, new in zip(optimizer.param_groups, fresh.param_groups, strict=True):
         kept = {"lr": group["lr"]} if keep_rate else {}
         group.update({name: value for name, value in new.items() if name != "params"} | kept)
 
 
 class SeedEpochs(Callback):
-    """Begins each epoch with random numbers that follow from seed, epoch and process alone.
-
-    Of dropout, a resumed run draws what the one before would have drawn.
+    """Seeds torch at each epoch from seed, epoch and process, so that a resumed run has the same dropout.
 
     Args:
         seed: Of the run.

@@ -1,8 +1,8 @@
 """From settings to the object that they describe: a class named by `_target_`, and its arguments.
 
-Arguments are held against the annotations of the class first. What a class of another library says against
-the values it is given is the user's to hear; what goes wrong in one of ours is a bug. Our classes name their
-arguments, `width: must be ...`; here the user is told of the keys of the config, `model.width: must be ...`.
+Arguments are first checked against the annotations of the class. Errors of another library's class become
+errors of the user; unexpected errors of our classes are bugs. Our classes name their arguments,
+`width: must be ...`; here these become keys of the config, `model.width: must be ...`.
 """
 
 import functools
@@ -17,23 +17,25 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
-from lts.app.config.values import Made, fits, shown, words
+from lts.app.config.values import Placeholder, fits, shown, words
 from lts.base import ConfigError, LtsError, one_line
 
 _OF_HYDRA = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
-"""What Hydra knows beside arguments; `_convert_` says nothing here, where all is plain."""
+"""Hydra's own keys beside the arguments; `_convert_` has no effect on plain types."""
 _NO_NAMES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def make(component: Component, *, key: str, kind: type, partial: bool = False, **arguments: Any) -> Any:
-    """Make the object that a component describes.
+def build_component(
+    component: Component, *, key: str, kind: type, partial: bool = False, **arguments: Any
+) -> Any:
+    """Instantiate the object that a component describes.
 
     Args:
         component: Its class and arguments.
         key: Where they stand in the config.
         kind: What the object must be.
-        partial: Whether it is to be a function that makes such an object.
-        arguments: More arguments; they win over settings of their names.
+        partial: Whether to return a function that makes such an object.
+        arguments: More arguments; they override settings of the same names.
 
     Raises:
         ConfigError: A setting is missing, unknown, of another type, or not what the class allows.
@@ -44,8 +46,8 @@ def make(component: Component, *, key: str, kind: type, partial: bool = False, *
             f"{key}._partial_: must be {shown(partial)}, got {shown(settings.get('_partial_'))}"
         )
     check_arguments_of(key, settings, given=arguments)
-    made = _built(key, settings, arguments)
-    is_kind = _makes(made.func, kind) if isinstance(made, functools.partial) else isinstance(made, kind)
+    made = _instantiate(key, settings, arguments)
+    is_kind = _returns(made.func, kind) if isinstance(made, functools.partial) else isinstance(made, kind)
     if not is_kind:
         target = shown(settings["_target_"])
         raise ConfigError(f"{key}._target_: must name what makes a kind of {kind.__name__}, got {target}")
@@ -53,15 +55,15 @@ def make(component: Component, *, key: str, kind: type, partial: bool = False, *
 
 
 @contextmanager
-def under(key: str, called: Callable[..., Any]) -> Iterator[None]:
-    """Within, an error of the user that begins with arguments of what is called is told of their keys.
+def keys_in_errors(key: str, called: Callable[..., Any]) -> Iterator[None]:
+    """Context in which errors that begin with arguments of `called` name their keys instead.
 
     Args:
         key: The section of the config that the arguments come from.
-        called: The class or function that says `width: must be ...`, or `alpha, beta: one of them ...`.
+        called: The class or function that raises `width: must be ...`, or `alpha, beta: one of them ...`.
 
     Raises:
-        LtsError: The same one, saying `model.width: must be ...`, `loss.alpha, loss.beta: one of them ...`.
+        LtsError: The same one with `model.width: must be ...`, `loss.alpha, loss.beta: one of them ...`.
     """
     try:
         yield
@@ -71,22 +73,22 @@ def under(key: str, called: Callable[..., Any]) -> Iterator[None]:
 
 
 @contextmanager
-def told_as(key: str) -> Iterator[None]:
-    """Within, what a library says against values that it was given is told as the user's error of `key`.
+def as_config_error(key: str) -> Iterator[None]:
+    """Context that turns a library's errors into errors of `key`.
 
     Raises:
-        ConfigError: It said something.
+        ConfigError: The library raised an error.
     """
     try:
         yield
     except LtsError:
         raise
-    except Exception as error:  # a library may say no in any way
+    except Exception as error:  # a library may raise anything
         raise ConfigError(f"{key}: {_reason(error)}") from error
 
 
 def check_arguments_of(key: str, settings: Mapping[str, Any], *, given: Collection[str] = ()) -> type | None:
-    """Check settings, and those within them, against what their `_target_` takes.
+    """Check settings and nested settings against the parameters of their `_target_`.
 
     Args:
         key: Where they stand in the config.
@@ -94,7 +96,7 @@ def check_arguments_of(key: str, settings: Mapping[str, Any], *, given: Collecti
         given: Arguments that do not come from the settings.
 
     Returns:
-        The class of what they make, None where the target is a function or they are `_partial_`.
+        The class that they instantiate, None for a function or `_partial_`.
 
     Raises:
         ConfigError: A setting is missing, unknown or of another type.
@@ -130,8 +132,8 @@ def _check_types(key: str, settings: Mapping[str, Any], hints: Mapping[str, Any]
     for name, value in settings.items():
         if value == OPEN:
             raise ConfigError(f"{key}.{name}: must be given")
-        stand_in = value if name in _OF_HYDRA else _stand_in(f"{key}.{name}", value)
-        if name in hints and not fits(stand_in, hints[name]):
+        placeholder = value if name in _OF_HYDRA else _placeholder(f"{key}.{name}", value)
+        if name in hints and not fits(placeholder, hints[name]):
             raise ConfigError(f"{key}.{name}: must be {words(hints[name])}, got {shown(value)}")
 
 
@@ -141,14 +143,14 @@ def _check_complete(key: str, known: Collection[str], parameters: Mapping[str, i
             raise ConfigError(f"{key}.{name}: must be given")
 
 
-def _stand_in(key: str, value: Any) -> Any:
-    """A value, with what is yet to be made in it replaced by its class."""
+def _placeholder(key: str, value: Any) -> Any:
+    """A value whose nested sections with `_target_` are replaced by placeholders."""
     if isinstance(value, dict) and "_target_" in value:
-        return Made(check_arguments_of(key, value))
+        return Placeholder(check_arguments_of(key, value))
     if isinstance(value, dict):
-        return {name: _stand_in(f"{key}.{name}", item) for name, item in value.items()}
+        return {name: _placeholder(f"{key}.{name}", item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_stand_in(f"{key}.{place}", item) for place, item in enumerate(value)]
+        return [_placeholder(f"{key}.{place}", item) for place, item in enumerate(value)]
     return value
 
 
@@ -167,36 +169,36 @@ def _find(key: str, name: Any) -> Any:
 def _parameters_of(called: Any) -> dict[str, inspect.Parameter] | None:
     try:
         return dict(inspect.signature(called).parameters)
-    except (TypeError, ValueError):  # of what is written in C, nothing is known before the call
+    except (TypeError, ValueError):  # classes written in C have no signature
         return None
 
 
 def _hints_of(called: Any) -> dict[str, Any]:
     try:
         return get_type_hints(called)
-    except Exception:  # names that a library imports for type checkers alone
+    except Exception:  # a library may import names only for type checkers
         return {}
 
 
-def _makes(function: Any, kind: type) -> bool:
+def _returns(function: Any, kind: type) -> bool:
     return not inspect.isclass(function) or issubclass(function, kind)
 
 
 def _name_keys(error: LtsError, key: str, called: Callable[..., Any]) -> bool:
-    """Change the arguments that an error begins with into keys; returns whether it named any."""
+    """Turn the arguments at the beginning of an error into keys; returns whether there were any."""
     named, _, rule = str(error).partition(": ")
-    told = re.split("(, | and )", named)
-    if not set(told[::2]) <= (_parameters_of(called) or {}).keys():
+    names = re.split("(, | and )", named)
+    if not set(names[::2]) <= (_parameters_of(called) or {}).keys():
         return False
-    told[::2] = [f"{key}.{name}" for name in told[::2]]
-    error.args = (one_line(f"{''.join(told)}: {rule}"),)
+    names[::2] = [f"{key}.{name}" for name in names[::2]]
+    error.args = (one_line(f"{''.join(names)}: {rule}"),)
     return True
 
 
-def _built(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """What checked settings describe, and what is described within them."""
+def _instantiate(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """Instantiate checked settings and the settings nested in them."""
     target = _find(f"{key}._target_", settings["_target_"])
-    value_of = _value if settings.get("_recursive_", True) else lambda _key, value: value
+    value_of = _instantiate_within if settings.get("_recursive_", True) else lambda _key, value: value
     places = [value_of(f"{key}._args_", value) for value in settings.get("_args_", ())]
     names = {
         name: value_of(f"{key}.{name}", value)
@@ -205,32 +207,32 @@ def _built(key: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> A
     }
     if settings.get("_partial_"):
         return functools.partial(target, *places, **names, **given)
-    with _blamed_on(key, target):
+    with _errors_of_key(key, target):
         return target(*places, **names, **given)
 
 
-def _value(key: str, value: Any) -> Any:
+def _instantiate_within(key: str, value: Any) -> Any:
     if isinstance(value, dict) and "_target_" in value:
-        return _built(key, value, {})
+        return _instantiate(key, value, {})
     if isinstance(value, dict):
-        return {name: _value(f"{key}.{name}", item) for name, item in value.items()}
+        return {name: _instantiate_within(f"{key}.{name}", item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_value(f"{key}.{place}", item) for place, item in enumerate(value)]
+        return [_instantiate_within(f"{key}.{place}", item) for place, item in enumerate(value)]
     return value
 
 
 @contextmanager
-def _blamed_on(key: str, target: Callable[..., Any]) -> Iterator[None]:
-    """Within, an error of another library's class is the user's, and one of ours is a bug.
+def _errors_of_key(key: str, target: Callable[..., Any]) -> Iterator[None]:
+    """Context in which errors of other libraries' classes become errors of `key`; those of ours are bugs.
 
-    What our class says is told of its section, but for the app's own classes, which name keys themselves.
+    `LtsError`s of our classes get the section's key, except in the app's own classes, which name keys.
     """
     module = str(getattr(target, "__module__", ""))
     try:
         yield
     except LtsError as error:
-        is_told = module.startswith("lts.app.") or _name_keys(error, key, target)
-        if not is_told and isinstance(error, ConfigError):
+        is_named = module.startswith("lts.app.") or _name_keys(error, key, target)
+        if not is_named and isinstance(error, ConfigError):
             error.args = (one_line(f"{key}: {error}"),)
         raise
     except MisconfigurationException as error:
@@ -242,5 +244,5 @@ def _blamed_on(key: str, target: Callable[..., Any]) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    told = " ".join(str(error).split())
-    return told or type(error).__name__
+    reason = " ".join(str(error).split())
+    return reason or type(error).__name__

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lts.app.config.component import Component
-from lts.app.config.making import make, told_as, under
+from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
 from lts.base import CohortError, ConfigError, VolumeError
 from lts.intensity import Channels, Intensity, Window
 
@@ -26,7 +26,7 @@ nn.OursForTests = Ours  # a name under which the bug can be had
 
 
 def made(settings: dict[str, Any], kind: type = object, **more: Any) -> Any:
-    return make(Component.from_dict(settings), key="part", kind=kind, **more)
+    return build_component(Component.from_dict(settings), key="part", kind=kind, **more)
 
 
 WINDOW = {"_target_": "lts.intensity.Window", "level_hu": 40, "width_hu": 400}
@@ -175,16 +175,16 @@ def of_two(*, first: int, second: int) -> None:
     ],
 )
 def test_arguments_at_the_head_of_a_line_become_keys(error: Exception, line: str) -> None:
-    with pytest.raises(type(error)) as told, under("data", of_two):
+    with pytest.raises(type(error)) as told, keys_in_errors("data", of_two):
         raise error
     assert told.value is error
     assert str(error) == line
 
 
 def test_what_a_library_says_is_told_under_a_key_and_what_we_say_as_it_is() -> None:
-    with pytest.raises(ConfigError, match="^optimizer: two lines$"), told_as("optimizer"):
+    with pytest.raises(ConfigError, match="^optimizer: two lines$"), as_config_error("optimizer"):
         raise RuntimeError("two\n  lines")
-    with pytest.raises(ConfigError, match="^optimizer: KeyError$"), told_as("optimizer"):
+    with pytest.raises(ConfigError, match="^optimizer: KeyError$"), as_config_error("optimizer"):
         raise KeyError
-    with pytest.raises(ConfigError, match="^loss.alpha: ours$"), told_as("optimizer"):
+    with pytest.raises(ConfigError, match="^loss.alpha: ours$"), as_config_error("optimizer"):
         raise ConfigError("loss.alpha: ours")

@@ -1,4 +1,4 @@
-"""What a command line may hold at most, before anything parses it."""
+"""Limits of a command line, checked before it is parsed."""
 
 import re
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ _MOST_DIGITS = 300  # more do not fit a float, and of thousands Python makes no 
 _DEEPEST = 50  # what goes much deeper ends in a recursion error
 
 
-def check_parsable(arguments: Iterable[str]) -> None:
-    """Check that each argument is one that can be parsed.
+def check_argument_limits(arguments: Iterable[str]) -> None:
+    """Check that each argument can be parsed.
 
     Raises:
         ConfigError: One is too long, has too many digits in a row, or is nested too deeply.
@@ -31,7 +31,7 @@ def check_parsable(arguments: Iterable[str]) -> None:
 
 
 def _depth(argument: str) -> int:
-    """Levels of brackets within each other, whatever is quoted."""
+    """Nesting depth of brackets, quoted ones included."""
     deepest = level = 0
     for sign in argument:
         level += (sign in "[{(") - (sign in ")}]")

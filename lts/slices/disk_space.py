@@ -25,7 +25,7 @@ def bytes_to_store(cases: Sequence[Case], recipe: Recipe) -> int:
     return total
 
 
-def check_room(cases: Sequence[Case], recipe: Recipe, *, store: Path) -> None:
+def check_disk_space(cases: Sequence[Case], recipe: Recipe, *, store: Path) -> None:
     """Check that cases will fit into a store before the first of them is built.
 
     Raises:

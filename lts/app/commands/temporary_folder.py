@@ -1,4 +1,4 @@
-"""A folder for what an archive holds: gone when it is no longer used, whatever ends the command."""
+"""A temporary folder for the content of an archive, removed however the command ends."""
 
 import fcntl
 import os
@@ -15,11 +15,11 @@ _PREFIX = "lts-unpacked-"
 
 
 @contextmanager
-def folder_to_unpack_to() -> Iterator[Path]:
-    """An empty folder for its owner alone among the system's temporary ones, taken away at the end.
+def temporary_folder() -> Iterator[Path]:
+    """An empty private folder in the system's temporary folder, removed at the end.
 
-    A signal does not stop that, as patients' scans may lie there. What a killed process could not take away
-    the next one does; the folder is locked as long as its process lives.
+    Signals do not stop the removal, as the folder may hold patients' scans. Folders of killed processes are
+    removed by the next one; a folder is locked as long as its process lives.
     """
     _clear_left_over()
     folder, descriptor = _new_folder()
@@ -38,7 +38,7 @@ def _new_folder() -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         with suppress(FileNotFoundError):
             descriptor = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # without locks nothing is cleared away either
+            with suppress(OSError):  # without locks nothing is removed either
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, descriptor

@@ -1,4 +1,4 @@
-"""Settings as plain types, as YAML and checkpoints hold them, and back."""
+"""Settings to plain types, as in YAML and checkpoints, and back."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -12,25 +12,25 @@ from lts.app.config.values import members
 S = TypeVar("S")
 
 
-def to_plain(settings: Any) -> Any:
+def settings_to_dict(settings: Any) -> Any:
     """Settings as numbers, text, lists and dicts."""
     if isinstance(settings, Component):
         return settings.to_dict()
     if is_dataclass(settings):
-        return {field.name: to_plain(getattr(settings, field.name)) for field in fields(settings)}
+        return {field.name: settings_to_dict(getattr(settings, field.name)) for field in fields(settings)}
     if isinstance(settings, Mapping):
-        return {name: to_plain(value) for name, value in settings.items()}
+        return {name: settings_to_dict(value) for name, value in settings.items()}
     if isinstance(settings, list | tuple):
-        return [to_plain(value) for value in settings]
+        return [settings_to_dict(value) for value in settings]
     return str(settings) if isinstance(settings, Path) else settings
 
 
-def from_plain(kind: type[S], values: Mapping[str, Any]) -> S:
-    """The settings that plain types stand for; what is left out or open is as by default.
+def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
+    """The settings from plain types; missing and open settings take their defaults.
 
     Args:
         kind: A class of settings.
-        values: As `to_plain` makes them; others than settings are not looked at.
+        values: As from `settings_to_dict`; unknown keys are ignored.
 
     Raises:
         TypeError: A setting without default is left out.
@@ -46,8 +46,8 @@ def hints_of(section: Any) -> dict[str, Any]:
     return get_type_hints(section, include_extras=True)
 
 
-def in_folder(settings: S, folder: Path) -> S:
-    """The settings of a run with another folder: `paths.output_dir` and all that lies in it."""
+def with_output_dir(settings: S, folder: Path) -> S:
+    """The settings with another `paths.output_dir`, and all paths in it adapted."""
     before: str = str(settings.paths.output_dir)  # type: ignore[attr-defined]
 
     def moved(item: Any, key: str = "") -> Any:
@@ -55,13 +55,13 @@ def in_folder(settings: S, folder: Path) -> S:
             return {name: moved(value, name) for name, value in item.items()}
         if isinstance(item, list):
             return [moved(value, key) for value in item]
-        # A folder called csv has the name of a logger: a word alone is the folder where its key says so.
+        # A folder called csv has the name of a logger: a bare word is the folder only if its key says so.
         is_within = isinstance(item, str) and (
             item.startswith(f"{before}/") or (item == before and key.endswith(("dir", "dirpath", "folder")))
         )
         return f"{folder}{item[len(before) :]}" if is_within else item
 
-    return from_plain(type(settings), moved(to_plain(settings)))
+    return settings_from_dict(type(settings), moved(settings_to_dict(settings)))
 
 
 def with_values(settings: S, **sections: Mapping[str, Any]) -> S:
@@ -76,7 +76,7 @@ def _typed(value: Any, hint: Any) -> Any:
         if Component in kinds:
             return Component.from_dict(value) if value else None
         if section := next((each for each in kinds if is_dataclass(each)), None):
-            return from_plain(section, value)  # type: ignore[arg-type]
+            return settings_from_dict(section, value)  # type: ignore[arg-type]
         if Mapping[str, Component] in kinds:
             return {name: Component.from_dict(part) for name, part in value.items()}
     return tuple(_typed(item, Any) for item in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Which epoch of a training is the best: by one score, and among equals by the validation loss."""
+"""Selects the best epoch of a training: by one score, ties by the validation loss."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _OF_REGION = ("dice_per_case", "iou_per_case", *_OF_PRESENT)
 
 
 def score_names(regions: Sequence[str] = ("liver", "tumor")) -> tuple[str, ...]:
-    """What a training logs after each epoch, and a checkpoint can be chosen by.
+    """The scores that a training logs after each epoch, which can choose a checkpoint.
 
     Example:
         >>> score_names(["tumor"])[3:6]
@@ -25,13 +25,13 @@ def score_names(regions: Sequence[str] = ("liver", "tumor")) -> tuple[str, ...]:
 
 
 def needs_region(score: str) -> str | None:
-    """The region without which a score is not defined, or is the same for nearly every model; else None.
+    """The region that a score needs to be defined or to differ between models; else None.
 
     Example:
         >>> needs_region("val/tumor/auroc"), needs_region("val/loss")
         ('tumor', None)
     """
-    _, *region, kind = score.split("/")  # of training nothing is known of a region
+    _, *region, kind = score.split("/")  # training scores have no region
     return region[0] if region and kind in _OF_PRESENT else None
 
 
@@ -48,9 +48,9 @@ def mode_of(score: str) -> Mode:
 def is_better(
     score: float, loss: float, *, best_score: float, best_loss: float, highest_is_best: bool
 ) -> bool:
-    """Whether one epoch is better than another: by the score, among equals by the lower loss.
+    """Whether one epoch is better than another: by the score, ties by the lower loss.
 
-    A score that is not defined is worse than any; an unknown loss is NaN, and breaks no tie.
+    An undefined score is worse than any; an unknown loss is NaN and breaks no tie.
     """
     worst = -math.inf if highest_is_best else math.inf
     ours, theirs = (worst if math.isnan(value) else value for value in (score, best_score))
@@ -62,7 +62,7 @@ def is_better(
 def best_epoch(
     epochs: Mapping[int, Mapping[str, float]], *, monitor: str | None, highest_is_best: bool
 ) -> int | None:
-    """The number of the best epoch, None where no epoch has the score.
+    """The number of the best epoch, None if no epoch has the score.
 
     Args:
         epochs: Scores by the number of the epoch.
@@ -89,7 +89,7 @@ def best_epoch(
 
 
 def standstill(epochs: Mapping[int, Mapping[str, float]], monitor: str | None) -> str | None:
-    """A line that says that a score was the same in all epochs, of which there are two or more; else None.
+    """A line that says that a score was the same in all of two or more epochs; else None.
 
     Example:
         >>> print(standstill({1: {"val/accuracy": 0.5}, 2: {"val/accuracy": 0.5}}, "val/accuracy"))
@@ -100,9 +100,9 @@ def standstill(epochs: Mapping[int, Mapping[str, float]], monitor: str | None) -
     if len(values) < 2:
         return None
     if all(math.isnan(value) for value in values):
-        told = f"{monitor} was not defined in any of {len(values)} epochs"
+        reason = f"{monitor} was not defined in any of {len(values)} epochs"
     elif len(set(values)) == 1:
-        told = f"{monitor} never moved from {values[0]:.4f} in {len(values)} epochs"
+        reason = f"{monitor} never moved from {values[0]:.4f} in {len(values)} epochs"
     else:
         return None
-    return f"{told}: it cannot tell them apart, so the lowest {VAL_LOSS} chose best.ckpt"
+    return f"{reason}: it cannot tell them apart, so the lowest {VAL_LOSS} chose best.ckpt"

@@ -2,13 +2,15 @@
 
 import pytest
 
-from lts.app.config.parsable import check_parsable
+from lts.app.config.argument_limits import check_argument_limits
 from lts.base import ConfigError
 
 
 def test_arguments_as_people_write_them_are_taken() -> None:
-    check_parsable(["-m", "ckpt=[" + ",".join(["/data/runs/a/best.ckpt"] * 800) + "]", "seed=" + "1" * 300])
-    check_parsable(["data.regions=" + "[" * 50 + "]" * 50, "--help", "input=/data/1.2.840.113619.2.5"])
+    check_argument_limits(
+        ["-m", "ckpt=[" + ",".join(["/data/runs/a/best.ckpt"] * 800) + "]", "seed=" + "1" * 300]
+    )
+    check_argument_limits(["data.regions=" + "[" * 50 + "]" * 50, "--help", "input=/data/1.2.840.113619.2.5"])
 
 
 @pytest.mark.parametrize(
@@ -23,5 +25,5 @@ def test_arguments_as_people_write_them_are_taken() -> None:
 )
 def test_what_nothing_could_parse_is_refused_by_its_key(argument: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as error:
-        check_parsable(["seed=1", argument])
+        check_argument_limits(["seed=1", argument])
     assert len(str(error.value)) < 400
