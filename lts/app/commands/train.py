@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.check import check_before_training, check_members
 from lts.app.commands.scoring import rules_of, score_model
+from lts.app.commands.training.budget import fit_to_budget, with_plan_of
 from lts.app.commands.training.monitor import (
     check_search,
     facts_of_choice,
@@ -49,8 +50,15 @@ from lts.app.run.invocation import FROM_PYTHON, Invocation
 from lts.app.run.lock import locked_run_folder
 from lts.app.run.provenance import RunRecord, StopMessage, check_folder_is_free, run_folder
 from lts.app.run.recording import failure_recorded
-from lts.app.run.records import CONFIG_FILE
-from lts.app.run.resuming import Resume, check_before_resuming, clear_traces, plan_resume, resumes_in_place
+from lts.app.run.records import CONFIG_FILE, read_run
+from lts.app.run.resuming import (
+    Resume,
+    check_before_resuming,
+    checkpoint_to_resume,
+    clear_traces,
+    plan_resume,
+    resumes_in_place,
+)
 from lts.app.run.signals import StopSignals, stop_signals
 from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions, write_json
@@ -116,13 +124,15 @@ def _train_and_score(
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
     check_before_training(cohort, split)
-    resume = plan_resume(settings, output_dir, split)
+    planned = with_plan_of(settings, checkpoint_to_resume(settings.ckpt, output_dir))
+    resume = plan_resume(planned or settings, output_dir, split)
     if resume is None:
         stop.record = _begin(settings, invocation)
     elif not resumes_in_place(settings.ckpt):
         check_folder_is_free(output_dir, command="train")
     _print_cases(cohort, split, output_dir)
-    data = set_up_data(settings, cohort, split)
+    data = set_up_data(planned or settings, cohort, split)
+    settings, data = (planned, data) if planned else _plan(settings, data, cohort, split, stop)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
     settings, chosen_by = settle_monitor(settings, data)
@@ -172,6 +182,17 @@ def _train_and_score(
     return _training(settings, trainer, metrics)
 
 
+def _plan(
+    settings: TrainSettings, data: SliceDataModule, cohort: Cohort, split: Split, stop: StopMessage
+) -> tuple[TrainSettings, SliceDataModule]:
+    """Fit a run that begins to its budget; its data is set up anew, as if its settings had been given."""
+    assert stop.record
+    fitted = fit_to_budget(settings, data)
+    print_line(fitted.line())
+    stop.record.add(budget=fitted.facts)
+    return fitted.settings, set_up_data(fitted.settings, cohort, split)
+
+
 def _training(settings: TrainSettings, trainer: pl.Trainer, metrics: Mapping[str, Any] | None) -> Training:
     return Training(
         output_dir=Path(settings.paths.output_dir),
@@ -191,7 +212,10 @@ def _begin(settings: TrainSettings, invocation: Invocation) -> RunRecord:
 
 def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> RunRecord:
     output_dir, again = Path(settings.paths.output_dir), resumes_in_place(settings.ckpt)
+    budget = read_run(output_dir).get("budget") if again else None
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
+    if budget:
+        record.add(budget=budget)
     if resume.history:
         record.add(changes=resume.history)
     print_line(resume.line())

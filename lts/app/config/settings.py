@@ -203,6 +203,7 @@ class TrainSettings:
     """
 
     seed: int = 0
+    budget_minutes: float | None = None
     compile: bool | Literal["auto"] = "auto"
     ckpt: Place | None = None
     sweep: SweepSettings = field(default_factory=SweepSettings)

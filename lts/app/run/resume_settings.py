@@ -14,6 +14,7 @@ Rule = Literal["free", "taken", "cases", "fixed"]
 
 RULES: dict[str, Rule] = {
     # Where and how a run works, not what it learns.
+    "budget_minutes": "free",
     "ckpt": "free",
     "compile": "free",
     "logger": "free",

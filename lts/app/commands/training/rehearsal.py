@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lts.app.commands.cases import check_split
+from lts.app.commands.training.budget import check_budget
 from lts.app.commands.training.monitor import check_monitors, follow, monitor_of
 from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
@@ -45,6 +46,7 @@ def rehearse(settings: TrainSettings) -> None:
     """
     if not 0 <= settings.seed <= _LARGEST_SEED:
         raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {settings.seed}")
+    check_budget(settings)
     data = settings.data
     with keys_in_errors("data", check_plane):
         check_plane(image_size=data.image_size, pixel_mm=data.pixel_mm)
