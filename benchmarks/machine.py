@@ -19,6 +19,7 @@ PACKAGES = (
     "opencv-python-headless",
     "monai",
     "segmentation-models-pytorch",
+    "nnunetv2",
 )
 
 

@@ -19,7 +19,7 @@ from lts.app.sweep.study import SWEEPER
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-_FOR_BENCHMARKS_ALONE = {"line-profiler"}
+_FOR_BENCHMARKS_ALONE = {"line-profiler", "nnunetv2"}
 
 
 def test_the_development_extra_names_the_project_itself() -> None:

@@ -121,5 +121,6 @@ def test_nobody_else_counts_processors() -> None:
     sources = [*ROOT.glob("*.py"), *(ROOT / "lts").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     counting = re.compile(r"cpu_count|sched_getaffinity")
     found = {path.relative_to(ROOT).as_posix() for path in sources if counting.search(path.read_text())}
-    assert found == {"lts/base/_processors.py"}
+    kept = "benchmarks/accuracy/child.py"  # counts none: it keeps a run to some of those that there are
+    assert found == {"lts/base/_processors.py", kept}
     assert processors_of_affinity() >= 1

@@ -1,0 +1,160 @@
+"""Train lts and its peers for equal minutes on equal cores, and score their masks.
+
+python -m benchmarks.accuracy --parts a --folds 0 --systems lts monai --minutes 1
+python -m benchmarks.accuracy --page      runs what is missing, and writes docs/accuracy.md
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.accuracy.page import Page, gather, write_page
+from benchmarks.accuracy.parts import PARTS, ROOT, Fold, real_data
+from benchmarks.accuracy.records import Record, Run, add_record, read_records
+from benchmarks.accuracy.running import RunError, measure
+from benchmarks.accuracy.systems import SYSTEMS, absent, is_known
+from lts.base import LtsError, usable_processors
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line names."""
+    asked = _parse(arguments)
+    folder = asked.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    skipped = _skipped(asked)
+    for line in skipped:
+        print(f"skipped {line}", flush=True)
+    all_folds = {
+        part: PARTS[part].folds(folder, real_data())
+        for part in asked.parts
+        if not PARTS[part].absent(real_data())
+    }
+    folds = {
+        part: [fold for fold in of_part if asked.folds is None or fold.number in asked.folds]
+        for part, of_part in all_folds.items()
+    }
+    systems = [system for system in asked.systems if not absent(system)]
+    planned = {
+        part: {system: _runs(of_part, system, asked) for system in systems} for part, of_part in folds.items()
+    }
+    succeeded = [
+        _done(run, fold, folder)
+        for part, of_part in folds.items()
+        for fold in of_part
+        for runs in planned[part].values()
+        for run in runs
+        if run.fold == fold.number
+    ]
+    is_written = not asked.page or _write(
+        gather(planned, read_records(folder), skipped + _not_asked_for(asked, all_folds)), asked.docs
+    )
+    return 0 if all(succeeded) and is_written else 1
+
+
+def _write(page: Page, docs: Path) -> bool:
+    """Write the page if there is a complete result; return whether there is one."""
+    if page.parts:
+        write_page(docs, page)
+        print(f"wrote {docs / 'accuracy.md'}")
+    else:
+        print("no page: no system has complete results in any part")
+    return bool(page.parts)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--folds", nargs="+", type=int, help="numbers of folds; default all")
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        default=list(SYSTEMS),
+        help=f"of {', '.join(SYSTEMS)}; with options as in lts:model.norm=instance",
+    )
+    parser.add_argument("--minutes", type=float, default=8, help="of each training")
+    parser.add_argument("--cores", type=int, default=1, help="processors of each training")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "data" / "accuracy", help="of results, masks and phantoms"
+    )
+    parser.add_argument("--page", action="store_true", help="write docs/accuracy.md from complete results")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the page")
+    asked = parser.parse_args(arguments)
+    for system in asked.systems:
+        if not is_known(system):
+            parser.error(f"--systems: must be of {', '.join(SYSTEMS)}, or a module, got {system}")
+    if asked.minutes <= 0:
+        parser.error(f"--minutes: must be > 0, got {asked.minutes:g}")
+    if not 1 <= asked.cores <= usable_processors():
+        parser.error(f"--cores: must be from 1 to {usable_processors()}, got {asked.cores}")
+    return asked
+
+
+def _skipped(asked: argparse.Namespace) -> list[str]:
+    """Why parts and systems cannot run."""
+    parts = {f"part {part}": PARTS[part].absent(real_data()) for part in asked.parts}
+    systems = {system: absent(system) for system in asked.systems}
+    return [f"{name}: {why}" for name, why in (parts | systems).items() if why]
+
+
+def _not_asked_for(asked: argparse.Namespace, folds: Mapping[str, Sequence[Fold]]) -> list[str]:
+    """Parts, systems and folds that the command line leaves out."""
+    names = {system.partition(":")[0] for system in asked.systems}
+    lines = [f"part {part}: not asked for" for part in PARTS if part not in asked.parts]
+    lines += [f"{system}: not asked for" for system in SYSTEMS if system not in names]
+    for part, of_part in folds.items():
+        left = [fold.number for fold in of_part if asked.folds is not None and fold.number not in asked.folds]
+        if left:
+            lines.append(f"part {part}: folds not asked for: {', '.join(map(str, left))}")
+    return lines
+
+
+def _runs(folds: Sequence[Fold], system: str, asked: argparse.Namespace) -> list[Run]:
+    return [
+        Run(
+            part=fold.part,
+            fold=fold.number,
+            system=system,
+            seed=seed,
+            minutes=asked.minutes,
+            cores=asked.cores,
+        )
+        for fold in folds
+        for seed in asked.seeds
+    ]
+
+
+def _done(run: Run, fold: Fold, folder: Path) -> bool:
+    """Run it unless its result exists; return whether there is one now."""
+    if found := read_records(folder).get(run):
+        print(f"{run}: exists; {_told(found)}", flush=True)
+        return True
+    print(f"{run} ...", flush=True)
+    try:
+        record = measure(run, fold, folder)
+    except (RunError, LtsError) as error:
+        print(f"{run}: failed: {error}", flush=True)
+        return False
+    add_record(folder, record)
+    print(f"  {_told(record)}", flush=True)
+    return True
+
+
+def _told(record: Record) -> str:
+    regions = record.cases[0]["rows"]
+    means = {
+        region: sum(case["rows"][region]["dice"] for case in record.cases) / len(record.cases)
+        for region in regions
+    }
+    dice = ", ".join(f"{region} {value:.3f}" for region, value in means.items())
+    return (
+        f"mean Dice {dice}; {record.slices_seen:,} slices in {record.train_s:.0f} s, "
+        f"{record.all_s:.0f} s in all, {record.cpu_s:.0f} s of processor time"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

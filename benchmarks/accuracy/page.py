@@ -1,0 +1,150 @@
+"""docs/accuracy.md and its chart, from complete results only."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.accuracy.parts import PARTS, Part
+from benchmarks.accuracy.records import Record, Run
+from benchmarks.accuracy.tables import Results, dice_table, effort_table, lesion_table, patient_table
+from lts.base import write_utf8
+
+PICTURE = "accuracy.png"
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+@dataclass
+class Page:
+    """The content of the page.
+
+    Attributes:
+        parts: The systems with complete results, by part.
+        missing: One line for each thing that is missing.
+    """
+
+    parts: dict[str, list[Results]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def records(self) -> list[Record]:
+        """All results on the page."""
+        return [record for systems in self.parts.values() for one in systems for record in one.records]
+
+
+def gather(
+    planned: Mapping[str, Mapping[str, Sequence[Run]]],
+    found: Mapping[Run, Record],
+    skipped: Sequence[str] = (),
+) -> Page:
+    """Separate complete from incomplete results.
+
+    Args:
+        planned: The runs by part and system.
+        found: The results.
+        skipped: Why parts, folds or systems were not run.
+    """
+    page = Page(missing=list(skipped))
+    for part, systems in planned.items():
+        for system, runs in systems.items():
+            there = [found[run] for run in runs if run in found]
+            if not runs:  # no fold of this part was asked for
+                continue
+            if len(there) == len(runs):
+                page.parts.setdefault(part, []).append(Results(system, there))
+            else:
+                share = f"{len(runs) - len(there)} of {len(runs)}"
+                page.missing.append(f"part {part}, {system}: left out, {share} runs are missing")
+    return page
+
+
+def write_page(docs: Path, page: Page) -> None:
+    """Write the page and its chart.
+
+    Args:
+        docs: Folder of the page.
+        page: At least one part with a system.
+    """
+    _draw(docs / PICTURE, page)
+    lines = [
+        "# Accuracy after equal time",
+        "",
+        "Written by `make accuracy`. Every system was trained on the same cases for the same time on the",
+        "same number of processors, in a process of its own, and its masks were scored on each scan's own",
+        "grid with the same code. The time is that of training alone. No case was held out to choose a",
+        "checkpoint: the last weights were used. The recipe of each system is in its file in",
+        "`benchmarks/accuracy/systems`.",
+        "",
+        *_conditions(page.records),
+        "",
+        *(["What is missing:", "", *(f"- {line}" for line in page.missing), ""] if page.missing else []),
+        f"![Dice of every patient by part, region and system]({PICTURE})",
+        "",
+    ]
+    for part, systems in page.parts.items():
+        lines += _part(PARTS[part], systems)
+    write_utf8(docs / "accuracy.md", "\n".join(lines).rstrip() + "\n")
+
+
+def _conditions(records: Sequence[Record]) -> list[str]:
+    """Settings and machine of the runs; where they differ, all values."""
+    names = dict.fromkeys(name for record in records for name in record.machine)
+    told = {
+        "minutes of training": _values(f"{record.run.minutes:g}" for record in records),
+        "processors": _values(str(record.run.cores) for record in records),
+        "seeds": _values(str(record.run.seed) for record in records),
+        **{
+            name: _values(record.machine[name] for record in records if name in record.machine)
+            for name in names
+        },
+    }
+    return [f"- {name}: {value}" for name, value in told.items()]
+
+
+def _values(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))
+
+
+def _part(part: Part, systems: Sequence[Results]) -> list[str]:
+    folds = sorted({record.run.fold for record in systems[0].records})
+    lines = [f"## {part.title}", "", f"Folds: {', '.join(map(str, folds))}.", ""]
+    for region in systems[0].regions:
+        lines += [f"### Dice of the {region}", "", *dice_table(systems, region), ""]
+    if "tumor" in systems[0].regions:
+        lines += ["### Lesions", "", *lesion_table(systems), ""]
+    lines += ["### Effort of a run", "", *effort_table(systems), ""]
+    for region in systems[0].regions:
+        lines += [f"### Dice of the {region}, by case", "", *patient_table(systems, region), ""]
+    return lines
+
+
+def _draw(path: Path, page: Page) -> None:
+    """One panel per part and region; in it the patients of each system, and their median."""
+    panels = [
+        (part, region, systems) for part, systems in page.parts.items() for region in systems[0].regions
+    ]
+    chart = Figure(figsize=(3.2 * len(panels) + 0.6, 3.6), dpi=110, layout="constrained")
+    all_axes = chart.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (part, region, systems) in zip(all_axes, panels, strict=True):
+        for place, one in enumerate(systems):
+            values = np.sort(list(one.dice(region).values()))
+            aside = place + np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [place]
+            axes.plot(aside, values, "o", color=_COLORS[place % len(_COLORS)], markersize=3.5)
+            axes.hlines(np.median(values), place - 0.32, place + 0.32, color="#000000", linewidth=1.5)
+        axes.set_title(f"{part}: {region}", fontsize=9)
+        axes.set_xticks(
+            range(len(systems)),
+            [one.system for one in systems],
+            fontsize=8,
+            rotation=20,
+            horizontalalignment="right",
+            rotation_mode="anchor",
+        )
+        axes.set_ylim(-0.02, 1.02)
+        axes.grid(axis="y", linewidth=0.4)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    all_axes[0].set_ylabel("Dice of a patient; line: median", fontsize=9)
+    chart.savefig(path)

@@ -1,0 +1,118 @@
+"""The parts of the benchmark: which patients are for training, and which for testing."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lts.cohort import Case, Split, find_cases, split_by_patient, split_into_folds
+from lts.phantom import make_phantom_cohort
+
+ROOT = Path(__file__).parents[2]
+LIVER, LIVER_AND_TUMOR = ("liver",), ("liver", "tumor")
+FOLDS, PHANTOMS, MATRIX, SEED = 5, 40, 128, 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One division of the patients of a part."""
+
+    part: str
+    number: int
+    regions: tuple[str, ...]
+    train: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of the bench.
+
+    Attributes:
+        name: As on the command line.
+        title: Heading on the page.
+        data: Subfolders of the real scans that it needs.
+        folds: Makes its folds, given the folder for phantoms and the folder of real scans.
+    """
+
+    name: str
+    title: str
+    data: tuple[str, ...]
+    folds: Callable[[Path, Path], list[Fold]]
+
+    def absent(self, real: Path) -> str | None:
+        """Why it cannot run, None if it can."""
+        missing = [str(real / name) for name in self.data if not (real / name).is_dir()]
+        return f"no scans at {', '.join(missing)}; LTS_REAL_DATA names their folder" if missing else None
+
+
+def real_data() -> Path:
+    """The folder of real scans; it may not exist."""
+    return Path(os.environ.get("LTS_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+
+def _liver_slices(_made: Path, real: Path) -> list[Fold]:
+    cases = find_cases(real / "liver_slices", layout="lits").cases
+    splits = [
+        split_into_folds(cases, folds=FOLDS, fold=fold, val_share=0, seed=SEED) for fold in range(FOLDS)
+    ]
+    return [_fold("a", number, LIVER, cases, split) for number, split in enumerate(splits)]
+
+
+def _tumors(_made: Path, real: Path) -> list[Fold]:
+    """Leave one patient with tumors out; healthy ones are always for training."""
+    found = {name: find_cases(real / name, layout="lits") for name in ("lits_real", "lits_more")}
+    sick = [
+        found["lits_real"].case("volume-0"),
+        found["lits_real"].case("volume-1"),
+        found["lits_more"].case("volume-117"),
+    ]
+    healthy = [found["lits_real"].case("volume-2"), found["lits_real"].case("volume-3")]
+    return [
+        Fold(
+            part="b",
+            number=number,
+            regions=LIVER_AND_TUMOR,
+            train=(*(case for case in sick if case is not left_out), *healthy),
+            test=(left_out,),
+        )
+        for number, left_out in enumerate(sick)
+    ]
+
+
+def _phantoms(made: Path, _real: Path) -> list[Fold]:
+    root = make_phantom_cohort(made / "phantoms", cases=PHANTOMS, matrix=MATRIX, seed=SEED)
+    cases = find_cases(root, layout="lits").cases
+    split = split_by_patient(cases, val_share=0, test_share=0.25, seed=SEED)
+    return [_fold("c", 0, LIVER_AND_TUMOR, cases, split)]
+
+
+def _fold(part: str, number: int, regions: tuple[str, ...], cases: Sequence[Case], split: Split) -> Fold:
+    by_id = {case.id: case for case in cases}
+    train, test = (tuple(by_id[name] for name in ids) for ids in (split.train, split.test))
+    return Fold(part=part, number=number, regions=regions, train=train, test=test)
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part(
+            name="a",
+            title=f"Liver in single slices of 80 patients, {FOLDS} folds by patient",
+            data=("liver_slices",),
+            folds=_liver_slices,
+        ),
+        Part(
+            name="b",
+            title="Liver and tumors of three patients, each left out once; two healthy ones in training",
+            data=("lits_real", "lits_more"),
+            folds=_tumors,
+        ),
+        Part(
+            name="c",
+            title=f"Liver and tumors of {PHANTOMS} phantoms made by lts, a quarter of them for testing",
+            data=(),
+            folds=_phantoms,
+        ),
+    )
+}

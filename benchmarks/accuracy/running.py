@@ -1,0 +1,105 @@
+"""One run: a fresh process trains and predicts, then its masks are scored."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.accuracy.job import Answer, Job
+from benchmarks.accuracy.parts import Fold
+from benchmarks.accuracy.records import Record, Run
+from benchmarks.accuracy.scoring import score
+from benchmarks.machine import machine_facts
+from lts.base import read_json_object
+
+ROOT = Path(__file__).parents[2]
+
+
+class RunError(Exception):
+    """A system failed; the message names the file with its output."""
+
+
+def measure(run: Run, fold: Fold, folder: Path) -> Record:
+    """Train, predict and score.
+
+    Args:
+        run: The key.
+        fold: Its cases.
+        folder: Folder of the benchmark; masks and output are kept in its subfolder `runs`.
+
+    Raises:
+        RunError: The system failed.
+        LtsError: A mask is missing, or does not fit its scan.
+    """
+    own = folder / "runs" / _name(run)
+    shutil.rmtree(own, ignore_errors=True)
+    job = Job(
+        system=run.system,
+        train=fold.train,
+        test=fold.test,
+        regions=fold.regions,
+        minutes=run.minutes,
+        cores=run.cores,
+        seed=run.seed,
+        folder=own / "work",
+        masks=own / "masks",
+    )
+    for path in (job.folder, job.masks):
+        path.mkdir(parents=True)
+    before, began = _cpu_s(), time.perf_counter()
+    answer = _in_fresh_process(job, own)
+    all_s, cpu_s = time.perf_counter() - began, _cpu_s() - before
+    shutil.rmtree(job.folder)
+    return Record(
+        run=run,
+        slices_seen=answer.slices_seen,
+        train_s=round(answer.train_s, 1),
+        all_s=round(all_s, 1),
+        cpu_s=round(cpu_s, 1),
+        cases=score(job),
+        machine=machine_facts(),
+    )
+
+
+def _in_fresh_process(job: Job, own: Path) -> Answer:
+    job_file, answer_file, log = own / "job.json", job.folder / "answer.json", own / "log.txt"
+    job.save(job_file)
+    command = [sys.executable, "-m", "benchmarks.accuracy.child", str(job_file), str(answer_file)]
+    with log.open("w") as output:
+        code = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=_environment(job.cores),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if code:
+        raise RunError(f"exit code {code}, its output is in {log}")
+    return Answer(**read_json_object(answer_file))
+
+
+def _environment(cores: int) -> dict[str, str]:
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(cores))
+    return {
+        **os.environ,
+        **threads,
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _cpu_s() -> float:
+    """Processor time of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _name(run: Run) -> str:
+    system = re.sub(r"[^\w.=-]+", "_", run.system)
+    return f"{run.part}{run.fold}-{system}-seed{run.seed}-{run.minutes:g}min-{run.cores}cores"

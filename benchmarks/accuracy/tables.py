@@ -1,0 +1,140 @@
+"""Tables of results: each system alone, and compared with lts patient by patient."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from benchmarks.accuracy.records import Record
+from benchmarks.accuracy.scoring import lesion_counts
+from lts.evaluation import PairedComparison, compare_cases
+from lts.scores import lesion_scores
+
+
+@dataclass(frozen=True)
+class Results:
+    """All runs of a system in a part: one per fold and seed.
+
+    Attributes:
+        system: Its name.
+        records: At least one.
+    """
+
+    system: str
+    records: Sequence[Record]
+
+    @cached_property
+    def regions(self) -> tuple[str, ...]:
+        """Regions that were scored."""
+        return tuple(self.records[0].cases[0]["rows"])
+
+    def dice(self, region: str) -> dict[str, float]:
+        """The Dice of each case, averaged over seeds."""
+        found: dict[str, list[float]] = {}
+        for record in self.records:
+            for case in record.cases:
+                found.setdefault(case["case"], []).append(case["rows"][region]["dice"])
+        return {case: statistics.fmean(values) for case, values in found.items()}
+
+    @property
+    def lesions(self) -> dict[str, float | None]:
+        """Scores of the pooled lesions of all cases, named as by `lts.scores.lesion_scores`."""
+        counted = [lesion_counts(case["lesions"]) for record in self.records for case in record.cases]
+        return lesion_scores(counted)
+
+    @property
+    def slices_seen(self) -> float:
+        """Mean over runs."""
+        return statistics.fmean(record.slices_seen for record in self.records)
+
+    @property
+    def train_minutes(self) -> float:
+        """Mean over runs."""
+        return statistics.fmean(record.train_s for record in self.records) / 60
+
+    @property
+    def all_minutes(self) -> float:
+        """Mean over runs, with preparing and predicting."""
+        return statistics.fmean(record.all_s for record in self.records) / 60
+
+
+def compared(ours: Results, other: Results, region: str) -> PairedComparison:
+    """Dice of lts minus that of another system, case by case."""
+    sides = [
+        [{"case": case, "region": region, "dice": value} for case, value in side.dice(region).items()]
+        for side in (other, ours)
+    ]
+    (found,) = compare_cases(*sides, scores=["dice"])
+    return found
+
+
+def dice_table(systems: Sequence[Results], region: str) -> list[str]:
+    """One row per system: Dice of its patients, and the comparison with lts."""
+    lines = [
+        "| system | patients | mean | median | worst | lts minus system, mean | lts better in | Wilcoxon p |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    ours = _ours(systems)
+    for one in systems:
+        values = one.dice(region)
+        worst = min(values, key=values.__getitem__)
+        lines.append(
+            f"| {one.system} | {len(values)} | {statistics.fmean(values.values()):.3f} "
+            f"| {statistics.median(values.values()):.3f} | {values[worst]:.3f} ({worst}) "
+            f"| {_against(ours, one, region)} |"
+        )
+    return lines
+
+
+def lesion_table(systems: Sequence[Results]) -> list[str]:
+    """One row per system: lesion scores, matched at IoU > 0.5 and at any overlap."""
+    lines = [
+        "| system | recall | precision | F1 < 10 mm | recall, any overlap | precision, any overlap "
+        "| F1 < 10 mm, any overlap |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    names = [f"lesion_{rule}{kind}" for rule in ("", "any_") for kind in ("recall", "precision", "f1_lt10mm")]
+    for one in systems:
+        found = one.lesions
+        lines.append(f"| {one.system} | {' | '.join(_number(found[name]) for name in names)} |")
+    return lines
+
+
+def effort_table(systems: Sequence[Results]) -> list[str]:
+    """One row per system: slices seen and minutes."""
+    lines = [
+        "| system | slices or patches seen | minutes of training | minutes with preparing and predicting |",
+        "| --- | --- | --- | --- |",
+    ]
+    return lines + [
+        f"| {one.system} | {one.slices_seen:,.0f} | {one.train_minutes:.1f} | {one.all_minutes:.1f} |"
+        for one in systems
+    ]
+
+
+def patient_table(systems: Sequence[Results], region: str) -> list[str]:
+    """One row per case with the Dice of every system."""
+    columns: Sequence[Mapping[str, float]] = [one.dice(region) for one in systems]
+    lines = [
+        f"| case | {' | '.join(one.system for one in systems)} |",
+        f"| --- |{' --- |' * len(systems)}",
+    ]
+    return lines + [
+        f"| {case} | {' | '.join(f'{column[case]:.3f}' for column in columns)} |" for case in columns[0]
+    ]
+
+
+def _ours(systems: Sequence[Results]) -> Results | None:
+    return next((one for one in systems if one.system.partition(":")[0] == "lts"), None)
+
+
+def _against(ours: Results | None, other: Results, region: str) -> str:
+    if ours is None or ours is other:
+        return " | | "
+    found = compared(ours, other, region)
+    p = f"{found.p_value:.2g}" + (f"; {found.remark}" if found.remark else "")
+    return f"{found.mean_difference:+.3f} | {found.wins} of {found.pairs} | {p}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"
