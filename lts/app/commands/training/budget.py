@@ -68,19 +68,13 @@ def epochs_and_steps(budget_s: float, pace: Pace, *, most_epochs: int) -> tuple[
         pace: That of this machine.
         most_epochs: Epochs that the plan has at most.
 
-    Raises:
-        ConfigError: Not even one epoch of one step fits.
+    Returns:
+        Epochs, and steps of each; 0 steps where not even one epoch of one step fits.
     """
     left_s = budget_s * (1 - _RESERVE_SHARE) - pace.start_s
     epochs = min(most_epochs, max(1, int(_END_OF_EPOCHS_SHARE * left_s / pace.epoch_end_s)))
     steps = int((left_s - epochs * pace.epoch_end_s) / (epochs * pace.step_s))
-    if steps < 1:
-        least_s = (pace.step_s + pace.epoch_end_s + pace.start_s) / (1 - _RESERVE_SHARE)
-        raise ConfigError(
-            f"budget_minutes: must be at least {math.ceil(least_s / 6) / 10:g} on this machine for one epoch "
-            f"of one step, got {budget_s / 60:.2g} after timing"
-        )
-    return epochs, steps
+    return epochs, max(0, steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +117,12 @@ def fit_to_budget(settings: TrainSettings, data: SliceDataModule) -> Fitted:
     compiled, pace = _fastest(settings, data, budget_s=budget_s)
     timing_s = time.perf_counter() - began_s
     epochs, steps = epochs_and_steps(budget_s - timing_s, pace, most_epochs=settings.max_epochs)
+    if not steps:
+        least_s = timing_s + (pace.step_s + pace.epoch_end_s + pace.start_s) / (1 - _RESERVE_SHARE)
+        raise ConfigError(
+            f"budget_minutes: must be at least {math.ceil(least_s / 6) / 10:g} on this machine for one epoch "
+            f"of one step, got {settings.budget_minutes:g}"
+        )
     plan = Plan(max_epochs=epochs, slices_per_epoch=steps * settings.data.batch_size, compiled=compiled)
     return Fitted(
         settings=_with_plan(settings, plan),
