@@ -156,17 +156,17 @@ def test_a_full_disk_ends_a_run_in_one_line_and_keeps_its_checkpoints(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="memory and files are read from /proc")
-def test_memory_and_open_files_stay_flat_over_a_hundred_epochs(home: Path, whole: Path) -> None:
+def test_memory_and_open_files_stay_flat_over_two_hundred_epochs(home: Path, whole: Path) -> None:
     process = start(
         *ON_CPU,
-        "trainer.max_epochs=101",
+        "trainer.max_epochs=201",
         "data.slices_per_epoch=8",
         "data.num_workers=1",
         "paths.output_dir='2026'",
         cwd=home,
     )
     seen = {}
-    for epoch in (40, 60, 80, 100):
+    for epoch in (50, 100, 150, 200):
         wait_for(process, f"epoch {epoch}/")
         status = Path(f"/proc/{process.pid}/status").read_text()
         resident_kib = int(status.split("VmRSS:")[1].split()[0])
@@ -174,5 +174,5 @@ def test_memory_and_open_files_stay_flat_over_a_hundred_epochs(home: Path, whole
     process.kill()
     process.communicate()
     assert (home / "2026" / "run.json").is_file()  # a folder of digits is one like any other
-    assert seen[100][0] - seen[40][0] < 16, seen  # MiB
-    assert seen[100][1] <= seen[40][1] + 2, seen
+    assert seen[200][0] - seen[50][0] < 32, seen  # MiB
+    assert seen[200][1] <= seen[50][1] + 2, seen
