@@ -20,6 +20,7 @@ _READ_BYTES = 2**14
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ASK_EVERY_S = 10
+_LINGER_S = 1.0
 _HUNG_UP = select.POLLHUP | select.POLLERR
 
 
@@ -44,11 +45,16 @@ class Connections:
     Args:
         most: Maximum number; beyond, the one that has been longest without a request is closed.
         timeouts: Time limits for clients.
+
+    Attributes:
+        open: In the order of their coming.
+        turned_away: Those beyond the maximum that are reading why.
     """
 
     def __init__(self, *, most: int, timeouts: Timeouts) -> None:
         self.most, self.timeouts = most, timeouts
-        self.open: dict[Connection, None] = {}  # in the order of their coming
+        self.open: dict[Connection, None] = {}
+        self.turned_away: dict[Connection, None] = {}
 
     def protocol(self, **arguments: Any) -> "Connection":
         """Protocol factory for a new connection, with the arguments of Uvicorn's protocol class."""
@@ -56,19 +62,19 @@ class Connections:
 
     def check(self) -> None:
         """Close those beyond their time limits; to be called often."""
-        for connection in list(self.open):
+        for connection in [*self.open, *self.turned_away]:
             connection.check()
 
     def drop_all(self) -> None:
         """Close all now."""
-        for connection in list(self.open):
+        for connection in [*self.open, *self.turned_away]:
             connection.drop()
 
     def make_room(self) -> bool:
         """Close a connection without a request if there are too many; returns whether there is room."""
         if len(self.open) < self.most:
             return True
-        idle = [connection for connection in self.open if not connection.in_hand]
+        idle = [one for one in self.open if not one.in_hand and not one.has_unread()]
         if idle:
             min(idle, key=lambda connection: connection.idle_since).drop()
         return bool(idle)
@@ -84,6 +90,7 @@ class Connection(asyncio.BufferedProtocol):
     Attributes:
         in_hand: Number of unanswered requests.
         idle_since: Since when it has none, on the clock of the event loop.
+        ended: Set once the client sends no more.
     """
 
     def __init__(self, connections: Connections, arguments: dict[str, Any]) -> None:
@@ -94,9 +101,9 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.in_hand = 0
         self.idle_since = self._loop.time()
-        self.ended = asyncio.Event()  # the client sends no more
+        self.ended = asyncio.Event()
         self._came = self._answered = False
-        self._may_ask = False
+        self._may_ask = self._was_unread = False
         self._written = self._taken = 0
         self._taken_at = self.idle_since
 
@@ -104,14 +111,17 @@ class Connection(asyncio.BufferedProtocol):
         """Take a new connection, or turn it away."""
         self._transport = cast(asyncio.Transport, transport)
         if not self._all.make_room():
-            self._transport.write(_plain(503, "Service Unavailable", "too many connections, try again later"))
-            self._transport.close()
+            self._turn_away()
+            return
         self._all.open[self] = None
         _keep_asking(self._transport.get_extra_info("socket"))
         self._http.connection_made(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
+        if self._is_turned_away:
+            self._all.turned_away.pop(self)
+            return
         self._all.open.pop(self, None)
         self._http.connection_lost(exc)
 
@@ -121,6 +131,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what came."""
+        if self._is_turned_away:
+            return
         self._came = True
         self._http.data_received(bytes(memoryview(self._buffer)[:nbytes]))
 
@@ -150,6 +162,7 @@ class Connection(asyncio.BufferedProtocol):
     def answered(self) -> None:
         """A request has its answer."""
         self.in_hand -= 1
+        self._was_unread = False
         self.idle_since = self._loop.time()
         # A request that came behind this one has been begun by then.
         self._loop.call_soon(self._close_if_ended)
@@ -159,12 +172,22 @@ class Connection(asyncio.BufferedProtocol):
         self._all.open.pop(self, None)
         self._transport.abort()
 
+    def has_unread(self) -> bool:
+        """Whether bytes have come that the event loop has not handed on yet."""
+        return not self._transport.is_closing() and bool(self._poll(select.POLLIN) & select.POLLIN)
+
     def check(self) -> None:
         """Close it if its client is beyond a time limit, or gone."""
         now = self._loop.time()
-        if self._is_stuck(now):
+        if self._is_turned_away:
+            if now - self.idle_since > _LINGER_S:
+                self.drop()
+        elif self._is_stuck(now):
             self.drop()
         elif not self.in_hand and now - self.idle_since > self._all.timeouts.request_s:
+            if self.has_unread() and not self._was_unread:
+                self._was_unread = True  # a request may have come while the event loop was late
+                return
             if self._came and not self._answered and not self._transport.is_closing():
                 self._transport.write(_plain(408, "Request Timeout", "no whole request came in time"))
             self._transport.close()
@@ -189,11 +212,28 @@ class Connection(asyncio.BufferedProtocol):
             self._may_ask = False
             self._transport.write(_CONTINUE)
             return
+        if self._poll(0) & _HUNG_UP:
+            self.drop()
+
+    def _turn_away(self) -> None:
+        """Answer without a request. What still comes is thrown away: closing now would reset the answer."""
+        self._transport.write(_plain(503, "Service Unavailable", "too many connections, try again later"))
+        if len(self._all.turned_away) < self._all.most:
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+        self._all.turned_away[self] = None
+
+    @property
+    def _is_turned_away(self) -> bool:
+        return self in self._all.turned_away
+
+    def _poll(self, events: int) -> int:
+        """What the system says of its socket."""
         own: socket.socket = self._transport.get_extra_info("socket")
         poll = select.poll()
-        poll.register(own.fileno(), 0)
-        if any(event & _HUNG_UP for _, event in poll.poll(0)):
-            self.drop()
+        poll.register(own.fileno(), events)
+        return sum(event for _, event in poll.poll(0))
 
     def _close_if_ended(self) -> None:
         if self.ended.is_set() and not self.in_hand:

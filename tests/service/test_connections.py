@@ -1,6 +1,7 @@
 """Clients that send slowly, by halves or nothing, take no answer, or are many: none holds a place."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -179,10 +180,32 @@ def test_where_all_connections_have_requests_another_is_turned_away(
     with run_service(held, max_connections=2) as running, ExitStack() as stack:
         busy = [stack.enter_context(running.connect(multipart(scan_file))) for _ in range(2)]
         wait_until(lambda: running.service.gate.taken == 2)
-        with running.connect(b"") as third:
-            assert all_that_comes(third).startswith(b"HTTP/1.1 503 ")
+        for sent in (b"", multipart(scan_file) * 50):  # closing at once would reset the answer to the latter
+            with running.connect(b"") as third:
+                third.sendall(sent)
+                assert all_that_comes(third).startswith(b"HTTP/1.1 503 ")
         held.go.set()
         assert [read_answer(connection)[0] for connection in busy] == [201, 201]
+
+
+def test_a_request_that_came_while_the_service_was_busy_is_no_idle_connection(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check, is_checking, is_sent = Connections.check, threading.Event(), threading.Event()
+
+    def check_late(self: Connections) -> None:
+        is_checking.set()
+        is_sent.wait(10)
+        check(self)
+
+    with run_service(predictor, headers_s=0.4) as running, running.connect(HEALTH) as connection:
+        assert read_answer(connection)[0] == 200
+        monkeypatch.setattr(Connections, "check", check_late)
+        assert is_checking.wait(10)
+        time.sleep(0.5)
+        connection.sendall(HEALTH)
+        is_sent.set()
+        assert read_answer(connection)[0] == 200
 
 
 def test_slow_senders_give_way_to_others_one_by_one(
