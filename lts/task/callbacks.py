@@ -18,6 +18,8 @@ from lts.task.epochs import scores_of_epoch
 from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.module import Batch, SegmentationTask
 
+_SHARE_OF_DRAWING = 0.02
+
 
 class FreezeEncoder(Callback):
     """Freezes the encoder, norm statistics included, for the first epochs.
@@ -60,7 +62,9 @@ class FreezeEncoder(Callback):
 
 
 class EpochHistory(Callback):
-    """Keeps the scores of every epoch, counted from 1, and redraws the curves after each.
+    """Keeps the scores of every epoch, counted from 1, and draws the curves.
+
+    They are redrawn after an epoch, unless that would take more than 2 % of the time, and at the end.
 
     Args:
         path: The picture of the curves.
@@ -76,13 +80,20 @@ class EpochHistory(Callback):
     def __init__(self, *, path: str | Path, monitor: str | None = None) -> None:
         self.epochs: dict[int, dict[str, float]] = {}
         self.monitor, self._path = monitor, Path(path)
+        self._is_drawn, self._draw_again_at = False, 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note and draw; validation has run by now, and the checkpoints come next."""
         scores = scores_of_epoch(trainer)
         self.epochs[trainer.current_epoch + 1] = scores
-        if trainer.is_global_zero:
-            save_curves(self._path, self.epochs, best_epoch=self.best_epoch())
+        self._is_drawn = False
+        if trainer.is_global_zero and time.perf_counter() >= self._draw_again_at:
+            self._draw()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Draw what has been noted since."""
+        if trainer.is_global_zero and self.epochs and not self._is_drawn:
+            self._draw()
 
     def state_dict(self) -> dict[str, Any]:
         """The epochs so far, for a run that is resumed."""
@@ -96,6 +107,12 @@ class EpochHistory(Callback):
         """The number of the best epoch so far."""
         highest_is_best = self.monitor is not None and mode_of(self.monitor) == "max"
         return best_epoch(self.epochs, monitor=self.monitor, highest_is_best=highest_is_best)
+
+    def _draw(self) -> None:
+        started = time.perf_counter()
+        save_curves(self._path, self.epochs, best_epoch=self.best_epoch())
+        now = time.perf_counter()
+        self._is_drawn, self._draw_again_at = True, now + (now - started) / _SHARE_OF_DRAWING
 
 
 class PrintEpochs(Checkpoint):
