@@ -5,6 +5,7 @@ from lts.inference.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
     Model,
+    cases_learned_from,
     load_checkpoint,
     read_checkpoint,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "ServingModel",
     "SlabProbs",
     "build",
+    "cases_learned_from",
     "check_buildable",
     "check_output",
     "describe",

@@ -1,7 +1,7 @@
 """Checkpoints: their required content, and opening them without running code from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +76,20 @@ class Checkpoint(Model):
         split: Per subset, the cases: `case`, `patient` and `sha256` of the image.
         config: The configuration of the run, as plain types.
         versions: Versions of the libraries it was trained with.
+        start_cases: Cases that the weights it began with were trained on, as in `split`.
 
     Example:
         See `load_checkpoint`.
 
         >>> [field for field in Checkpoint.__dataclass_fields__ if field not in Model.__dataclass_fields__]
-        ['path', 'split', 'config', 'versions']
+        ['path', 'split', 'config', 'versions', 'start_cases']
     """
 
     path: Path
     split: dict[str, list[dict[str, str]]]
     config: dict[str, Any]
     versions: dict[str, str]
+    start_cases: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -100,8 +102,8 @@ class Checkpoint(Model):
         return int(self.config["data"]["batch_size"])
 
     def was_trained_on(self, sha256: str) -> bool:
-        """Whether a scan of this content was among the training cases."""
-        return any(member["sha256"] == sha256 for member in self.split["train"])
+        """Whether a scan of this content was among the training cases, also those of its start."""
+        return any(member["sha256"] == sha256 for member in (*self.split["train"], *self.start_cases))
 
 
 def load_checkpoint(path: str | Path, *, trusted_modules: Sequence[str] = ()) -> Checkpoint:
@@ -168,12 +170,10 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
             regions=check_regions(description["regions"]),
             recipe=_recipe_of(description["recipe"]),
             context=int(description["context"]),
-            split={
-                part: [{key: str(member[key]) for key in _MEMBER} for member in description["split"][part]]
-                for part in _PARTS
-            },
+            split={part: _members(description["split"][part]) for part in _PARTS},
             config=dict(description["config"]),
             versions=dict(description["versions"]),
+            start_cases=_members(description.get("start_cases", [])),
         )
         _check_sizes(checkpoint, description["network"])
         _ = checkpoint.batch_size  # is there
@@ -181,6 +181,28 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
     except Exception as error:  # what comes of a description of other types has no bounds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
+
+
+def cases_learned_from(description: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The cases that the weights of a checkpoint were trained on, also before its own run.
+
+    Args:
+        description: What the checkpoint says of itself.
+
+    Raises:
+        KeyError: It does not say so.
+        TypeError: Likewise.
+
+    Example:
+        >>> case = {"case": "volume-0", "patient": "0", "sha256": "ab12"}
+        >>> cases_learned_from({"split": {"train": [case], "val": [], "test": []}})
+        [{'case': 'volume-0', 'patient': '0', 'sha256': 'ab12'}]
+    """
+    return _members([*description["split"]["train"], *description.get("start_cases", [])])
+
+
+def _members(members: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [{key: str(member[key]) for key in _MEMBER} for member in members]
 
 
 def _recipe_of(described: Mapping[str, Any]) -> Recipe:

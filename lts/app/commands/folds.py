@@ -133,7 +133,7 @@ def _check_numbers(folds: Sequence[Fold], folder: Path) -> None:
 
 def _check_unknown_to_model(checkpoint: Checkpoint) -> None:
     """Refuse test cases or patients that were used for training or validation."""
-    known = [member for name in ("train", "val") for member in checkpoint.split[name]]
+    known = [*checkpoint.split["train"], *checkpoint.split["val"], *checkpoint.start_cases]
     for what in ("sha256", "patient"):
         seen = {member[what] for member in known}
         if leaked := [member["case"] for member in checkpoint.split["test"] if member[what] in seen]:

@@ -31,6 +31,7 @@ from lts.app.commands.training.parts import (
     set_up_data,
 )
 from lts.app.commands.training.rehearsal import rehearse
+from lts.app.commands.training.warm_start import check_cases_of_start, open_start
 from lts.app.config.component import OPEN, Component
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_to_dict, with_output_dir
@@ -64,6 +65,7 @@ from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions, write_json
 from lts.cohort import Cohort, Split
 from lts.data import SliceDataModule, check_loading
+from lts.evaluation import ScoringRules
 from lts.inference import Predictor
 from lts.task import SegmentationTask
 
@@ -120,11 +122,13 @@ def _train_and_score(
     rules = rules_of(
         settings.scoring, settings.data.regions, output_dir=output_dir, window_hu=settings.data.display_hu
     )
-    rehearse(settings)
+    resumed_from = checkpoint_to_resume(settings.ckpt, output_dir)
+    start = None if resumed_from else open_start(settings)
+    rehearse(settings, start)
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
     check_before_training(cohort, split)
-    planned = with_plan_of(settings, checkpoint_to_resume(settings.ckpt, output_dir))
+    planned = with_plan_of(settings, resumed_from)
     resume = plan_resume(planned or settings, output_dir, split)
     if resume is None:
         stop.record = _begin(settings, invocation)
@@ -135,6 +139,8 @@ def _train_and_score(
     settings, data = (planned, data) if planned else _plan(settings, data, cohort, split, stop)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
+    if start:
+        check_cases_of_start(start, members)
     settings, chosen_by = settle_monitor(settings, data)
     check_search(settings, direction=invocation.study_direction)
     if resume:
@@ -146,7 +152,9 @@ def _train_and_score(
     write_json(output_dir / "split.json", split.to_dict())
     print_store(settings, data)
     print_line(chosen_by)
-    task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
+    task, trainer = make_task_and_trainer(
+        settings, data, members=members, signals=signals, resume=resume, start=start
+    )
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
         _fit(trainer, task, data, resume)
@@ -154,32 +162,47 @@ def _train_and_score(
     facts = _facts_of(settings, task, trainer, fit_s=fit_s, steps_before=resume.steps if resume else 0)
     if standstill := standstill_of(trainer):
         print_line(standstill)
-    metrics = None
-    if (epoch := pruned_at(trainer)) is not None:
-        stop.record.finish(**facts, state="pruned", pruned_after_epoch=epoch)
-        print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
-    elif not split.test:
-        stop.record.finish(**facts)
-        print_line("there is no test case, so there are no test scores")
-    else:
-        metrics = score_model(
-            Predictor.from_checkpoint(
-                _best_of(trainer).best_model_path,
-                device=_device_of(trainer),
-                trusted_modules=settings.trusted_modules,
-            ),
-            [cohort.case(case) for case in split.test],
-            subset="test",
-            output_dir=output_dir,
-            rules=rules,
-            settings=settings.scoring,
-            record=stop.record,
-        )
-        stop.record.finish(**facts)
+    metrics = _finish(settings, trainer, cohort, split, rules=rules, record=stop.record, facts=facts)
     score = _best_score(trainer)
     best = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
     print_line(f"{best}all files are in {output_dir}")
     return _training(settings, trainer, metrics)
+
+
+def _finish(
+    settings: TrainSettings,
+    trainer: pl.Trainer,
+    cohort: Cohort,
+    split: Split,
+    *,
+    rules: ScoringRules,
+    record: RunRecord,
+    facts: Mapping[str, Any],
+) -> Mapping[str, Any] | None:
+    """Score the best checkpoint on the test cases, and close the record."""
+    if (epoch := pruned_at(trainer)) is not None:
+        record.finish(**facts, state="pruned", pruned_after_epoch=epoch)
+        print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
+        return None
+    if not split.test:
+        record.finish(**facts)
+        print_line("there is no test case, so there are no test scores")
+        return None
+    metrics = score_model(
+        Predictor.from_checkpoint(
+            _best_of(trainer).best_model_path,
+            device=str(trainer.strategy.root_device),
+            trusted_modules=settings.trusted_modules,
+        ),
+        [cohort.case(case) for case in split.test],
+        subset="test",
+        output_dir=Path(settings.paths.output_dir),
+        rules=rules,
+        settings=settings.scoring,
+        record=record,
+    )
+    record.finish(**facts)
+    return metrics
 
 
 def _plan(
@@ -238,7 +261,14 @@ def _train_with_first(settings: TrainSettings) -> Training:
         settings, _ = settle_monitor(settings, data)
         resume = plan_resume(settings, output_dir, split)
         members = members_of(data, cohort, split)
-        task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
+        task, trainer = make_task_and_trainer(
+            settings,
+            data,
+            members=members,
+            signals=signals,
+            resume=resume,
+            start=None if resume else open_start(settings),
+        )
         with reported_by_first(DivergedError):
             _fit(trainer, task, data, resume)
     return _training(settings, trainer, None)
@@ -268,10 +298,6 @@ def _best_score(trainer: pl.Trainer) -> float | None:
     """The best value of the monitored score; None without one, or if it was never defined."""
     score = _best_of(trainer).best_model_score
     return None if score is None else finite_or_none(float(score))
-
-
-def _device_of(trainer: pl.Trainer) -> str:
-    return str(trainer.strategy.root_device)
 
 
 def _print_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
@@ -318,6 +344,7 @@ def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
             regions=regions,
             root=_absolute(settings.data.root),
         ),
+        init=None if settings.init is None else _absolute(settings.init),
         paths=replace(settings.paths, store_dir=_absolute(settings.paths.store_dir)),
     )
 

@@ -206,6 +206,7 @@ class TrainSettings:
     budget_minutes: float | None = None
     compile: bool | Literal["auto"] = "auto"
     ckpt: Place | None = None
+    init: Place | None = None
     sweep: SweepSettings = field(default_factory=SweepSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     task: TaskSettings = field(default_factory=TaskSettings)

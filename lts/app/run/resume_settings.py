@@ -45,6 +45,7 @@ RULES: dict[str, Rule] = {
     # Weights, moments and scores depend on these; whatever is not listed is fixed too.
     "callbacks.best": "fixed",
     "data": "fixed",
+    "init": "fixed",
     "intensity": "fixed",
     "loss": "fixed",
     "model": "fixed",
@@ -179,8 +180,10 @@ def _changes(saved: Any, asked: Any, prefix: str = "") -> Iterator[Change]:
     for name in dict.fromkeys((*saved, *asked)):
         key = f"{prefix}{name}"
         # An empty section is the choice `none`.
+        # At the top, a key that an earlier version did not have is null.
+        absent = _ABSENT if prefix else None
         before, now = (
-            None if each == {} else each for each in (saved.get(name, _ABSENT), asked.get(name, _ABSENT))
+            None if each == {} else each for each in (saved.get(name, absent), asked.get(name, absent))
         )
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _changes(before, now, prefix=f"{key}.")

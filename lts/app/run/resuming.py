@@ -35,6 +35,7 @@ class Resume:
         settings: The config in the checkpoint.
         changes: Settings that differ from those of the checkpoint.
         earlier_changes: Changes at earlier resumes, as in the checkpoint.
+        start_cases: Cases that the weights its run began with were trained on.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Resume:
     settings: Mapping[str, Any]
     changes: Sequence[Change]
     earlier_changes: Sequence[Mapping[str, Any]]
+    start_cases: Sequence[Mapping[str, str]]
 
     @property
     def taken(self) -> list[Change]:
@@ -96,6 +98,7 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
         settings=described["config"],
         changes=settings_changed(described["config"], settings),
         earlier_changes=described.get("changes", ()),
+        start_cases=described.get("start_cases", ()),
     )
     check_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
     if epochs == settings.max_epochs:

@@ -83,6 +83,7 @@ FOR_NO_CLASS = {
     "split.folds": "null is a split by shares",
     "trainer.max_epochs": "of Lightning's trainer",
     "budget_minutes": "the command's own",
+    "init": "the command's own",
     "ckpt": "the command's own",
     "sweep.stop_on_failure": "the command's own",
 }

@@ -1,6 +1,6 @@
 """From settings to a network, and to the description in its checkpoints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
@@ -82,6 +82,7 @@ def describe_run(
     network: dict[str, Any],
     members: dict[str, list[dict[str, str]]],
     changes: list[dict[str, Any]],
+    start_cases: Sequence[Mapping[str, str]],
 ) -> dict[str, Any]:
     """The description in every checkpoint of a run, as plain types.
 
@@ -90,6 +91,7 @@ def describe_run(
         network: What `build_network` returned.
         members: Per subset its cases: `case`, `patient` and `sha256` of the scan's file.
         changes: The settings that differed in earlier epochs; `settings` holds the latest.
+        start_cases: Cases that the weights it begins with were trained on, likewise.
     """
     data = settings.data
     return {
@@ -100,6 +102,7 @@ def describe_run(
         "context": data.context,
         "recipe": {"image_size": data.image_size, "pixel_mm": data.pixel_mm, "modality": data.modality},
         "split": members,
+        "start_cases": [dict(case) for case in start_cases],
         "config": settings_to_dict(settings),
         "changes": changes,
         "versions": library_versions(),

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
+from lts.app.commands.training.warm_start import WarmStart, fit_to_network
 from lts.app.config.instantiate import as_config_error, build_component
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import ShowProgress, print_line
@@ -106,6 +107,7 @@ def make_task_and_trainer(
     members: dict[str, list[dict[str, str]]],
     signals: StopSignals | None,
     resume: Resume | None = None,
+    start: WarmStart | None = None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
     """The network in its task, and the trainer with its callbacks.
 
@@ -115,9 +117,16 @@ def make_task_and_trainer(
         members: As `members_of`; they go into the checkpoints.
         signals: Stop signals of the run, None if another process handles them.
         resume: Where the run resumes, None for a new run.
+        start: The weights that a new run begins with, None for random ones.
     """
     regions, best = list(settings.data.regions), settings.callbacks["best"].arguments
     network, spec = build_network(settings, in_channels=data.channels, out_channels=len(regions))
+    if start:
+        fit = fit_to_network(start, network, settings, in_channels=data.channels)
+        network.load_state_dict({**network.state_dict(), **fit.weights})
+        if is_first_process():
+            for line in fit.lines(start.path):
+                print_line(line)
     task = SegmentationTask(
         network=network,
         loss=build_component(settings.loss, key="loss", kind=nn.Module),
@@ -130,7 +139,11 @@ def make_task_and_trainer(
     history = EpochHistory(path=Path(settings.paths.output_dir) / "curves.png", monitor=best["monitor"])
     describe = DescribeCheckpoint(
         description=describe_run(
-            settings, network=spec, members=members, changes=resume.history if resume else []
+            settings,
+            network=spec,
+            members=members,
+            changes=resume.history if resume else [],
+            start_cases=resume.start_cases if resume else start.cases if start else [],
         ),
         intensity=data.intensity,
     )

@@ -17,6 +17,7 @@ from lts.app.commands.training.monitor import check_monitors, follow, monitor_of
 from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
+from lts.app.commands.training.warm_start import WarmStart, fit_to_network
 from lts.app.config.component import OPEN
 from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
 from lts.app.config.settings import TrainSettings
@@ -36,10 +37,14 @@ _PIXELS = 4
 _STEPS = 2
 
 
-def rehearse(settings: TrainSettings) -> None:
+def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
     """Check the settings of a training by building all its parts, the network without memory.
 
-    Imports what they are made of, and reads start weights; writes nothing.
+    Imports what they are made of; writes nothing.
+
+    Args:
+        settings: Those of the run.
+        start: The weights that it begins with, if they are those of another run.
 
     Raises:
         ConfigError: A setting breaks its rule, or cannot be had on this machine.
@@ -72,6 +77,9 @@ def rehearse(settings: TrainSettings) -> None:
     trainer = make_trainer(settings, callbacks=list(callbacks.values()), loggers=loggers)
     _check_compiler(settings.compile, trainer.strategy.root_device)
     network = _network_without_memory(settings, channels=channels)
+    if start:
+        with without_memory():
+            fit_to_network(start, network, settings, in_channels=channels)
     _try_loss(settings, regions=len(data.regions))
     _try_optimizer(settings, network, device=trainer.strategy.root_device)
 
