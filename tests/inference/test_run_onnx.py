@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -47,8 +48,9 @@ def script() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def make_model(make_content, tmp_path_factory):
-    """Makes a checkpoint that finds regions of about a third of a phantom, and its ONNX file."""
+    """Makes a checkpoint that finds regions of about a third of a phantom, and its ONNX file, once each."""
 
+    @cache
     def make(
         modality: str = "ct", *, pixel_mm: float | None = None, regions: tuple[str, ...] = ("liver", "tumor")
     ) -> tuple[Checkpoint, Path]:
