@@ -20,7 +20,7 @@ from lts.app.run.distributed import precision_of
 from lts.base import DESCRIPTION_KEY, ConfigError
 from lts.data import SliceDataModule
 from lts.inference import read_checkpoint
-from lts.task import parameter_groups
+from lts.task import WholeCheckpointIO, parameter_groups
 from lts.task.compiling import LONG_RUN_STEPS, why_not_compiled
 from lts.task.logs import as_duration
 
@@ -30,8 +30,10 @@ _TIMING_SHARE = 0.05
 """Of the budget, that each timing may take beyond its first steps."""
 _RESERVE_SHARE = 0.03
 """Of the budget, for what goes slower than in the timed steps."""
-_END_OF_EPOCH_S = 1.0
-"""Checkpoints, curves and logs."""
+_LOGS_S = 0.3
+"""Of the end of an epoch: curves, logs and pictures of validation cases."""
+_CHECKPOINTS = 2
+"""At the end of an epoch: the last one and, if it is that, the best."""
 _END_OF_EPOCHS_SHARE = 0.2
 """Of the budget, that validation and the ends of epochs may take before there are fewer epochs."""
 
@@ -42,7 +44,7 @@ class Pace:
 
     Attributes:
         step_s: A step, loading included.
-        epoch_end_s: What follows the steps of an epoch: validation, checkpoints, curves.
+        epoch_end_s: What follows the steps of an epoch: validation, checkpoints, logs.
         start_s: What the first step takes beyond a step: workers start, the network is compiled.
     """
 
@@ -209,7 +211,7 @@ def _with_plan(settings: TrainSettings, plan: Plan) -> TrainSettings:
 
 
 def measure_pace(settings: TrainSettings, data: SliceDataModule, *, compiled: bool, most_s: float) -> Pace:
-    """Train and validate a network of its own for some steps.
+    """Train, validate and store a network of its own for some steps.
 
     Args:
         settings: Those of the run.
@@ -248,7 +250,19 @@ def measure_pace(settings: TrainSettings, data: SliceDataModule, *, compiled: bo
         module.eval()
         batch_s, _ = _time(judge, loader, data, fabric.device, most_s=most_s)
         validation_s = batch_s * len(loader)
-    return Pace(step_s=step_s, epoch_end_s=_END_OF_EPOCH_S + validation_s, start_s=start_s)
+    state = {"weights": network.state_dict(), "optimizer": optimizer.state_dict()}
+    checkpoint_s = _time_to_write(state, Path(settings.paths.output_dir) / "timing.ckpt")
+    epoch_end_s = validation_s + _CHECKPOINTS * checkpoint_s + _LOGS_S
+    return Pace(step_s=step_s, epoch_end_s=epoch_end_s, start_s=start_s)
+
+
+def _time_to_write(state: dict[str, Any], path: Path) -> float:
+    began_s = time.perf_counter()
+    try:
+        WholeCheckpointIO().save_checkpoint(state, path)
+        return time.perf_counter() - began_s
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _time(

@@ -1,5 +1,7 @@
 """The parts of a run, put together and not run."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from run_kit import ON_CPU
 
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.train import _fit
+from lts.app.commands.training.budget import measure_pace
 from lts.app.commands.training.parts import make_task_and_trainer, members_of, print_store, set_up_data
 from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import StopOnSignal
@@ -78,6 +81,27 @@ def test_what_is_notable_of_stored_cases_is_said_before_the_plan(
     assert notes == [f"{case}: labels were rounded" for case in (*split.train, *split.val)]
     assert plan.startswith("store ")
     assert f" for 4 cases in {settings.paths.store_dir}; loader workers 2, each with about 20 MiB" in plan
+
+
+def test_the_end_of_an_epoch_is_timed_with_its_checkpoints(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings, data, *_ = parts
+    settings = replace(settings, paths=replace(settings.paths, output_dir=tmp_path))
+    written = []
+
+    def save_slowly(_io: object, state: dict[str, Any], path: Path) -> None:
+        written.append(set(state))
+        path.touch()
+        time.sleep(0.3)
+
+    fast = measure_pace(settings, data, compiled=False, most_s=0.1)
+    monkeypatch.setattr(WholeCheckpointIO, "save_checkpoint", save_slowly)
+    slow = measure_pace(settings, data, compiled=False, most_s=0.1)
+    assert written == [{"weights", "optimizer"}]
+    assert slow.epoch_end_s > 0.6
+    assert slow.epoch_end_s > fast.epoch_end_s > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def callback(trainer: Any, kind: type) -> Any:
