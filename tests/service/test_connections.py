@@ -31,11 +31,11 @@ def n_open(running: Running) -> int:
 
 
 def drip(connection: socket.socket, content: bytes) -> bytes:
-    """Send byte by byte until something comes: never silent for long, and never whole."""
+    """Send byte by byte until an answer comes, which is all: never silent for long, and never whole."""
     connection.setblocking(False)
     for byte in content:
         try:
-            return connection.recv(4096)
+            return connection.recv(4096) + all_that_comes(connection)
         except BlockingIOError:
             connection.send(bytes([byte]))
             time.sleep(0.05)
