@@ -4,6 +4,7 @@ from lts.data.augment import Augmentation
 from lts.data.datamodule import Batch, SliceDataModule, Subset, check_loading
 from lts.data.dataset import SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
+from lts.data.synthetic_tumors import paint_tumor
 
 __all__ = [
     "Augmentation",
@@ -14,4 +15,5 @@ __all__ = [
     "SliceSampler",
     "Subset",
     "check_loading",
+    "paint_tumor",
 ]

@@ -4,6 +4,7 @@ import math
 import os
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 # Without this, importing albumentations asks the network for a newer version.
@@ -15,24 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lts.base import AIR_HU, BACKGROUND, ConfigError
+from lts.data.synthetic_tumors import paint_tumor
 
 # OpenCV would start a thread per core in every loader worker, and a forked worker inherits a pool without its
 # threads. Set here, it holds before the first call in every process that augments, forked or spawned.
 cv2.setNumThreads(0)
 
 _INT16 = np.iinfo(np.int16)
+_OF_TUMORS = 1
+"""Beside the seed of a draw, makes the random numbers of tumors others than those of all the rest."""
 _SIGN = np.uint16(0x8000)
 _MAX_SCALE = 100
 _MAX_HU_SCALE = 1000  # what is farther off OpenCV does not cut to int16, but turns over
 
 
 class Augmentation:
-    """Random flips, one affine map, and changes of the Hounsfield scale, in this order.
+    """Synthetic tumors, random flips, one affine map, and changes of the Hounsfield scale, in this order.
 
     A pure function of its arguments: the seed alone decides every draw, whatever ran before, in any process.
     One object serves one thread at a time. Ranges are `(lowest, highest)`, drawn uniformly.
 
     Args:
+        tumor_probability: Probability of painting a tumor into the healthy liver of a slice; see
+            `lts.data.paint_tumor`. It has random numbers of its own: with 0, all other draws stay the same.
+        tumor_size: Its diameter, as a share of that of the disk with the area of the slice's liver, in
+            (0, 1], drawn uniformly on a logarithmic scale.
+        tumor_contrast_hu: Its distance from the liver around it, in HU, >= 0.
+        tumor_bright_share: Probability that it is brighter than the liver.
         flip_left_right: Probability of mirroring along W.
         flip_front_back: Probability of mirroring along H.
         affine_probability: Probability of rotating, scaling and shifting, about the center of the slice.
@@ -63,6 +73,10 @@ class Augmentation:
     def __init__(
         self,
         *,
+        tumor_probability: float = 0.0,
+        tumor_size: Sequence[float] = (0.05, 0.5),
+        tumor_contrast_hu: Sequence[float] = (15, 70),
+        tumor_bright_share: float = 0.2,
         flip_left_right: float = 0.5,
         flip_front_back: float = 0.0,
         affine_probability: float = 0.8,
@@ -81,6 +95,13 @@ class Augmentation:
         if air_hu % 1:
             raise ConfigError(f"air_hu: must be a whole number, got {air_hu}")
         _check_number("hu_scale_center", hu_scale_center, _INT16.min, _INT16.max)
+        self._tumor_probability = _probability("tumor_probability", tumor_probability)
+        self._paint_tumor = partial(
+            paint_tumor,
+            size=_checked_range("tumor_size", tumor_size, 0, 1, above=True),
+            contrast_hu=_checked_range("tumor_contrast_hu", tumor_contrast_hu, 0, _INT16.max),
+            bright_share=_probability("tumor_bright_share", tumor_bright_share),
+        )
         shift = _checked_range("shift_percent", shift_percent, -100, 100)
         steps = [
             A.HorizontalFlip(p=_probability("flip_left_right", flip_left_right)),
@@ -131,6 +152,10 @@ class Augmentation:
         assert labels.dtype == np.uint8, f"labels must be uint8, got {labels.dtype}"
         assert image.ndim == 3, f"image must be (N, H, W), got {image.shape}"
         assert labels.shape == image.shape[1:], f"labels {labels.shape} must match image {image.shape}"
+        if self._tumor_probability:
+            rng = np.random.default_rng((seed, _OF_TUMORS))
+            if rng.random() < self._tumor_probability:
+                image, labels = self._paint_tumor(image, labels, rng)
         if self._does_nothing:
             return np.ascontiguousarray(image), np.ascontiguousarray(labels)
         # One stream for all steps: Compose.set_random_seed gives each step the same one, so that a flip and a
