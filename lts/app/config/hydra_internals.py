@@ -34,7 +34,7 @@ def name_spoilt_files() -> None:
     if getattr(load, "names_files", False):
         return
 
-    def load_or_tell(repository: ConfigRepository, config_path: str) -> Any:
+    def load_with_reason(repository: ConfigRepository, config_path: str) -> Any:
         source = repository._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
         with naming_file(
             f"{source.path}/{config_path.removesuffix('.yaml')}.yaml" if source else config_path,
@@ -42,8 +42,8 @@ def name_spoilt_files() -> None:
         ):
             return load(repository, config_path)
 
-    load_or_tell.names_files = True  # type: ignore[attr-defined]
-    ConfigRepository.load_config = load_or_tell  # type: ignore[method-assign, assignment]
+    load_with_reason.names_files = True  # type: ignore[attr-defined]
+    ConfigRepository.load_config = load_with_reason  # type: ignore[method-assign, assignment]
 
 
 def share_structured_configs() -> None:

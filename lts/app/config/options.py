@@ -37,13 +37,13 @@ def options_first(arguments: Sequence[str], *, name: str) -> list[str]:
 
 
 def _no_option(option: str, arguments: Sequence[str], *, name: str) -> str:
-    """What is told of `--batch-size 4`."""
-    told = f"{option}: no such option; settings are written KEY=VALUE"
+    """The reason for refusing `--batch-size 4`."""
+    reason = f"{option}: no such option; settings are written KEY=VALUE"
     wrong, equals, value = option.lstrip("-").partition("=")
     meant = setting_like(wrong.replace("-", "_"), name=name, arguments=[])
     if meant is None:
-        return told
+        return reason
     if not equals:
         follows = arguments[arguments.index(option) + 1 :] if option in arguments else []
         value = follows[0] if follows and "=" not in follows[0] and not follows[0].startswith("-") else "..."
-    return f"{told}. Did you mean {meant}={value}?"
+    return f"{reason}. Did you mean {meant}={value}?"

@@ -22,7 +22,7 @@ from lts.app.run.lock import locked_folder
 from lts.app.run.processors import reset_start_method
 from lts.app.run.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
 from lts.app.sweep.leaderboard import read_runs
-from lts.app.sweep.study import as_handed
+from lts.app.sweep.study import score_for_sweeper
 from lts.base import ConfigError, LtsError, write_json
 
 _CLAIMS_FILE = ".claims.lock"
@@ -70,7 +70,7 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
             return failed(folder, error)
         if earlier.get("state") in FINISHED:
             print_line(_skipped(job, folder, earlier))
-            return as_handed(earlier.get("best_score"), earlier.get("mode"))
+            return score_for_sweeper(earlier.get("best_score"), earlier.get("mode"))
         if _failed_in_this_sweep(earlier):
             print_line(f"job {job}: has the settings of {folder}, which failed in this sweep; skipped")
             return None
@@ -82,7 +82,7 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
         except BaseException:
             _note(folder, state="interrupted")
             raise
-        return as_handed(score, read_run(folder).get("mode"))
+        return score_for_sweeper(score, read_run(folder).get("mode"))
 
 
 def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None:
@@ -104,7 +104,7 @@ def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None
     folder = claim_folder(Path(hydra.sweep.dir).resolve(), wished=made, settings=settings_hash(config))
     record = read_run(folder)
     if record.get("state") in FINISHED:
-        return as_handed(record.get("best_score"), record.get("mode"))
+        return score_for_sweeper(record.get("best_score"), record.get("mode"))
     stop = config.sweep.stop_on_failure
     if not _failed_in_this_sweep(record):
         _note_failure(folder, LtsError(reason), name=name, stop=stop)

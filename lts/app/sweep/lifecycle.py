@@ -161,7 +161,7 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
     if isinstance(ended_by, StudyEndedError):
         print_line(f"{ended_by}")
     if failed:
-        print_error(name, _told_of_failures(failed, n_jobs=len(runs)))
+        print_error(name, _failures_line(failed, n_jobs=len(runs)))
         sys.exit(min(run.get("exit_code") or INPUT_WAS_WRONG for run in failed))
 
 
@@ -174,7 +174,7 @@ def _signal_of(begun: _Begun, ended_by: BaseException | None) -> int | None:
     return begun.signals.received
 
 
-def _told_of_failures(failed: list[dict[str, Any]], *, n_jobs: int) -> str:
+def _failures_line(failed: list[dict[str, Any]], *, n_jobs: int) -> str:
     """Each reason once, with the jobs that failed for it."""
     jobs: dict[str, list[str]] = {}
     for run in failed:

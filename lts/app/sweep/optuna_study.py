@@ -95,10 +95,10 @@ class OptunaStudy:
                 load_if_exists=True,
             )
         except Exception as error:  # a driver of any kind of database
-            told = str(error).strip().partition("\n")[0] or type(error).__name__
-            told = told.replace("$STORAGE_URL", str(settings.storage))
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = reason.replace("$STORAGE_URL", str(settings.storage))
             raise ConfigError(
-                f"hydra.sweeper.storage: {settings.storage} cannot be opened: {told}"
+                f"hydra.sweeper.storage: {settings.storage} cannot be opened: {reason}"
             ) from error
 
     def _check_unchanged(self, study: Study) -> None:

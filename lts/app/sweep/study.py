@@ -33,7 +33,7 @@ def direction_of_study() -> Literal["min", "max"] | None:
     )
 
 
-def as_handed(score: float | None, mode: str | None) -> float | None:
+def score_for_sweeper(score: float | None, mode: str | None) -> float | None:
     """A score as a study wants it: its sign is turned where the study looks for the other end of the scale.
 
     Args:

@@ -220,7 +220,7 @@ def test_a_study_is_handed_scores_from_the_end_that_it_looks_for(do, lose, monke
         record(Path(config.paths.output_dir), state="done", best_score=0.25, mode="min", overrides=[])
         return 0.25
 
-    monkeypatch.setattr("lts.app.sweep.jobs.as_handed", lambda score, mode: (score, mode))
+    monkeypatch.setattr("lts.app.sweep.jobs.score_for_sweeper", lambda score, mode: (score, mode))
     assert do(0, settings(), by_loss) == (0.25, "min")
     assert do(1, settings(), never) == (0.25, "min")
     assert lose(2, settings()) == (0.25, "min")

@@ -15,7 +15,7 @@ from lts.app.commands.training.monitor import check_search, facts_of_choice, fin
 from lts.app.config.component import OPEN
 from lts.app.config.settings import TrainSettings
 from lts.app.sweep import study
-from lts.app.sweep.study import as_handed, direction_of_study
+from lts.app.sweep.study import direction_of_study, score_for_sweeper
 from lts.base import ConfigError
 
 PRESENT = "val/tumor/dice_where_present"
@@ -159,11 +159,11 @@ def test_a_study_looks_for_the_best_whichever_end_that_is(
     in_study, direction: str | None, mode: str | None, handed: float
 ) -> None:
     in_study(direction)
-    assert as_handed(0.25, mode) == handed
-    assert as_handed(None, mode) is None
+    assert score_for_sweeper(0.25, mode) == handed
+    assert score_for_sweeper(None, mode) is None
     in_study(direction, RunMode.RUN)
     assert direction_of_study() is None
-    assert as_handed(0.25, mode) == 0.25
+    assert score_for_sweeper(0.25, mode) == 0.25
 
 
 def test_without_hydra_there_is_no_study() -> None:
