@@ -151,6 +151,15 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -
     assert compose("experiment=phantom_cpu", "model.width=8").model.arguments["width"] == 8
 
 
+def test_the_recipe_for_patients_clips_no_liver_and_mirrors_none() -> None:
+    settings = compose("experiment=liver_cpu")
+    intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
+    fat_to_liver = intensity(torch.tensor([[[[-100, 0, 110, 150, 200, 250]]]]))
+    assert fat_to_liver.flatten().diff().min() > 0.1
+    assert settings.augment.arguments["flip_left_right"] == 0
+    assert settings.model.arguments["norm"] == "instance"
+
+
 def test_a_network_of_elsewhere_is_refused() -> None:
     settings = compose("model._target_=torch.nn.Conv2d")
     with pytest.raises(ConfigError, match="model._target_: must be one of .*, got 'torch.nn.Conv2d'"):
