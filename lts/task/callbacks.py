@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
-from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError
+from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError, StorageError
 from lts.figures import gray_range, overlay, save_curves
 from lts.task.epochs import scores_of_epoch
 from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
@@ -64,7 +65,8 @@ class FreezeEncoder(Callback):
 class EpochHistory(Callback):
     """Keeps the scores of every epoch, counted from 1, and draws the curves.
 
-    They are redrawn after an epoch, unless that would take more than 2 % of the time, and at the end.
+    They are redrawn after an epoch, unless that would take more than 2 % of the time, and at the end, also
+    that of a run that is stopped or fails.
 
     Args:
         path: The picture of the curves.
@@ -94,6 +96,16 @@ class EpochHistory(Callback):
         """Draw what has been noted since."""
         if trainer.is_global_zero and self.epochs and not self._is_drawn:
             self._draw()
+
+    def on_exception(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Draw too; a disk that takes no picture does not hide what happened."""
+        with suppress(StorageError):
+            self.on_fit_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """The epochs so far, for a run that is resumed."""

@@ -167,6 +167,23 @@ def test_the_history_holds_every_epoch_also_after_a_resume(tmp_path: Path) -> No
     assert_drawn(second, tmp_path)
 
 
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, ZeroDivisionError])
+def test_the_curves_of_a_run_that_ends_early_hold_every_epoch(
+    tmp_path: Path, reason: type[BaseException]
+) -> None:
+    history = EpochHistory(path=tmp_path / "curves.png", monitor="val/loss")
+
+    class Ends(pl.Callback):
+        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            if trainer.current_epoch == 2:
+                raise reason
+
+    with pytest.raises((reason, SystemExit)):
+        fit(tmp_path, [history, Ends()], epochs=5)
+    assert sorted(history.epochs) == [1, 2]
+    assert_drawn(history, tmp_path)
+
+
 def assert_drawn(history: EpochHistory, folder: Path) -> None:
     """The curves hold every epoch, the last ones too, which came too soon after a picture."""
     save_curves(folder / "expected.png", history.epochs, best_epoch=history.best_epoch())

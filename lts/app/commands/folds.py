@@ -133,9 +133,10 @@ def _check_numbers(folds: Sequence[Fold], folder: Path) -> None:
 
 def _check_unknown_to_model(checkpoint: Checkpoint) -> None:
     """Refuse test cases or patients that were used for training or validation."""
-    known = [*checkpoint.split["train"], *checkpoint.split["val"], *checkpoint.start_cases]
-    for what in ("sha256", "patient"):
-        seen = {member[what] for member in known}
+    known = [member for name in ("train", "val") for member in checkpoint.split[name]]
+    # Patients of a start may be of another data set, where the same number is somebody else.
+    for what, members in (("sha256", [*known, *checkpoint.start_cases]), ("patient", known)):
+        seen = {member[what] for member in members}
         if leaked := [member["case"] for member in checkpoint.split["test"] if member[what] in seen]:
             raise CheckpointError(f"folds: {checkpoint.path} knew cases that it tests: {name_some(leaked)}")
 

@@ -161,6 +161,18 @@ def test_a_scan_that_the_model_knew_under_another_patient_is_refused(sound: Swee
         load_folds(sound.folder)
 
 
+def test_a_scan_that_the_weights_of_the_start_knew_is_refused_and_a_namesake_of_its_patient_is_not(
+    sound: Sweep,
+) -> None:
+    path = sound.add("2", 2, train="ab", val="cd", test="ef")
+    of_other_data = sound.checkpoints[path].start_cases
+    of_other_data.append({"case": "e", "patient": "e", "sha256": "phantom e"})
+    assert len(load_folds(sound.folder)) == 3
+    of_other_data.append({"case": "x", "patient": "x", "sha256": "scan e"})
+    with pytest.raises(CheckpointError, match="/2/checkpoints/best.ckpt knew cases that it tests: e$"):
+        load_folds(sound.folder)
+
+
 def test_a_missing_fold_is_named(sound: Sweep) -> None:
     with pytest.raises(ConfigError, match=r"must hold all 3 folds, missing: 2"):
         load_folds(sound.folder)

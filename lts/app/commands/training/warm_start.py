@@ -1,7 +1,7 @@
 """A training that begins with the weights of another."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lts.app.commands.training.network import build_network
+from lts.app.config.component import Component
 from lts.app.config.settings import TrainSettings
 from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, listed, name_some
 from lts.inference import cases_learned_from, read_checkpoint
+from lts.inference.building import find_class, without_start_weights
 from lts.networks.meta import without_memory
 
 _NETWORK = "network."
@@ -158,6 +160,9 @@ def _by_region(weight: Tensor, given: Tensor, *, regions: Sequence[str], saved: 
 def _layers_of_regions(settings: TrainSettings, *, in_channels: int) -> set[str]:
     """Names of the tensors whose first dimension is that of the regions."""
     number = len(settings.data.regions)
+    kind = find_class(settings.model.target, trusted_modules=settings.trusted_modules)
+    model = Component.from_dict(without_start_weights(kind, settings.model.to_dict()))
+    settings = replace(settings, model=model)  # shapes do not take the reading of ImageNet weights
     shapes: list[dict[str, Any]] = []
     with without_memory():
         for out_channels in (number, number + 1):

@@ -83,6 +83,16 @@ def test_weights_of_which_none_fits_are_refused_before_anything_is_read() -> Non
     rehearse(compose(), start)
 
 
+def test_layers_are_counted_without_reading_start_weights(recwarn: pytest.WarningsRecorder) -> None:
+    small = ("model=resnet50", "model.decoder_width=2", "compile=false")
+    start = start_of(settings_kit.compose("train", *small, "model.weights=null"))
+    settings = settings_kit.compose("train", *small, "model.weights=nowhere.pth")
+    network = network_of(settings_kit.compose("train", *small, "model.weights=null"))
+    fit = fit_to_network(start, network, settings, in_channels=3)
+    assert fit.weights.keys() == network.state_dict().keys()
+    assert not recwarn.list
+
+
 def test_a_start_is_no_other_file(tmp_path: Path, make_checkpoint: Any) -> None:
     assert open_start(compose()) is None
     with pytest.raises(CheckpointError, match="no such file"):
