@@ -73,16 +73,20 @@ def open_start(settings: TrainSettings) -> WarmStart | None:
         return None
     path = Path(settings.init)
     saved = read_checkpoint(path)
-    weights = {
-        name.removeprefix(_NETWORK): weight
-        for name, weight in saved["state_dict"].items()
-        if name.startswith(_NETWORK)
-    }
     try:
+        weights = {
+            name.removeprefix(_NETWORK): weight
+            for name, weight in saved["state_dict"].items()
+            if name.startswith(_NETWORK)
+        }
         regions = [str(region) for region in saved[DESCRIPTION_KEY]["regions"]]
         cases = cases_learned_from(saved[DESCRIPTION_KEY])
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"init: {path} does not describe a model: {error}") from error
+    if wrong := [name for name, weight in weights.items() if not _is_finite(weight)]:
+        raise CheckpointError(
+            f"init: {path}: weights must be finite real numbers, not so: {name_some(wrong)}"
+        )
     return WarmStart(path=path, weights=weights, regions=regions, cases=cases)
 
 
@@ -129,7 +133,7 @@ def fit_to_network(start: WarmStart, network: nn.Module, settings: TrainSettings
             not_taken[name] = "not in the file"
         elif name in of_regions:
             known = [region for region in regions if region in start.regions]
-            if len(given) != len(start.regions) or given.shape[1:] != weight.shape[1:]:
+            if given.shape[:1] != (len(start.regions),) or given.shape[1:] != weight.shape[1:]:
                 not_taken[name] = _shapes(given, weight)
             elif known:
                 taken[name] = _by_region(weight, given, regions=regions, saved=start.regions)
@@ -147,6 +151,10 @@ def fit_to_network(start: WarmStart, network: nn.Module, settings: TrainSettings
         not_taken=not_taken,
         left_over=[name for name in start.weights if name not in own],
     )
+
+
+def _is_finite(weight: object) -> bool:
+    return isinstance(weight, Tensor) and not weight.is_complex() and bool(weight.isfinite().all())
 
 
 def _by_region(weight: Tensor, given: Tensor, *, regions: Sequence[str], saved: Sequence[str]) -> Tensor:

@@ -1,5 +1,6 @@
 """A training that begins with the weights of another run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,32 @@ def test_a_start_is_no_other_file(tmp_path: Path, make_checkpoint: Any) -> None:
     start = open_start(compose(f"init={make_checkpoint()}"))
     assert start is not None
     assert "head.weight" in start.weights
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ("x", "weights must be finite real numbers, not so: head.bias$"),
+        (torch.full((2,), torch.nan), "weights must be finite real numbers, not so: head.bias$"),
+        (torch.ones(2, dtype=torch.complex64), "weights must be finite real numbers, not so: head.bias$"),
+        (None, "does not describe a model: "),
+    ],
+    ids=["text", "nan", "complex", "no weights"],
+)
+def test_what_is_no_weight_is_refused(spoilt: object, told: str, make_content: Any, tmp_path: Path) -> None:
+    content = make_content()
+    content["state_dict"]["network.head.bias"] = spoilt
+    path = tmp_path / "a.ckpt"
+    torch.save({**content, **({"state_dict": []} if spoilt is None else {})}, path)
+    with pytest.raises(CheckpointError, match=f"^init: {path}:? {told}"):
+        open_start(compose(f"init={path}"))
+
+
+def test_a_head_of_another_shape_begins_anew() -> None:
+    start, settings = start_of(compose()), compose()
+    start = replace(start, weights={**start.weights, "head.bias": torch.tensor(0.5)})
+    fit = fit_to_network(start, network_of(settings), settings, in_channels=3)
+    assert fit.not_taken == {"head.bias": "() in the file, (2,) here"}
 
 
 def test_weights_learned_from_a_case_that_judges_are_refused() -> None:
