@@ -43,6 +43,23 @@ def test_logits_have_the_size_of_any_image(network: type[nn.Module], norm: str, 
         assert logits.isfinite().all()
 
 
+@both
+@pytest.mark.parametrize("patch", [2, 3])
+def test_a_network_of_patches_gives_logits_for_every_pixel(network: type[nn.Module], patch: int) -> None:
+    net = make(network, in_channels=3, patch=patch).eval()
+    for height, width in [(1, 1), (5, 2), (17, 31)]:
+        assert net(image(1, 3, height, width)).shape == (1, 2, height, width)
+
+
+def test_a_patch_is_channels_of_the_finest_level_and_each_of_its_pixels_has_its_own_logit() -> None:
+    net, inner = make(in_channels=2, patch=2).eval(), make(in_channels=8, out_channels=8, seed=1).eval()
+    net.load_state_dict(inner.state_dict())
+    x = image(1, 2, 16, 24)
+    apart = x.reshape(1, 2, 8, 2, 12, 2).permute(0, 1, 3, 5, 2, 4).reshape(1, 8, 8, 12)
+    logits = inner(apart).reshape(1, 2, 2, 2, 8, 12).permute(0, 1, 4, 2, 5, 3).reshape(1, 2, 16, 24)
+    assert torch.allclose(net(x), logits, atol=1e-5)
+
+
 def test_parameters_number_what_a_hand_count_gives() -> None:
     # Weights: 1*2*9 + 2*2*9, 2*4*9 + 4*4*9, up 4*2 + (2+2)*2*9 + 2*2*9; biases: 2+2, 4+4, 2+2; head: 2 + 1.
     weights = (18 + 36) + (72 + 144) + (8 + 72 + 36)
@@ -196,6 +213,8 @@ def test_a_few_steps_learn_to_outline_a_bright_square() -> None:
         ("width", -1, "must be a whole number >= 1, got -1"),
         ("depth", 1, "must be a whole number from 2 to 8, got 1"),
         ("depth", 9, "must be a whole number from 2 to 8, got 9"),
+        ("patch", 0, "must be a whole number from 1 to 8, got 0"),
+        ("patch", 9, "must be a whole number from 1 to 8, got 9"),
         ("norm", "layer", r"must be one of \['batch', 'instance', 'group', 'none'\], got 'layer'"),
         ("dropout", 1.0, r"must be a probability in \[0, 1\), got 1.0"),
         ("dropout", -0.1, r"must be a probability in \[0, 1\), got -0.1"),
