@@ -4,7 +4,8 @@ Each module takes `(B, 1, H, W)`, int16 or finite float, and returns `(B, channe
 module serves training, prediction and export: its forward can be traced, no branch in it depends on values.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +55,17 @@ class Intensity(nn.Module):
 
     channels: int
 
-    def fit(self, hu_counts: Tensor) -> None:
+    @property
+    def reads_regions(self) -> bool:
+        """Whether `fit` must be given the voxels within regions, which are counted under the masks."""
+        return False
+
+    def fit(self, hu_counts: Tensor, region_hu_counts: Mapping[str, Tensor] | None = None) -> None:
         """Learn from the training cases; nothing to learn unless a subclass says so.
 
         Args:
             hu_counts: `(4096,)` int64, voxels of the training cases at each HU, see `lts.base.HU_BINS`.
+            region_hu_counts: Likewise those within each region, by its name; for maps that read regions.
         """
 
 
@@ -131,11 +138,16 @@ class HistogramEqualization(Intensity):
         self._fitted = False
         self.register_load_state_dict_post_hook(_mark_fitted)  # type: ignore[no-untyped-call]
 
-    def fit(self, hu_counts: Tensor) -> None:
+    def fit(
+        self,
+        hu_counts: Tensor,
+        region_hu_counts: Mapping[str, Tensor] | None = None,  # noqa: ARG002
+    ) -> None:
         """Take the cumulative share of the training voxels in the range as the curve.
 
         Args:
             hu_counts: `(4096,)` int64, voxels of the training cases at each HU, see `lts.base.HU_BINS`.
+            region_hu_counts: Not looked at.
 
         Raises:
             ConfigError: No training voxel lies above `low_hu` and up to `high_hu`.
@@ -165,6 +177,127 @@ class HistogramEqualization(Intensity):
 
     def extra_repr(self) -> str:
         return f"low_hu={self.low_hu}, high_hu={self.high_hu}"
+
+
+class FittedWindow(Intensity):
+    """A window as one channel that shows liver and tumors of the training cases, and what borders on them.
+
+    It begins `margin_hu` below the lower percentile of the darker region and ends as far above the upper
+    percentile of the brighter one: each region has percentiles of its own, as small tumors would hardly move
+    those of all voxels. The margin keeps neighbors apart from each other: fat lies some 100 HU below liver,
+    vessels and kidneys up to 100 above. Beyond the HU that training scans hold at all, as where all were cut
+    to 0 to 255 HU, a window would be empty, and a scan that was not cut would look unlike all of them; it
+    ends there.
+
+    Args:
+        lower_percent: Percentile of each region's voxels that is within the window for sure.
+        upper_percent: Its upper counterpart.
+        margin_hu: What is added at both ends.
+
+    Raises:
+        ConfigError: The percentiles are out of order or range, or the margin is not from 0 to 4095 HU.
+        CheckpointError: Used before `fit` and without a fitted state loaded.
+
+    Example:
+        >>> hu_counts, liver = torch.ones(4096, dtype=torch.int64), torch.zeros(4096, dtype=torch.int64)
+        >>> liver[1024 + 50 : 1024 + 151] = 1  # a voxel each at 50 to 150 HU
+        >>> window_of_liver = FittedWindow(lower_percent=10, upper_percent=90, margin_hu=60)
+        >>> window_of_liver.fit(hu_counts, {"liver": liver})
+        >>> window_of_liver.window_hu, window_of_liver(torch.tensor([[[[-500, 0, 100, 300]]]]))
+        ((0, 200), tensor([[[[0.0000, 0.0000, 0.5000, 1.0000]]]]))
+    """
+
+    channels = 1
+    ends_hu: Tensor
+
+    def __init__(
+        self, *, lower_percent: float = 0.5, upper_percent: float = 99.5, margin_hu: float = 100
+    ) -> None:
+        super().__init__()
+        if not 0 <= lower_percent < upper_percent <= 100:
+            raise ConfigError(
+                "lower_percent and upper_percent: must be 0 <= lower_percent < upper_percent <= 100, "
+                f"got {lower_percent} and {upper_percent}"
+            )
+        if not 0 <= margin_hu < HU_BINS:
+            raise ConfigError(f"margin_hu: must be from 0 to {HU_BINS - 1} HU, got {margin_hu}")
+        self.lower_percent, self.upper_percent = float(lower_percent), float(upper_percent)
+        self.margin_hu = float(margin_hu)
+        self.register_buffer("ends_hu", torch.full((2,), torch.nan))  # as in HistogramEqualization
+        self._fitted = False
+        self.register_load_state_dict_post_hook(_mark_fitted)  # type: ignore[no-untyped-call]
+
+    @property
+    def reads_regions(self) -> bool:
+        """It does."""
+        return True
+
+    @property
+    def window_hu(self) -> tuple[int, int] | None:
+        """Its ends, whole HU; None before it was fitted."""
+        low_hu, high_hu = self.ends_hu.tolist()
+        return (int(low_hu), int(high_hu)) if self._fitted else None
+
+    def fit(self, hu_counts: Tensor, region_hu_counts: Mapping[str, Tensor] | None = None) -> None:
+        """Take the percentiles of the regions, with the margin, as the ends, rounded outward to whole HU.
+
+        Args:
+            hu_counts: `(4096,)` int64, voxels of the training cases at each HU, see `lts.base.HU_BINS`.
+            region_hu_counts: Likewise those within each region, by its name; a region without voxels is left
+                out.
+
+        Raises:
+            ConfigError: No region has a voxel, or a window between these ends would have no width.
+        """
+        assert region_hu_counts is not None
+        filled = [counts.cpu() for counts in region_hu_counts.values() if counts.any()]
+        if not filled:
+            raise ConfigError(
+                "FittedWindow needs voxels of liver or tumor in the training cases, their masks hold 0"
+            )
+        present = hu_counts.cpu().nonzero().flatten()
+        lowest, highest = (AIR_HU + int(present[place]) for place in (0, -1))
+        low_hu = min(hu_percentile(counts, self.lower_percent) for counts in filled) - self.margin_hu
+        high_hu = max(hu_percentile(counts, self.upper_percent) for counts in filled) + self.margin_hu
+        ends_hu = max(math.floor(low_hu), lowest), min(math.ceil(high_hu), highest)
+        if not ends_hu[0] < ends_hu[1]:
+            raise ConfigError(
+                f"FittedWindow must have a width > 0, the training cases give {ends_hu[0]} to {ends_hu[1]} HU"
+            )
+        self.ends_hu.copy_(torch.tensor(ends_hu))
+        self._fitted = True
+
+    def forward(self, hu: Tensor) -> Tensor:
+        _check_shape(hu)
+        if not self._fitted:
+            raise CheckpointError("FittedWindow was neither fitted on training cases nor loaded")
+        low_hu, high_hu = self.ends_hu.unbind()
+        return ((hu.float() - low_hu) / (high_hu - low_hu)).clamp(0.0, 1.0)
+
+    def extra_repr(self) -> str:
+        of_regions = f"lower_percent={self.lower_percent:g}, upper_percent={self.upper_percent:g}"
+        return f"{of_regions}, margin_hu={self.margin_hu:g}"
+
+
+def hu_percentile(hu_counts: Tensor, percent: float) -> float:
+    """A percentile of voxels that were counted by HU, linearly interpolated as in `np.percentile`.
+
+    Args:
+        hu_counts: `(4096,)` int64, voxels at each HU, at least one; see `lts.base.HU_BINS`.
+        percent: From 0 to 100.
+
+    Example:
+        >>> counts = torch.zeros(4096, dtype=torch.int64)
+        >>> counts[1024 + 40], counts[1024 + 60] = 3, 1
+        >>> hu_percentile(counts, 50), hu_percentile(counts, 90)
+        (40.0, 54.0)
+    """
+    up_to = hu_counts.cumsum(0)
+    whole = 100 * _PERCENT_STEPS
+    below, steps = divmod((int(up_to[-1]) - 1) * round(percent * _PERCENT_STEPS), whole)
+    ranks = torch.tensor([below, below + bool(steps)])
+    at_below, at_above = (AIR_HU + torch.searchsorted(up_to, ranks, right=True)).tolist()
+    return float(at_below + steps / whole * (at_above - at_below))
 
 
 class MRPercentiles(Intensity):
@@ -243,11 +376,19 @@ class Channels(Intensity):
         self.maps = nn.ModuleList(channels)
         self.channels = sum(each.channels for each in channels)
 
-    def fit(self, hu_counts: Tensor) -> None:
+    @property
+    def reads_regions(self) -> bool:
+        """Whether one of them does."""
+        return any(each.reads_regions for each in self.maps)
+
+    def fit(self, hu_counts: Tensor, region_hu_counts: Mapping[str, Tensor] | None = None) -> None:
         """Fit each map; see `Intensity.fit`."""
         for each in self.maps:
             assert isinstance(each, Intensity)
-            each.fit(hu_counts)
+            if each.reads_regions:
+                each.fit(hu_counts, region_hu_counts)
+            else:
+                each.fit(hu_counts)
 
     def forward(self, hu: Tensor) -> Tensor:
         return torch.cat([each(hu) for each in self.maps], dim=1)
@@ -287,9 +428,9 @@ def _percentile(ordered: Tensor, percent: float) -> Tensor:
 
 
 def _mark_fitted(module: nn.Module, _incompatible_keys: object) -> None:
-    """After loading a state: a curve without NaN is a fitted one."""
-    assert isinstance(module, HistogramEqualization)
-    module._fitted = not bool(module.curve.isnan().any())
+    """After loading a state: numbers without NaN are fitted ones."""
+    assert isinstance(module, HistogramEqualization | FittedWindow)
+    module._fitted = not any(bool(numbers.isnan().any()) for numbers in module.buffers())
 
 
 def _check_window(level_hu: float, width_hu: float) -> None:

@@ -90,7 +90,7 @@ def make_content() -> MakeContent:
     ) -> dict[str, Any]:
         torch.manual_seed(0)
         fitted = build(intensity)
-        fitted.fit(torch.arange(4096))
+        fitted.fit(torch.arange(4096), {"liver": torch.ones(4096, dtype=torch.int64)})
         description = {
             "format": CHECKPOINT_FORMAT,
             "regions": ["liver", "tumor"],

@@ -18,11 +18,13 @@ from torch import nn
 from lts.base import CheckpointError, ConfigError, LtsError
 from lts.intensity import (
     Channels,
+    FittedWindow,
     HistogramEqualization,
     Intensity,
     MRPercentiles,
     Window,
     apply_with_context,
+    hu_percentile,
     window,
 )
 from lts.slices import count_hu
@@ -53,12 +55,21 @@ def fitted_equalization(values, *, low_hu=-200, high_hu=300):
     return equalization
 
 
+def fitted_window(values=None, *, liver, tumor=(), **arguments):
+    """Fitted to a scan of these voxels, by default of all HU, with these in its regions."""
+    fitted = FittedWindow(**arguments)
+    values = np.arange(-1024, 3072) if values is None else values
+    fitted.fit(counts_of(values), {"liver": counts_of(liver), "tumor": counts_of(tumor)})
+    return fitted
+
+
 def all_maps():
     return Channels(
         [
             Window(level_hu=30, width_hu=150),
             fitted_equalization(tissue(5000)),
             MRPercentiles(lower_percent=1, upper_percent=99),
+            fitted_window(liver=tissue(500)),
         ]
     )
 
@@ -144,7 +155,8 @@ def test_a_fitted_state_survives_the_checkpoint(tmp_path):
         Window(level_hu=30, width_hu=150),
         HistogramEqualization(low_hu=-200, high_hu=300),
     )
-    fresh = Channels([window_map, equalization, MRPercentiles(lower_percent=1, upper_percent=99)])
+    percentiles = MRPercentiles(lower_percent=1, upper_percent=99)
+    fresh = Channels([window_map, equalization, percentiles, FittedWindow()])
     fresh.load_state_dict(torch.load(tmp_path / "any.ckpt", weights_only=True)["intensity"], strict=True)
     hu = torch.from_numpy(tissue((2, 1, 8, 8)))
     assert torch.equal(fresh(hu), fitted(hu))
@@ -191,6 +203,119 @@ def test_equalization_outside_the_counted_range_is_refused(low_hu, high_hu):
 def test_equalization_may_span_the_whole_counted_range():
     equalized = fitted_equalization([-1024, 0, 3071], low_hu=-1024, high_hu=3071)(as_slice([-1024, 0, 3071]))
     assert equalized.flatten().tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("percent", [0, 0.5, 33.3, 50, 66.6, 99.5, 100])
+@pytest.mark.parametrize("size", [1, 2, 7, 1000, 100_003])
+def test_percentiles_of_counted_voxels_are_those_of_numpy(percent, size):
+    values = tissue(size, seed=size)
+    assert hu_percentile(counts_of(values), percent) == pytest.approx(np.percentile(values, percent))
+
+
+def test_percentiles_of_the_counted_ends_are_right():
+    assert hu_percentile(counts_of([-1024]), 99) == -1024
+    assert hu_percentile(counts_of([3071, -1024]), 100) == 3071
+
+
+def test_a_fitted_window_is_worked_by_hand():
+    # Liver at 50 to 150 HU, one voxel each: percentiles 10 and 90 are 60 and 140. Tumor 10 at 20: 20 and 20.
+    liver, tumor = np.arange(50, 151), [20] * 10
+    fitted = fitted_window(liver=liver, tumor=tumor, lower_percent=10, upper_percent=90, margin_hu=30)
+    assert fitted.window_hu == (20 - 30, 140 + 30)
+    hu = as_slice([-1024.0, -10.0, -1.0, 80.0, 170.0, 900.0])
+    torch.testing.assert_close(fitted(hu), as_slice([0.0, 0.0, 0.05, 0.5, 1.0, 1.0]))
+    healthy = fitted_window(liver=liver, lower_percent=10, upper_percent=90, margin_hu=30)
+    assert healthy.window_hu == (30, 170)
+
+
+def test_a_small_tumor_darker_than_the_liver_is_within_the_fitted_window():
+    rng = np.random.default_rng(0)
+    tumor = np.rint(rng.normal(-150, 5, 50)).astype(np.int16)
+    liver = np.concatenate([np.rint(rng.normal(100, 10, 100_000)).astype(np.int16), tumor])
+    low_hu, high_hu = fitted_window(liver=liver, tumor=tumor, margin_hu=0).window_hu
+    assert low_hu <= np.percentile(tumor, 0.5) < np.percentile(liver, 0.5) - 100
+    assert high_hu == np.ceil(np.percentile(liver, 99.5))
+
+
+def test_the_ends_of_a_fitted_window_are_rounded_outward():
+    # Of 20 and 21 the percentiles 25 and 75 are 20.25 and 20.75.
+    assert fitted_window(liver=[20, 21], lower_percent=25, upper_percent=75, margin_hu=0).window_hu == (
+        20,
+        21,
+    )
+    assert fitted_window(liver=[20, 20], margin_hu=0.5).window_hu == (19, 21)
+
+
+def test_a_fitted_window_ends_where_the_training_scans_do():
+    # Cut to 0 to 255 HU: without a margin beyond that, for a scan that was not cut is to look the same.
+    cut = tissue(5000).clip(0, 255)
+    liver = [60, 200]
+    assert fitted_window(cut, liver=liver).window_hu == (0, cut.max())
+    assert fitted_window([-50, 90, 240], liver=liver, margin_hu=20).window_hu == (40, 220)
+    fat = fitted_window(cut, liver=liver)(as_slice([-100, 0]))
+    assert fat.flatten().tolist() == [0.0, 0.0]
+
+
+def test_a_fitted_window_shows_fat_and_vessels_beside_the_liver():
+    fitted = fitted_window(liver=np.arange(30, 181))
+    fat, liver, vessel = fitted(as_slice([-60, 100, 270])).flatten().tolist()
+    assert 0 < fat < liver < vessel < 1
+
+
+def test_a_fitted_window_before_fit_is_refused():
+    unfitted = FittedWindow()
+    assert unfitted.window_hu is None
+    assert unfitted.state_dict()["ends_hu"].isnan().all()
+    with pytest.raises(CheckpointError, match="FittedWindow was neither fitted"):
+        unfitted(as_slice([1.0]))
+    fitted = fitted_window(liver=[100])
+    fitted.load_state_dict(unfitted.state_dict())
+    with pytest.raises(CheckpointError, match="FittedWindow was neither fitted"):
+        fitted(as_slice([1.0]))
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        ({"liver": [], "tumor": []}, "FittedWindow needs voxels of liver or tumor .* their masks hold 0"),
+        ({"liver": [70]}, "FittedWindow must have a width > 0, the training cases give 70 to 70 HU"),
+    ],
+)
+def test_a_window_of_nothing_or_of_one_value_is_refused(regions, message):
+    with pytest.raises(ConfigError, match=message):
+        FittedWindow(margin_hu=0).fit(
+            counts_of([0, 70]), {name: counts_of(values) for name, values in regions.items()}
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"lower_percent": 60, "upper_percent": 40},
+            "^lower_percent and upper_percent: must be .* got 60 and 40",
+        ),
+        ({"upper_percent": 101}, "got 0.5 and 101"),
+        ({"lower_percent": -1}, "got -1 and 99.5"),
+        ({"lower_percent": float("nan")}, "got nan and 99.5"),
+        ({"margin_hu": -1}, "^margin_hu: must be from 0 to 4095 HU, got -1"),
+        ({"margin_hu": 4096}, "got 4096"),
+        ({"margin_hu": float("nan")}, "got nan"),
+    ],
+)
+def test_a_fitted_window_out_of_range_is_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        FittedWindow(**arguments)
+
+
+def test_whoever_reads_regions_says_so_and_others_are_fitted_without():
+    both = Channels([FittedWindow(), HistogramEqualization()])
+    assert both.reads_regions
+    assert not Channels([Window(), HistogramEqualization(), MRPercentiles()]).reads_regions
+    both.fit(counts_of(tissue(500)), {"liver": counts_of([100])})
+    assert both.maps[0].window_hu == (0, min(200, tissue(500).max()))
+    assert torch.equal(both.maps[1].curve, fitted_equalization(tissue(500)).curve)
+    assert "margin_hu=100" in repr(both)
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(1, 99), (0, 100), (0.5, 99.5), (33.3, 66.6), (0, 50)])
@@ -261,15 +386,15 @@ def test_neighbors_are_mapped_alone_and_laid_slice_by_slice():
     maps = all_maps()
     hu = torch.from_numpy(tissue((2, 5, 6, 7)))
     mapped = apply_with_context(maps, hu)
-    assert mapped.shape == (2, 15, 6, 7)
+    assert mapped.shape == (2, 20, 6, 7)
     for item in range(2):
         for each in range(5):
             alone = maps(hu[item, each][None, None])[0]
-            torch.testing.assert_close(mapped[item, 3 * each : 3 * each + 3], alone)
+            torch.testing.assert_close(mapped[item, 4 * each : 4 * each + 4], alone)
 
 
 def test_an_empty_batch_stays_empty():
-    assert apply_with_context(all_maps(), torch.zeros(0, 3, 8, 8)).shape == (0, 9, 8, 8)
+    assert apply_with_context(all_maps(), torch.zeros(0, 3, 8, 8)).shape == (0, 12, 8, 8)
 
 
 def test_more_than_one_slice_a_channel_is_a_bug():
@@ -290,13 +415,13 @@ def test_whole_and_float_input_give_the_same_float32():
 
 def test_the_ends_of_int16_map_to_the_ends_of_the_range():
     ends = torch.tensor([-(2**15), 2**15 - 1], dtype=torch.int16).reshape(1, 1, 1, 2)
-    assert all_maps()(ends)[0, :, 0].tolist() == [[0.0, 1.0]] * 3
+    assert all_maps()(ends)[0, :, 0].tolist() == [[0.0, 1.0]] * 4
 
 
 def test_forward_reads_no_values_from_the_device():
     # A meta tensor has no values: whatever needs one, as a copy from the device would, fails.
     hu = torch.from_numpy(tissue((2, 3, 9, 9)))
-    assert apply_with_context(all_maps().to("meta"), hu.to("meta")).shape == (2, 9, 9, 9)
+    assert apply_with_context(all_maps().to("meta"), hu.to("meta")).shape == (2, 12, 9, 9)
 
 
 class WithContext(nn.Module):
@@ -329,10 +454,12 @@ def test_an_exported_map_is_right_for_other_sizes():
     assert torch.equal(exported.module()(other), maps(other))
 
 
-@pytest.mark.parametrize(("name", "channels"), [("ct_windows", 3), ("ct_plain", 1), ("mri", 1)])
+@pytest.mark.parametrize(
+    ("name", "channels"), [("ct_windows", 3), ("ct_plain", 1), ("ct_fitted", 1), ("mri", 1)]
+)
 def test_each_config_makes_a_map_that_works_once_fitted(name, channels):
     intensity = instantiate(OmegaConf.load(CONF / f"{name}.yaml"))
-    intensity.fit(counts_of(tissue(500)))
+    intensity.fit(counts_of(tissue(500)), {"liver": counts_of(tissue(50))})
     assert intensity.channels == channels
     assert intensity(torch.from_numpy(tissue((2, 1, 8, 8)))).shape == (2, channels, 8, 8)
 

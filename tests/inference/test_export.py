@@ -35,6 +35,7 @@ RESNET50 = {"_target_": "lts.networks.ResNet50Segmenter", "weights": None, "deco
 
 WINDOW = {"_target_": "lts.intensity.Window", "level_hu": 40, "width_hu": 400}
 EQUALIZATION = {"_target_": "lts.intensity.HistogramEqualization", "low_hu": -200, "high_hu": 300}
+FITTED = {"_target_": "lts.intensity.FittedWindow", "lower_percent": 26, "upper_percent": 29, "margin_hu": 50}
 PERCENTILES = {"_target_": "lts.intensity.MRPercentiles", "lower_percent": 1, "upper_percent": 99}
 CHANNELS = {"_target_": "lts.intensity.Channels", "channels": [WINDOW, EQUALIZATION]}
 
@@ -53,7 +54,7 @@ MODELS = {
     "unet": Model({**UNET, "norm": "batch"}, CHANNELS, 1),
     "mr": Model({**ATTENTION_UNET, "norm": "group"}, PERCENTILES, 2, "mr"),
     "instance": Model({**UNET, "norm": "instance"}, EQUALIZATION, 0, regions=("tumor",)),
-    "attention": Model({**ATTENTION_UNET, "norm": "none"}, WINDOW, 1),
+    "attention": Model({**ATTENTION_UNET, "norm": "none"}, FITTED, 1),
     "resnet50": Model(RESNET50, CHANNELS, 0),
 }
 FORMATS = ("onnx", "torchscript")
