@@ -3,6 +3,8 @@
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE
 from lts.slices.build import build_store, store_case
 from lts.slices.context import slices_around
+from lts.slices.fingerprint import CaseFingerprint, fingerprint_cases, region_hu_counts_of
+from lts.slices.fitted_square import FittedSquare, fit_square
 from lts.slices.histogram import count_hu
 from lts.slices.plane import PlaneFit, check_plane, fit_plane, lay_on_plane
 from lts.slices.recipe import Recipe
@@ -18,6 +20,8 @@ from lts.slices.store import (
 __all__ = [
     "IMAGE_TYPE",
     "LABELS_TYPE",
+    "CaseFingerprint",
+    "FittedSquare",
     "PlaneFit",
     "Recipe",
     "SourceFile",
@@ -28,9 +32,12 @@ __all__ = [
     "content_hash",
     "content_hash_of_all",
     "count_hu",
+    "fingerprint_cases",
     "fit_plane",
+    "fit_square",
     "hu_counts_of",
     "lay_on_plane",
+    "region_hu_counts_of",
     "slices_around",
     "store_case",
 ]
