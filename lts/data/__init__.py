@@ -1,7 +1,14 @@
 """What a run learns from: slices, sampling, augmentation and loaders."""
 
 from lts.data.augment import Augmentation
-from lts.data.datamodule import Batch, SliceDataModule, Subset, check_loading
+from lts.data.datamodule import (
+    Batch,
+    SliceDataModule,
+    Subset,
+    check_intensity,
+    check_loading,
+    fit_intensity,
+)
 from lts.data.dataset import SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
 from lts.data.synthetic_tumors import paint_tumor
@@ -14,6 +21,8 @@ __all__ = [
     "SliceDraw",
     "SliceSampler",
     "Subset",
+    "check_intensity",
     "check_loading",
+    "fit_intensity",
     "paint_tumor",
 ]

@@ -10,12 +10,20 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_convert
 
-from lts.base import ConfigError, Progress, region_min_labels, usable_processors
+from lts.base import ConfigError, Modality, Progress, region_min_labels, usable_processors
 from lts.cohort import Case
 from lts.data.dataset import Arrays, Augment, SliceDataset
 from lts.data.sampler import SliceDraw, SliceSampler
 from lts.intensity import Channels, Intensity, MRPercentiles, apply_with_context
-from lts.slices import Recipe, StoredCase, build_store, hu_counts_of
+from lts.slices import (
+    CaseFingerprint,
+    Recipe,
+    StoredCase,
+    build_store,
+    fingerprint_cases,
+    hu_counts_of,
+    region_hu_counts_of,
+)
 
 Subset = Literal["train", "val", "test", "predict"]
 Batch = dict[str, Tensor]
@@ -65,6 +73,53 @@ def check_loading(
         raise ConfigError(f"region_share: must lie in [0, 1], got {region_share}")
 
 
+def check_intensity(intensity: Intensity, *, modality: Modality) -> None:
+    """Check that an intensity can be fitted to scans of a modality.
+
+    Raises:
+        ConfigError: It is fitted to Hounsfield units within regions, and MR has none.
+
+    Example:
+        >>> from lts.intensity import FittedWindow
+        >>> check_intensity(Channels([FittedWindow()]), modality="mr")
+        Traceback (most recent call last):
+        lts.base...ConfigError: intensity: must not be fitted to Hounsfield units of the liver in MR, got ...
+    """
+    if modality == "mr" and intensity.reads_regions:
+        raise ConfigError(
+            "intensity: must not be fitted to Hounsfield units of the liver in MR, got "
+            f"{type(intensity).__name__}; intensity=mri scales each slice by itself"
+        )
+
+
+def fit_intensity(intensity: Intensity, *, hu_counts: Tensor, cases: Sequence[CaseFingerprint]) -> None:
+    """Fit an intensity to training cases.
+
+    Args:
+        intensity: The intensity.
+        hu_counts: `(4096,)` int64, their voxels at each HU, see `lts.base.HU_BINS`.
+        cases: Their fingerprints; looked at if the intensity reads regions.
+
+    Raises:
+        ConfigError: The cases do not hold what it is fitted to.
+
+    Example:
+        >>> from lts.intensity import HistogramEqualization
+        >>> equalization = HistogramEqualization()
+        >>> fit_intensity(equalization, hu_counts=torch.ones(4096, dtype=torch.int64), cases=())
+        >>> equalization.curve[-1]
+        tensor(1.)
+    """
+    try:
+        if intensity.reads_regions:
+            counts = region_hu_counts_of(cases)
+            intensity.fit(hu_counts, {name: torch.from_numpy(each) for name, each in counts.items()})
+        else:
+            intensity.fit(hu_counts)
+    except ConfigError as error:
+        raise ConfigError(f"intensity: {error}") from error
+
+
 class SliceDataModule(LightningDataModule):
     """Loaders of stored slices; raw HU crosses to the device as int16 and becomes channels there.
 
@@ -74,6 +129,7 @@ class SliceDataModule(LightningDataModule):
         recipe: How volumes become slices.
         intensity: HU to channels; fitted here on the training cases alone. None for `Channels()`, of MR for
             `MRPercentiles()`.
+        intensity_is_fitted: Whether it has its state already, as from a checkpoint, and is to keep it.
         augment: Augmentation of training slices, as `Augmentation()`; None for none.
         regions: Regions in channel order.
         context: Neighboring slices on each side.
@@ -85,7 +141,7 @@ class SliceDataModule(LightningDataModule):
         progress: Told of the store's progress: a title, then cases done and all cases.
 
     Raises:
-        ConfigError: As `check_loading`.
+        ConfigError: As `check_loading` and `check_intensity`.
 
     Example:
         >>> from lts.cohort import find_cases
@@ -106,6 +162,7 @@ class SliceDataModule(LightningDataModule):
         store_dir: str | Path,
         recipe: Recipe = Recipe(),
         intensity: Intensity | None = None,
+        intensity_is_fitted: bool = False,
         augment: Augment | None = None,
         regions: Sequence[str] = ("liver", "tumor"),
         context: int = 0,
@@ -126,7 +183,8 @@ class SliceDataModule(LightningDataModule):
         )
         if intensity is None:
             intensity = MRPercentiles() if recipe.modality == "mr" else Channels()
-        self.intensity = intensity
+        check_intensity(intensity, modality=recipe.modality)
+        self.intensity, self._intensity_is_fitted = intensity, intensity_is_fitted
         self._cases, self._recipe, self._store_dir = cases, recipe, Path(store_dir)
         self._augment, self._regions, self._context = augment, tuple(regions), context
         self._batch_size, self._num_workers = batch_size, num_workers
@@ -166,14 +224,17 @@ class SliceDataModule(LightningDataModule):
                 context=self._context,
                 augment=self._augment if subset == "train" else None,
             )
-        if stage == "fit":
+        if stage == "fit" and not self._intensity_is_fitted:
             self._fit_intensity()
 
     def _fit_intensity(self) -> None:
-        try:
-            self.intensity.fit(torch.from_numpy(hu_counts_of(self._datasets["train"].cases)))
-        except ConfigError as error:
-            raise ConfigError(f"intensity: {error}") from error
+        fingerprints: Sequence[CaseFingerprint] = ()
+        if self.intensity.reads_regions:
+            fingerprints = fingerprint_cases(
+                self._cases.get("train", ()), modality=self._recipe.modality, store_dir=self._store_dir
+            )
+        hu_counts = torch.from_numpy(hu_counts_of(self.stored("train")))
+        fit_intensity(self.intensity, hu_counts=hu_counts, cases=fingerprints)
 
     def train_dataloader(self) -> DataLoader[Arrays]:
         """Shuffled and augmented slices of the training cases."""

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from lts.base import ConfigError
 from lts.data import Augmentation, SliceDataModule, SliceDataset
-from lts.intensity import Channels, HistogramEqualization, MRPercentiles, Window
+from lts.intensity import Channels, FittedWindow, HistogramEqualization, MRPercentiles, Window
 from lts.slices import Recipe, build_store, hu_counts_of
 
 RECIPE = Recipe(image_size=32, pixel_mm=None, modality="ct")
@@ -78,6 +78,41 @@ def test_intensity_is_fitted_on_the_training_cases_alone(cases, tmp_path: Path) 
     everything = build_store(cases, RECIPE, store_dir=tmp_path / "store", workers=1)
     on_all.fit(torch.from_numpy(hu_counts_of(everything)))
     assert any(not torch.equal(fitted[name], value) for name, value in on_all.state_dict().items())
+
+
+def test_a_window_is_fitted_within_the_regions_of_the_training_cases_alone(make_case, tmp_path: Path) -> None:
+    # The tumor of 20 HU is in the case that is not trained on.
+    healthy, ill = make_case("volume-0", tumor=False), make_case("volume-1", seed=1)
+    both = Channels([FittedWindow(margin_hu=0), HistogramEqualization()])
+    cases = {"train": [healthy], "val": [ill], "test": [ill]}
+    data = data_module([], tmp_path, cases=cases, intensity=both)
+    data.setup("fit")
+    labels, hu = data.stored("train")[0].open_labels(), data.stored("train")[0].open_image()
+    low, high = np.percentile(hu[labels == 1], (0.5, 99.5))
+    assert both.maps[0].window_hu == (np.floor(low), np.ceil(high))
+    assert low > 90
+    assert both.maps[1].curve[-1] == 1
+    everyone = FittedWindow(margin_hu=0)
+    data_module([], tmp_path, cases={"train": [healthy, ill]}, intensity=everyone).setup("fit")
+    assert everyone.window_hu[0] < 30
+
+
+def test_an_intensity_that_is_fitted_stays_as_it_is(cases, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("lts.data.datamodule.fingerprint_cases", lambda *_a, **_k: pytest.fail("was read"))
+    fitted = FittedWindow()
+    fitted.fit(torch.ones(4096, dtype=torch.int64), {"liver": torch.ones(4096, dtype=torch.int64)})
+    before = fitted.window_hu
+    data = data_module(cases, tmp_path, intensity=fitted, intensity_is_fitted=True)
+    data.setup("fit")
+    assert data.intensity.window_hu == before
+
+
+def test_a_window_of_hounsfield_units_is_refused_for_mr() -> None:
+    mr = Recipe(modality="mr")
+    for intensity in (FittedWindow(), Channels([Window(), FittedWindow()])):
+        with pytest.raises(ConfigError, match="^intensity: must not be fitted to Hounsfield units .* in MR"):
+            SliceDataModule(cases={}, store_dir="nowhere", recipe=mr, intensity=intensity)
+    SliceDataModule(cases={}, store_dir="nowhere", recipe=mr, intensity=Channels())
 
 
 def test_results_do_not_depend_on_the_number_of_workers(cases, tmp_path: Path) -> None:
