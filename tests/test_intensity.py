@@ -455,7 +455,8 @@ def test_an_exported_map_is_right_for_other_sizes():
 
 
 @pytest.mark.parametrize(
-    ("name", "channels"), [("ct_windows", 3), ("ct_plain", 1), ("ct_fitted", 1), ("mri", 1)]
+    ("name", "channels"),
+    [("ct_windows", 3), ("ct_plain", 1), ("ct_liver", 1), ("ct_fitted", 1), ("mri", 1)],
 )
 def test_each_config_makes_a_map_that_works_once_fitted(name, channels):
     intensity = instantiate(OmegaConf.load(CONF / f"{name}.yaml"))

@@ -67,6 +67,7 @@ OTHERWISE = {
     "data/mri data.modality": "MR is no CT",
     "data/mri augment.air_hu": "air is 0 in MR",
     "data/phantom data.image_size": "phantoms have 128 pixels a side",
+    "intensity/ct_liver *": "a choice beside the default",
     "intensity/ct_windows intensity.channels.?.*": "the windows of the choice, compared as a whole below",
     "model/resnet50 data.batch_size": "the recipe of this model",
     "model/resnet50 task.encoder_lr_scale": "the recipe of this model: its encoder was trained before",
