@@ -77,12 +77,13 @@ class Checkpoint(Model):
         config: The configuration of the run, as plain types.
         versions: Versions of the libraries it was trained with.
         start_cases: Cases that the weights it began with were trained on, as in `split`.
+        chosen: Keys of `config` that were chosen by the training cases, with their values.
 
     Example:
         See `load_checkpoint`.
 
         >>> [field for field in Checkpoint.__dataclass_fields__ if field not in Model.__dataclass_fields__]
-        ['path', 'split', 'config', 'versions', 'start_cases']
+        ['path', 'split', 'config', 'versions', 'start_cases', 'chosen']
     """
 
     path: Path
@@ -90,6 +91,7 @@ class Checkpoint(Model):
     config: dict[str, Any]
     versions: dict[str, str]
     start_cases: list[dict[str, str]] = field(default_factory=list)
+    chosen: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -174,6 +176,7 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
             config=dict(description["config"]),
             versions=dict(description["versions"]),
             start_cases=_members(description.get("start_cases", [])),
+            chosen=dict(description.get("fingerprint", {}).get("chosen", {})),
         )
         _check_sizes(checkpoint, description["network"])
         _ = checkpoint.batch_size  # is there

@@ -94,9 +94,11 @@ def _open(run: Path, trusted_modules: Sequence[str]) -> Fold:
 
 
 def _check_same_settings(first: Checkpoint, other: Checkpoint) -> None:
+    """Refuse folds of other settings; what each chose by its own training cases may differ."""
     ours, theirs = (dict(_settings(checkpoint)) for checkpoint in (first, other))
+    by_each = first.chosen.keys() & other.chosen.keys()
     for key in dict.fromkeys((*ours, *theirs)):
-        if ours.get(key) != theirs.get(key):
+        if key not in by_each and ours.get(key) != theirs.get(key):
             values = f"{ours.get(key)!r} and {theirs.get(key)!r}"
             raise CheckpointError(
                 f"folds: must differ in split.fold alone; {key} of {first.path} and {other.path} is {values}"

@@ -16,6 +16,7 @@ from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.check import check_before_training, check_members
 from lts.app.commands.scoring import rules_of, score_model
 from lts.app.commands.training.budget import fit_to_budget, with_plan_of
+from lts.app.commands.training.data_fit import fit_to_data, with_fit_of
 from lts.app.commands.training.monitor import (
     check_search,
     facts_of_choice,
@@ -30,7 +31,7 @@ from lts.app.commands.training.parts import (
     print_store,
     set_up_data,
 )
-from lts.app.commands.training.rehearsal import rehearse
+from lts.app.commands.training.rehearsal import rehearse, rehearse_network
 from lts.app.commands.training.warm_start import check_cases_of_start, open_start
 from lts.app.config.component import OPEN, Component
 from lts.app.config.instantiate import keys_in_errors
@@ -128,6 +129,7 @@ def _train_and_score(
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
     check_before_training(cohort, split)
+    settings = with_fit_of(settings, resumed_from)
     planned = with_plan_of(settings, resumed_from)
     resume = plan_resume(planned or settings, output_dir, split)
     if resume is None:
@@ -135,7 +137,11 @@ def _train_and_score(
     elif not resumes_in_place(settings.ckpt):
         check_folder_is_free(output_dir, command="train")
     _print_cases(cohort, split, output_dir)
-    data = set_up_data(planned or settings, cohort, split)
+    fingerprint = None
+    if resume is None:
+        settings, fingerprint = _fit_to_data(settings, cohort, split, stop)
+        planned = with_plan_of(settings, resumed_from)
+    data = set_up_data(planned or settings, cohort, split, resumed_from=resumed_from)
     settings, data = (planned, data) if planned else _plan(settings, data, cohort, split, stop)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
@@ -153,7 +159,13 @@ def _train_and_score(
     print_store(settings, data)
     print_line(chosen_by)
     task, trainer = make_task_and_trainer(
-        settings, data, members=members, signals=signals, resume=resume, start=start
+        settings,
+        data,
+        members=members,
+        signals=signals,
+        resume=resume,
+        start=start,
+        fingerprint=fingerprint,
     )
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
@@ -205,6 +217,21 @@ def _finish(
     return metrics
 
 
+def _fit_to_data(
+    settings: TrainSettings, cohort: Cohort, split: Split, stop: StopMessage
+) -> tuple[TrainSettings, Mapping[str, Any] | None]:
+    """Choose what a run that begins leaves to its training cases; None where that is nothing."""
+    fitted = fit_to_data(settings, cohort, split)
+    if fitted is None:
+        return settings, None
+    fitted.print()
+    assert stop.record
+    stop.record.add(fingerprint=fitted.facts)
+    if settings.data.image_size != fitted.settings.data.image_size:
+        rehearse_network(fitted.settings)
+    return fitted.settings, fitted.facts
+
+
 def _plan(
     settings: TrainSettings, data: SliceDataModule, cohort: Cohort, split: Split, stop: StopMessage
 ) -> tuple[TrainSettings, SliceDataModule]:
@@ -239,6 +266,8 @@ def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> R
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
     if budget:
         record.add(budget=budget)
+    if resume.fingerprint:
+        record.add(fingerprint=dict(resume.fingerprint))
     if resume.history:
         record.add(changes=resume.history)
     print_line(resume.line())
@@ -257,7 +286,11 @@ def _train_with_first(settings: TrainSettings) -> Training:
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
     with stop_signals(lambda: None) if not follows() else nullcontext() as signals:
-        data = set_up_data(settings, cohort, split)
+        resumed_from = checkpoint_to_resume(settings.ckpt, output_dir)
+        settings = with_fit_of(settings, resumed_from)
+        if resumed_from is None and (fitted := fit_to_data(settings, cohort, split)):
+            settings = fitted.settings
+        data = set_up_data(settings, cohort, split, resumed_from=resumed_from)
         settings, _ = settle_monitor(settings, data)
         resume = plan_resume(settings, output_dir, split)
         members = members_of(data, cohort, split)

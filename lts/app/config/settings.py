@@ -31,8 +31,8 @@ class DataSettings:
     root: Place
     modality: Modality = "ct"
     regions: tuple[str, ...] = ("liver", "tumor")
-    image_size: int = 256
-    pixel_mm: float | None = None
+    image_size: int | Literal["auto"] = 256
+    pixel_mm: float | Literal["auto"] | None = None
     context: int = 0
     batch_size: int = 16
     num_workers: int = 2
@@ -51,8 +51,8 @@ class CasesSettings:
     phantom: PhantomSettings | None = None
     modality: Modality = "ct"
     regions: tuple[str, ...] | None = None
-    image_size: int | None = None
-    pixel_mm: float | None = None
+    image_size: int | Literal["auto"] | None = None
+    pixel_mm: float | Literal["auto"] | None = None
     context: int | None = None
     batch_size: int | None = None
     num_workers: int | None = None

@@ -36,6 +36,7 @@ class Resume:
         changes: Settings that differ from those of the checkpoint.
         earlier_changes: Changes at earlier resumes, as in the checkpoint.
         start_cases: Cases that the weights its run began with were trained on.
+        fingerprint: What settings of its run were fitted to; empty where none was.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Resume:
     changes: Sequence[Change]
     earlier_changes: Sequence[Mapping[str, Any]]
     start_cases: Sequence[Mapping[str, str]]
+    fingerprint: Mapping[str, Any]
 
     @property
     def taken(self) -> list[Change]:
@@ -99,6 +101,7 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
         changes=settings_changed(described["config"], settings),
         earlier_changes=described.get("changes", ()),
         start_cases=described.get("start_cases", ()),
+        fingerprint=described.get("fingerprint", {}),
     )
     check_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
     if epochs == settings.max_epochs:

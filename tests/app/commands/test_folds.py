@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class Sweep:
         val: str,
         test: str,
         state: str = "done",
+        chosen: dict[str, object] | None = None,
         **changes: object,
     ) -> Path:
         run = self.folder / job
@@ -69,6 +71,7 @@ class Sweep:
             split={"train": members(train), "val": members(val), "test": members(test)},
             config=config,
             versions={},
+            chosen=chosen or {},
         )
         return path
 
@@ -95,6 +98,21 @@ def test_folds_are_put_in_order_whatever_their_jobs_are_called(sound: Sweep) -> 
     found = load_folds(sound.folder)
     assert [fold.number for fold in found] == [0, 1, 2]
     assert found[2].checkpoint.path == path
+
+
+def test_what_each_fold_chose_by_its_own_cases_may_differ_and_nothing_else(sweep: Sweep) -> None:
+    def add(job: str, fold: int, pixel_mm: float, *, chosen: bool = True, **parts: str) -> None:
+        keys = {"data.pixel_mm": pixel_mm} if chosen else {}
+        sweep.add(job, fold, chosen=keys, data__pixel_mm=pixel_mm, **parts)
+
+    add("0", 0, 0.7, train="ef", val="cd", test="ab")
+    add("1", 1, 0.8, train="ab", val="ef", test="cd")
+    add("2", 2, 0.9, train="cd", val="ab", test="ef")
+    assert [fold.number for fold in load_folds(sweep.folder)] == [0, 1, 2]
+    shutil.rmtree(sweep.folder / "2")
+    add("2", 2, 0.9, chosen=False, train="cd", val="ab", test="ef")
+    with pytest.raises(CheckpointError, match=r"data.pixel_mm of .* is 0.7 and 0.9"):
+        load_folds(sweep.folder)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
 
+from lts.app.commands.training.data_fit import recipe_of
 from lts.app.config.component import Component
 from lts.app.config.instantiate import build_component, check_arguments_of
 from lts.app.config.serialization import settings_to_dict
@@ -83,6 +85,7 @@ def describe_run(
     members: dict[str, list[dict[str, str]]],
     changes: list[dict[str, Any]],
     start_cases: Sequence[Mapping[str, str]],
+    fingerprint: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The description in every checkpoint of a run, as plain types.
 
@@ -92,6 +95,7 @@ def describe_run(
         members: Per subset its cases: `case`, `patient` and `sha256` of the scan's file.
         changes: The settings that differed in earlier epochs; `settings` holds the latest.
         start_cases: Cases that the weights it begins with were trained on, likewise.
+        fingerprint: What settings were fitted to, and which; empty where none was.
     """
     data = settings.data
     return {
@@ -100,9 +104,10 @@ def describe_run(
         "network": network,
         "intensity": with_defaults(settings.intensity.to_dict(), trusted_modules=settings.trusted_modules),
         "context": data.context,
-        "recipe": {"image_size": data.image_size, "pixel_mm": data.pixel_mm, "modality": data.modality},
+        "recipe": asdict(recipe_of(data)),
         "split": members,
         "start_cases": [dict(case) for case in start_cases],
+        "fingerprint": dict(fingerprint),
         "config": settings_to_dict(settings),
         "changes": changes,
         "versions": library_versions(),

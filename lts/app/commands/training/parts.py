@@ -1,8 +1,9 @@
 """The parts of a training run, made from its settings: data, cases, network and trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import LearningRateMonitor
@@ -11,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lts.app.commands.training.data_fit import load_fitted, recipe_of
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
@@ -24,7 +26,7 @@ from lts.app.run.signals import StopSignals
 from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule, Subset
 from lts.intensity import Intensity
-from lts.slices import Recipe, content_hash
+from lts.slices import content_hash
 from lts.task import (
     ApplyNewSettings,
     CompileNetwork,
@@ -41,25 +43,38 @@ from lts.task import (
 SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
 
 
-def set_up_data(settings: TrainSettings, cohort: Cohort, split: Split) -> SliceDataModule:
+def set_up_data(
+    settings: TrainSettings, cohort: Cohort, split: Split, *, resumed_from: Path | None = None
+) -> SliceDataModule:
     """Seed the process and bring the slices of a run into the store.
+
+    Args:
+        settings: Those of the run; what is fitted to the data is chosen.
+        cohort: The cases.
+        split: Their split.
+        resumed_from: The checkpoint that it goes on from, if any; the intensity stays as it was fitted there.
 
     Raises:
         LtsError: A scan cannot be read, or the slices do not fit on the disk.
     """
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    data = _data(settings, cohort, split)
+    data = _data(settings, cohort, split, intensity_is_fitted=resumed_from is not None)
+    if resumed_from:
+        load_fitted(data.intensity, resumed_from)
     data.setup("fit")
     return data
 
 
-def _data(settings: TrainSettings, cohort: Cohort, split: Split) -> SliceDataModule:
+def _data(
+    settings: TrainSettings, cohort: Cohort, split: Split, *, intensity_is_fitted: bool
+) -> SliceDataModule:
     data = settings.data
     return SliceDataModule(
         cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
-        recipe=Recipe(image_size=data.image_size, pixel_mm=data.pixel_mm, modality=data.modality),
+        recipe=recipe_of(data),
         store_dir=Path(settings.paths.store_dir),
         intensity=build_component(settings.intensity, key="intensity", kind=Intensity),
+        intensity_is_fitted=intensity_is_fitted,
         augment=build_component(settings.augment, key="augment", kind=Callable),  # type: ignore[arg-type]
         regions=data.regions,
         context=data.context,
@@ -108,6 +123,7 @@ def make_task_and_trainer(
     signals: StopSignals | None,
     resume: Resume | None = None,
     start: WarmStart | None = None,
+    fingerprint: Mapping[str, Any] | None = None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
     """The network in its task, and the trainer with its callbacks.
 
@@ -118,6 +134,7 @@ def make_task_and_trainer(
         signals: Stop signals of the run, None if another process handles them.
         resume: Where the run resumes, None for a new run.
         start: The weights that a new run begins with, None for random ones.
+        fingerprint: What settings of a new run were fitted to; it goes into the checkpoints.
     """
     regions, best = list(settings.data.regions), settings.callbacks["best"].arguments
     network, spec = build_network(settings, in_channels=data.channels, out_channels=len(regions))
@@ -144,6 +161,7 @@ def make_task_and_trainer(
             members=members,
             changes=resume.history if resume else [],
             start_cases=resume.start_cases if resume else start.cases if start else [],
+            fingerprint=resume.fingerprint if resume else fingerprint or {},
         ),
         intensity=data.intensity,
     )

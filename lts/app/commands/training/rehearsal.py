@@ -20,13 +20,13 @@ from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.commands.training.warm_start import WarmStart, fit_to_network
 from lts.app.config.component import OPEN
 from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
-from lts.app.config.settings import TrainSettings
+from lts.app.config.settings import DataSettings, TrainSettings
 from lts.app.config.values import shown
 from lts.base import ConfigError
-from lts.data import check_loading
+from lts.data import check_intensity, check_loading
 from lts.intensity import Intensity
 from lts.networks.meta import check_answer, without_memory
-from lts.slices import check_plane
+from lts.slices import Recipe, check_plane
 from lts.task import mode_of, parameter_groups
 from lts.task.compiling import why_not_compiled
 
@@ -54,7 +54,9 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
     check_budget(settings)
     data = settings.data
     with keys_in_errors("data", check_plane):
-        check_plane(image_size=data.image_size, pixel_mm=data.pixel_mm)
+        check_plane(
+            image_size=_size_to_rehearse(data), pixel_mm=None if data.pixel_mm == "auto" else data.pixel_mm
+        )
     with keys_in_errors("data", check_loading):
         check_loading(
             context=data.context,
@@ -67,8 +69,7 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
         raise ConfigError(f"data.display_hu: must be a level and a width > 0, got {list(data.display_hu)}")
     check_split(settings.split)
     build_component(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
-    intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
-    channels = intensity.channels * (2 * data.context + 1)
+    channels = _channels_of(settings)
     _check_checkpoints(settings)
     settled = _with_some_monitor(settings)
     loggers = make_loggers(settings)
@@ -82,6 +83,26 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
             fit_to_network(start, network, settings, in_channels=channels)
     _try_loss(settings, regions=len(data.regions))
     _try_optimizer(settings, network, device=trainer.strategy.root_device)
+
+
+def rehearse_network(settings: TrainSettings) -> None:
+    """Check the network once more, at the size that was fitted to the data.
+
+    Raises:
+        ConfigError: It does not take slices of that size.
+    """
+    _network_without_memory(settings, channels=_channels_of(settings))
+
+
+def _size_to_rehearse(data: DataSettings) -> int:
+    """The side of slices; some size where it is not known yet."""
+    return Recipe().image_size if data.image_size == "auto" else data.image_size
+
+
+def _channels_of(settings: TrainSettings) -> int:
+    intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
+    check_intensity(intensity, modality=settings.data.modality)
+    return intensity.channels * (2 * settings.data.context + 1)
 
 
 def _check_checkpoints(settings: TrainSettings) -> None:
@@ -120,7 +141,7 @@ def _check_compiler(when: str | bool, device: torch.device) -> None:
 
 
 def _network_without_memory(settings: TrainSettings, *, channels: int) -> nn.Module:
-    size, regions = settings.data.image_size, len(settings.data.regions)
+    size, regions = _size_to_rehearse(settings.data), len(settings.data.regions)
     with without_memory(), warnings.catch_warnings(), as_config_error("model"):
         warnings.simplefilter("ignore")  # start weights go nowhere
         network, _ = build_network(settings, in_channels=channels, out_channels=regions)

@@ -155,7 +155,7 @@ def test_a_checkpoint_keeps_what_a_default_was(monkeypatch: pytest.MonkeyPatch) 
         settings, model=Component("lts.networks.UNet"), intensity=Component("lts.intensity.Window")
     )
     network, spec = build_network(bare, in_channels=3, out_channels=2)
-    told = describe_run(bare, network=spec, members={}, changes=[], start_cases=[])
+    told = describe_run(bare, network=spec, members={}, changes=[], start_cases=[], fingerprint={})
     for made, described in ((network, told["network"]), (build(told["intensity"]), told["intensity"])):
         init = type(made).__init__
         assert described.keys() == {"_target_", *inspect.signature(init).parameters} - {"self"}

@@ -9,7 +9,8 @@ import pytest
 import settings_kit
 import torch
 
-from lts.app.commands.training.rehearsal import rehearse
+from lts.app.commands.training import rehearsal
+from lts.app.commands.training.rehearsal import rehearse, rehearse_network
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.settings import TrainSettings
 from lts.base import ConfigError
@@ -30,6 +31,7 @@ def compose(*overrides: str) -> TrainSettings:
         ("callbacks.best.monitor=val/accuracy",),  # brings its mode
         ("pruning=median",),  # which refers to a monitor that only the cases will tell
         ("loss=tversky", "augment=none", "data.context=1", "data.batch_size=1"),
+        ("data.pixel_mm=auto", "data.image_size=auto", "intensity=ct_fitted"),
         ("+trainer.check_val_every_n_epoch=2", "+trainer.limit_train_batches=0.5"),
         ("+trainer.limit_val_batches=1.0", "+trainer.fast_dev_run=false", "+trainer.overfit_batches=0"),
         (
@@ -176,6 +178,38 @@ def test_a_wrong_setting_is_refused_in_a_line(overrides: str, line: str) -> None
     with pytest.raises(ConfigError, match=f"^{line}") as refused:
         rehearse(compose(overrides))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ("intensity.margin_hu=-1", "intensity.margin_hu: must be from 0 to 4095 HU, got -1"),
+        (
+            "intensity.lower_percent=100",
+            "intensity.lower_percent and intensity.upper_percent: must be 0 <= .*, got 100 and 99.5",
+        ),
+        ("data.modality=mr", "intensity: must not be fitted to Hounsfield units of the liver in MR, got Fit"),
+    ],
+)
+def test_a_window_that_cannot_be_fitted_is_refused_in_a_line(overrides: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        rehearse(compose("intensity=ct_fitted", overrides))
+
+
+def test_a_network_is_tried_at_the_size_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[int, ...]] = []
+
+    def check(_network: object, *, images: tuple[int, ...], regions: int) -> None:
+        tried.append(images)
+        if images[-1] == 96:
+            raise ConfigError("must take sides of 96")
+
+    monkeypatch.setattr(rehearsal, "check_answer", check)
+    rehearse(compose("data.image_size=auto", "intensity=ct_fitted"))
+    rehearse_network(compose("data.image_size=64"))
+    assert tried == [(4, 1, 256, 256), (4, 3, 64, 64)]
+    with pytest.raises(ConfigError, match="^model: must take sides of 96"):
+        rehearse_network(compose("data.image_size=96"))
 
 
 def test_a_logger_whose_package_is_broken_is_told_before_anything_is_read(
