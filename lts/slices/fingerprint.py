@@ -199,7 +199,7 @@ def _file_of(case: Case, folder: Path) -> Path:
 
 def _find_unchanged(case: Case, path: Path) -> CaseFingerprint | None:
     found = CaseFingerprint.load(path)
-    if found is None or (case.mask is None) != (found.mask is None):
+    if found is None:
         return None
     sources = [(case.image, found.image)]
     if case.mask and found.mask:

@@ -100,7 +100,9 @@ def fit_to_data(settings: TrainSettings, cohort: Cohort, split: Split) -> DataFi
         [cohort.case(case) for case in split.train],
         modality=data.modality,
         store_dir=Path(settings.paths.store_dir),
-        progress=ShowProgress("fingerprint") if is_first_process() else lambda _done, _total: None,
+        progress=ShowProgress("measuring training cases")
+        if is_first_process()
+        else lambda _done, _total: None,
     )
     with keys_in_errors("data", fit_square):
         square = fit_square(cases, image_size=data.image_size, pixel_mm=data.pixel_mm)

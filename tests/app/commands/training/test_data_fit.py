@@ -64,6 +64,8 @@ def test_what_is_open_follows_from_the_training_cases_alone(
     cases = raw(cohort, split.train)
     assert len(cases) == 3
     assert len(cohort.cases) == 5
+    measured = (Path(settings.paths.store_dir) / "fingerprints-ct-1").glob("*.json")
+    assert {path.name.rpartition("-")[0] for path in measured} == set(split.train)
     spacing, view_mm = ([case[place] for case in cases] for place in (2, 3))
     data = fitted.settings.data
     assert data.pixel_mm == pytest.approx(np.median(spacing), rel=0.05)
