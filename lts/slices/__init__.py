@@ -1,6 +1,7 @@
 """The slice store: scans decompressed, reoriented and resampled once, then read as mapped slices."""
 
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE
+from lts.slices.box import Box, check_margin
 from lts.slices.build import build_store, store_case
 from lts.slices.context import slices_around
 from lts.slices.histogram import count_hu
@@ -14,16 +15,20 @@ from lts.slices.store import (
     content_hash_of_all,
     hu_counts_of,
 )
+from lts.slices.view import View, view_of
 
 __all__ = [
     "IMAGE_TYPE",
     "LABELS_TYPE",
+    "Box",
     "PlaneFit",
     "Recipe",
     "SourceFile",
     "StoredCase",
+    "View",
     "build_store",
     "case_folder",
+    "check_margin",
     "check_plane",
     "content_hash",
     "content_hash_of_all",
@@ -33,4 +38,5 @@ __all__ = [
     "lay_on_plane",
     "slices_around",
     "store_case",
+    "view_of",
 ]
