@@ -12,6 +12,7 @@ from lts.inference.checkpoint import (
 from lts.inference.export import Exported, ServingModel, check_output, describe, export_model
 from lts.inference.findings import Findings, FoundLesion, measure, prediction_warnings
 from lts.inference.formats import find_format
+from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
 from lts.inference.saving import save_checkpoint
@@ -23,6 +24,7 @@ __all__ = [
     "Findings",
     "Flip",
     "FoundLesion",
+    "Located",
     "MaskBuilder",
     "Model",
     "Postprocess",
