@@ -5,8 +5,10 @@ from lts.inference.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
     Model,
+    build_locator,
     cases_learned_from,
     load_checkpoint,
+    locator_in,
     read_checkpoint,
 )
 from lts.inference.export import Exported, ServingModel, check_output, describe, export_model
@@ -33,6 +35,7 @@ __all__ = [
     "ServingModel",
     "SlabProbs",
     "build",
+    "build_locator",
     "cases_learned_from",
     "check_buildable",
     "check_output",
@@ -41,6 +44,7 @@ __all__ = [
     "find_device",
     "find_format",
     "load_checkpoint",
+    "locator_in",
     "measure",
     "prediction_warnings",
     "read_checkpoint",

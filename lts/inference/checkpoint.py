@@ -176,11 +176,10 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
     """
     description = saved[DESCRIPTION_KEY]
     try:
-        locator = description.get("locator")
         checkpoint = Checkpoint(
             **_parts_of(description, network_weights(saved), trusted_modules=trusted_modules),
             path=path,
-            locator=None if locator is None else _locator_of(locator, trusted_modules=trusted_modules),
+            locator=_locator_of(description.get("locator"), trusted_modules),
             split={part: _members(description["split"][part]) for part in _PARTS},
             config=dict(description["config"]),
             versions=dict(description["versions"]),
@@ -190,8 +189,22 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
         _ = checkpoint.batch_size  # is there
         return checkpoint
     except Exception as error:  # what comes of a description of other types has no bounds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
+        raise CheckpointError(
+            f"{path}: does not describe a model that can be built: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _locator_of(description: Any, trusted_modules: Sequence[str]) -> Model | None:
+    if description is None:
+        return None
+    try:
+        return build_locator(description, trusted_modules=trusted_modules)
+    except CheckpointError as error:
+        raise CheckpointError(f"locator: {error}") from error
 
 
 def network_weights(saved: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -225,12 +238,18 @@ def locator_in(saved: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: description[key] for key in _OF_A_MODEL}, "weights": network_weights(saved)}
 
 
-def _locator_of(description: Mapping[str, Any], *, trusted_modules: Sequence[str]) -> Model:
+def build_locator(description: Mapping[str, Any], *, trusted_modules: Sequence[str] = ()) -> Model:
+    """The model that a description by `locator_in` is of.
+
+    Raises:
+        CheckpointError: It describes no model that can be built.
+    """
     try:
-        locator = Model(**_parts_of(description, description["weights"], trusted_modules=trusted_modules))
+        weights = description["weights"]
+        locator = Model(**_parts_of(description, weights, trusted_modules=trusted_modules))
         _check_sizes(locator, description["network"])
-    except Exception as error:
-        raise CheckpointError(f"locator: {error}") from error
+    except Exception as error:  # as of a whole checkpoint
+        raise CheckpointError(_reason(error)) from error
     return locator
 
 

@@ -1,5 +1,6 @@
 """Where the liver of a scan is: a first network looks at all slices, coarsely."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,14 @@ class Located:
 
 
 @torch.inference_mode()
-def locate(locator: Model, scan: Volume, *, device: torch.device, batch_size: int) -> Located:
+def locate(
+    locator: Model,
+    scan: Volume,
+    *,
+    device: torch.device,
+    batch_size: int,
+    check: Callable[[], None] = lambda: None,
+) -> Located:
     """Find the largest piece of liver that a model of whole slices sees; tumor counts as liver.
 
     Args:
@@ -77,6 +85,7 @@ def locate(locator: Model, scan: Volume, *, device: torch.device, batch_size: in
         scan: Voxels `(Z, H, W)`.
         device: Where the model is.
         batch_size: Slices that run at once.
+        check: Called after each of these slabs; what it raises ends it all.
     """
     shape, spacing_mm = scan.voxels.shape, scan.geometry.spacing_mm
     view = view_of(shape, spacing_mm, locator.recipe)
@@ -85,6 +94,7 @@ def locate(locator: Model, scan: Volume, *, device: torch.device, batch_size: in
     for start in range(0, view.depth, batch_size):
         slices = slice(start, min(start + batch_size, view.depth))
         builder.add(slices, probs_on_square(locator, scan.voxels, view, slices, device=device).cpu())
+        check()
     rows, columns = view.plane.on_square
     liver = builder.finish(None, voxel_ml=1.0)[:, rows, columns] >= LIVER
     _, pieces = find_components(np.ascontiguousarray(liver), voxel_ml=1.0)

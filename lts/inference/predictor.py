@@ -246,10 +246,15 @@ class Predictor:
             regions=self.regions, probs=probs, mask=mask, geometry=scan.geometry, located=located
         )
 
-    def locate(self, scan: Volume) -> tuple[Located | None, ...]:
-        """Where the locator of each model finds the liver; None for a model without one."""
+    def locate(self, scan: Volume, *, check: Callable[[], None] = lambda: None) -> tuple[Located | None, ...]:
+        """Where the locator of each model finds the liver; None for a model without one.
+
+        Args:
+            scan: As `__call__`.
+            check: Called after each slab; what it raises ends it all.
+        """
         return tuple(
-            locate(model.locator, scan, device=self.device, batch_size=self.batch_size)
+            locate(model.locator, scan, device=self.device, batch_size=self.batch_size, check=check)
             if model.locator
             else None
             for model in self.models

@@ -44,7 +44,7 @@ def test_the_square_shows_the_box_in_its_middle_at_its_size_in_mm(box: Box, pixe
     plane = view_of(SHAPE, SPACING_MM, recipe, box=box).plane
     laid = plane.apply(ramps_mm(SHAPE[1:], SPACING_MM[1:]), fill=AIR_HU).numpy()
     expected = on_square_mm(box, recipe, SPACING_MM[1:])
-    # Half a pixel by the place on the square, half a pixel over its length by the size, and more at the rim of
+    # Half a pixel by the place on the square, half a pixel over its length by the size; more at the rim of
     # the slice, where nothing lies beyond to interpolate with.
     inside = (laid[0] != AIR_HU) & (laid[1] != AIR_HU)
     off = np.abs(laid - expected)[:, inside]
