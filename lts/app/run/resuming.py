@@ -35,7 +35,8 @@ class Resume:
         settings: The config in the checkpoint.
         changes: Settings that differ from those of the checkpoint.
         earlier_changes: Changes at earlier resumes, as in the checkpoint.
-        start_cases: Cases that the weights its run began with were trained on.
+        start_cases: Cases that the weights its run began with, or its locator, were trained on.
+        locator: What the checkpoint holds of its locator, None without one.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Resume:
     changes: Sequence[Change]
     earlier_changes: Sequence[Mapping[str, Any]]
     start_cases: Sequence[Mapping[str, str]]
+    locator: Mapping[str, Any] | None = None
 
     @property
     def taken(self) -> list[Change]:
@@ -99,6 +101,7 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
         changes=settings_changed(described["config"], settings),
         earlier_changes=described.get("changes", ()),
         start_cases=described.get("start_cases", ()),
+        locator=described.get("locator"),
     )
     check_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
     if epochs == settings.max_epochs:

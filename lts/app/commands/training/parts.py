@@ -1,6 +1,6 @@
 """The parts of a training run, made from its settings: data, cases, network and trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -11,20 +11,21 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lts.app.commands.training.locator import Locator, recipe_of
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.commands.training.warm_start import WarmStart, fit_to_network
-from lts.app.config.instantiate import as_config_error, build_component
+from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.distributed import StopOnSignal, is_first_process, precision_of
 from lts.app.run.resuming import Resume
 from lts.app.run.signals import StopSignals
 from lts.cohort import Case, Cohort, Split
-from lts.data import SliceDataModule, Subset
+from lts.data import SliceDataModule, Subset, check_loading
 from lts.intensity import Intensity
-from lts.slices import Recipe, content_hash
+from lts.slices import content_hash
 from lts.task import (
     ApplyNewSettings,
     CompileNetwork,
@@ -57,7 +58,7 @@ def _data(settings: TrainSettings, cohort: Cohort, split: Split) -> SliceDataMod
     data = settings.data
     return SliceDataModule(
         cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
-        recipe=Recipe(image_size=data.image_size, pixel_mm=data.pixel_mm, modality=data.modality),
+        recipe=recipe_of(settings),
         store_dir=Path(settings.paths.store_dir),
         intensity=build_component(settings.intensity, key="intensity", kind=Intensity),
         augment=build_component(settings.augment, key="augment", kind=Callable),  # type: ignore[arg-type]
@@ -108,6 +109,7 @@ def make_task_and_trainer(
     signals: StopSignals | None,
     resume: Resume | None = None,
     start: WarmStart | None = None,
+    locator: Locator | None = None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
     """The network in its task, and the trainer with its callbacks.
 
@@ -118,6 +120,7 @@ def make_task_and_trainer(
         signals: Stop signals of the run, None if another process handles them.
         resume: Where the run resumes, None for a new run.
         start: The weights that a new run begins with, None for random ones.
+        locator: Finds the liver for a new run, None for a run on whole slices.
     """
     regions, best = list(settings.data.regions), settings.callbacks["best"].arguments
     network, spec = build_network(settings, in_channels=data.channels, out_channels=len(regions))
@@ -143,7 +146,8 @@ def make_task_and_trainer(
             network=spec,
             members=members,
             changes=resume.history if resume else [],
-            start_cases=resume.start_cases if resume else start.cases if start else [],
+            start_cases=resume.start_cases if resume else _cases_of(start, locator, members),
+            locator=resume.locator if resume else locator.description if locator else None,
         ),
         intensity=data.intensity,
     )
@@ -172,6 +176,21 @@ def make_task_and_trainer(
         validates=bool(members["val"]),
     )
     return task, trainer
+
+
+def _cases_of(
+    start: WarmStart | None, locator: Locator | None, members: Mapping[str, Sequence[Mapping[str, str]]]
+) -> list[Mapping[str, str]]:
+    """Cases that a start was trained on, and those of a locator that the run itself is not trained on."""
+    own = {member["sha256"] for member in members["train"]}
+    others = [case for case in (locator.cases if locator else ()) if case["sha256"] not in own]
+    return [*(start.cases if start else ()), *others]
+
+
+def fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, resume: Resume | None) -> None:
+    """Train, from the beginning or from where a run is resumed."""
+    with keys_in_errors("data", check_loading):  # what could not be checked without the slices
+        trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
 def make_scheduler(settings: TrainSettings) -> Callable[[Optimizer], LRScheduler] | None:
