@@ -162,7 +162,9 @@ def test_the_recipe_for_patients_clips_no_liver_and_mirrors_none() -> None:
 
 
 def test_the_recipe_of_two_looks_is_that_of_one_and_a_locator() -> None:
-    one, two = (compose(f"experiment={name}", "paths.output_dir=x") for name in ("liver_cpu", "liver_closely"))
+    one, two = (
+        compose(f"experiment={name}", "paths.output_dir=x") for name in ("liver_cpu", "liver_closely")
+    )
     assert two.locator == LocatorSettings(model=two.locator.model)
     assert two.data.image_size > one.data.image_size
     size = {"data": replace(one.data, image_size=two.data.image_size)}

@@ -18,7 +18,11 @@ LOCATOR_FOLDER = "locator"
 
 _REGION = "liver"
 _CALLBACKS = ("best", "last", "learning_rate", "overlays")
-_OWN_KEYS = {"model": "locator.model", "data.image_size": "locator.image_size"}
+_OWN_KEYS = {
+    "model": "locator.model",
+    "data.image_size": "locator.image_size",
+    "budget_minutes": "budget_minutes (the part by locator.share)",
+}
 """Keys of the locator's own training that are set elsewhere in the run's settings."""
 
 

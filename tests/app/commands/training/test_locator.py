@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -335,23 +334,11 @@ def test_several_processes_train_with_a_given_locator_and_train_none(
 
 
 @pytest.mark.slow
-def test_both_networks_fit_into_a_budget_and_the_folds_have_their_own(succeed: Any, home: Path) -> None:
-    settings = [each for each in BOTH if not each.startswith("data.slices_per_epoch")]
-    folds = (
-        "split.folds=2",
-        "split.fold=0,1",
-        "split.val_share=0.25",
-        "hydra.sweep.dir=cv",
-        "budget_minutes=0.15",
-    )
-    began = time.monotonic()
-    succeed("train", "-m", *settings, *folds, cwd=home)
-    assert time.monotonic() - began > 10
+def test_each_fold_trains_a_locator_on_its_own_cases(succeed: Any, home: Path) -> None:
+    folds = ("split.folds=2", "split.fold=0,1", "split.val_share=0.25", "hydra.sweep.dir=cv")
+    succeed("train", "-m", *BOTH, *folds, "trainer.max_epochs=2", cwd=home)
     found = []
     for job in ("0", "1"):
-        facts = read(home / "cv" / job / "run.json")
-        assert facts["budget"]["minutes"] == pytest.approx(0.075)
-        assert facts["fit_s"] + facts["locator"]["fit_s"] < 60 * 0.15 * 3  # of a busy machine
         own, both = saved(home / "cv" / job / "locator", "best"), saved(home / "cv" / job, "best")
         assert own["lts"]["split"] == both["lts"]["split"]
         assert own["lts"]["config"]["split"]["fold"] == int(job)
