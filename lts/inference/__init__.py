@@ -11,7 +11,14 @@ from lts.inference.checkpoint import (
     locator_in,
     read_checkpoint,
 )
-from lts.inference.export import Exported, ServingModel, check_output, describe, export_model
+from lts.inference.export import (
+    Exported,
+    ServingModel,
+    check_output,
+    describe,
+    export_model,
+    files_of,
+)
 from lts.inference.findings import Findings, FoundLesion, measure, prediction_warnings
 from lts.inference.formats import find_format
 from lts.inference.locating import Located
@@ -41,6 +48,7 @@ __all__ = [
     "check_output",
     "describe",
     "export_model",
+    "files_of",
     "find_device",
     "find_format",
     "load_checkpoint",
