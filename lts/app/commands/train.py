@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +39,7 @@ from lts.app.commands.training.parts import (
     set_up_data,
 )
 from lts.app.commands.training.rehearsal import rehearse
-from lts.app.commands.training.warm_start import check_cases_of_start, open_start
+from lts.app.commands.training.warm_start import WarmStart, check_cases_of_start, open_start
 from lts.app.config.component import OPEN, Component
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_to_dict, with_output_dir
@@ -126,7 +126,7 @@ def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Trai
 def _train_and_score(
     settings: TrainSettings, invocation: Invocation, signals: StopSignals, stop: StopMessage
 ) -> Training:
-    output_dir = Path(settings.paths.output_dir)
+    output_dir, asked = Path(settings.paths.output_dir), settings
     rules = rules_of(
         settings.scoring, settings.data.regions, output_dir=output_dir, window_hu=settings.data.display_hu
     )
@@ -147,10 +147,7 @@ def _train_and_score(
     settings, data = (planned, data) if planned else _plan(settings, data, cohort, split, stop)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
-    if start:
-        check_cases_of_start(start, members)
-    if locator:
-        check_cases_of_locator(locator, members)
+    _check_cases_known(start, locator, members)
     settings, chosen_by = settle_monitor(settings, data)
     check_search(settings, direction=invocation.study_direction)
     if resume:
@@ -162,7 +159,8 @@ def _train_and_score(
     write_json(output_dir / "split.json", split.to_dict())
     print_store(settings, data)
     if not resume and trains_locator(settings):
-        locator, data = _train_locator(settings, cohort, split, signals, stop.record)
+        locator = _train_locator(asked, cohort, split, signals, stop.record)
+        data = set_up_data(settings, cohort, split)  # anew, as if the locator had been there already
     if settings.locator:
         print_line(_line_of_locator(settings.locator, locator))
     print_line(chosen_by)
@@ -230,13 +228,23 @@ def _plan(
     return fitted.settings, set_up_data(fitted.settings, cohort, split)
 
 
+def _check_cases_known(
+    start: WarmStart | None, locator: Locator | None, members: Mapping[str, Sequence[Mapping[str, str]]]
+) -> None:
+    """Refuse weights and a locator that were learned from cases on which this run is judged."""
+    if start:
+        check_cases_of_start(start, members)
+    if locator:
+        check_cases_of_locator(locator, members)
+
+
 def _train_locator(
-    settings: TrainSettings, cohort: Cohort, split: Split, signals: StopSignals, record: RunRecord
-) -> tuple[Locator, SliceDataModule]:
-    """Train the locator; data is set up anew, as if it had been there already."""
-    locator, facts = train_locator(settings, cohort, split, signals=signals)
+    asked: TrainSettings, cohort: Cohort, split: Split, signals: StopSignals, record: RunRecord
+) -> Locator:
+    """Train the locator by the settings that no budget has fitted yet to the other network."""
+    locator, facts = train_locator(asked, cohort, split, signals=signals)
     record.add(locator=facts)
-    return locator, set_up_data(settings, cohort, split)
+    return locator
 
 
 def _line_of_locator(settings: LocatorSettings, locator: Locator | None) -> str:
