@@ -85,7 +85,7 @@ class Exported:
         See `export_model`.
 
         >>> list(Exported.__dataclass_fields__)
-        ['path', 'size_bytes', 'metadata', 'runtime', 'agreement']
+        ['path', 'size_bytes', 'metadata', 'runtime', 'agreement', 'locator']
     """
 
     path: Path

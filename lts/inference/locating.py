@@ -70,7 +70,7 @@ class Located:
 
 
 @torch.inference_mode()
-def locate(
+def find_liver(
     locator: Model,
     scan: Volume,
     *,

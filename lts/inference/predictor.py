@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lts.base import CheckpointError, ConfigError, Modality, check_regions
 from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
-from lts.inference.locating import Located, locate
+from lts.inference.locating import Located, find_liver
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.running import Axes, probs_on_square
 from lts.intensity import Intensity
@@ -53,7 +53,7 @@ class Prediction:
         probs: `(R, Z, H, W)` float32 probabilities, before any post-processing.
         mask: `(Z, H, W)` uint8 labels: 2 where tumor, else 1 where liver, after post-processing.
         geometry: The scan's grid, on which `lts.volume.write_mask` writes the mask.
-        located: As `Predictor.locate`.
+        located: As `Predictor.find_liver`.
 
     Example:
         See `Predictor`.
@@ -240,13 +240,15 @@ class Predictor:
         def keep(slab: SlabProbs) -> None:
             probs[:, slab.slices] = slab.probs.movedim(1, 0)
 
-        located = self.locate(scan)
+        located = self.find_liver(scan)
         mask = self.mask(scan, on_slab=keep, located=located)
         return Prediction(
             regions=self.regions, probs=probs, mask=mask, geometry=scan.geometry, located=located
         )
 
-    def locate(self, scan: Volume, *, check: Callable[[], None] = lambda: None) -> tuple[Located | None, ...]:
+    def find_liver(
+        self, scan: Volume, *, check: Callable[[], None] = lambda: None
+    ) -> tuple[Located | None, ...]:
         """Where the locator of each model finds the liver; None for a model without one.
 
         Args:
@@ -254,7 +256,7 @@ class Predictor:
             check: Called after each slab; what it raises ends it all.
         """
         return tuple(
-            locate(model.locator, scan, device=self.device, batch_size=self.batch_size, check=check)
+            find_liver(model.locator, scan, device=self.device, batch_size=self.batch_size, check=check)
             if model.locator
             else None
             for model in self.models
@@ -272,7 +274,7 @@ class Predictor:
         Args:
             scan: As `__call__`.
             on_slab: Called with the probabilities of each slab, from the feet up; what it raises ends it all.
-            located: What `locate` found in this scan; None asks it.
+            located: What `find_liver` found in this scan; None asks it.
 
         Returns:
             `(Z, H, W)` uint8, after post-processing.
@@ -291,7 +293,7 @@ class Predictor:
             scan: As `__call__`.
             located: As `mask`.
         """
-        found = self.locate(scan) if located is None else located
+        found = self.find_liver(scan) if located is None else located
         views = [self._view(model, scan, one) for model, one in zip(self.models, found, strict=True)]
         depth = len(scan.voxels)
         for start in range(0, depth, self.batch_size):

@@ -177,7 +177,7 @@ def _segment(
         raise refusal_of(error, pending.upload) from error
     depth = len(scan.voxels)
     job.on_slices(0, depth)
-    located = predictor.locate(scan, check=job.check)
+    located = predictor.find_liver(scan, check=job.check)
     labels = predictor.mask(
         scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth), located=located
     )

@@ -141,7 +141,7 @@ def test_the_first_network_sees_whole_slices_and_the_second_what_holds_the_liver
 
     one = predictor(cascade(Watch("second", 75, 150), locator=model(Watch("first", 75), regions=("liver",))))
     scan = volume(hu)
-    (located,) = one.locate(scan)
+    (located,) = one.find_liver(scan)
     assert located is not None
     assert not seen["second"]
     one.mask(scan, located=[located])
@@ -237,7 +237,7 @@ def test_air_beside_a_narrow_scan_is_no_liver() -> None:
         cascade(AboveHU(75), locator=model(AboveHU(-2000), regions=("liver",)), regions=("liver",))
     )
     hu, _ = with_liver()
-    (located,) = found.locate(volume(hu[:, 20:40]))
+    (located,) = found.find_liver(volume(hu[:, 20:40]))
     assert located.box == Box(slices=(0, 14), rows=(0, 20), columns=(0, 90))
     assert located.touches == ("feet", "head", "front", "back", "right", "left")
 
@@ -254,8 +254,8 @@ def test_tumor_counts_as_liver_for_a_locator_of_both() -> None:
     hu, _ = with_liver()
     hu[:, 50:54, 50:54] = 160  # bright, and far from the liver: a small piece
     both = predictor(cascade(AboveHU(75, 150), locator=model(AboveHU(500, 75))))
-    (located,) = both.locate(volume(hu))
-    (expected,) = predictor(cascade(AboveHU(75, 150))).locate(volume(hu))
+    (located,) = both.find_liver(volume(hu))
+    (expected,) = predictor(cascade(AboveHU(75, 150))).find_liver(volume(hu))
     assert located == expected
 
 
@@ -275,7 +275,7 @@ def test_each_member_of_an_ensemble_looks_where_its_own_locator_says() -> None:
     members = [cascade(AboveHU(75, 150)), cascade(AboveHU(75, 150), locator=bone), model(AboveHU(75, 150))]
     scan = volume(hu)
     together = predictor(*members)
-    located = together.locate(scan)
+    located = together.find_liver(scan)
     assert located[2] is None
     assert located[0].box.slices == (3, 9)
     assert located[1].box.slices == (9, 12)

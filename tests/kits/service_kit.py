@@ -70,8 +70,8 @@ class HeldPredictor:
         self.started, self.go = threading.Semaphore(0), threading.Event()
         self.begun = self.ended = 0
 
-    def locate(self, scan: Any, *, check: Callable[[], None]) -> Any:
-        return self._predictor.locate(scan, check=check)
+    def find_liver(self, scan: Any, *, check: Callable[[], None]) -> Any:
+        return self._predictor.find_liver(scan, check=check)
 
     def mask(self, scan: Any, *, on_slab: Callable[[Any], None], located: Any) -> Any:
         def held(slab: Any) -> None:

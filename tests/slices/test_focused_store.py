@@ -61,6 +61,9 @@ def test_a_case_is_cut_to_the_slices_and_the_square_around_its_liver(case: Case,
     np.testing.assert_array_equal(stored.open_image(), scan.voxels[2:9, rows, columns])
     np.testing.assert_array_equal(stored.open_labels(), labels[2:9, rows, columns])
     assert stored.region_pixels["tumor"] == [0, 0, 9, 9, 0, 0, 0]
+    header = 128  # and no slice more than it says
+    assert (stored.folder / "image.npy").stat().st_size == header + 2 * 7 * 16 * 16
+    assert (stored.folder / "labels.npy").stat().st_size == header + 7 * 16 * 16
     assert stored.source_shape == (12, 30, 44)
     assert sum(stored.hu_counts) == 12 * 30 * 44
     assert build(case, tmp_path / "store") == stored

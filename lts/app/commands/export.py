@@ -73,7 +73,7 @@ def export(settings: ExportSettings) -> None:
 def _scan_slices(path: Path, checkpoint: Checkpoint) -> list[Tensor]:
     """Slices of a scan as the network is given them, and its locator."""
     scan = read_image(path, modality=checkpoint.recipe.modality)
-    (located,) = Predictor([checkpoint], device=torch.device("cpu")).locate(scan)
+    (located,) = Predictor([checkpoint], device=torch.device("cpu")).find_liver(scan)
     box = located.box if located else None
     shown = [_lay(scan.voxels, scan.geometry.spacing_mm, checkpoint.recipe, box)]
     if checkpoint.locator:

@@ -211,7 +211,7 @@ class _Job:
             volumes.add(slab)
             progress(slab.slices.stop, len(scan.voxels))
 
-        located = self.predictor.locate(scan)
+        located = self.predictor.find_liver(scan)
         mask = self.predictor.mask(scan, on_slab=on_slab, located=located)
         watch.lap("predict")
         findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)

@@ -158,7 +158,7 @@ def _predicted(case: Case, predictor: Predictor, probabilities: ProbabilityScore
     scan = read_image(case.image, modality=predictor.modality)
     assert case.mask is not None
     reference = read_mask(case.mask, image=scan.geometry)
-    located = predictor.locate(scan)
+    located = predictor.find_liver(scan)
     for line in dict.fromkeys(line for one in located if one for line in one.warnings()):
         print_line(f"{case.id}: {line}")
     prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference.voxels), located=located)

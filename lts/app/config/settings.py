@@ -172,7 +172,7 @@ class LocatorSettings:
     margin_mm: float = 20
     share: float = 0.25
     image_size: int = 64
-    model: Component = Component("lts.networks.UNet", {"width": 16})
+    model: Component = Component("lts.networks.UNet", {"width": 8})
 
 
 def _intensity() -> Component:
