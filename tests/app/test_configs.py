@@ -168,12 +168,16 @@ def test_the_recipe_for_patients_takes_any_intensity(intensity: str) -> None:
     build_component(settings.intensity, key="intensity", kind=Intensity)
 
 
-def test_the_recipe_of_two_looks_is_that_of_one_and_a_locator() -> None:
+def test_the_recipe_of_two_looks_is_that_of_one_but_for_what_tumors_were_found_with() -> None:
     one, two = (
         compose(f"experiment={name}", "paths.output_dir=x") for name in ("liver_cpu", "liver_closely")
     )
     assert two.locator == LocatorSettings(model=two.locator.model)
-    assert replace(two, locator=None) == one
+    assert two.model.arguments["norm"] == "batch"
+    assert two.intensity == compose("intensity=ct_windows").intensity
+    assert two.data.batch_size == 8
+    own = {name: getattr(two, name) for name in ("data", "intensity", "locator", "model")}
+    assert two == replace(one, **own)
     assert compose("experiment=liver_closely", "locator=none").locator is None
 
 
