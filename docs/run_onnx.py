@@ -1,6 +1,7 @@
 """Run an exported model on a scan with onnxruntime and numpy alone.
 
     python run_onnx.py model.onnx scan.npy mask.npy --spacing-mm 0.74 0.74
+    python run_onnx.py model.onnx scan.npy mask.npy --spacing-mm 0.74 0.74 --slice-mm 2.5  # with a locator
 
 `scan.npy` is `(Z, H, W)`: slices from foot to head, rows from front to back, columns from the patient's right
 to left, in Hounsfield units or, for a model of MR, in the scan's own scale. `mask.npy` becomes `(Z, H, W)`
@@ -9,10 +10,15 @@ uint8: 0 background, 1 liver, 2 tumor.
 
 import argparse
 import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+
+ROUNDING = 1e-6  # of a pixel: what a quotient of millimeters may be off a whole number
 
 
 def main() -> None:
@@ -21,16 +27,28 @@ def main() -> None:
     parser.add_argument("scan", help="(Z, H, W) array in a .npy file")
     parser.add_argument("mask", help="the .npy file to write")
     parser.add_argument("--spacing-mm", nargs=2, type=float, required=True, metavar=("ROW", "COLUMN"))
+    parser.add_argument("--slice-mm", type=float, help="from a slice to the next, for a model with a locator")
     parser.add_argument("--batch-size", type=int, default=8)
     given = parser.parse_args()
-    session = onnxruntime.InferenceSession(given.model, providers=["CPUExecutionProvider"])
-    metadata = json.loads(session.get_modelmeta().custom_metadata_map["lts"])
+    session, metadata = open_model(Path(given.model))
     scan = np.load(given.scan)
     if scan.ndim != 3 or not np.isfinite(scan).all() or min(given.spacing_mm) <= 0 or given.batch_size < 1:
         parser.error("the scan must be (Z, H, W) of finite numbers, spacing and batch size > 0")
-    np.save(
-        given.mask, segment(session, metadata, scan, spacing_mm=given.spacing_mm, batch_size=given.batch_size)
-    )
+    how = {"spacing_mm": given.spacing_mm, "batch_size": given.batch_size}
+    if "locator" in metadata:
+        if not given.slice_mm or given.slice_mm <= 0:
+            parser.error("--slice-mm must be > 0, the distance of slices: this model has a locator")
+        locator = open_model(Path(given.model).with_name(metadata["locator"]))
+        labels = segment_closely(session, metadata, *locator, scan, slice_mm=given.slice_mm, **how)
+    else:
+        labels = segment(session, metadata, scan, **how)
+    np.save(given.mask, labels)
+
+
+def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
+    """An exported file and its metadata."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session, json.loads(session.get_modelmeta().custom_metadata_map["lts"])
 
 
 def segment(
@@ -42,22 +60,98 @@ def segment(
     batch_size: int,
 ) -> np.ndarray:
     """`(Z, H, W)` values to `(Z, H, W)` labels, a few slices at a time."""
-    context, regions = metadata["context"], metadata["regions"]
-    scan, whole = as_trained(scan, metadata)
+    values, whole = as_trained(scan, metadata)
     plane = Plane(scan.shape[1:], spacing_mm, metadata)
     labels = np.zeros(scan.shape, np.uint8)
-    for start in range(0, len(scan), batch_size):
-        middle = np.arange(start, min(start + batch_size, len(scan)))
-        # The slices with their neighbors, foot to head; beyond the ends the outermost slice repeats.
-        around = np.clip(middle[:, None] + np.arange(-context, context + 1), 0, len(scan) - 1)
-        first = around.min()
-        laid = plane.lay(scan[first : around.max() + 1], whole=whole)
-        (probs,) = session.run(["probs"], {"hu": laid[around - first]})
-        found = plane.bring_back(probs) > metadata["threshold"]
-        for region, label in (("liver", 1), ("tumor", 2)):  # tumor last, it lies within the liver
-            if region in regions:
-                labels[middle[0] : middle[-1] + 1][found[:, regions.index(region)]] = label
+    for slices, probs in run(session, metadata, values, plane, whole=whole, batch_size=batch_size):
+        put_labels(labels[slices], plane.bring_back(probs), metadata)
     return labels
+
+
+def segment_closely(
+    session: onnxruntime.InferenceSession,
+    metadata: dict[str, Any],
+    locator: onnxruntime.InferenceSession,
+    locator_metadata: dict[str, Any],
+    scan: np.ndarray,
+    *,
+    slice_mm: float,
+    spacing_mm: tuple[float, float],
+    batch_size: int,
+) -> np.ndarray:
+    """The same by two networks: the locator finds the liver, the other sees what holds it."""
+    labels = np.zeros(scan.shape, np.uint8)
+    values, whole = as_trained(scan, metadata)
+    coarse = Plane(scan.shape[1:], spacing_mm, locator_metadata)
+    rows, columns = coarse.on_square
+    found = np.zeros((len(scan), rows.stop - rows.start, columns.stop - columns.start), bool)
+    how: dict[str, Any] = {"whole": whole, "batch_size": batch_size}
+    for slices, probs in run(locator, locator_metadata, values, coarse, **how):
+        # Tumor lies within the liver, in whichever region a locator of both sees it.
+        found[slices] = (probs[:, :, rows, columns] > locator_metadata["threshold"]).any(axis=1)
+    box = box_of_largest(found)
+    if box is None:
+        return labels
+    (first, stop), rows_found, columns_found = box
+    beyond = math.ceil(metadata["margin_mm"] / slice_mm - ROUNDING)
+    seen = slice(max(0, first - beyond), min(len(scan), stop + beyond))
+    pixels = coarse.to_scan(rows_found, columns_found)
+    plane = Plane(scan.shape[1:], spacing_mm, metadata, box=pixels)
+    for slices, probs in run(session, metadata, values[seen], plane, **how):
+        put_labels(labels[seen][slices], plane.bring_back(probs), metadata)
+    return labels
+
+
+def run(
+    session: onnxruntime.InferenceSession,
+    metadata: dict[str, Any],
+    values: np.ndarray,
+    plane: "Plane",
+    *,
+    whole: bool,
+    batch_size: int,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Probabilities `(N, R, side, side)` of a few slices after the other, on the square."""
+    context = metadata["context"]
+    for start in range(0, len(values), batch_size):
+        middle = np.arange(start, min(start + batch_size, len(values)))
+        # The slices with their neighbors, foot to head; beyond the ends the outermost slice repeats.
+        around = np.clip(middle[:, None] + np.arange(-context, context + 1), 0, len(values) - 1)
+        first = around.min()
+        laid = plane.lay(values[first : around.max() + 1], whole=whole)
+        (probs,) = session.run(["probs"], {"hu": laid[around - first]})
+        yield slice(start, start + len(middle)), probs
+
+
+def put_labels(labels: np.ndarray, probs: np.ndarray, metadata: dict[str, Any]) -> None:
+    """Write 1 where liver is, then 2 where tumor is, which lies within the liver."""
+    found = probs > metadata["threshold"]
+    for region, label in (("liver", 1), ("tumor", 2)):
+        if region in metadata["regions"]:
+            labels[found[:, metadata["regions"].index(region)]] = label
+
+
+def box_of_largest(mask: np.ndarray) -> tuple[tuple[int, int], ...] | None:
+    """The first and the one after the last slice, row and column of the largest 26-connected piece."""
+    if not mask.any():
+        return None
+    # Every voxel takes the highest number around it, and the number of the voxel of that number, until all of
+    # a piece have one number.
+    numbers = np.pad(np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0), 1)
+    inside = (slice(1, -1),) * 3
+    while True:
+        highest = numbers
+        for axis in range(3):
+            highest = np.maximum(highest, np.maximum(np.roll(highest, 1, axis), np.roll(highest, -1, axis)))
+        flat = np.concatenate([[0], np.where(mask, highest[inside], 0).ravel()])
+        flat = flat[flat]
+        if np.array_equal(flat[1:].reshape(mask.shape), numbers[inside]):
+            break
+        numbers[inside] = flat[1:].reshape(mask.shape)
+    pieces, sizes = np.unique(flat[flat > 0], return_counts=True)
+    largest = np.argwhere(numbers[inside] == pieces[sizes.argmax()])
+    lowest, highest_index = largest.min(axis=0), largest.max(axis=0) + 1
+    return tuple((int(low), int(high)) for low, high in zip(lowest, highest_index, strict=True))
 
 
 def as_trained(scan: np.ndarray, metadata: dict[str, Any]) -> tuple[np.ndarray, bool]:
@@ -69,27 +163,59 @@ def as_trained(scan: np.ndarray, metadata: dict[str, Any]) -> tuple[np.ndarray, 
 
 
 class Plane:
-    """The way of slices to the square that the model was trained on, and back."""
+    """The way of slices, or of a part of them, to the square that the model was trained on, and back."""
 
     def __init__(
-        self, shape: tuple[int, ...], spacing_mm: tuple[float, float], metadata: dict[str, Any]
+        self,
+        shape: tuple[int, ...],
+        spacing_mm: tuple[float, float],
+        metadata: dict[str, Any],
+        *,
+        box: tuple[tuple[int, int], ...] | None = None,
     ) -> None:
-        self.side, self.fill = metadata["image_size"], metadata["fill"]
-        extent_mm = [pixels * step for pixels, step in zip(shape, spacing_mm, strict=True)]
-        pixel_mm = metadata["pixel_mm"] or max(extent_mm) / self.side
-        fitted = [max(1, round(extent / pixel_mm)) for extent in extent_mm]
-        self.there = [triangle_filter(old, new) for old, new in zip(shape, fitted, strict=True)]
-        self.back = [triangle_filter(old, new) for old, new in zip(fitted, shape, strict=True)]
-        # Where the resized slice lies on the square; it begins before the square where it is larger.
-        begins = [(self.side - length) // 2 for length in fitted]
-        pairs = list(zip(begins, fitted, strict=True))
-        self.fitted = tuple(fitted)
+        self.shape, self.side, self.fill = tuple(shape), metadata["image_size"], metadata["fill"]
+        sides = list(zip(box or [(0, pixels) for pixels in shape], shape, spacing_mm, strict=True))
+        margin_mm = metadata["margin_mm"] if box else 0
+        longest_mm = max((stop - start) * step for (start, stop), _, step in sides) + 2 * margin_mm
+        pixel_mm = metadata["pixel_mm"] or longest_mm / self.side
+        if box is None:
+            parts = [(0, pixels) for pixels in shape]
+        else:
+            # The square lies around the middle of the box; the part is what it shows of the slice.
+            begins_mm = [
+                (start + stop) / 2 * step - self.side * pixel_mm / 2 for (start, stop), _, step in sides
+            ]
+            parts = [
+                (
+                    max(0, math.floor(begin / step + ROUNDING)),
+                    min(pixels, math.ceil((begin + self.side * pixel_mm) / step - ROUNDING)),
+                )
+                for begin, (_, pixels, step) in zip(begins_mm, sides, strict=True)
+            ]
+        lengths = [stop - start for start, stop in parts]
+        fitted = [
+            max(1, round(length * step / pixel_mm))
+            for length, (_, _, step) in zip(lengths, sides, strict=True)
+        ]
+        self.there = [triangle_filter(old, new) for old, new in zip(lengths, fitted, strict=True)]
+        self.back = [triangle_filter(old, new) for old, new in zip(fitted, lengths, strict=True)]
+        # Where the resized part lies on the square; it begins before the square where it is larger.
+        if box is None:
+            self.begins = [(self.side - length) // 2 for length in fitted]
+        else:
+            self.begins = [
+                round((start * step - begin) / pixel_mm)
+                for (start, _), begin, (_, _, step) in zip(parts, begins_mm, sides, strict=True)
+            ]
+        pairs = list(zip(self.begins, fitted, strict=True))
+        self.fitted, self.parts = tuple(fitted), parts
+        self.part = [slice(*part) for part in parts]
         self.on_square = [slice(max(begin, 0), min(begin + length, self.side)) for begin, length in pairs]
         self.on_fitted = [slice(max(-begin, 0), min(self.side - begin, length)) for begin, length in pairs]
 
     def lay(self, slices: np.ndarray, *, whole: bool) -> np.ndarray:
         """`(N, H, W)` to `(N, side, side)` float32."""
-        fitted = resize(slices, self.there)
+        fitted = resize(slices[:, *self.part], self.there)
         square = np.full((len(slices), self.side, self.side), self.fill, np.float32)
         square[:, *self.on_square] = (np.rint(fitted) if whole else fitted)[:, *self.on_fitted]
         return square
@@ -98,7 +224,21 @@ class Plane:
         """`(N, R, side, side)` to `(N, R, H, W)`; 0 where the square did not reach."""
         fitted = np.zeros((*probs.shape[:2], *self.fitted), np.float32)
         fitted[:, :, *self.on_fitted] = probs[:, :, *self.on_square]
-        return resize(fitted, self.back)
+        slices = np.zeros((*probs.shape[:2], *self.shape), np.float32)
+        slices[:, :, *self.part] = resize(fitted, self.back)
+        return slices
+
+    def to_scan(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of the slice that some of `on_square` touch, counted from there."""
+        found = []
+        for (low, high), shown, begin, length, (first, stop) in zip(
+            (rows, columns), self.on_square, self.begins, self.fitted, self.parts, strict=True
+        ):
+            scale = (stop - first) / length
+            start = first + math.floor((shown.start + low - begin) * scale + ROUNDING)
+            end = first + math.ceil((shown.start + high - begin) * scale - ROUNDING)
+            found.append((start, min(stop, end)))
+        return tuple(found)
 
 
 def resize(images: np.ndarray, filters: list[np.ndarray]) -> np.ndarray:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         EvaluateSettings,
         EvaluationPaths,
         ExportSettings,
+        LocatorSettings,
         PhantomSettings,
         PostprocessSettings,
         PredictSettings,
@@ -56,7 +57,13 @@ _HOME = {
     **dict.fromkeys(
         (
             *("ArchiveSettings", "CasesSettings", "CheckSettings", "DataSettings", "EvaluateSettings"),
-            *("EvaluationPaths", "ExportSettings", "PhantomSettings", "PostprocessSettings"),
+            *(
+                "EvaluationPaths",
+                "ExportSettings",
+                "LocatorSettings",
+                "PhantomSettings",
+                "PostprocessSettings",
+            ),
             *("PredictSettings", "RunPaths", "ScoringSettings", "SplitSettings", "TaskSettings"),
             "TrainSettings",
         ),

@@ -22,9 +22,9 @@ class SliceDataset(Dataset[Arrays]):
     """Every slice of several stored cases, with its neighbors as channels; any `DataLoader` takes it.
 
     A sample is a dict of arrays: `image` `(2 * context + 1, H, W)` int16, `labels` `(H, W)` uint8 where all
-    cases have masks, `case` (index into `cases`), `slice` (index from the feet up) and `pixel_mm`. Beyond the
-    ends the outermost slice repeats. Files are opened lazily in the process that reads them, and mapped:
-    workers share their pages.
+    cases have masks, `case` (index into `cases`), `slice` (index in the scan, from the feet up) and
+    `pixel_mm`. Beyond the ends the outermost slice repeats. Files are opened lazily in the process that reads
+    them, and mapped: workers share their pages.
 
     Args:
         cases: Stored cases.
@@ -59,6 +59,7 @@ class SliceDataset(Dataset[Arrays]):
         depths = [case.shape[0] for case in cases]
         self._case_of = np.repeat(np.arange(len(depths), dtype=np.int64), depths)
         self._first_of = np.cumsum([0, *depths[:-1]])
+        self._first_slice = np.array([case.first_slice for case in cases], np.int64)
         self._pixel_mm = np.array([case.pixel_mm for case in cases], np.float32)
         self._has_labels = all(case.mask for case in cases)
         self._opened: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
@@ -100,7 +101,12 @@ class SliceDataset(Dataset[Arrays]):
                 images[i], labels[i] = self._augment(around, masks[z], seed=draws[i].seed)
             else:
                 images[i], labels[i] = around, masks[z]
-        batch = {"image": images, "case": cases, "slice": slices, "pixel_mm": self._pixel_mm[cases]}
+        batch = {
+            "image": images,
+            "case": cases,
+            "slice": slices + self._first_slice[cases],
+            "pixel_mm": self._pixel_mm[cases],
+        }
         return {**batch, "labels": labels} if self._has_labels else batch
 
     def _around(self, z: int, depth: int) -> np.ndarray:

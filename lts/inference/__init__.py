@@ -5,13 +5,23 @@ from lts.inference.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
     Model,
+    build_locator,
     cases_learned_from,
     load_checkpoint,
+    locator_in,
     read_checkpoint,
 )
-from lts.inference.export import Exported, ServingModel, check_output, describe, export_model
+from lts.inference.export import (
+    Exported,
+    ServingModel,
+    check_output,
+    describe,
+    export_model,
+    files_of,
+)
 from lts.inference.findings import Findings, FoundLesion, measure, prediction_warnings
 from lts.inference.formats import find_format
+from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
 from lts.inference.saving import save_checkpoint
@@ -23,6 +33,7 @@ __all__ = [
     "Findings",
     "Flip",
     "FoundLesion",
+    "Located",
     "MaskBuilder",
     "Model",
     "Postprocess",
@@ -31,14 +42,17 @@ __all__ = [
     "ServingModel",
     "SlabProbs",
     "build",
+    "build_locator",
     "cases_learned_from",
     "check_buildable",
     "check_output",
     "describe",
     "export_model",
+    "files_of",
     "find_device",
     "find_format",
     "load_checkpoint",
+    "locator_in",
     "measure",
     "prediction_warnings",
     "read_checkpoint",

@@ -1,14 +1,14 @@
 """Checkpoints: their required content, and opening them without running code from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from lts.base import DESCRIPTION_KEY, CheckpointError, check_regions
+from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, check_regions
 from lts.inference.building import build
 from lts.intensity import Intensity
 from lts.networks.meta import check_answer, without_memory
@@ -18,6 +18,9 @@ CHECKPOINT_FORMAT = 1
 DEFAULT_BATCH_SIZE = 16
 
 _PARTS, _MEMBER = ("train", "val", "test"), ("case", "patient", "sha256")
+_NETWORK = "network."
+_OF_A_MODEL = ("regions", "network", "intensity", "intensity_state", "context", "recipe")
+"""What a checkpoint says of its model, and of its locator likewise."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,6 +33,11 @@ class Model:
         regions: Regions in channel order.
         recipe: How volumes become slices.
         context: Neighboring slices on each side.
+        locator: The model of whole slices that finds the liver, for a recipe with a focus; else None.
+
+    Raises:
+        ConfigError: There is a locator without a focus or a focus without a locator, or the locator is not of
+            the liver, of another modality, or needs one itself.
 
     Example:
         >>> from lts.intensity import Window
@@ -50,6 +58,25 @@ class Model:
     regions: tuple[str, ...]
     recipe: Recipe
     context: int = 0
+    locator: "Model | None" = None
+
+    def __post_init__(self) -> None:
+        locator, recipe = self.locator, self.recipe
+        if (locator is None) != (recipe.focus is None):
+            got = "none" if locator is None else f"a {locator.name} and a recipe without focus"
+            raise ConfigError(
+                f"locator: must be given where the recipe has a focus, and only there, got {got}"
+            )
+        if locator is None:
+            return
+        if recipe.focus not in locator.regions:
+            raise ConfigError(
+                f"locator: must find the {recipe.focus}, got one of {', '.join(locator.regions)}"
+            )
+        if locator.recipe.focus is not None:
+            raise ConfigError("locator: must look at whole slices, got one with a focus")
+        if locator.recipe.modality != recipe.modality:
+            raise ConfigError(f"locator: must be for {recipe.modality}, got {locator.recipe.modality}")
 
     @property
     def name(self) -> str:
@@ -76,7 +103,7 @@ class Checkpoint(Model):
         split: Per subset, the cases: `case`, `patient` and `sha256` of the image.
         config: The configuration of the run, as plain types.
         versions: Versions of the libraries it was trained with.
-        start_cases: Cases that the weights it began with were trained on, as in `split`.
+        start_cases: Cases that the weights it began with were trained on, or its locator, as in `split`.
         chosen: Keys of `config` that were chosen by the training cases, with their values.
 
     Example:
@@ -104,7 +131,7 @@ class Checkpoint(Model):
         return int(self.config["data"]["batch_size"])
 
     def was_trained_on(self, sha256: str) -> bool:
-        """Whether a scan of this content was among the training cases, also those of its start."""
+        """Whether a scan of this content was among the training cases, of its start and locator too."""
         return any(member["sha256"] == sha256 for member in (*self.split["train"], *self.start_cases))
 
 
@@ -149,29 +176,12 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
     Raises:
         CheckpointError: It describes no model that can be built.
     """
-    prefix, description = "network.", saved[DESCRIPTION_KEY]
+    description = saved[DESCRIPTION_KEY]
     try:
-        weights = {
-            key[len(prefix) :]: value for key, value in saved["state_dict"].items() if key.startswith(prefix)
-        }
-        # A description may state any size: memory is taken when the weights are known to be of that size.
-        with without_memory():
-            build(description["network"], trusted_modules=trusted_modules).load_state_dict(
-                weights, assign=True
-            )
-        network = build(description["network"], trusted_modules=trusted_modules)
-        network.load_state_dict(weights)
-        intensity = build(description["intensity"], trusted_modules=trusted_modules)
-        if not isinstance(intensity, Intensity):
-            raise CheckpointError(f"intensity must be one of lts.intensity, got a {type(intensity).__name__}")
-        intensity.load_state_dict(description["intensity_state"])
         checkpoint = Checkpoint(
+            **_parts_of(description, network_weights(saved), trusted_modules=trusted_modules),
             path=path,
-            network=network.eval(),
-            intensity=intensity.eval(),
-            regions=check_regions(description["regions"]),
-            recipe=_recipe_of(description["recipe"]),
-            context=int(description["context"]),
+            locator=_locator_of(description.get("locator"), trusted_modules),
             split={part: _members(description["split"][part]) for part in _PARTS},
             config=dict(description["config"]),
             versions=dict(description["versions"]),
@@ -182,12 +192,94 @@ def open_saved(path: Path, saved: Mapping[str, Any], *, trusted_modules: Sequenc
         _ = checkpoint.batch_size  # is there
         return checkpoint
     except Exception as error:  # what comes of a description of other types has no bounds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: does not describe a model that can be built: {reason}") from error
+        raise CheckpointError(
+            f"{path}: does not describe a model that can be built: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _locator_of(description: Any, trusted_modules: Sequence[str]) -> Model | None:
+    if description is None:
+        return None
+    try:
+        return build_locator(description, trusted_modules=trusted_modules)
+    except CheckpointError as error:
+        raise CheckpointError(f"locator: {error}") from error
+
+
+def network_weights(saved: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of the network in a checkpoint, by name.
+
+    Example:
+        >>> network_weights({"state_dict": {"network.head.bias": torch.zeros(2), "loss.a": torch.ones(1)}})
+        {'head.bias': tensor([0., 0.])}
+    """
+    return {
+        key.removeprefix(_NETWORK): value
+        for key, value in saved["state_dict"].items()
+        if key.startswith(_NETWORK)
+    }
+
+
+def locator_in(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a locator, plain types and tensors, made of a checkpoint of a liver network.
+
+    Args:
+        saved: As `read_checkpoint`; of one that has a locator itself, that is taken.
+
+    Raises:
+        KeyError: It does not describe a model.
+        TypeError: Likewise.
+        AttributeError: Likewise.
+    """
+    description = saved[DESCRIPTION_KEY]
+    if description.get("locator") is not None:
+        return dict(description["locator"])
+    return {**{key: description[key] for key in _OF_A_MODEL}, "weights": network_weights(saved)}
+
+
+def build_locator(description: Mapping[str, Any], *, trusted_modules: Sequence[str] = ()) -> Model:
+    """The model that a description by `locator_in` is of.
+
+    Raises:
+        CheckpointError: It describes no model that can be built.
+    """
+    try:
+        weights = description["weights"]
+        locator = Model(**_parts_of(description, weights, trusted_modules=trusted_modules))
+        _check_sizes(locator, description["network"])
+    except Exception as error:  # as of a whole checkpoint
+        raise CheckpointError(_reason(error)) from error
+    return locator
+
+
+def _parts_of(
+    description: Mapping[str, Any], weights: Mapping[str, Tensor], *, trusted_modules: Sequence[str]
+) -> dict[str, Any]:
+    """What a description says of a model, built."""
+    # A description may state any size: memory is taken when the weights are known to be of that size.
+    with without_memory():
+        build(description["network"], trusted_modules=trusted_modules).load_state_dict(weights, assign=True)
+    network = build(description["network"], trusted_modules=trusted_modules)
+    network.load_state_dict(weights)
+    intensity = build(description["intensity"], trusted_modules=trusted_modules)
+    if not isinstance(intensity, Intensity):
+        raise CheckpointError(f"intensity must be one of lts.intensity, got a {type(intensity).__name__}")
+    intensity.load_state_dict(description["intensity_state"])
+    return {
+        "network": network.eval(),
+        "intensity": intensity.eval(),
+        "regions": check_regions(description["regions"]),
+        "recipe": Recipe.from_description(description["recipe"]),
+        "context": int(description["context"]),
+    }
 
 
 def cases_learned_from(description: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The cases that the weights of a checkpoint were trained on, also before its own run.
+    """The cases that the weights of a checkpoint were trained on, before its own run and its locator's too.
 
     Args:
         description: What the checkpoint says of itself.
@@ -206,14 +298,6 @@ def cases_learned_from(description: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _members(members: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [{key: str(member[key]) for key in _MEMBER} for member in members]
-
-
-def _recipe_of(described: Mapping[str, Any]) -> Recipe:
-    """The recipe that was trained with, which no default of today may complete."""
-    names = sorted(field.name for field in fields(Recipe))
-    if sorted(described) != names:
-        raise CheckpointError(f"recipe must have {', '.join(names)}, got {', '.join(map(str, described))}")
-    return Recipe(**described)
 
 
 def _check_sizes(model: Model, spec: Mapping[str, Any]) -> None:

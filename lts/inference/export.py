@@ -1,9 +1,10 @@
 """From a checkpoint to one file that other programs run: raw values in, probabilities out."""
 
 import json
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from lts.slices import Recipe, content_hash
 
 EXPORT_FORMAT = 1
 """Increases when the meaning of the metadata, inputs or outputs changes."""
+
+EXPORT_FORMAT_OF_TWO = 2
+"""Of a network that sees what a locator found: who knows format 1 alone would run it on whole slices."""
 
 
 class ServingModel(nn.Module):
@@ -75,12 +79,13 @@ class Exported:
         metadata: Its metadata; see `describe`.
         runtime: The runtime of the check.
         agreement: Difference from PyTorch, and time.
+        locator: The same of the file of its locator, None without one.
 
     Example:
         See `export_model`.
 
         >>> list(Exported.__dataclass_fields__)
-        ['path', 'size_bytes', 'metadata', 'runtime', 'agreement']
+        ['path', 'size_bytes', 'metadata', 'runtime', 'agreement', 'locator']
     """
 
     path: Path
@@ -88,6 +93,7 @@ class Exported:
     metadata: dict[str, Any]
     runtime: str
     agreement: Agreement
+    locator: "Exported | None" = None
 
 
 def export_model(
@@ -97,19 +103,22 @@ def export_model(
     format_name: str,
     slices: Tensor,
     overwrite: bool,
+    locator_slices: Tensor | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Exported:
     """Write a checkpoint as ONNX or TorchScript, if the file computes what PyTorch computes.
 
     It is compared on all slices with their context, and on tiles of them at other sizes. The file appears
-    whole and checked, or not at all.
+    whole and checked, or not at all. Of a checkpoint with a locator both networks are written, and a JSON
+    that says how they go together, see `files_of`; all of them or none.
 
     Args:
         checkpoint: The model, on the CPU.
         output: The file to write.
         format_name: `onnx` or `torchscript`.
         slices: `(Z, image_size, image_size)`, slices of a scan as the model is given them, Z >= 1.
-        overwrite: Whether `output` may exist.
+        overwrite: Whether the files may exist.
+        locator_slices: The same as the locator is given them, for a checkpoint that has one.
         progress: Told after each batch.
 
     Raises:
@@ -141,28 +150,69 @@ def export_model(
         >>> exported.agreement.largest_difference < 1e-4
         True
     """
-    check_output(output, overwrite=overwrite, inputs=[checkpoint.path])
+    files = files_of(checkpoint, output)
     file_format = find_format(format_name)
-    model, metadata = ServingModel(checkpoint).eval(), describe(checkpoint)
-    name = f"{checkpoint.path}: as {format_name}"
-    with written_whole(output) as file:
-        file.write(_made(file_format, model, json.dumps(metadata, indent=1), name=name))
-        file.flush()
-        agreement = measure_agreement(
-            model,
-            file_format.open(Path(file.name)),
-            slices,
-            context=checkpoint.context,
-            name=name,
-            progress=progress,
-        )
-        check_output(output, overwrite=overwrite, inputs=[checkpoint.path])  # another may have written it
+    parts: list[tuple[Path, Model, Tensor]] = [(output, checkpoint, slices)]
+    if checkpoint.locator:
+        assert locator_slices is not None
+        parts.append((files[1], checkpoint.locator, locator_slices))
+
+    def check_files() -> None:
+        for path in files:
+            check_output(path, overwrite=overwrite, inputs=[checkpoint.path])
+
+    check_files()
+    exported: list[Exported] = []
+    with ExitStack() as open_files:  # their names are given at its end
+        for path, model, shown in parts:
+            file = open_files.enter_context(written_whole(path))
+            exported.append(_write(file, path, model, shown, checkpoint, file_format, format_name, progress))
+        if checkpoint.locator:
+            description = {each.path.name: each.metadata for each in exported}
+            sidecar = open_files.enter_context(written_whole(files[2]))
+            sidecar.write(json.dumps(description, indent=1).encode())
+        check_files()  # another may have written them
+    network, *others = (replace(each, size_bytes=each.path.stat().st_size) for each in exported)
+    return replace(network, locator=others[0]) if others else network
+
+
+def files_of(checkpoint: Checkpoint, output: Path) -> tuple[Path, ...]:
+    """The files that an export writes: the network; of one with a locator also that, and the JSON of both.
+
+    These are `liver.onnx`, `liver_locator.onnx` and `liver.onnx.json`.
+    """
+    if checkpoint.locator is None:
+        return (output,)
+    locator = output.with_name(f"{output.stem}_locator{output.suffix}")
+    return output, locator, output.with_name(f"{output.name}.json")
+
+
+def _write(  # noqa: PLR0917
+    file: IO[bytes],
+    path: Path,
+    model: Model,
+    slices: Tensor,
+    checkpoint: Checkpoint,
+    file_format: FileFormat,
+    format_name: str,
+    progress: Progress,
+) -> Exported:
+    """Write and check one network; its file has no name yet."""
+    locator = files_of(checkpoint, path)[1].name if model is checkpoint and model.locator else None
+    serving, metadata = ServingModel(model).eval(), describe(checkpoint, model=model, locator=locator)
+    name = f"{checkpoint.path}: {'' if model is checkpoint else 'its locator '}as {format_name}"
+    file.write(_made(file_format, serving, json.dumps(metadata, indent=1), name=name))
+    file.flush()
+    agreement = measure_agreement(
+        serving,
+        file_format.open(Path(file.name)),
+        slices,
+        context=model.context,
+        name=name,
+        progress=progress,
+    )
     return Exported(
-        path=output,
-        size_bytes=output.stat().st_size,
-        metadata=metadata,
-        runtime=file_format.runtime,
-        agreement=agreement,
+        path=path, size_bytes=0, metadata=metadata, runtime=file_format.runtime, agreement=agreement
     )
 
 
@@ -205,8 +255,15 @@ def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
         raise ConfigError(f"output: {output} exists; overwrite=true replaces it")
 
 
-def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+def describe(
+    checkpoint: Checkpoint, *, model: Model | None = None, locator: str | None = None
+) -> dict[str, Any]:
     """The metadata of an exported file: all that is needed to run it on a scan, as plain types.
+
+    Args:
+        checkpoint: The checkpoint.
+        model: The one of its models that the file holds; None for its own network.
+        locator: Name of the locator's file, for a network that has one.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -225,19 +282,22 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         >>> metadata["regions"], metadata["image_size"], metadata["threshold"]
         (['tumor'], 64, 0.5)
     """
-    recipe = checkpoint.recipe
+    model = model or checkpoint
+    recipe = model.recipe
     ct = recipe.modality == "ct"
+    focus = {"focus": recipe.focus, "margin_mm": recipe.margin_mm, "locator": locator}
     return {
-        "format": EXPORT_FORMAT,
-        "regions": list(checkpoint.regions),
+        "format": EXPORT_FORMAT_OF_TWO if recipe.focus else EXPORT_FORMAT,
+        "regions": list(model.regions),
         "threshold": MASK_THRESHOLD,
-        "context": checkpoint.context,
+        "context": model.context,
         "modality": recipe.modality,
         "lowest": AIR_HU if ct else None,
         "fill": recipe.fill,
         "image_size": recipe.image_size,
         "pixel_mm": recipe.pixel_mm,
-        "preprocessing": _preprocessing(recipe, checkpoint.context),
+        **(focus if recipe.focus else {}),
+        "preprocessing": _preprocessing(recipe, model.context),
         "checkpoint_sha256": content_hash(checkpoint.path),
         "versions": {
             "lts": __version__,
@@ -260,23 +320,49 @@ def _preprocessing(recipe: Recipe, context: int) -> dict[str, str]:
         if recipe.pixel_mm is None
         else f"{recipe.pixel_mm:g} mm"
     )
+    if recipe.focus:
+        pixel = pixel.replace("the field of view", "the box with its margins")
     return {
         "axes": "slices from foot to head, rows from front to back, columns from the patient's right to left",
         "values": values,
+        **(_preprocessing_of_focus(recipe) if recipe.focus else {}),
         "resize": (
             f"in plane to pixels of {pixel}: sides of round(pixels * spacing / pixel), at least 1; bilinear, "
             f"antialiased by a triangle as wide as two pixels of the coarser grid; {rounding}"
         ),
         "pad": (
-            f"to {size} x {size} with {recipe.fill}, or cropped, alike at both ends, the odd pixel "
-            "of a padding last and of a cropping first"
+            f"to {size} x {size} with {recipe.fill}, or cropped, "
+            + (
+                "so that the part begins at round((its begin - the square's) / pixel)"
+                if recipe.focus
+                else "alike at both ends, the odd pixel of a padding last and of a cropping first"
+            )
         ),
         "neighbors": (
-            f"{1 + 2 * context} slices from foot to head with the one in question in the middle; "
-            "beyond the ends of the scan its outermost slice repeats"
+            f"{1 + 2 * context} slices from foot to head with the one in question in the middle; beyond the "
+            f"ends of {'these slices the' if recipe.focus else 'the scan its'} outermost slice repeats"
         ),
         "back": (
             "undo the padding, 0 where it was cropped, resize probabilities by the same rule without "
             "rounding; label 2 where tumor exceeds the threshold, else 1 where liver does"
+            + ("; 0 outside of the part and of these slices" if recipe.focus else "")
+        ),
+    }
+
+
+def _preprocessing_of_focus(recipe: Recipe) -> dict[str, str]:
+    return {
+        "box": (
+            "run the locator on the whole scan by its own metadata, but leave its probabilities on its "
+            "square: liver is where one exceeds the threshold; of that take the largest 26-connected piece "
+            "within the scan, its first and last slice, and the rows and columns of the scan that it touches"
+        ),
+        "slices": (
+            f"those of the box and ceil({recipe.margin_mm:g} mm / slice spacing) beyond, within the scan; "
+            "without a box the mask is empty"
+        ),
+        "part": (
+            f"a square of {recipe.image_size} pixels around the middle of the box; of each slice the rows "
+            f"and columns that it touches; margins are {recipe.margin_mm:g} mm on every side"
         ),
     }

@@ -13,6 +13,7 @@ from lts.base import LIVER, TUMOR, Modality, is_file
 from lts.cohort.doctor import scan_warnings
 from lts.components import Component, find_components
 from lts.inference.checkpoint import Checkpoint
+from lts.inference.locating import Located
 from lts.slices import content_hash_of_all
 from lts.volume import Geometry, Volume
 
@@ -110,6 +111,7 @@ def prediction_warnings(
     files: Iterable[Path],
     modality: Modality,
     checkpoints: Iterable[Checkpoint],
+    located: Iterable[Located | None] = (),
 ) -> list[str]:
     """Warnings on a predicted mask, one sentence each.
 
@@ -120,6 +122,7 @@ def prediction_warnings(
         files: The files that it was read from.
         modality: The models' modality.
         checkpoints: The models.
+        located: Where their locators found the liver.
 
     Example:
         >>> geometry = Geometry.from_affine(np.diag([10, 10, 10, 1]), shape=(4, 4, 4))
@@ -141,6 +144,9 @@ def prediction_warnings(
             f"Its values are {lowest:g} to {scan.voxels.max():g}, none of air (below {_HIGHEST_AIR_HU} HU): "
             "that they are HU is doubtful."
         )
+    for line in (line for one in located if one for line in one.warnings()):
+        if line not in warnings:  # as of several models
+            warnings.append(line)
     if findings.liver_ml == 0:
         warnings.append("No liver was found.")
     files = list(files)

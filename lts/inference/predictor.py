@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from lts.base import CheckpointError, ConfigError, Modality, check_regions
 from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
+from lts.inference.locating import Located, find_liver
 from lts.inference.masks import MaskBuilder, Postprocess
-from lts.intensity import Intensity, apply_with_context
-from lts.networks.meta import check_logits
-from lts.slices import PlaneFit, Recipe, fit_plane, lay_on_plane, slices_around
+from lts.inference.running import Axes, probs_on_square
+from lts.intensity import Intensity
+from lts.slices import Recipe, View, view_of
 from lts.volume import Geometry, Volume
 
 Flip = Literal["left_right", "front_back"]
@@ -52,24 +53,27 @@ class Prediction:
         probs: `(R, Z, H, W)` float32 probabilities, before any post-processing.
         mask: `(Z, H, W)` uint8 labels: 2 where tumor, else 1 where liver, after post-processing.
         geometry: The scan's grid, on which `lts.volume.write_mask` writes the mask.
+        located: As `Predictor.find_liver`.
 
     Example:
         See `Predictor`.
 
         >>> list(Prediction.__dataclass_fields__)
-        ['regions', 'probs', 'mask', 'geometry']
+        ['regions', 'probs', 'mask', 'geometry', 'located']
     """
 
     regions: tuple[str, ...]
     probs: Tensor
     mask: NDArray[np.uint8]
     geometry: Geometry
+    located: tuple[Located | None, ...] = ()
 
 
 class Predictor:
     """Runs models on scans, some slices at a time, so that memory does not grow with the scan.
 
-    Several models, and flips of each slice, give the mean of their probabilities.
+    Several models, and flips of each slice, give the mean of their probabilities. A model with a locator runs
+    where its own locator finds the liver, and adds 0 elsewhere.
 
     Args:
         models: Checkpoints or other models, of the same regions and modality; each keeps its own way of
@@ -124,7 +128,7 @@ class Predictor:
         self._postprocess = postprocess
         if postprocess is not None:
             postprocess.check(self.regions)
-        for model in self.models:
+        for model in (*self.models, *(model.locator for model in self.models if model.locator)):
             model.network.to(device).to(memory_format=torch.channels_last)
             model.intensity.to(device)
 
@@ -174,6 +178,7 @@ class Predictor:
         regions: Sequence[str],
         recipe: Recipe,
         context: int = 0,
+        locator: Model | None = None,
         device: str = "auto",
         batch_size: int | None = None,
         flips: Sequence[Flip] = (),
@@ -189,6 +194,7 @@ class Predictor:
             regions: The R regions, in channel order.
             recipe: How volumes become slices.
             context: Neighboring slices on each side; C is `intensity.channels * (2 * context + 1)`.
+            locator: Finds the liver, for a recipe with a focus.
             device: As `from_checkpoint`.
             batch_size: As the class, as are the rest.
 
@@ -212,6 +218,7 @@ class Predictor:
             regions=check_regions(regions),
             recipe=recipe,
             context=context,
+            locator=locator,
         )
         return cls(
             [model],
@@ -233,51 +240,78 @@ class Predictor:
         def keep(slab: SlabProbs) -> None:
             probs[:, slab.slices] = slab.probs.movedim(1, 0)
 
-        mask = self.mask(scan, on_slab=keep)
-        return Prediction(regions=self.regions, probs=probs, mask=mask, geometry=scan.geometry)
+        located = self.find_liver(scan)
+        mask = self.mask(scan, on_slab=keep, located=located)
+        return Prediction(
+            regions=self.regions, probs=probs, mask=mask, geometry=scan.geometry, located=located
+        )
 
-    def mask(self, scan: Volume, *, on_slab: Callable[[SlabProbs], None] | None = None) -> NDArray[np.uint8]:
+    def find_liver(
+        self, scan: Volume, *, check: Callable[[], None] = lambda: None
+    ) -> tuple[Located | None, ...]:
+        """Where the locator of each model finds the liver; None for a model without one.
+
+        Args:
+            scan: As `__call__`.
+            check: Called after each slab; what it raises ends it all.
+        """
+        return tuple(
+            find_liver(model.locator, scan, device=self.device, batch_size=self.batch_size, check=check)
+            if model.locator
+            else None
+            for model in self.models
+        )
+
+    def mask(
+        self,
+        scan: Volume,
+        *,
+        on_slab: Callable[[SlabProbs], None] | None = None,
+        located: Sequence[Located | None] | None = None,
+    ) -> NDArray[np.uint8]:
         """Labels of a scan: 2 where tumor, else 1 where liver.
 
         Args:
             scan: As `__call__`.
             on_slab: Called with the probabilities of each slab, from the feet up; what it raises ends it all.
+            located: What `find_liver` found in this scan; None asks it.
 
         Returns:
             `(Z, H, W)` uint8, after post-processing.
         """
         builder = MaskBuilder(self.regions, scan.voxels.shape)
-        for slab in self.slabs(scan):
+        for slab in self.slabs(scan, located=located):
             builder.add(slab.slices, slab.probs)
             if on_slab is not None:
                 on_slab(slab)
         return builder.finish(self._postprocess, voxel_ml=scan.geometry.voxel_volume_ml)
 
-    def slabs(self, scan: Volume) -> Iterator[SlabProbs]:
-        """Probabilities of a scan, slab by slab from the feet up.
+    def slabs(self, scan: Volume, *, located: Sequence[Located | None] | None = None) -> Iterator[SlabProbs]:
+        """Probabilities of a scan, slab by slab from the feet up; 0 where no model looks.
 
         Args:
             scan: As `__call__`.
+            located: As `mask`.
         """
-        depth, height, width = scan.voxels.shape
-        recipes = [model.recipe for model in self.models]
-        planes = [
-            fit_plane(
-                (height, width),
-                scan.geometry.spacing_mm[1:],
-                image_size=recipe.image_size,
-                pixel_mm=recipe.pixel_mm,
-            )
-            for recipe in recipes
-        ]
+        found = self.find_liver(scan) if located is None else located
+        views = [self._view(model, scan, one) for model, one in zip(self.models, found, strict=True)]
+        depth = len(scan.voxels)
         for start in range(0, depth, self.batch_size):
             slices = slice(start, min(start + self.batch_size, depth))
-            yield SlabProbs(slices, self._mean_probs(scan.voxels, planes, slices))
+            yield SlabProbs(slices, self._mean_probs(scan.voxels, views, slices))
+
+    @staticmethod
+    def _view(model: Model, scan: Volume, located: Located | None) -> View | None:
+        """What a model sees of a scan, None for nothing."""
+        if located is not None and located.box is None:
+            return None
+        box = None if located is None else located.box
+        return view_of(scan.voxels.shape, scan.geometry.spacing_mm, model.recipe, box=box)
 
     @torch.inference_mode()
-    def _mean_probs(self, voxels: NDArray[np.generic], planes: Sequence[PlaneFit], slices: slice) -> Tensor:
-        members = zip(self.models, planes, strict=True)
-        probs, *others = (self._probs(model, voxels, plane, slices) for model, plane in members)
+    def _mean_probs(self, voxels: NDArray[np.generic], views: Sequence[View | None], slices: slice) -> Tensor:
+        members = zip(self.models, views, strict=True)
+        probs, *others = (self._probs(model, voxels, view, slices) for model, view in members)
         for other in others:
             probs += other
         probs = probs.div_(len(self.models)).cpu()
@@ -285,26 +319,24 @@ class Predictor:
             return probs
         return (probs.logit() / self._temperature).sigmoid()
 
-    def _probs(self, model: Model, voxels: NDArray[np.generic], plane: PlaneFit, slices: slice) -> Tensor:
-        context, depth = model.context, len(voxels)
-        first, last = max(slices.start - context, 0), min(slices.stop + context, depth)
-        slab = lay_on_plane(voxels[first:last], plane, fill=model.recipe.fill)
-        wanted = range(slices.start, slices.stop)
-        around = slices_around(wanted, context=context, depth=depth, first=first)
-        hu = slab[torch.from_numpy(around)].to(self.device)
-        channels = apply_with_context(model.intensity, hu)
-        probs, *others = (self._seen_mirrored(model, channels, axes) for axes in self._flips)
-        for other in others:
-            probs += other
-        return plane.invert(probs.div_(len(self._flips)))
+    def _probs(self, model: Model, voxels: NDArray[np.generic], view: View | None, slices: slice) -> Tensor:
+        """Probabilities `(N, R, H, W)` of one model; 0 on what it does not see."""
+        first = max(slices.start, view.first) if view else slices.stop
+        stop = min(slices.stop, view.stop) if view else slices.stop
+        if first == slices.start and stop == slices.stop:
+            return self._seen(model, voxels, view, slices)
+        size = (slices.stop - slices.start, len(self.regions), *voxels.shape[1:])
+        probs = torch.zeros(size, device=self.device)
+        if first < stop:
+            probs[first - slices.start : stop - slices.start] = self._seen(
+                model, voxels, view, slice(first, stop)
+            )
+        return probs
 
-    @staticmethod
-    def _seen_mirrored(model: Model, channels: Tensor, axes: tuple[int, ...]) -> Tensor:
-        seen = (channels.flip(axes) if axes else channels).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = model.network(seen)
-        check_logits(logits, images=tuple(seen.shape), regions=len(model.regions))
-        probs = logits.float().sigmoid()
-        return probs.flip(axes) if axes else probs
+    def _seen(self, model: Model, voxels: NDArray[np.generic], view: View | None, slices: slice) -> Tensor:
+        assert view is not None
+        on_square = probs_on_square(model, voxels, view, slices, device=self.device, mirrored=self._flips)
+        return view.plane.invert(on_square)
 
 
 def find_device(name: str) -> torch.device:
@@ -349,7 +381,7 @@ def _common_task(models: Sequence[Model]) -> tuple[tuple[str, ...], Modality]:
     return first.regions, first.recipe.modality
 
 
-def _mirrored_axes(flips: Sequence[Flip]) -> tuple[tuple[int, ...], ...]:
+def _mirrored_axes(flips: Sequence[Flip]) -> tuple[Axes, ...]:
     """The axes to mirror at each pass: none first, then every combination of the flips."""
     if len(set(flips)) != len(flips) or not set(flips) <= set(_AXIS_OF_FLIP):
         raise ConfigError(f"flips: must be among {list(_AXIS_OF_FLIP)}, each once, got {list(flips)}")

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from lts import __version__
 from lts.base import DESCRIPTION_KEY, written_whole
 from lts.inference.building import describe_module, describe_padded
-from lts.inference.checkpoint import CHECKPOINT_FORMAT, DEFAULT_BATCH_SIZE, open_saved
+from lts.inference.checkpoint import (
+    CHECKPOINT_FORMAT,
+    DEFAULT_BATCH_SIZE,
+    Checkpoint,
+    Model,
+    open_saved,
+)
 from lts.intensity import Intensity
 from lts.networks import Padded
 from lts.slices import Recipe, content_hash
@@ -27,6 +33,7 @@ def save_checkpoint(
     batch_size: int = DEFAULT_BATCH_SIZE,
     arguments: Mapping[str, Any] | None = None,
     trained_on: Iterable[str | Path] = (),
+    locator: Model | None = None,
 ) -> None:
     """Write a network, however it was trained, as a checkpoint for `load_checkpoint` and the commands.
 
@@ -44,6 +51,8 @@ def save_checkpoint(
         arguments: What the class of the network was called with, as plain types; of a `Padded` one, that of
             the network within. None for networks of lts, which know it.
         trained_on: Scans that it was trained on, files that `evaluate.py` refuses to score it on.
+        locator: Finds the liver, for a recipe with a focus; a model of a network of lts, or a checkpoint of
+            one, whose training cases are then refused too.
 
     Raises:
         ConfigError: The class cannot be imported by its name, or its arguments are neither given nor known.
@@ -67,10 +76,7 @@ def save_checkpoint(
         ...     load_checkpoint(f"{folder}/model.ckpt").regions
         ('liver', 'tumor')
     """
-    path, inner = Path(path), network.network if isinstance(network, Padded) else network
-    spec = describe_module(inner, arguments)
-    if isinstance(network, Padded):
-        spec = describe_padded(spec, multiple=network.multiple)
+    path = Path(path)
     data = {
         "batch_size": batch_size,
         "context": context,
@@ -83,11 +89,13 @@ def save_checkpoint(
     description = {
         "format": CHECKPOINT_FORMAT,
         "regions": list(regions),
-        "network": spec,
+        "network": _describe_network(network, arguments),
         "intensity": describe_module(intensity),
         "intensity_state": _on_cpu(intensity),
         "context": context,
-        "recipe": {name: data[name] for name in ("image_size", "pixel_mm", "modality")},
+        "recipe": recipe.describe(),
+        "locator": None if locator is None else _describe_locator(locator),
+        "start_cases": _cases_of(locator) if isinstance(locator, Checkpoint) else [],
         "split": {"train": [_member(Path(scan)) for scan in trained_on], "val": [], "test": []},
         "config": {"data": data},
         "changes": [],
@@ -95,9 +103,35 @@ def save_checkpoint(
     }
     weights = {f"network.{name}": tensor for name, tensor in _on_cpu(network).items()}
     saved = {"state_dict": weights, DESCRIPTION_KEY: description}
-    open_saved(path, saved, trusted_modules=[type(inner).__module__])
+    networks = [network, *([locator.network] if locator else [])]
+    open_saved(path, saved, trusted_modules=[type(_inner(each)).__module__ for each in networks])
     with written_whole(path) as file:
         torch.save(saved, file)
+
+
+def _inner(network: nn.Module) -> nn.Module:
+    return network.network if isinstance(network, Padded) else network
+
+
+def _describe_network(network: nn.Module, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    spec = describe_module(_inner(network), arguments)
+    return describe_padded(spec, multiple=network.multiple) if isinstance(network, Padded) else spec
+
+
+def _describe_locator(locator: Model) -> dict[str, Any]:
+    return {
+        "regions": list(locator.regions),
+        "network": _describe_network(locator.network, None),
+        "intensity": describe_module(locator.intensity),
+        "intensity_state": _on_cpu(locator.intensity),
+        "context": locator.context,
+        "recipe": locator.recipe.describe(),
+        "weights": _on_cpu(locator.network),
+    }
+
+
+def _cases_of(checkpoint: Checkpoint) -> list[dict[str, str]]:
+    return [*checkpoint.split["train"], *checkpoint.start_cases]
 
 
 def _on_cpu(module: nn.Module) -> dict[str, Tensor]:

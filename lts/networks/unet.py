@@ -57,9 +57,9 @@ class UNet(nn.Module):
         depth: Levels of resolution, 2 to 8: the image is halved `depth - 1` times.
         norm: "batch", "instance", "group" (8 groups, fewer where 8 does not divide the channels) or "none".
         dropout: Probability that a channel of the deepest level is dropped in training, in [0, 1).
-        patch: Side in pixels, 1 to 8, of the patches that the network takes as one: their pixels are channels of
-            the finest level, and the logits of all of them come out of it (Shi et al. 2016). With 2 it computes
-            a quarter, and masks keep the resolution of the image.
+        patch: Side in pixels, 1 to 8, of the patches that the network takes as one: their pixels are channels
+            of the finest level, and the logits of all of them come out of it (Shi et al. 2016). With 2 it
+            computes a quarter, and masks keep the resolution of the image.
 
     Raises:
         ConfigError: An argument breaks its rule.

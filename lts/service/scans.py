@@ -1,7 +1,7 @@
 """The jobs of scans: checked before they wait, read and segmented in turn."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lts.base import REGION_MIN_LABEL, LtsError, listed, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Findings, Predictor, measure, prediction_warnings
+from lts.inference import Findings, Located, Predictor, measure, prediction_warnings
 from lts.service.jobs import Job
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
@@ -98,11 +98,12 @@ def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, li
         RefusedError: The scan cannot be read.
         JobDroppedError: The job was given up.
     """
-    scan, labels = _segment(pending, predictor, job)
+    scan, labels, located = _segment(pending, predictor, job)
     path = pending.upload.path.with_name(MASK_FILE)
     write_mask(path, labels, geometry=scan.geometry)
     findings = measure(labels, geometry=scan.geometry, regions=predictor.regions)
-    return path.read_bytes(), _notes(pending, predictor, findings, scan=scan, labels=labels)
+    notes = _notes(pending, predictor, findings, scan=scan, labels=labels, located=located)
+    return path.read_bytes(), notes
 
 
 def result_of(pending: Pending, predictor: Predictor, job: Job, *, folder: Path) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def result_of(pending: Pending, predictor: Predictor, job: Job, *, folder: Path)
         JobDroppedError: The job was given up.
     """
     start = monotonic()
-    scan, labels = _segment(pending, predictor, job)
+    scan, labels, located = _segment(pending, predictor, job)
     regions = predictor.regions
     findings = measure(labels, geometry=scan.geometry, regions=regions)
     job.check()
@@ -138,13 +139,19 @@ def result_of(pending: Pending, predictor: Predictor, job: Job, *, folder: Path)
         "pixels_per_slice": _pixels(labels, regions),
         "value_scale": {"slope": slope, "intercept": intercept},
         "windows": _windows(scan.voxels, modality=predictor.modality),
-        "notes": _notes(pending, predictor, findings, scan=scan, labels=labels),
+        "notes": _notes(pending, predictor, findings, scan=scan, labels=labels, located=located),
         "seconds": round(monotonic() - start, 2),
     }
 
 
 def _notes(
-    pending: Pending, predictor: Predictor, findings: Findings, *, scan: Volume, labels: NDArray[np.uint8]
+    pending: Pending,
+    predictor: Predictor,
+    findings: Findings,
+    *,
+    scan: Volume,
+    labels: NDArray[np.uint8],
+    located: Sequence[Located | None],
 ) -> list[str]:
     return [
         *(f"Passed over: {line}." for line in pending.passed_over),
@@ -155,21 +162,27 @@ def _notes(
             files=pending.source.files,
             modality=predictor.modality,
             checkpoints=predictor.checkpoints,
+            located=located,
         ),
     ]
 
 
-def _segment(pending: Pending, predictor: Predictor, job: Job) -> tuple[Volume, NDArray[np.uint8]]:
-    """The scan, and its labels `(Z, H, W)`."""
+def _segment(
+    pending: Pending, predictor: Predictor, job: Job
+) -> tuple[Volume, NDArray[np.uint8], tuple[Located | None, ...]]:
+    """The scan, its labels `(Z, H, W)`, and where locators found the liver."""
     try:
         scan = pending.source.read(modality=predictor.modality, check=job.check)
     except LtsError as error:
         raise refusal_of(error, pending.upload) from error
     depth = len(scan.voxels)
     job.on_slices(0, depth)
-    labels = predictor.mask(scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth))
+    located = predictor.find_liver(scan, check=job.check)
+    labels = predictor.mask(
+        scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth), located=located
+    )
     job.check()
-    return scan, labels
+    return scan, labels, located
 
 
 def read_slice(folder: Path, index: int, *, shape: tuple[int, int, int]) -> bytes:

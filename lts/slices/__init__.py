@@ -1,6 +1,7 @@
 """The slice store: scans decompressed, reoriented and resampled once, then read as mapped slices."""
 
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE
+from lts.slices.box import Box, check_margin
 from lts.slices.build import build_store, store_case
 from lts.slices.context import slices_around
 from lts.slices.fingerprint import CaseFingerprint, fingerprint_cases, region_hu_counts_of
@@ -16,18 +17,22 @@ from lts.slices.store import (
     content_hash_of_all,
     hu_counts_of,
 )
+from lts.slices.view import View, view_of
 
 __all__ = [
     "IMAGE_TYPE",
     "LABELS_TYPE",
+    "Box",
     "CaseFingerprint",
     "FittedSquare",
     "PlaneFit",
     "Recipe",
     "SourceFile",
     "StoredCase",
+    "View",
     "build_store",
     "case_folder",
+    "check_margin",
     "check_plane",
     "content_hash",
     "content_hash_of_all",
@@ -40,4 +45,5 @@ __all__ = [
     "region_hu_counts_of",
     "slices_around",
     "store_case",
+    "view_of",
 ]

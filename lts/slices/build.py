@@ -12,12 +12,22 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from lts.base import LtsError, Progress, StorageError, VolumeError, WorkerPool, storage_error, sync_folder
+from lts.base import (
+    LIVER,
+    LtsError,
+    Progress,
+    StorageError,
+    VolumeError,
+    WorkerPool,
+    storage_error,
+    sync_folder,
+)
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, write_array
+from lts.slices.box import Box
 from lts.slices.disk_space import check_disk_space
 from lts.slices.histogram import count_hu
-from lts.slices.plane import fit_plane, lay_on_plane
+from lts.slices.plane import lay_on_plane
 from lts.slices.recipe import Recipe
 from lts.slices.store import (
     IMAGE_FILE,
@@ -28,6 +38,7 @@ from lts.slices.store import (
     content_hash,
     pixels_per_slice,
 )
+from lts.slices.view import view_of
 from lts.volume import read_image, read_mask
 
 _CHUNK_SLICES = 8  # what they become stays in the cache
@@ -205,37 +216,42 @@ def _find_same_content(case: Case, folder: Path) -> StoredCase | None:
 
 
 def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
+    if recipe.focus and not case.mask:
+        raise VolumeError(f"{case.image}: must have a mask to be stored around its {recipe.focus}, got none")
     scan = read_image(case.image, modality=recipe.modality)
     geometry, voxels = scan.geometry, _as_int16(scan.voxels)
-    depth, *shape_hw = voxels.shape
-    spacing_mm = geometry.spacing_mm
-    plane = fit_plane(
-        (shape_hw[0], shape_hw[1]), spacing_mm[1:], image_size=recipe.image_size, pixel_mm=recipe.pixel_mm
-    )
-    shape = (depth, recipe.image_size, recipe.image_size)
-    chunks = list(in_chunks(depth, slices=_CHUNK_SLICES))
-    slices = (lay_on_plane(voxels[chunk], plane, fill=recipe.fill).numpy() for chunk in chunks)
+    mask = read_mask(case.mask, image=geometry) if case.mask else None
+    box = Box.around(mask.voxels >= LIVER) if mask and recipe.focus else None
+    view = view_of(voxels.shape, geometry.spacing_mm, recipe, box=box)
+    shape = (view.depth, recipe.image_size, recipe.image_size)
+    chunks = [
+        slice(view.first + chunk.start, min(view.first + chunk.stop, view.stop))
+        for chunk in in_chunks(view.depth, slices=_CHUNK_SLICES)
+    ]
+    slices = (lay_on_plane(voxels[chunk], view.plane, fill=recipe.fill).numpy() for chunk in chunks)
     write_array(folder / IMAGE_FILE, slices, shape=shape, dtype=IMAGE_TYPE)
-    notes, region_pixels = scan.notes, pixels_per_slice(np.zeros((depth, 1, 1), np.uint8))
-    if case.mask:
-        mask = read_mask(case.mask, image=geometry)
-        slices = (plane.apply_labels(torch.from_numpy(mask.voxels[chunk])).numpy() for chunk in chunks)
-        write_array(folder / LABELS_FILE, slices, shape=shape, dtype=LABELS_TYPE)
+    notes, region_pixels = scan.notes, pixels_per_slice(np.zeros((view.depth, 1, 1), np.uint8))
+    if mask:
+        labels = (view.plane.apply_labels(torch.from_numpy(mask.voxels[chunk])).numpy() for chunk in chunks)
+        write_array(folder / LABELS_FILE, labels, shape=shape, dtype=LABELS_TYPE)
         notes, region_pixels = notes + mask.notes, pixels_per_slice(open_array(folder / LABELS_FILE))
+    depth, height, width = voxels.shape
     return StoredCase(
         folder=folder,
         case=case.id,
         patient=case.patient,
         image=SourceFile.of(case.image),
         mask=SourceFile.of(case.mask) if case.mask else None,
-        source_shape=(depth, shape_hw[0], shape_hw[1]),
-        spacing_mm=spacing_mm,
+        source_shape=(depth, height, width),
+        spacing_mm=geometry.spacing_mm,
         affine=geometry.affine.tolist(),
         shape=shape,
-        pixel_mm=plane.pixel_mm,
+        pixel_mm=view.plane.pixel_mm,
         region_pixels=region_pixels,
         hu_counts=count_hu(voxels).tolist(),
         notes=notes,
+        first_slice=view.first,
+        box=box,
     )
 
 

@@ -13,7 +13,7 @@ from lts.volume import read_geometry
 
 
 def bytes_to_store(cases: Sequence[Case], recipe: Recipe) -> int:
-    """Bytes that the arrays of cases take in a store.
+    """Bytes that the arrays of cases take in a store; at most, where a focus stores some slices of each.
 
     A scan whose header cannot be read counts nothing: it will be told of when it is read.
     """

@@ -30,7 +30,8 @@ class FittedSquare:
     Attributes:
         image_size: Its side in pixels.
         pixel_mm: Side of its pixels; None where each slice is fitted to it.
-        needed_mm: What it is to show: the field of view of 95 % of the cases, and the liver of every one.
+        needed_mm: What it is to show: the field of view of 95 % of the cases, and the liver of every one; or,
+            around the liver, every liver with its margins.
         median_spacing_mm: The median spacing of the cases.
 
     Example:
@@ -54,6 +55,7 @@ def fit_square(
     *,
     image_size: int | Literal["auto"] = "auto",
     pixel_mm: float | Literal["auto"] | None = "auto",
+    margin_mm: float | None = None,
 ) -> FittedSquare:
     """Choose size and pixels of the square by the training cases, where they are `auto`.
 
@@ -65,7 +67,9 @@ def fit_square(
     Args:
         cases: The training cases, at least one.
         image_size: Side of the square in pixels.
-        pixel_mm: Side of its pixels; None fits each slice to the square.
+        pixel_mm: Side of its pixels; None fits each slice, or its part around the liver, to the square.
+        margin_mm: What is shown beyond the liver on every side where that is all to be shown; None for whole
+            slices.
 
     Raises:
         ConfigError: What is given, or what follows from the cases, is beyond the limits of `check_plane`.
@@ -83,9 +87,12 @@ def fit_square(
         pixel_mm=None if pixel_mm == "auto" else pixel_mm,
     )
     median_mm = float(np.median([case.spacing_mm for case in cases]))
-    views_mm = [case.field_of_view_mm for case in cases]
-    livers_mm = [2 * case.liver_reach_mm for case in cases if case.liver_reach_mm is not None]
-    needed_mm = max(float(np.percentile(views_mm, _HELD_PERCENT, method="inverted_cdf")), *livers_mm, 0.0)
+    views_mm = [_view_mm(case, margin_mm) for case in cases]
+    if margin_mm is None:
+        livers_mm = [2 * case.liver_reach_mm for case in cases if case.liver_reach_mm is not None]
+        needed_mm = max(float(np.percentile(views_mm, _HELD_PERCENT, method="inverted_cdf")), *livers_mm, 0.0)
+    else:
+        needed_mm = max(views_mm)
     if image_size == "auto" and pixel_mm == "auto":
         image_size = min(_in_steps(needed_mm / (median_mm * _WIDER)), LARGEST_IMAGE)
     if pixel_mm == "auto":
@@ -97,7 +104,7 @@ def fit_square(
                 f"median spacing of {median_mm:g} mm and {needed_mm:g} mm to show"
             )
     if image_size == "auto":
-        pixels = _median_pixels(cases) if pixel_mm is None else needed_mm / pixel_mm
+        pixels = _median_pixels(cases, views_mm) if pixel_mm is None else needed_mm / pixel_mm
         image_size = _in_steps(pixels)
         if not SMALLEST_IMAGE <= image_size <= LARGEST_IMAGE:
             raise ConfigError(
@@ -112,9 +119,18 @@ def _in_steps(pixels: float) -> int:
     return max(1, math.ceil(pixels / _MULTIPLE - _PART)) * _MULTIPLE
 
 
-def _median_pixels(cases: Sequence[CaseFingerprint]) -> float:
-    """Of the longer side of a slice, in pixels of the case's own spacing."""
-    return float(np.median([case.field_of_view_mm / case.spacing_mm for case in cases]))
+def _view_mm(case: CaseFingerprint, margin_mm: float | None) -> float:
+    """The longer side of what is to be shown of a case; of one without liver, its field of view."""
+    if margin_mm is None or case.liver_hw_mm is None:
+        return case.field_of_view_mm
+    return max(case.liver_hw_mm) + 2 * margin_mm
+
+
+def _median_pixels(cases: Sequence[CaseFingerprint], views_mm: Sequence[float]) -> float:
+    """Of what is shown of a case, in pixels of its own spacing."""
+    return float(
+        np.median([view_mm / case.spacing_mm for case, view_mm in zip(cases, views_mm, strict=True)])
+    )
 
 
 def _rounded_up(mm: float) -> float:

@@ -1,5 +1,6 @@
-"""How axial slices of any size are laid on a square of `image_size` pixels, and back."""
+"""How axial slices of any size, or a part of them, are laid on a square of `image_size` pixels, and back."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +9,33 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lts.base import LABELS, ConfigError
+from lts.slices.box import Box
 
 SMALLEST_IMAGE, LARGEST_IMAGE = 16, 4096
 SMALLEST_MM, LARGEST_MM = 0.01, 100.0
+_ROUNDING = 1e-6
+"""Of a pixel: what a quotient of millimeters may be off a whole number."""
+
+Range = tuple[int, int]
+"""The first, and the one after the last."""
 
 
 @dataclass(frozen=True)
 class PlaneFit:
-    """The way from slices of `source_hw` pixels to the middle of a square of `image_size` pixels.
+    """The way from slices of `source_hw` pixels to a square of `image_size` pixels.
 
-    A slice is resized to `fitted_hw`, which keeps its proportions in mm, then padded or cropped evenly
-    at both ends. Pixels of the square are `pixel_mm` wide and high, up to the rounding of `fitted_hw`.
+    A part of the slice, often the whole, is resized to `fitted_hw`, which keeps its proportions in mm, then
+    padded or cropped. Pixels of the square are `pixel_mm` wide and high, up to the rounding of `fitted_hw`.
+
+    Attributes:
+        source_hw: Pixels of a slice.
+        rows: Those of the part.
+        columns: Those of the part.
+        fitted_hw: Pixels of the resized part.
+        top: Row of the square where it begins; negative where the square begins later.
+        left: Its column.
+        image_size: Side of the square in pixels.
+        pixel_mm: Side of its pixels.
 
     Example:
         >>> plane = fit_plane((100, 50), (1.0, 1.0), image_size=64, pixel_mm=None)
@@ -27,7 +44,11 @@ class PlaneFit:
     """
 
     source_hw: tuple[int, int]
+    rows: Range
+    columns: Range
     fitted_hw: tuple[int, int]
+    top: int
+    left: int
     image_size: int
     pixel_mm: float
 
@@ -35,8 +56,27 @@ class PlaneFit:
     def _padding(self) -> tuple[int, int, int, int]:
         """Left, right, top, bottom; negative where the square is the smaller one."""
         (height, width), size = self.fitted_hw, self.image_size
-        left, top = (size - width) // 2, (size - height) // 2
-        return left, size - width - left, top, size - height - top
+        return self.left, size - width - self.left, self.top, size - height - self.top
+
+    @property
+    def _part(self) -> tuple[slice, slice]:
+        return slice(*self.rows), slice(*self.columns)
+
+    @property
+    def on_square(self) -> tuple[slice, slice]:
+        """Rows and columns of the square that show the slice."""
+        rows, columns = (
+            slice(max(0, begin), min(self.image_size, begin + length))
+            for begin, length in zip((self.top, self.left), self.fitted_hw, strict=True)
+        )
+        return rows, columns
+
+    def to_source(self, rows: Range, columns: Range) -> tuple[Range, Range]:
+        """The pixels of the slice that some rows and columns within `on_square` touch."""
+        return (
+            _to_source(rows, begin=self.top, fitted=self.fitted_hw[0], part=self.rows),
+            _to_source(columns, begin=self.left, fitted=self.fitted_hw[1], part=self.columns),
+        )
 
     def apply(self, slices: Tensor, *, fill: float) -> Tensor:
         """Lay slices on the square.
@@ -49,7 +89,8 @@ class PlaneFit:
             `(N, image_size, image_size)` float32, smoothed where it shrinks.
         """
         assert slices.shape[1:] == self.source_hw, f"expected slices of {self.source_hw}, got {slices.shape}"
-        return F.pad(_resize(slices[None].float(), self.fitted_hw)[0], self._padding, value=fill)
+        part = slices[:, *self._part]
+        return F.pad(_resize(part[None].float(), self.fitted_hw)[0], self._padding, value=fill)
 
     def apply_labels(self, labels: Tensor) -> Tensor:
         """Lay label slices on the square: a pixel takes the highest label that covers half of it.
@@ -79,7 +120,14 @@ class PlaneFit:
             `(N, C, H, W)` of the same dtype.
         """
         left, right, top, bottom = self._padding
-        return _resize(F.pad(slices, (-left, -right, -top, -bottom)), self.source_hw)
+        fitted = F.pad(slices, (-left, -right, -top, -bottom))
+        rows, columns = self._part
+        part = _resize(fitted, (rows.stop - rows.start, columns.stop - columns.start))
+        if tuple(part.shape[-2:]) == self.source_hw:
+            return part
+        whole = part.new_zeros(*part.shape[:2], *self.source_hw)
+        whole[:, :, rows, columns] = part
+        return whole
 
 
 def check_plane(*, image_size: int, pixel_mm: float | None) -> None:
@@ -109,6 +157,8 @@ def fit_plane(
     *,
     image_size: int,
     pixel_mm: float | None,
+    box: Box | None = None,
+    margin_mm: float = 0.0,
 ) -> PlaneFit:
     """Plan how slices are laid on a square.
 
@@ -116,7 +166,11 @@ def fit_plane(
         shape_hw: Pixels of a slice.
         spacing_mm: Distance between its pixels, `(H, W)`.
         image_size: Side of the square in pixels.
-        pixel_mm: Side of the square's pixels; None fits the longer side of the slice to the square.
+        pixel_mm: Side of the square's pixels; None fits the longer side of the slice, or of the box with its
+            margin, to the square.
+        box: Whose rows and columns are in the middle of the square, which may reach beyond the slice; None
+            for the whole slice.
+        margin_mm: What is seen beyond the box on every side, at least, where the side of a pixel is None.
 
     Raises:
         ConfigError: As `check_plane`.
@@ -124,12 +178,62 @@ def fit_plane(
     Example:
         >>> fit_plane((512, 512), (0.75, 0.75), image_size=256, pixel_mm=None).pixel_mm
         1.5
+        >>> box = Box(slices=(0, 9), rows=(100, 300), columns=(40, 320))
+        >>> plane = fit_plane((512, 512), (0.75, 0.75), image_size=256, pixel_mm=None, box=box, margin_mm=23)
+        >>> plane.pixel_mm, plane.rows, plane.columns
+        (1.0, (29, 371), (9, 351))
     """
     check_plane(image_size=image_size, pixel_mm=pixel_mm)
+    if box is not None:
+        return _fit_to_box(
+            shape_hw, spacing_mm, image_size=image_size, pixel_mm=pixel_mm, box=box, margin_mm=margin_mm
+        )
     extent_mm = [n * step for n, step in zip(shape_hw, spacing_mm, strict=True)]
     side_mm = pixel_mm or max(extent_mm) / image_size
     height, width = (max(1, round(extent / side_mm)) for extent in extent_mm)
-    return PlaneFit(source_hw=shape_hw, fitted_hw=(height, width), image_size=image_size, pixel_mm=side_mm)
+    return PlaneFit(
+        source_hw=shape_hw,
+        rows=(0, shape_hw[0]),
+        columns=(0, shape_hw[1]),
+        fitted_hw=(height, width),
+        top=(image_size - height) // 2,
+        left=(image_size - width) // 2,
+        image_size=image_size,
+        pixel_mm=side_mm,
+    )
+
+
+def _fit_to_box(
+    shape_hw: tuple[int, int],
+    spacing_mm: tuple[float, float],
+    *,
+    image_size: int,
+    pixel_mm: float | None,
+    box: Box,
+    margin_mm: float,
+) -> PlaneFit:
+    sides = list(zip((box.rows, box.columns), shape_hw, spacing_mm, strict=True))
+    longest_mm = max((stop - start) * step for (start, stop), _, step in sides) + 2 * margin_mm
+    side_mm = pixel_mm or longest_mm / image_size
+    parts, fitted, begins = [], [], []
+    for (start, stop), length, step in sides:
+        first_mm = (start + stop) / 2 * step - image_size * side_mm / 2
+        last_mm = first_mm + image_size * side_mm
+        first = max(0, math.floor(first_mm / step + _ROUNDING))
+        last = min(length, math.ceil(last_mm / step - _ROUNDING))
+        parts.append((first, last))
+        fitted.append(max(1, round((last - first) * step / side_mm)))
+        begins.append(round((first * step - first_mm) / side_mm))
+    return PlaneFit(
+        source_hw=shape_hw,
+        rows=parts[0],
+        columns=parts[1],
+        fitted_hw=(fitted[0], fitted[1]),
+        top=begins[0],
+        left=begins[1],
+        image_size=image_size,
+        pixel_mm=side_mm,
+    )
 
 
 def lay_on_plane(voxels: np.ndarray, plane: PlaneFit, *, fill: int) -> Tensor:
@@ -157,3 +261,10 @@ def _resize(slices: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(slices.shape[-2:]) == size:
         return slices
     return F.interpolate(slices, size=size, mode="bilinear", antialias=True)
+
+
+def _to_source(pixels: Range, *, begin: int, fitted: int, part: Range) -> Range:
+    first, stop = part
+    scale = (stop - first) / fitted
+    low, high = ((pixel - begin) * scale for pixel in pixels)
+    return first + math.floor(low + _ROUNDING), min(stop, first + math.ceil(high - _ROUNDING))

@@ -14,6 +14,7 @@ import numpy as np
 from lts.base import HU_BINS, REGION_MIN_LABEL, LtsError, read_json_object, write_json
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, is_sound, open_array
+from lts.slices.box import Box
 from lts.volume import source_files
 
 IMAGE_FILE, LABELS_FILE, ENTRY_FILE = "image.npy", "labels.npy", "entry.json"
@@ -79,11 +80,13 @@ class StoredCase:
         source_shape: `(Z, H, W)` of the scan.
         spacing_mm: `(Z, H, W)` of the scan.
         affine: Voxel index on disk to mm, 4x4.
-        shape: `(Z, image_size, image_size)` of the stored arrays.
+        shape: `(Z, image_size, image_size)` of the stored arrays; fewer slices than the scan's under a focus.
         pixel_mm: Side of a stored pixel.
         region_pixels: Per region, the stored pixels of each slice.
         hu_counts: Voxels of the scan at each Hounsfield value, see `lts.base.HU_BINS`.
         notes: What was told or corrected when the files were read.
+        first_slice: The slice of the scan that was stored first, from the feet up.
+        box: The liver's, around which the squares lie; None where they show whole slices.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -111,6 +114,8 @@ class StoredCase:
     region_pixels: dict[str, list[int]]
     hu_counts: list[int]
     notes: tuple[str, ...]
+    first_slice: int = 0
+    box: Box | None = None
 
     def open_image(self) -> np.ndarray:
         """The slices, `(Z, image_size, image_size)` int16, mapped from the disk."""
@@ -139,7 +144,7 @@ class StoredCase:
         """The entry in a folder; None where there is none, or it or an array is damaged, to be built anew."""
         try:
             facts = read_json_object(folder / ENTRY_FILE)
-            mask = facts.pop("mask")
+            mask, box = facts.pop("mask"), facts.pop("box", None)
             stored = cls(
                 folder=folder,
                 image=SourceFile(**facts.pop("image")),
@@ -148,6 +153,9 @@ class StoredCase:
                 spacing_mm=tuple(facts.pop("spacing_mm")),
                 shape=tuple(facts.pop("shape")),
                 notes=tuple(facts.pop("notes")),
+                box=Box(**{name: (int(side[0]), int(side[1])) for name, side in box.items()})
+                if box
+                else None,
                 **facts,
             )
             whole = stored._is_whole() and stored._has_its_arrays()
@@ -159,7 +167,7 @@ class StoredCase:
         """Whether the counts are numbers, one for each slice or Hounsfield value."""
         lists = [(HU_BINS, self.hu_counts)]
         lists += [(self.shape[0], self.region_pixels.get(region, [])) for region in REGION_MIN_LABEL]
-        return all(
+        return isinstance(self.first_slice, int) and all(
             len(counts) == length and all(isinstance(count, int) for count in counts)
             for length, counts in lists
         )

@@ -46,6 +46,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("model=attention_unet", *TINY, "loss=tversky", "scheduler=cosine", "pruning=median", "logger=[csv]"),
         ("model=resnet50", *SMALL, "loss=focal_dice", "optimizer=adamw", "data=mri", "data.root=x"),
         (*TINY, "trainer=ddp", "trainer.sync_batchnorm=false", "intensity=ct_plain", "augment=none"),
+        (*TINY, "locator=coarse", "locator.model.width=4", "locator.model.depth=2", "augment=none"),
     ),
     "evaluate": (
         ("ckpt=model.ckpt",),

@@ -1,7 +1,7 @@
 """Every choice of every group composes, and what it names can be built."""
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from lts.app.commands.training.parts import make_callbacks, make_loggers, make_s
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.component import OPEN, Component
 from lts.app.config.instantiate import build_component
-from lts.app.config.settings import TrainSettings
+from lts.app.config.serialization import settings_to_dict
+from lts.app.config.settings import LocatorSettings, TrainSettings
 from lts.base import ConfigError
 from lts.data import Augmentation
 from lts.inference import check_buildable
@@ -165,6 +166,26 @@ def test_the_recipe_for_patients_takes_any_intensity(intensity: str) -> None:
     settings = compose("experiment=liver_cpu", f"intensity={intensity}")
     assert settings.intensity == compose(f"intensity={intensity}").intensity
     build_component(settings.intensity, key="intensity", kind=Intensity)
+
+
+def test_the_recipe_of_two_looks_is_that_of_one_but_for_what_tumors_were_found_with() -> None:
+    one, two = (
+        compose(f"experiment={name}", "paths.output_dir=x") for name in ("liver_cpu", "liver_closely")
+    )
+    assert two.locator == LocatorSettings(model=two.locator.model)
+    assert two.model.arguments["norm"] == "batch"
+    assert two.intensity == compose("intensity=ct_windows").intensity
+    assert two.data.batch_size == 8
+    own = {name: getattr(two, name) for name in ("data", "intensity", "locator", "model")}
+    assert two == replace(one, **own)
+    assert compose("experiment=liver_closely", "locator=none").locator is None
+
+
+@pytest.mark.parametrize("locator", choices("locator"))
+def test_a_locator_is_one_of_the_settings_or_none(locator: str) -> None:
+    settings = compose(f"locator={locator}")
+    assert (settings.locator is None) == (locator == "none")
+    assert settings_to_dict(settings)["locator"] == (settings.locator and settings_to_dict(settings.locator))
 
 
 def test_a_network_of_elsewhere_is_refused() -> None:

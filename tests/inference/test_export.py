@@ -22,11 +22,13 @@ from lts.inference import (
     find_format,
     formats,
     load_checkpoint,
+    save_checkpoint,
 )
+from lts.inference import Model as ServedModel
 from lts.inference.agreement import measure_agreement
 from lts.intensity import apply_with_context
 from lts.phantom import make_phantom
-from lts.slices import fit_plane, lay_on_plane
+from lts.slices import Recipe, fit_plane, lay_on_plane
 from lts.volume import read_ct
 
 UNET = {"_target_": "lts.networks.UNet", "width": 4, "depth": 3, "dropout": 0.1}
@@ -451,3 +453,79 @@ def test_a_slice_without_any_contrast_has_probabilities(make_checkpoint) -> None
     with torch.no_grad():
         probs = model(torch.full((1, 5, 32, 32), 7.0)).numpy()
     assert np.isfinite(probs).all()
+
+
+@pytest.fixture
+def both(make_checkpoint, tmp_path: Path) -> Checkpoint:
+    """Two networks of different inputs and outputs."""
+    locator, network = make_checkpoint("instance"), make_checkpoint("attention")
+    first = ServedModel(
+        network=locator.network, intensity=locator.intensity, regions=("liver",), recipe=locator.recipe
+    )
+    save_checkpoint(
+        tmp_path / "both.ckpt",
+        network.network,
+        intensity=network.intensity,
+        regions=network.regions,
+        recipe=Recipe(image_size=48, focus="liver", margin_mm=12.5),
+        context=network.context,
+        locator=first,
+    )
+    return load_checkpoint(tmp_path / "both.ckpt")
+
+
+def export_both(checkpoint: Checkpoint, output: Path, slices: torch.Tensor, **settings: Any) -> Exported:
+    close = torch.nn.functional.interpolate(slices[:, None].float(), (48, 48))[:, 0]
+    given = {"format_name": "torchscript", "slices": close, "locator_slices": slices, "overwrite": False}
+    return export_model(checkpoint, output, **{**given, **settings})
+
+
+def test_of_two_networks_both_are_written_and_how_they_go_together(
+    both: Checkpoint, slices: torch.Tensor, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    exported = export_both(both, tmp_path / "out" / "liver.pt", slices)
+    assert exported.locator is not None
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        "liver.pt",
+        "liver.pt.json",
+        "liver_locator.pt",
+    ]
+    for one, model, size in ((exported, both, 48), (exported.locator, both.locator, 32)):
+        run = find_format("torchscript").open(one.path)
+        hu = values(2, 1 + 2 * model.context, size, size)
+        with torch.no_grad():
+            torch.testing.assert_close(run(hu), ServingModel(model).eval()(hu), atol=1e-5, rtol=0)
+        assert one.size_bytes == one.path.stat().st_size
+        assert one.agreement.slices == len(slices)
+        assert one.metadata["image_size"] == size
+    told = json.loads((tmp_path / "out" / "liver.pt.json").read_text())
+    assert told == {"liver.pt": exported.metadata, "liver_locator.pt": exported.locator.metadata}
+    of_network = exported.metadata
+    assert (of_network["format"], exported.locator.metadata["format"]) == (2, 1)
+    assert (of_network["focus"], of_network["margin_mm"]) == ("liver", 12.5)
+    assert of_network["locator"] == "liver_locator.pt"
+    assert "ceil(12.5 mm / slice spacing)" in of_network["preprocessing"]["slices"]
+    assert not {"focus", "margin_mm", "locator"} & exported.locator.metadata.keys()
+
+
+def test_of_two_networks_all_files_are_written_or_none(
+    both: Checkpoint, slices: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("liver_locator.pt", "liver.pt.json"):
+        (out / name).write_text("kept")
+        with pytest.raises(ConfigError, match=rf"^output: .*{name} exists; overwrite=true replaces it$"):
+            export_both(both, out / "liver.pt", slices)
+        (out / name).unlink()
+    whole = ServingModel.forward
+
+    def spoilt(self: ServingModel, hu: torch.Tensor) -> torch.Tensor:
+        probs = whole(self, hu)
+        return probs if torch.jit.is_tracing() or probs.shape[1] > 1 else 1 - probs
+
+    monkeypatch.setattr(ServingModel, "forward", spoilt)  # of the locator, another answer than in its file
+    with pytest.raises(CheckpointError, match="its locator as torchscript its probabilities may differ"):
+        export_both(both, out / "liver.pt", slices)
+    assert not list(out.iterdir())

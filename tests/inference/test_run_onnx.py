@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from scipy import ndimage
 from torch.nn import functional as F
 
 from lts.base import AIR_HU
-from lts.inference import Checkpoint, Predictor, export_model, load_checkpoint
+from lts.inference import Checkpoint, Predictor, export_model, load_checkpoint, save_checkpoint
 from lts.phantom import make_phantom
-from lts.slices import fit_plane, lay_on_plane
+from lts.slices import Box, Recipe, fit_plane, lay_on_plane
 from lts.volume import Geometry, Volume, read_ct
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "run_onnx.py"
@@ -218,6 +220,93 @@ def test_it_lays_slices_as_training_does(
     assert laid.dtype == np.float32
     assert off.max() <= 1  # halves may be rounded either way
     assert (off > 0).mean() < 5e-4
+
+
+@pytest.mark.parametrize("pixel_mm", [None, 1.5, 4.0])
+@pytest.mark.parametrize("rows", [(3, 12), (0, 5), (20, 51)])
+def test_it_lays_a_part_of_a_slice_as_training_does(
+    script: ModuleType, pixel_mm: float | None, rows: tuple[int, int]
+) -> None:
+    hu = np.random.default_rng(0).integers(-1000, 1000, (3, 51, 40), np.int16)
+    box = Box(slices=(0, 3), rows=rows, columns=(22, 40))
+    settings = {"image_size": SIDE - 3, "pixel_mm": pixel_mm, "margin_mm": 7}
+    plane = fit_plane((51, 40), (2.0, 1.2), box=box, **settings)
+    own = script.Plane((51, 40), (2.0, 1.2), {**settings, "fill": AIR_HU}, box=(box.rows, box.columns))
+    raw = own.lay(hu.astype(np.float32), whole=False)
+    np.testing.assert_allclose(raw, plane.apply(torch.from_numpy(hu), fill=AIR_HU), atol=2e-3)
+    probs = np.random.default_rng(1).random((2, 2, SIDE - 3, SIDE - 3), np.float32)
+    np.testing.assert_allclose(own.bring_back(probs), plane.invert(torch.from_numpy(probs)), atol=1e-5)
+    coarse = fit_plane((51, 40), (2.0, 1.2), image_size=SIDE, pixel_mm=pixel_mm)
+    same = script.Plane((51, 40), (2.0, 1.2), {"image_size": SIDE, "pixel_mm": pixel_mm, "fill": AIR_HU})
+    assert same.on_square == list(coarse.on_square)
+    first_row, first_column = (side.start for side in same.on_square)
+    assert same.to_scan((2, 5), (1, 9)) == coarse.to_source(
+        (first_row + 2, first_row + 5), (first_column + 1, first_column + 9)
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_its_largest_piece_is_that_of_scipy(script: ModuleType, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = ndimage.binary_opening(rng.random((9, 21, 26)) < 0.62) if seed else np.zeros((2, 3, 4), bool)
+    if seed == 1:  # as long as it is thin: numbers travel far
+        mask[:] = False
+        mask[0, :, 0] = mask[1, 20, 1:] = mask[2, 3, 5:9] = True
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    found = script.box_of_largest(mask)
+    if not count:
+        assert found is None
+        return
+    largest = ndimage.find_objects(labels)[int(np.argmax(np.bincount(labels.ravel())[1:]))]
+    assert found == tuple((side.start, side.stop) for side in largest)
+
+
+@pytest.mark.slow
+def test_two_networks_are_run_as_by_lts(script: ModuleType, make_checkpoint: Any, tmp_path: Path) -> None:
+    whole = load_checkpoint(make_checkpoint(recipe={"image_size": SIDE, "pixel_mm": None, "modality": "ct"}))
+    save_checkpoint(
+        tmp_path / "both.ckpt",
+        whole.network,
+        intensity=whole.intensity,
+        regions=whole.regions,
+        recipe=Recipe(image_size=40, focus="liver", margin_mm=9),
+        locator=whole,
+    )
+    checkpoint = load_checkpoint(tmp_path / "both.ckpt")
+    hu = np.full((14, 60, 90), 20, np.int16)
+    hu[3:9, 8:32, 51:86] = 100  # 75 HU is liver, 150 HU is tumor
+    hu[5:8, 12:20, 60:70] = 220
+    hu[11:13, 40:50, 5:20] = 90  # a smaller piece elsewhere
+    hu += np.random.default_rng(0).integers(-4, 5, hu.shape, np.int16)
+    exported = export_model(
+        checkpoint,
+        tmp_path / "liver.onnx",
+        format_name="onnx",
+        slices=torch.zeros(2, 40, 40),
+        locator_slices=torch.zeros(2, SIDE, SIDE),
+        overwrite=False,
+    )
+    assert exported.locator is not None
+    models = [script.open_model(path) for path in (exported.path, exported.locator.path)]
+    for scan in (hu, hu[:, ::-1, ::-1], hu[5:6], hu[9:10]):
+        labels = script.segment_closely(
+            *models[0], *models[1], scan, slice_mm=5.0, spacing_mm=(2.0, 1.5), batch_size=4
+        )
+        expected = predicted(checkpoint, volume(np.ascontiguousarray(scan), (5.0, 2.0, 1.5)))
+        assert (expected.labels.max() > 0) == (len(scan) > 1 or scan.max() > 200)
+        differ = labels != expected.labels
+        assert differ.mean() < 1e-3
+    np.save(tmp_path / "scan.npy", hu)
+    line = [sys.executable, str(SCRIPT), "liver.onnx", "scan.npy", "mask.npy", "--spacing-mm", "2", "1.5"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--slice-mm must be > 0" in done.stderr
+    done = subprocess.run(
+        [*line, "--slice-mm", "5"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    differ = np.load(tmp_path / "mask.npy") != predicted(checkpoint, volume(hu, (5.0, 2.0, 1.5))).labels
+    assert differ.mean() < 1e-3
 
 
 def test_values_are_read_as_lts_reads_them(script: ModuleType) -> None:

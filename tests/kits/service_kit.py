@@ -70,7 +70,10 @@ class HeldPredictor:
         self.started, self.go = threading.Semaphore(0), threading.Event()
         self.begun = self.ended = 0
 
-    def mask(self, scan: Any, *, on_slab: Callable[[Any], None]) -> Any:
+    def find_liver(self, scan: Any, *, check: Callable[[], None]) -> Any:
+        return self._predictor.find_liver(scan, check=check)
+
+    def mask(self, scan: Any, *, on_slab: Callable[[Any], None], located: Any) -> Any:
         def held(slab: Any) -> None:
             on_slab(slab)
             while not self.go.is_set():
@@ -80,7 +83,7 @@ class HeldPredictor:
         self.begun += 1
         self.started.release()
         try:
-            return self._predictor.mask(scan, on_slab=held)
+            return self._predictor.mask(scan, on_slab=held, located=located)
         finally:
             self.ended += 1
 

@@ -55,6 +55,18 @@ def test_no_liver_is_cut_even_that_of_a_wide_scan() -> None:
     assert found.image_size * found.pixel_mm >= 600
 
 
+def test_around_the_liver_every_liver_is_shown_with_its_margins() -> None:
+    cases = [case(spacing_mm=0.75, reach_mm=mm) for mm in (150, 200, 250)]  # as wide and high as they reach
+    found = fit_square(cases, margin_mm=20)
+    assert found.needed_mm == 290
+    # 386.7 pixels of 0.75 mm; of pixels 5 % wider, 368.3 need 384, which show it at 0.7553 mm.
+    assert (found.image_size, found.pixel_mm) == (384, 0.7553)
+    assert square(cases, margin_mm=20, image_size=128) == (128, 2.266)
+    # The median: 240 mm are 320 pixels of 0.75 mm.
+    assert square(cases, margin_mm=20, pixel_mm=None) == (320, None)
+    assert square([*cases, case(reach_mm=None)], margin_mm=20, pixel_mm=1.0) == (384, 1.0)  # seen whole
+
+
 def test_a_given_side_shows_what_is_needed_with_pixels_never_finer_than_the_median() -> None:
     cases = [case(spacing_mm=0.75)] * 3
     assert square(cases, image_size=256) == (256, 1.5)

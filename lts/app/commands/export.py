@@ -9,11 +9,21 @@ from torch import Tensor
 from lts.app.config.settings import ExportSettings
 from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, print_line
-from lts.base import AIR_HU
-from lts.inference import Checkpoint, Exported, check_output, export_model, find_format, load_checkpoint
+from lts.base import AIR_HU, LIVER
+from lts.inference import (
+    Checkpoint,
+    Exported,
+    Model,
+    Predictor,
+    check_output,
+    export_model,
+    files_of,
+    find_format,
+    load_checkpoint,
+)
 from lts.inference.agreement import TOLERANCE
 from lts.phantom import make_phantom
-from lts.slices import Recipe, fit_plane, lay_on_plane
+from lts.slices import Box, Recipe, lay_on_plane, view_of
 from lts.volume import read_image
 
 _PHANTOM_SEED = 0
@@ -37,21 +47,38 @@ def export(settings: ExportSettings) -> None:
     find_format(settings.format)
     check_output(output, overwrite=settings.overwrite, inputs=[ckpt, *([scan] if scan else [])])
     checkpoint = load_checkpoint(ckpt, trusted_modules=settings.trusted_modules)
+    models = [checkpoint, *([checkpoint.locator] if checkpoint.locator else [])]
+    for path in files_of(checkpoint, output)[1:]:
+        check_output(path, overwrite=settings.overwrite, inputs=[ckpt, *([scan] if scan else [])])
+    if scan is None:
+        shown = [_phantom_slices(model.recipe) for model in models]
+    else:
+        shown = _scan_slices(scan, checkpoint)
     exported = export_model(
         checkpoint,
         output,
         format_name=settings.format,
-        slices=_phantom_slices(checkpoint.recipe) if scan is None else _scan_slices(scan, checkpoint.recipe),
+        slices=shown[0],
         overwrite=settings.overwrite,
+        locator_slices=shown[1] if checkpoint.locator else None,
         progress=ShowProgress("comparing slices"),
     )
-    _report(exported, checkpoint, checked_on="a phantom" if scan is None else str(scan))
+    checked_on = "a phantom" if scan is None else str(scan)
+    _report(exported, checkpoint, checked_on=checked_on)
+    if exported.locator and checkpoint.locator:
+        _report(exported.locator, checkpoint.locator, checked_on=checked_on)
+        print_line(f"{files_of(checkpoint, output)[2]} says how both go together")
 
 
-def _scan_slices(path: Path, recipe: Recipe) -> Tensor:
-    scan = read_image(path, modality=recipe.modality)
-    _, row_mm, column_mm = scan.geometry.spacing_mm
-    return _lay(scan.voxels, (row_mm, column_mm), recipe)
+def _scan_slices(path: Path, checkpoint: Checkpoint) -> list[Tensor]:
+    """Slices of a scan as the network is given them, and its locator."""
+    scan = read_image(path, modality=checkpoint.recipe.modality)
+    (located,) = Predictor([checkpoint], device=torch.device("cpu")).find_liver(scan)
+    box = located.box if located else None
+    shown = [_lay(scan.voxels, scan.geometry.spacing_mm, checkpoint.recipe, box)]
+    if checkpoint.locator:
+        shown.append(_lay(scan.voxels, scan.geometry.spacing_mm, checkpoint.locator.recipe))
+    return shown
 
 
 def _phantom_slices(recipe: Recipe) -> Tensor:
@@ -60,24 +87,29 @@ def _phantom_slices(recipe: Recipe) -> Tensor:
     voxels = np.maximum(phantom.hu, AIR_HU)
     if recipe.modality == "mr":
         voxels = ((voxels - AIR_HU) * _MR_PER_HU).astype(np.float32)
-    return _lay(voxels, phantom.spacing_mm[1:], recipe)
+    box = Box.around(phantom.labels >= LIVER) if recipe.focus else None
+    return _lay(voxels, phantom.spacing_mm, recipe, box)
 
 
-def _lay(voxels: np.ndarray, spacing_mm: tuple[float, float], recipe: Recipe) -> Tensor:
-    """`(Z, H, W)` voxels as the model receives them: `(Z, image_size, image_size)`."""
-    depth, height, width = voxels.shape
-    plane = fit_plane((height, width), spacing_mm, image_size=recipe.image_size, pixel_mm=recipe.pixel_mm)
-    starts = range(0, depth, _CHUNK_SLICES)
+def _lay(
+    voxels: np.ndarray, spacing_mm: tuple[float, float, float], recipe: Recipe, box: Box | None = None
+) -> Tensor:
+    """`(Z, H, W)` voxels as the model receives them: `(N, image_size, image_size)`, around a box if any."""
+    view = view_of(voxels.shape, spacing_mm, recipe, box=box)
+    starts = range(view.first, view.stop, _CHUNK_SLICES)
     return torch.cat(
-        [lay_on_plane(voxels[start : start + _CHUNK_SLICES], plane, fill=recipe.fill) for start in starts]
+        [
+            lay_on_plane(voxels[start : min(start + _CHUNK_SLICES, view.stop)], view.plane, fill=recipe.fill)
+            for start in starts
+        ]
     )
 
 
-def _report(exported: Exported, checkpoint: Checkpoint, *, checked_on: str) -> None:
-    found, context, size = exported.agreement, checkpoint.context, checkpoint.recipe.image_size
-    unit = "HU" if checkpoint.recipe.modality == "ct" else "the scan's own scale"
+def _report(exported: Exported, model: Model, *, checked_on: str) -> None:
+    found, context, size = exported.agreement, model.context, model.recipe.image_size
+    unit = "HU" if model.recipe.modality == "ct" else "the scan's own scale"
     neighbors = f", {context} on each side of the one in question, foot to head" if context else ""
-    regions = checkpoint.regions
+    regions = model.regions
     print_line(f"wrote {exported.path}, {exported.size_bytes / 1e6:.1f} MB")
     print_line(f"takes hu: float32 (batch, {1 + 2 * context}, height, width), slices in {unit}{neighbors}")
     print_line(f"gives probs: float32 (batch, {len(regions)}, height, width), of {', '.join(regions)}")

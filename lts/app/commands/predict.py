@@ -211,7 +211,8 @@ class _Job:
             volumes.add(slab)
             progress(slab.slices.stop, len(scan.voxels))
 
-        mask = self.predictor.mask(scan, on_slab=on_slab)
+        located = self.predictor.find_liver(scan)
+        mask = self.predictor.mask(scan, on_slab=on_slab, located=located)
         watch.lap("predict")
         findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)
         watch.lap("measure")
@@ -234,6 +235,7 @@ class _Job:
             "shape": list(scan.geometry.shape),
             "spacing_mm": voxel_sizes(scan.geometry.affine).tolist(),
             "axes": scan.geometry.axes,
+            **({"located": [one and one.to_dict() for one in located]} if any(located) else {}),
             **findings.to_dict(),
             "seconds": watch.laps,
             "warnings": [
@@ -244,6 +246,7 @@ class _Job:
                     files=self.source.files,
                     modality=self.predictor.modality,
                     checkpoints=self.predictor.checkpoints,
+                    located=located,
                 ),
                 *segmentation.notes,
             ],

@@ -9,7 +9,7 @@ from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import write_results
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.settings import ScoringSettings
-from lts.app.run.console import ShowProgress
+from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.provenance import RunRecord
 from lts.base import ConfigError, Modality, usable_processors
 from lts.cohort import Case
@@ -158,7 +158,10 @@ def _predicted(case: Case, predictor: Predictor, probabilities: ProbabilityScore
     scan = read_image(case.image, modality=predictor.modality)
     assert case.mask is not None
     reference = read_mask(case.mask, image=scan.geometry)
-    prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference.voxels))
+    located = predictor.find_liver(scan)
+    for line in dict.fromkeys(line for one in located if one for line in one.warnings()):
+        print_line(f"{case.id}: {line}")
+    prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference.voxels), located=located)
     return CaseMasks(
         case=case.id,
         prediction=prediction,

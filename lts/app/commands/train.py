@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,13 @@ from lts.app.commands.check import check_before_training, check_members
 from lts.app.commands.scoring import rules_of, score_model
 from lts.app.commands.training.budget import fit_to_budget, with_plan_of
 from lts.app.commands.training.data_fit import fit_to_data, with_fit_of
+from lts.app.commands.training.locator import (
+    Locator,
+    check_cases_of_locator,
+    open_locator,
+    trains_locator,
+)
+from lts.app.commands.training.locator_training import train_locator
 from lts.app.commands.training.monitor import (
     check_search,
     facts_of_choice,
@@ -26,17 +33,18 @@ from lts.app.commands.training.monitor import (
 )
 from lts.app.commands.training.parts import (
     SUBSETS,
+    fit,
     make_task_and_trainer,
     members_of,
     print_store,
     set_up_data,
 )
 from lts.app.commands.training.rehearsal import rehearse, rehearse_network
-from lts.app.commands.training.warm_start import check_cases_of_start, open_start
+from lts.app.commands.training.warm_start import WarmStart, check_cases_of_start, open_start
 from lts.app.config.component import OPEN, Component
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_to_dict, with_output_dir
-from lts.app.config.settings import TrainSettings
+from lts.app.config.settings import LocatorSettings, TrainSettings
 from lts.app.config.types import check_settings
 from lts.app.config.values import Place
 from lts.app.config.yaml_files import write_settings
@@ -65,7 +73,7 @@ from lts.app.run.signals import StopSignals, stop_signals
 from lts.app.sweep.pruning import pruned_at
 from lts.base import DivergedError, check_regions, write_json
 from lts.cohort import Cohort, Split
-from lts.data import SliceDataModule, check_loading
+from lts.data import SliceDataModule
 from lts.evaluation import ScoringRules
 from lts.inference import Predictor
 from lts.task import SegmentationTask
@@ -119,12 +127,12 @@ def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Trai
 def _train_and_score(
     settings: TrainSettings, invocation: Invocation, signals: StopSignals, stop: StopMessage
 ) -> Training:
-    output_dir = Path(settings.paths.output_dir)
+    output_dir, asked = Path(settings.paths.output_dir), settings
     rules = rules_of(
         settings.scoring, settings.data.regions, output_dir=output_dir, window_hu=settings.data.display_hu
     )
     resumed_from = checkpoint_to_resume(settings.ckpt, output_dir)
-    start = None if resumed_from else open_start(settings)
+    start, locator = (None, None) if resumed_from else (open_start(settings), open_locator(settings))
     rehearse(settings, start)
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
@@ -145,19 +153,19 @@ def _train_and_score(
     settings, data = (planned, data) if planned else _plan(settings, data, cohort, split, stop)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
-    if start:
-        check_cases_of_start(start, members)
+    _check_cases_known(start, locator, members)
     settings, chosen_by = settle_monitor(settings, data)
     check_search(settings, direction=invocation.study_direction)
     if resume:
         check_before_resuming(resume, settings, members=members)
         stop.record = _go_on(settings, invocation, resume)  # until here no byte of the folder has changed
     assert stop.record
-    stop.record.add(**facts_of_choice(settings))
-    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
-    write_json(output_dir / "split.json", split.to_dict())
+    _write_choices(settings, split, stop.record)
     print_store(settings, data)
-    print_line(chosen_by)
+    if not resume and trains_locator(settings):
+        locator = _train_locator(asked, cohort, split, signals, stop.record)
+        data = set_up_data(settings, cohort, split)  # anew, as if the locator had been there already
+    _print_choices(settings, locator, chosen_by)
     task, trainer = make_task_and_trainer(
         settings,
         data,
@@ -165,11 +173,12 @@ def _train_and_score(
         signals=signals,
         resume=resume,
         start=start,
+        locator=locator,
         fingerprint=fingerprint,
     )
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
-        _fit(trainer, task, data, resume)
+        fit(trainer, task, data, resume)
     fit_s = time.perf_counter() - began
     facts = _facts_of(settings, task, trainer, fit_s=fit_s, steps_before=resume.steps if resume else 0)
     if standstill := standstill_of(trainer):
@@ -179,6 +188,19 @@ def _train_and_score(
     best = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
     print_line(f"{best}all files are in {output_dir}")
     return _training(settings, trainer, metrics)
+
+
+def _write_choices(settings: TrainSettings, split: Split, record: RunRecord) -> None:
+    output_dir = Path(settings.paths.output_dir)
+    record.add(**facts_of_choice(settings))
+    write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
+    write_json(output_dir / "split.json", split.to_dict())
+
+
+def _print_choices(settings: TrainSettings, locator: Locator | None, chosen_by: str) -> None:
+    if settings.locator:
+        print_line(_line_of_locator(settings.locator, locator))
+    print_line(chosen_by)
 
 
 def _finish(
@@ -243,6 +265,34 @@ def _plan(
     return fitted.settings, set_up_data(fitted.settings, cohort, split)
 
 
+def _check_cases_known(
+    start: WarmStart | None, locator: Locator | None, members: Mapping[str, Sequence[Mapping[str, str]]]
+) -> None:
+    """Refuse weights and a locator that were learned from cases on which this run is judged."""
+    if start:
+        check_cases_of_start(start, members)
+    if locator:
+        check_cases_of_locator(locator, members)
+
+
+def _train_locator(
+    asked: TrainSettings, cohort: Cohort, split: Split, signals: StopSignals, record: RunRecord
+) -> Locator:
+    """Train the locator by the settings that no budget has fitted yet to the other network."""
+    locator, facts = train_locator(asked, cohort, split, signals=signals)
+    record.add(locator=facts)
+    return locator
+
+
+def _line_of_locator(settings: LocatorSettings, locator: Locator | None) -> str:
+    """What is printed of how the two networks of a run go together."""
+    origin = f"that of {locator.path}" if locator else "that of the checkpoint"
+    return (
+        f"locator: the network sees the slices and the square that hold the liver and {settings.margin_mm:g} "
+        f"mm around it; in training and validation by the reference, in prediction by {origin}"
+    )
+
+
 def _training(settings: TrainSettings, trainer: pl.Trainer, metrics: Mapping[str, Any] | None) -> Training:
     return Training(
         output_dir=Path(settings.paths.output_dir),
@@ -262,21 +312,15 @@ def _begin(settings: TrainSettings, invocation: Invocation) -> RunRecord:
 
 def _go_on(settings: TrainSettings, invocation: Invocation, resume: Resume) -> RunRecord:
     output_dir, again = Path(settings.paths.output_dir), resumes_in_place(settings.ckpt)
-    budget = read_run(output_dir).get("budget") if again else None
+    before = read_run(output_dir) if again else {}
     record = RunRecord(output_dir, command="train", overrides=invocation.overrides, goes_on=again)
-    if budget:
-        record.add(budget=budget)
+    record.add(**{name: before[name] for name in ("budget", "locator") if before.get(name)})
     if resume.fingerprint:
         record.add(fingerprint=dict(resume.fingerprint))
     if resume.history:
         record.add(changes=resume.history)
     print_line(resume.line())
     return record
-
-
-def _fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, resume: Resume | None) -> None:
-    with keys_in_errors("data", check_loading):  # what could not be checked without the slices
-        trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
 def _train_with_first(settings: TrainSettings) -> Training:
@@ -301,9 +345,10 @@ def _train_with_first(settings: TrainSettings) -> Training:
             signals=signals,
             resume=resume,
             start=None if resume else open_start(settings),
+            locator=None if resume else open_locator(settings),
         )
         with reported_by_first(DivergedError):
-            _fit(trainer, task, data, resume)
+            fit(trainer, task, data, resume)
     return _training(settings, trainer, None)
 
 
@@ -378,8 +423,15 @@ def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
             root=_absolute(settings.data.root),
         ),
         init=None if settings.init is None else _absolute(settings.init),
+        locator=_with_absolute_ckpt(settings.locator),
         paths=replace(settings.paths, store_dir=_absolute(settings.paths.store_dir)),
     )
+
+
+def _with_absolute_ckpt(locator: LocatorSettings | None) -> LocatorSettings | None:
+    if locator is None or locator.ckpt is None:
+        return locator
+    return replace(locator, ckpt=_absolute(locator.ckpt))
 
 
 def _absolute(path: Place) -> str:

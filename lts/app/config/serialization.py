@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_type_hints
 
 from lts.app.config.component import OPEN, Component
@@ -76,7 +77,8 @@ def _typed(value: Any, hint: Any) -> Any:
         if Component in kinds:
             return Component.from_dict(value) if value else None
         if section := next((each for each in kinds if is_dataclass(each)), None):
-            return settings_from_dict(section, value)  # type: ignore[arg-type]
+            is_left_out = not value and NoneType in kinds  # the choice `none` of a group
+            return None if is_left_out else settings_from_dict(section, value)  # type: ignore[arg-type]
         if Mapping[str, Component] in kinds:
             return {name: Component.from_dict(part) for name, part in value.items()}
     return tuple(_typed(item, Any) for item in value) if isinstance(value, list) else value

@@ -164,6 +164,17 @@ class ArchiveSettings:
     max_files: int = 100_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class LocatorSettings:
+    """See `conf/locator/coarse.yaml`."""
+
+    ckpt: Place | None = None
+    margin_mm: float = 20
+    share: float = 0.25
+    image_size: int = 64
+    model: Component = Component("lts.networks.UNet", {"width": 8})
+
+
 def _intensity() -> Component:
     window = "lts.intensity.Window"
     equalized = Component("lts.intensity.HistogramEqualization", {"low_hu": -200, "high_hu": 300})
@@ -241,6 +252,7 @@ class TrainSettings:
             )
         }
     )
+    locator: LocatorSettings | None = None
     data: DataSettings
     model: Component = Component("lts.networks.UNet")
 

@@ -61,13 +61,13 @@ def _check_value(key: str, value: Any, hint: Any, *, optional: bool) -> None:
         return
     kinds = members(hint)
     section = next((each for each in kinds if is_dataclass(each) and each is not Component), None)
-    if section and isinstance(value, dict):
+    if section and isinstance(value, dict) and (value or not fits(None, hint)):
         assert isinstance(section, type)
         check_section(f"{key}.", value, section, optional=optional)
     elif isinstance(value, dict) and Mapping[str, Component] in kinds:
         for name, part in value.items():
             _check_value(f"{key}.{name}", part, Component, optional=optional)
-    elif hint is not object:
+    elif hint is not object and not (section and value == {}):  # the choice `none` of a group is an empty one
         _check_kind(key, value, hint)
 
 

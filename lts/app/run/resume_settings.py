@@ -47,6 +47,7 @@ RULES: dict[str, Rule] = {
     "data": "fixed",
     "init": "fixed",
     "intensity": "fixed",
+    "locator": "fixed",
     "loss": "fixed",
     "model": "fixed",
     "optimizer._target_": "fixed",

@@ -35,8 +35,9 @@ class Resume:
         settings: The config in the checkpoint.
         changes: Settings that differ from those of the checkpoint.
         earlier_changes: Changes at earlier resumes, as in the checkpoint.
-        start_cases: Cases that the weights its run began with were trained on.
+        start_cases: Cases that the weights its run began with, or its locator, were trained on.
         fingerprint: What settings of its run were fitted to; empty where none was.
+        locator: What the checkpoint holds of its locator, None without one.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Resume:
     earlier_changes: Sequence[Mapping[str, Any]]
     start_cases: Sequence[Mapping[str, str]]
     fingerprint: Mapping[str, Any]
+    locator: Mapping[str, Any] | None = None
 
     @property
     def taken(self) -> list[Change]:
@@ -102,6 +104,7 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
         earlier_changes=described.get("changes", ()),
         start_cases=described.get("start_cases", ()),
         fingerprint=described.get("fingerprint", {}),
+        locator=described.get("locator"),
     )
     check_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
     if epochs == settings.max_epochs:

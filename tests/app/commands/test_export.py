@@ -15,6 +15,7 @@ from command_kit import ROOT, run_anew
 from lts.app.commands.export import _phantom_slices, export
 from lts.app.config.settings import ExportSettings
 from lts.base import LtsError
+from lts.inference import load_checkpoint, save_checkpoint
 from lts.slices import Recipe
 
 MR = {"_target_": "lts.intensity.MRPercentiles", "lower_percent": 1, "upper_percent": 99}
@@ -88,6 +89,38 @@ def test_a_model_of_mr_with_context_is_checked_on_its_own_scale(make_content, tm
     done = run(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "checked on 5 slices of mr.nii.gz at 40 x 40 pixels" in done.stdout
+
+
+@pytest.mark.slow
+def test_two_networks_are_written_beside_each_other(make_checkpoint, make_case, tmp_path: Path) -> None:
+    whole = load_checkpoint(make_checkpoint("whole.ckpt"))
+    save_checkpoint(
+        tmp_path / "both.ckpt",
+        whole.network,
+        intensity=whole.intensity,
+        regions=whole.regions,
+        recipe=Recipe(image_size=40, focus="liver", margin_mm=8),
+        locator=whole,
+    )
+    scan = make_case(depth=9, side=48).image
+    line = ("ckpt=both.ckpt", "format=torchscript", "output=m.pt", f"scan={scan}")
+    done = run(*line, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = without_progress(done.stdout)
+    assert lines[0].startswith("wrote m.pt, ")
+    # The liver is in slices 1 to 7 of 4 mm; two more are one too many at the head.
+    assert lines[3].startswith(f"checked on 9 slices of {scan} at 40 x 40 pixels ")
+    assert lines[5].startswith("wrote m_locator.pt, ")
+    assert lines[8].startswith(f"checked on 9 slices of {scan} at 32 x 32 pixels ")
+    assert lines[-1] == "m.pt.json says how both go together"
+    assert all((tmp_path / name).exists() for name in ("m.pt", "m_locator.pt", "m.pt.json"))
+    (tmp_path / "m.pt").unlink()
+    again = run(*line, cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr == "export: output: m_locator.pt exists; overwrite=true replaces it\n"
+    done = run("ckpt=both.ckpt", "format=torchscript", "output=m.pt", "overwrite=true", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "checked on 75 slices of a phantom at 32 x 32 pixels" in done.stdout
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from lts.app.config.settings import LocatorSettings
 from lts.cohort import split_by_patient, split_into_folds
 from lts.data import Augmentation, SliceDataModule
 from lts.evaluation import Bootstrap, ScoringRules
@@ -31,6 +32,7 @@ FILES = [
             "callbacks",
             "data",
             "intensity",
+            "locator",
             "loss",
             "model",
             "prediction",
@@ -46,6 +48,7 @@ GIVEN_TO: dict[str, tuple[Callable[..., Any], ...]] = {
     "": (Predictor.from_checkpoint,),
     "augment": (Augmentation,),
     "data": (SliceDataModule, Recipe),
+    "locator": (LocatorSettings,),
     "postprocess": (Postprocess,),
     "scoring": (ScoringRules, Bootstrap),
     "split": (split_by_patient, split_into_folds),
@@ -69,6 +72,7 @@ OTHERWISE = {
     "data/phantom data.image_size": "phantoms have 128 pixels a side",
     "intensity/ct_liver *": "a choice beside the default",
     "intensity/ct_windows intensity.channels.?.*": "the windows of the choice, compared as a whole below",
+    "locator/coarse locator.model.width": "a coarse network is a narrow one",
     "model/resnet50 data.batch_size": "the recipe of this model",
     "model/resnet50 task.encoder_lr_scale": "the recipe of this model: its encoder was trained before",
 }

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from lts.app.commands.training.locator import share_of_budget
 from lts.app.commands.training.network import build_network
 from lts.app.config.instantiate import build_component
 from lts.app.config.settings import TrainSettings
@@ -115,21 +116,23 @@ def fit_to_budget(settings: TrainSettings, data: SliceDataModule) -> Fitted:
         ConfigError: The budget is too small, or several devices would share it.
     """
     assert settings.budget_minutes is not None
-    began_s, budget_s = time.perf_counter(), 60 * settings.budget_minutes
+    share = share_of_budget(settings)
+    began_s, budget_s = time.perf_counter(), 60 * settings.budget_minutes * share
     compiled, pace = _fastest(settings, data, budget_s=budget_s)
     timing_s = time.perf_counter() - began_s
     epochs, steps = epochs_and_steps(budget_s - timing_s, pace, most_epochs=settings.max_epochs)
     if not steps:
         least_s = timing_s + (pace.step_s + pace.epoch_end_s + pace.start_s) / (1 - _RESERVE_SHARE)
+        least_min = math.ceil(least_s / share / 6) / 10
         raise ConfigError(
-            f"budget_minutes: must be at least {math.ceil(least_s / 6) / 10:g} on this machine for one epoch "
-            f"of one step, got {settings.budget_minutes:g}"
+            f"budget_minutes: must be at least {least_min:g} on this machine for one epoch of one step, "
+            f"got {settings.budget_minutes:g}"
         )
     plan = Plan(max_epochs=epochs, slices_per_epoch=steps * settings.data.batch_size, compiled=compiled)
     return Fitted(
         settings=_with_plan(settings, plan),
         facts={
-            "minutes": settings.budget_minutes,
+            "minutes": settings.budget_minutes * share,
             **asdict(plan),
             "step_s": pace.step_s,
             "epoch_end_s": pace.epoch_end_s,

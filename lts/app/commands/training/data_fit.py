@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lts.app.config.instantiate import build_component, keys_in_errors
-from lts.app.config.settings import DataSettings, TrainSettings
+from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.distributed import is_first_process
@@ -37,14 +37,6 @@ _IN_THE_TABLE = {
     "liver_mm": "liver in plane, longer side, mm",
     "liver_reach_mm": "liver, farthest from the middle of the slice, mm",
 }
-
-
-def recipe_of(data: DataSettings) -> Recipe:
-    """How volumes become slices, once size and pixels are chosen."""
-    image_size, pixel_mm = data.image_size, data.pixel_mm
-    assert image_size != "auto"
-    assert pixel_mm != "auto"
-    return Recipe(image_size=image_size, pixel_mm=pixel_mm, modality=data.modality)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +97,12 @@ def fit_to_data(settings: TrainSettings, cohort: Cohort, split: Split) -> DataFi
         else lambda _done, _total: None,
     )
     with keys_in_errors("data", fit_square):
-        square = fit_square(cases, image_size=data.image_size, pixel_mm=data.pixel_mm)
+        square = fit_square(
+            cases,
+            image_size=data.image_size,
+            pixel_mm=data.pixel_mm,
+            margin_mm=settings.locator.margin_mm if settings.locator else None,
+        )
     if intensity.reads_regions:
         hu_counts = torch.tensor([case.hu_counts for case in cases]).sum(0)
         fit_intensity(intensity, hu_counts=hu_counts, cases=cases)
@@ -119,7 +116,10 @@ def fit_to_data(settings: TrainSettings, cohort: Cohort, split: Split) -> DataFi
             "chosen": {f"data.{key}": getattr(square, key) for key in opened},
             "windows_hu": [list(window.window_hu or ()) for window in windows],
         },
-        lines=[*_lines(square, cases, opened=opened), *map(_window_line, windows)],
+        lines=[
+            *_lines(square, cases, opened=opened, is_around_liver=settings.locator is not None),
+            *map(_window_line, windows),
+        ],
     )
 
 
@@ -190,7 +190,9 @@ def _percentiles(hu_counts: torch.Tensor) -> dict[str, float] | None:
     return {name: hu_percentile(hu_counts, percent) for name, percent in _PERCENTS.items()}
 
 
-def _lines(square: FittedSquare, cases: Sequence[CaseFingerprint], *, opened: Sequence[str]) -> Iterator[str]:
+def _lines(
+    square: FittedSquare, cases: Sequence[CaseFingerprint], *, opened: Sequence[str], is_around_liver: bool
+) -> Iterator[str]:
     size, pixel_mm = square.image_size, square.pixel_mm
     if "pixel_mm" in opened:
         assert pixel_mm is not None
@@ -201,14 +203,17 @@ def _lines(square: FittedSquare, cases: Sequence[CaseFingerprint], *, opened: Se
         return
     cost = f"{(size / Recipe().image_size) ** 2:.2g} times the pixels of {Recipe().image_size}"
     if pixel_mm is None:
-        yield f"data.image_size={size}: the median side of a slice in steps of 32; {cost}"
+        of_what = "liver with its margins" if is_around_liver else "slice"
+        yield f"data.image_size={size}: the median side of a {of_what} in steps of 32; {cost}"
         return
     side_mm = size * pixel_mm
     held = sum(case.field_of_view_mm <= side_mm + pixel_mm / 2 for case in cases)
-    yield (
-        f"data.image_size={size}: shows {side_mm:.0f} mm, the field of view of {held} of {len(cases)} "
-        f"training cases and all of each liver; {cost}"
+    shown = (
+        "each liver of the training cases with its margins"
+        if is_around_liver
+        else f"the field of view of {held} of {len(cases)} training cases and all of each liver"
     )
+    yield f"data.image_size={size}: shows {side_mm:.0f} mm, {shown}; {cost}"
 
 
 def _window_line(window: FittedWindow) -> str:

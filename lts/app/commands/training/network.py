@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
 
-from lts.app.commands.training.data_fit import recipe_of
+from lts.app.commands.training.locator import recipe_of
 from lts.app.config.component import Component
 from lts.app.config.instantiate import build_component, check_arguments_of
 from lts.app.config.serialization import settings_to_dict
@@ -86,6 +85,7 @@ def describe_run(
     changes: list[dict[str, Any]],
     start_cases: Sequence[Mapping[str, str]],
     fingerprint: Mapping[str, Any],
+    locator: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The description in every checkpoint of a run, as plain types.
 
@@ -94,8 +94,9 @@ def describe_run(
         network: What `build_network` returned.
         members: Per subset its cases: `case`, `patient` and `sha256` of the scan's file.
         changes: The settings that differed in earlier epochs; `settings` holds the latest.
-        start_cases: Cases that the weights it begins with were trained on, likewise.
+        start_cases: Cases that the weights it begins with, or its locator, were trained on, likewise.
         fingerprint: What settings were fitted to, and which; empty where none was.
+        locator: What the checkpoint holds of its locator, weights included; None without one.
     """
     data = settings.data
     return {
@@ -104,7 +105,8 @@ def describe_run(
         "network": network,
         "intensity": with_defaults(settings.intensity.to_dict(), trusted_modules=settings.trusted_modules),
         "context": data.context,
-        "recipe": asdict(recipe_of(data)),
+        "recipe": recipe_of(settings).describe(),
+        "locator": None if locator is None else dict(locator),
         "split": members,
         "start_cases": [dict(case) for case in start_cases],
         "fingerprint": dict(fingerprint),

@@ -12,19 +12,20 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lts.app.commands.training.data_fit import load_fitted, recipe_of
+from lts.app.commands.training.data_fit import load_fitted
+from lts.app.commands.training.locator import Locator, recipe_of
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.commands.training.warm_start import WarmStart, fit_to_network
-from lts.app.config.instantiate import as_config_error, build_component
+from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.distributed import StopOnSignal, is_first_process, precision_of
 from lts.app.run.resuming import Resume
 from lts.app.run.signals import StopSignals
 from lts.cohort import Case, Cohort, Split
-from lts.data import SliceDataModule, Subset
+from lts.data import SliceDataModule, Subset, check_loading
 from lts.intensity import Intensity
 from lts.slices import content_hash
 from lts.task import (
@@ -71,7 +72,7 @@ def _data(
     data = settings.data
     return SliceDataModule(
         cases={name: [cohort.case(case) for case in split.subset(name)] for name in SUBSETS},
-        recipe=recipe_of(data),
+        recipe=recipe_of(settings),
         store_dir=Path(settings.paths.store_dir),
         intensity=build_component(settings.intensity, key="intensity", kind=Intensity),
         intensity_is_fitted=intensity_is_fitted,
@@ -123,6 +124,7 @@ def make_task_and_trainer(
     signals: StopSignals | None,
     resume: Resume | None = None,
     start: WarmStart | None = None,
+    locator: Locator | None = None,
     fingerprint: Mapping[str, Any] | None = None,
 ) -> tuple[SegmentationTask, pl.Trainer]:
     """The network in its task, and the trainer with its callbacks.
@@ -134,6 +136,7 @@ def make_task_and_trainer(
         signals: Stop signals of the run, None if another process handles them.
         resume: Where the run resumes, None for a new run.
         start: The weights that a new run begins with, None for random ones.
+        locator: Finds the liver for a new run, None for a run on whole slices.
         fingerprint: What settings of a new run were fitted to; it goes into the checkpoints.
     """
     regions, best = list(settings.data.regions), settings.callbacks["best"].arguments
@@ -160,8 +163,9 @@ def make_task_and_trainer(
             network=spec,
             members=members,
             changes=resume.history if resume else [],
-            start_cases=resume.start_cases if resume else start.cases if start else [],
+            start_cases=resume.start_cases if resume else _cases_of(start, locator, members),
             fingerprint=resume.fingerprint if resume else fingerprint or {},
+            locator=resume.locator if resume else locator.description if locator else None,
         ),
         intensity=data.intensity,
     )
@@ -190,6 +194,21 @@ def make_task_and_trainer(
         validates=bool(members["val"]),
     )
     return task, trainer
+
+
+def _cases_of(
+    start: WarmStart | None, locator: Locator | None, members: Mapping[str, Sequence[Mapping[str, str]]]
+) -> list[Mapping[str, str]]:
+    """Cases that a start was trained on, and those of a locator that the run itself is not trained on."""
+    own = {member["sha256"] for member in members["train"]}
+    others = [case for case in (locator.cases if locator else ()) if case["sha256"] not in own]
+    return [*(start.cases if start else ()), *others]
+
+
+def fit(trainer: pl.Trainer, task: SegmentationTask, data: SliceDataModule, resume: Resume | None) -> None:
+    """Train, from the beginning or from where a run is resumed."""
+    with keys_in_errors("data", check_loading):  # what could not be checked without the slices
+        trainer.fit(task, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
 
 
 def make_scheduler(settings: TrainSettings) -> Callable[[Optimizer], LRScheduler] | None:

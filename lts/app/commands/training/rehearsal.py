@@ -13,6 +13,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lts.app.commands.cases import check_split
 from lts.app.commands.training.budget import check_budget
+from lts.app.commands.training.locator import (
+    check_locator,
+    keys_of_locator,
+    training_of_locator,
+    trains_locator,
+)
 from lts.app.commands.training.monitor import check_monitors, follow, monitor_of
 from lts.app.commands.training.network import build_network
 from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
@@ -52,6 +58,8 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
     if not 0 <= settings.seed <= _LARGEST_SEED:
         raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {settings.seed}")
     check_budget(settings)
+    if settings.locator:
+        check_locator(settings.locator, settings.trainer)
     data = settings.data
     with keys_in_errors("data", check_plane):
         check_plane(
@@ -83,6 +91,9 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
             fit_to_network(start, network, settings, in_channels=channels)
     _try_loss(settings, regions=len(data.regions))
     _try_optimizer(settings, network, device=trainer.strategy.root_device)
+    if trains_locator(settings):
+        with keys_of_locator():
+            rehearse(training_of_locator(settings))
 
 
 def rehearse_network(settings: TrainSettings) -> None:

@@ -9,6 +9,7 @@ from run_kit import ON_CPU, read, same_weights, saved
 
 from lts.app.commands.training import budget
 from lts.app.commands.training.budget import Pace, check_budget, epochs_and_steps, fit_to_budget
+from lts.app.commands.training.locator import training_of_locator
 from lts.app.config.settings import TrainSettings
 from lts.base import ConfigError
 
@@ -77,6 +78,24 @@ def test_the_plan_becomes_ordinary_settings(paces: dict[bool, Pace]) -> None:
     own = fit_to_budget(compose(*COSINE, "scheduler.T_max=99"), data)  # type: ignore[arg-type]
     assert rate_falls_over(own.settings) == 99
     assert (settings.max_epochs, settings.data.slices_per_epoch) == (16, 800)  # nothing is changed in place
+
+
+def test_a_budget_is_for_both_networks_of_a_run(paces: dict[bool, Pace]) -> None:
+    paces[False] = Pace(step_s=0.5, epoch_end_s=2)  # 0.97 * 450 - 32 s, in steps of half a second
+    settings = compose(*COSINE, "locator=coarse")
+    fitted = fit_to_budget(settings, object())  # type: ignore[arg-type]
+    assert fitted.settings.data.slices_per_epoch == 50 * 8
+    assert fitted.facts["minutes"] == 7.5
+    assert fitted.settings.budget_minutes == 10
+    own = fit_to_budget(training_of_locator(settings), object())  # type: ignore[arg-type]
+    assert own.facts["minutes"] == 2.5
+    assert (own.settings.max_epochs, rate_falls_over(own.settings)) == (4, 4)
+    assert own.settings.data.slices_per_epoch == 68 * 8  # (0.97 * 150 - 8) s
+    taken = compose(*COSINE, "locator=coarse", "locator.ckpt=a.ckpt")
+    assert fit_to_budget(taken, object()).facts["minutes"] == 10  # type: ignore[arg-type]
+    paces[False] = Pace(step_s=100, epoch_end_s=25)
+    with pytest.raises(ConfigError, match=r"^budget_minutes: must be at least 2\.9 .* got 2$"):  # 2.15 / 0.75
+        fit_to_budget(compose("locator=coarse", "budget_minutes=2"), object())  # type: ignore[arg-type]
 
 
 def test_a_budget_of_less_than_a_step_is_told_what_would_do(paces: dict[bool, Pace]) -> None:

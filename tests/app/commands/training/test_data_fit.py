@@ -12,7 +12,8 @@ from run_kit import ON_CPU
 
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.training import data_fit
-from lts.app.commands.training.data_fit import fit_to_data, load_fitted, recipe_of, with_fit_of
+from lts.app.commands.training.data_fit import fit_to_data, load_fitted, with_fit_of
+from lts.app.commands.training.locator import recipe_of
 from lts.app.commands.training.parts import set_up_data
 from lts.app.config.settings import TrainSettings
 from lts.base import CheckpointError, ConfigError
@@ -183,7 +184,7 @@ def test_cases_without_liver_have_a_size_and_a_table(
     monkeypatch.setattr(data_fit, "fingerprint_cases", lambda *_a, **_k: (of_case(),))
     fitted = fit_to_data(compose(home, *OPEN[:2]), cohort, split)
     assert fitted
-    assert recipe_of(fitted.settings.data) == Recipe(image_size=64, pixel_mm=1.0)
+    assert recipe_of(fitted.settings) == Recipe(image_size=64, pixel_mm=1.0)
     fitted.print()
     printed = capsys.readouterr().out
     assert "field of view" in printed

@@ -39,7 +39,10 @@ def make(planes, classes):
     return Net(planes, classes)
 """
 NAMES = ("+model._in_channels_=planes", "+model._out_channels_=classes")
-LESS = ("~model.width", "~model.depth", "~model.norm", "~model.dropout", "trainer=cpu", "data.image_size=18")
+LESS = (
+    *(f"~model.{name}" for name in ("width", "depth", "norm", "dropout", "patch")),
+    *("trainer=cpu", "data.image_size=18"),
+)
 MINE = ("model._target_=nets_of_mine.Net", *LESS, *NAMES, "trusted_modules=[nets_of_mine]")
 
 

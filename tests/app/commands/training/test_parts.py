@@ -11,9 +11,14 @@ import torch
 from run_kit import ON_CPU
 
 from lts.app.commands.cases import open_cohort, split_cohort
-from lts.app.commands.train import _fit
 from lts.app.commands.training.budget import measure_pace
-from lts.app.commands.training.parts import make_task_and_trainer, members_of, print_store, set_up_data
+from lts.app.commands.training.parts import (
+    fit,
+    make_task_and_trainer,
+    members_of,
+    print_store,
+    set_up_data,
+)
 from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import StopOnSignal
 from lts.app.run.signals import StopSignals
@@ -140,4 +145,4 @@ def test_a_share_of_slices_that_do_not_exist_is_told_by_its_key() -> None:
     with pytest.raises(
         ConfigError, match=r"^data\.region_share: must be 0 where no training slice holds tumor"
     ):
-        _fit(Trainer(), None, None, None)  # type: ignore[arg-type]
+        fit(Trainer(), None, None, None)  # type: ignore[arg-type]

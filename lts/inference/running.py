@@ -1,0 +1,61 @@
+"""One model on some slices of a scan: from raw values to probabilities on its square."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lts.inference.checkpoint import Model
+from lts.intensity import apply_with_context
+from lts.networks.meta import check_logits
+from lts.slices import View, lay_on_plane, slices_around
+
+Axes = tuple[int, ...]
+"""The axes of an image that are mirrored; none for the image as it is."""
+
+
+def probs_on_square(
+    model: Model,
+    voxels: NDArray[np.generic],
+    view: View,
+    slices: slice,
+    *,
+    device: torch.device,
+    mirrored: Sequence[Axes] = ((),),
+) -> Tensor:
+    """Probabilities of some slices, the mean over mirrored images.
+
+    Beyond the ends of what the model sees the outermost slice repeats, as it does among stored slices.
+
+    Args:
+        model: The model, on `device`.
+        voxels: Those of the scan, `(Z, H, W)`.
+        view: What the model sees of it.
+        slices: Slices of the scan within the view.
+        device: Where the model is.
+        mirrored: Which axes are mirrored in each pass.
+
+    Returns:
+        `(N, R, image_size, image_size)` float32, on the device.
+    """
+    context = model.context
+    first, stop = max(slices.start - context, view.first), min(slices.stop + context, view.stop)
+    slab = lay_on_plane(voxels[first:stop], view.plane, fill=model.recipe.fill)
+    wanted = range(slices.start - view.first, slices.stop - view.first)
+    around = slices_around(wanted, context=context, depth=view.depth, first=first - view.first)
+    hu = slab[torch.from_numpy(around)].to(device)
+    channels = apply_with_context(model.intensity, hu)
+    probs, *others = (_seen_mirrored(model, channels, axes) for axes in mirrored)
+    for other in others:
+        probs += other
+    return probs.div_(len(mirrored))
+
+
+def _seen_mirrored(model: Model, channels: Tensor, axes: Axes) -> Tensor:
+    seen = (channels.flip(axes) if axes else channels).contiguous(memory_format=torch.channels_last)
+    logits: Tensor = model.network(seen)
+    check_logits(logits, images=tuple(seen.shape), regions=len(model.regions))
+    probs = logits.float().sigmoid()
+    return probs.flip(axes) if axes else probs
