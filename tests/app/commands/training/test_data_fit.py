@@ -191,6 +191,26 @@ def test_cases_without_liver_have_a_size_and_a_table(
     assert "liver" not in printed.partition("data.")[0]
 
 
+def test_with_a_locator_each_liver_is_shown_with_its_margins(parts: Parts, home: Path) -> None:
+    _, cohort, split = parts
+    settings = compose(home, *OPEN[:2], "locator=coarse", "locator.margin_mm=15")
+    fitted = fit_to_data(settings, cohort, split)
+    assert fitted
+    livers_mm = []
+    for case in map(cohort.case, split.train):
+        mask = nib.as_closest_canonical(nib.load(case.mask))
+        held = np.nonzero((np.asanyarray(mask.dataobj) > 0).any(axis=2))
+        sides = zip(held, mask.header.get_zooms()[:2], strict=True)
+        livers_mm.append(max((max(side) - min(side) + 1) * step for side, step in sides))
+    data = fitted.settings.data
+    needed_mm = max(livers_mm) + 2 * 15
+    assert needed_mm - 1e-3 <= data.image_size * data.pixel_mm < needed_mm + 32 * data.pixel_mm
+    assert "each liver of the training cases with its margins" in fitted.lines[-1]
+    whole = fit_to_data(compose(home, *OPEN[:2]), cohort, split)
+    assert whole
+    assert whole.settings.data.image_size > data.image_size
+
+
 def write(path: Path, **described: object) -> Path:
     torch.save({"state_dict": {}, "lts": {"format": 1, **described}}, path)
     return path
