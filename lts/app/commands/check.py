@@ -16,7 +16,7 @@ from lts.app.run.lock import locked_run_folder
 from lts.app.run.provenance import RunRecord, StopMessage
 from lts.app.run.recording import recorded_run
 from lts.app.run.records import CONFIG_FILE
-from lts.base import CohortError, ConfigError, counted, listed, write_json
+from lts.base import CohortError, ConfigError, counted, listed, name_some, write_json
 from lts.cohort import Case, Cohort, Split, find_cases
 from lts.cohort.doctor import (
     Content,
@@ -110,6 +110,28 @@ def check_members(members: Mapping[str, Sequence[Mapping[str, str]]], cohort: Co
     """
     contents = {one["case"]: Content(one["sha256"]) for part in members.values() for one in part}
     _print_findings(judge_contents(contents, cases=cohort.cases, split=split))
+
+
+def check_not_learned_from(
+    learned: Sequence[Mapping[str, str]], members: Mapping[str, Sequence[Mapping[str, str]]], *, by: str
+) -> None:
+    """Refuse a network that has learned from cases on which a run is judged.
+
+    Args:
+        learned: The cases that it was trained on, with the hashes of their scans.
+        members: The cases of each part of the split, likewise.
+        by: What names the network, as `init: FILE`.
+
+    Raises:
+        ConfigError: There are such cases.
+    """
+    hashes = {case["sha256"] for case in learned}
+    for subset in ("val", "test"):
+        if known := [member["case"] for member in members[subset] if member["sha256"] in hashes]:
+            raise ConfigError(
+                f"{by} was trained on {name_some(known)}, here among the {subset} cases; "
+                "split.file can name the split.json of that run"
+            )
 
 
 def warn_of_duplicates(content_of: Mapping[str, str], cases: Sequence[Case]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +13,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.commands.cases import open_cohort, split_cohort
-from lts.app.commands.check import check_before_training, check_members
+from lts.app.commands.check import check_before_training, check_members, check_not_learned_from
 from lts.app.commands.scoring import rules_of, score_model
 from lts.app.commands.training.budget import fit_to_budget, with_plan_of
 from lts.app.commands.training.data_fit import fit_to_data, with_fit_of
 from lts.app.commands.training.locator import (
     Locator,
-    check_cases_of_locator,
     open_locator,
     trains_locator,
 )
@@ -40,7 +39,7 @@ from lts.app.commands.training.parts import (
     set_up_data,
 )
 from lts.app.commands.training.rehearsal import rehearse, rehearse_network
-from lts.app.commands.training.warm_start import WarmStart, check_cases_of_start, open_start
+from lts.app.commands.training.warm_start import open_start
 from lts.app.config.component import OPEN, Component
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_to_dict, with_output_dir
@@ -153,7 +152,9 @@ def _train_and_score(
     settings, data = (planned, data) if planned else _plan(settings, data, cohort, split, stop)
     members = members_of(data, cohort, split)
     check_members(members, cohort, split)
-    _check_cases_known(start, locator, members)
+    for key, taken in (("init", start), ("locator.ckpt", locator)):
+        if taken:
+            check_not_learned_from(taken.cases, members, by=f"{key}: {taken.path}")
     settings, chosen_by = settle_monitor(settings, data)
     check_search(settings, direction=invocation.study_direction)
     if resume:
@@ -263,16 +264,6 @@ def _plan(
     print_line(fitted.line())
     stop.record.add(budget=fitted.facts)
     return fitted.settings, set_up_data(fitted.settings, cohort, split)
-
-
-def _check_cases_known(
-    start: WarmStart | None, locator: Locator | None, members: Mapping[str, Sequence[Mapping[str, str]]]
-) -> None:
-    """Refuse weights and a locator that were learned from cases on which this run is judged."""
-    if start:
-        check_cases_of_start(start, members)
-    if locator:
-        check_cases_of_locator(locator, members)
 
 
 def _train_locator(

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from fault_kit import plant_fault
 
+from lts.app.commands.check import check_not_learned_from
+from lts.base import ConfigError
 from lts.cohort import find_cases
 from lts.phantom import make_phantom_cohort
 
@@ -191,3 +193,15 @@ def test_a_training_goes_on_beside_a_duplicate_of_the_same_part(
     printed = succeed("train", *TINY, cwd=tmp_path)
     assert "volume-3: warning duplicate: holds the voxels of volume-0 (" in printed
     assert "epoch 1/1" in printed
+
+
+def test_a_network_that_learned_from_a_case_that_judges_is_refused() -> None:
+    known = {"case": "volume-1", "patient": "1", "sha256": "ab"}
+    other = {"case": "scan-7", "patient": "7", "sha256": "ab"}  # the same scan by another name
+    for subset in ("val", "test"):
+        members = {"train": [], "val": [], "test": [], subset: [other]}
+        told = rf"^init: a\.ckpt was trained on scan-7, here among the {subset} cases; split.file can"
+        with pytest.raises(ConfigError, match=told):
+            check_not_learned_from([known], members, by="init: a.ckpt")
+    same_name = {**known, "sha256": "cd"}
+    check_not_learned_from([known], {"train": [other], "val": [same_name], "test": [same_name]}, by="init: a")

@@ -9,7 +9,7 @@ from typing import Any
 from lts.app.config.component import OPEN, Component
 from lts.app.config.serialization import with_output_dir
 from lts.app.config.settings import LocatorSettings, TaskSettings, TrainSettings
-from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, LtsError, name_some, one_line
+from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, LtsError, one_line
 from lts.inference import build_locator, cases_learned_from, locator_in, read_checkpoint
 from lts.slices import Recipe, check_margin
 
@@ -181,22 +181,3 @@ def read_locator(path: Path) -> Locator:
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} does not describe a model: {error}") from error
-
-
-def check_cases_of_locator(locator: Locator, members: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
-    """Refuse a locator that was trained on cases on which this run is judged.
-
-    Args:
-        locator: The locator.
-        members: The cases of each subset, with the hashes of their scans.
-
-    Raises:
-        ConfigError: There are such cases.
-    """
-    learned = {case["sha256"] for case in locator.cases}
-    for subset in ("val", "test"):
-        if known := [member["case"] for member in members[subset] if member["sha256"] in learned]:
-            raise ConfigError(
-                f"locator.ckpt: {locator.path} was trained on {name_some(known)}, here among the {subset} "
-                "cases; split.file can name the split.json of that run"
-            )

@@ -90,25 +90,6 @@ def open_start(settings: TrainSettings) -> WarmStart | None:
     return WarmStart(path=path, weights=weights, regions=regions, cases=cases)
 
 
-def check_cases_of_start(start: WarmStart, members: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
-    """Refuse weights that were learned from cases on which this run is judged.
-
-    Args:
-        start: The start.
-        members: The cases of each subset, with the hashes of their scans.
-
-    Raises:
-        ConfigError: There are such cases.
-    """
-    learned = {case["sha256"] for case in start.cases}
-    for subset in ("val", "test"):
-        if known := [member["case"] for member in members[subset] if member["sha256"] in learned]:
-            raise ConfigError(
-                f"init: {start.path} was trained on {name_some(known)}, here among the {subset} cases; "
-                "split.file can name the split.json of that run"
-            )
-
-
 def fit_to_network(start: WarmStart, network: nn.Module, settings: TrainSettings, *, in_channels: int) -> Fit:
     """Find the weights that fit a network: those of the same name and shape.
 

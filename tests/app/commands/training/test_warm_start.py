@@ -13,7 +13,6 @@ from lts.app.commands.training.network import build_network
 from lts.app.commands.training.rehearsal import rehearse
 from lts.app.commands.training.warm_start import (
     WarmStart,
-    check_cases_of_start,
     fit_to_network,
     open_start,
 )
@@ -127,20 +126,6 @@ def test_a_head_of_another_shape_begins_anew() -> None:
     start = replace(start, weights={**start.weights, "head.bias": torch.tensor(0.5)})
     fit = fit_to_network(start, network_of(settings), settings, in_channels=3)
     assert fit.not_taken == {"head.bias": "() in the file, (2,) here"}
-
-
-def test_weights_learned_from_a_case_that_judges_are_refused() -> None:
-    known = {"case": "volume-1", "patient": "1", "sha256": "ab"}
-    start = WarmStart(path=Path("a.ckpt"), weights={}, regions=("liver",), cases=[known])
-    other = {"case": "scan-7", "patient": "7", "sha256": "ab"}  # the same scan by another name
-    for subset in ("val", "test"):
-        members = {"train": [], "val": [], "test": [], subset: [other]}
-        with pytest.raises(
-            ConfigError, match=rf"^init: a\.ckpt was trained on scan-7, here among the {subset}"
-        ):
-            check_cases_of_start(start, members)
-    same_name = {**known, "sha256": "cd"}
-    check_cases_of_start(start, {"train": [other], "val": [same_name], "test": [same_name]})
 
 
 @pytest.mark.slow
