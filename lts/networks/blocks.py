@@ -46,15 +46,11 @@ def conv2d(
 
 
 def norm2d(norm: Norm, channels: int) -> nn.Module:
-    """The normalization named `norm`; "group" has as many groups as divide both 8 and the channels.
-
-    "instance" is a group of its own for each channel. `nn.InstanceNorm2d` computes the same, but its kernels
-    leave the layout of channels last, and every convolution after it pays for that.
-    """
+    """The normalization named `norm`; "group" has as many groups as divide both 8 and the channels."""
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "instance":
-        return nn.GroupNorm(channels, channels)
+        return nn.InstanceNorm2d(channels, affine=True)
     if norm == "group":
         return nn.GroupNorm(math.gcd(channels, MAX_GROUPS), channels)
     return nn.Identity()

@@ -149,6 +149,8 @@ def _function_of(norm: nn.Module) -> tuple[Callable[..., Tensor], tuple[Tensor, 
         by_batch = norm.training or not norm.track_running_stats
         running = () if by_batch else (norm.running_mean, norm.running_var)
         return partial(_batch_norm, eps=norm.eps), (norm.weight, norm.bias, *running)
+    if type(norm) is nn.InstanceNorm2d and not norm.track_running_stats:
+        return partial(_instance_norm, eps=norm.eps), (norm.weight, norm.bias)
     if type(norm) is nn.GroupNorm:
         return partial(_group_norm, groups=norm.num_groups, eps=norm.eps), (norm.weight, norm.bias)
     return None
@@ -165,6 +167,10 @@ def _batch_norm(
 ) -> Tensor:
     # In training without running statistics: they have seen this batch.
     return F.batch_norm(image, mean, var, weight, bias, training=mean is None, eps=eps)
+
+
+def _instance_norm(image: Tensor, weight: Tensor, bias: Tensor, *, eps: float) -> Tensor:
+    return F.instance_norm(image, weight=weight, bias=bias, eps=eps)
 
 
 def _group_norm(image: Tensor, weight: Tensor, bias: Tensor, *, groups: int, eps: float) -> Tensor:

@@ -43,18 +43,6 @@ def test_group_norm_takes_as_many_groups_as_divide_eight_and_the_channels() -> N
     assert groups == [1, 2, 4, 8, 1]
 
 
-def test_instance_norm_is_that_of_torch_and_keeps_channels_last() -> None:
-    torch.manual_seed(0)
-    features = (torch.randn(3, 6, 10, 12) * 5 + 3).to(memory_format=torch.channels_last)
-    ours, theirs = norm2d("instance", 6), nn.InstanceNorm2d(6, affine=True)
-    nn.init.normal_(ours.weight)
-    nn.init.normal_(ours.bias)
-    theirs.load_state_dict(ours.state_dict())
-    out = ours(features)
-    assert out.is_contiguous(memory_format=torch.channels_last)
-    assert torch.allclose(out, theirs(features), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("norm", "dims"), [("batch", (0, 2, 3)), ("instance", (2, 3)), ("group", None), ("none", ())]
 )
