@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lts.base import ConfigError
+from lts.networks.instance_norm import InstanceNorm2d
 from lts.networks.recomputation import norm_relu, recomputable
 from lts.networks.torch_internals import has_hooks
 from lts.networks.upsampling import upsample2x
@@ -50,7 +51,7 @@ def norm2d(norm: Norm, channels: int) -> nn.Module:
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
+        return InstanceNorm2d(channels)
     if norm == "group":
         return nn.GroupNorm(math.gcd(channels, MAX_GROUPS), channels)
     return nn.Identity()

@@ -4,6 +4,9 @@ A convolution keeps its input for backward. Where that is a normalization and a 
 anyway, or an upsampled copy of something smaller, recomputing it costs little beside the convolution itself,
 and what a U-Net keeps shrinks by nearly half.
 
+Tensors of less than 32 MiB are kept: a step on a CPU takes a fifth longer by recomputing them, and they are
+not what fills a memory.
+
 It steps aside where it could be noticed: under the transforms of `torch.func`, in traces and in compiled
 networks everything is kept, and so is what a hook looks at or changes.
 """
@@ -20,7 +23,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
+from lts.networks.instance_norm import InstanceNorm2d, instance_norm
 from lts.networks.torch_internals import is_transformed, version_of
+
+_LEAST_BYTES = 32 * 2**20
+"""Of a tensor that is worth recomputing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +120,8 @@ def recomputable(tensor: Tensor, make: Callable[..., Tensor], *sources: Tensor, 
     recomputations, device = _recomputations.get(), tensor.device.type
     if recomputations is None or not torch.amp.is_autocast_available(device):  # as on "meta"
         return
+    if tensor.nbytes < _LEAST_BYTES:
+        return
     autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
     known = [recomputations.get(source.data_ptr()) for source in sources]
     kept = tuple(
@@ -149,8 +158,8 @@ def _function_of(norm: nn.Module) -> tuple[Callable[..., Tensor], tuple[Tensor, 
         by_batch = norm.training or not norm.track_running_stats
         running = () if by_batch else (norm.running_mean, norm.running_var)
         return partial(_batch_norm, eps=norm.eps), (norm.weight, norm.bias, *running)
-    if type(norm) is nn.InstanceNorm2d and not norm.track_running_stats:
-        return partial(_instance_norm, eps=norm.eps), (norm.weight, norm.bias)
+    if type(norm) is InstanceNorm2d:
+        return partial(instance_norm, eps=norm.eps, fast=True), (norm.weight, norm.bias)
     if type(norm) is nn.GroupNorm:
         return partial(_group_norm, groups=norm.num_groups, eps=norm.eps), (norm.weight, norm.bias)
     return None
@@ -167,10 +176,6 @@ def _batch_norm(
 ) -> Tensor:
     # In training without running statistics: they have seen this batch.
     return F.batch_norm(image, mean, var, weight, bias, training=mean is None, eps=eps)
-
-
-def _instance_norm(image: Tensor, weight: Tensor, bias: Tensor, *, eps: float) -> Tensor:
-    return F.instance_norm(image, weight=weight, bias=bias, eps=eps)
 
 
 def _group_norm(image: Tensor, weight: Tensor, bias: Tensor, *, groups: int, eps: float) -> Tensor:

@@ -16,6 +16,11 @@ from lts.networks import AttentionUNet, ResNet50Segmenter, UNet, blocks, recompu
 from lts.networks.recomputation import norm_relu, recomputable, recomputing
 
 
+@pytest.fixture(autouse=True)
+def _however_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recomputation, "_LEAST_BYTES", 0)
+
+
 def network(kind: type[nn.Module] = UNet, *, norm: str = "batch") -> nn.Module:
     torch.manual_seed(0)
     if kind is ResNet50Segmenter:
@@ -127,6 +132,24 @@ def test_only_what_was_named_is_recomputed_and_only_within_the_context() -> None
     assert calls == [False]
     assert x.grad is not None
     assert torch.allclose(x.grad, 26 * x)
+
+
+@pytest.mark.parametrize(("numbers", "calls"), [(99, 0), (100, 1)])
+def test_small_tensors_are_kept(numbers: int, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recomputation, "_LEAST_BYTES", 400)
+    made = []
+
+    def double(kept: Tensor) -> Tensor:
+        made.append(kept)
+        return 2 * kept
+
+    x = torch.rand(numbers, requires_grad=True)
+    with recomputing():
+        y = 2 * x
+        recomputable(y, double, x)
+        loss = y.square().sum()
+    loss.backward()
+    assert len(made) == calls
 
 
 def test_the_memory_of_a_tensor_that_is_gone_means_nothing() -> None:

@@ -6,6 +6,13 @@ from network_kit import each_network, make
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
+from lts.networks import recomputation
+
+
+@pytest.fixture(autouse=True)
+def _however_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recomputation, "_LEAST_BYTES", 0)
+
 
 def in_use(name: str) -> nn.Module:
     """A network in double precision, with fixed running statistics, which `vmap` asks for."""
