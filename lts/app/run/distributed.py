@@ -30,6 +30,7 @@ _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 """Precisions in which the network takes float32 channels, as the intensity makes them."""
 _OF_GPUS = {"16", "16-mixed"}
 """Precisions that Lightning replaces by others on CPUs."""
+_BF16_OF_CPUS = ("avx512_bf16", "amx_bf16")
 _MOST_ON_ANY_MACHINE = 8
 """Processes that training may have on a CPU of fewer cores, as tests do."""
 
@@ -64,7 +65,7 @@ def check_devices(trainer: Mapping[str, Any]) -> None:
 
 
 def precision_of(trainer: Mapping[str, Any]) -> str:
-    """The precision of training; `auto` is bf16-mixed on a GPU that computes in it, and float32 elsewhere.
+    """The precision of training; `auto` is bf16-mixed where the processor computes in it, and else float32.
 
     Raises:
         ConfigError: There is no such precision, or CPUs cannot train in it.
@@ -78,8 +79,18 @@ def precision_of(trainer: Mapping[str, Any]) -> str:
         if str(asked) in _OF_GPUS and not _has_gpu(trainer):
             raise ConfigError(f"trainer.precision: {asked} needs a GPU; use auto, bf16-mixed or 32-true")
         return str(asked)
-    in_bf16 = _has_gpu(trainer) and torch.cuda.is_bf16_supported(including_emulation=False)
+    in_bf16 = (
+        torch.cuda.is_bf16_supported(including_emulation=False)
+        if _has_gpu(trainer)
+        else _accelerator(trainer) in ("auto", "cpu") and cpu_computes_bf16()
+    )
     return "bf16-mixed" if in_bf16 else "32-true"
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this CPU has instructions for bfloat16; others compute it too, in float32 and slower."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in _BF16_OF_CPUS)
 
 
 def _has_gpu(trainer: Mapping[str, Any]) -> bool:

@@ -85,23 +85,34 @@ def test_synchronized_norms_need_a_gpu_that_is_used(
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "has_gpu", "has_bf16", "asked", "precision"),
+    ("accelerator", "has_gpu", "in_bf16", "asked", "precision"),
     [
-        ("auto", True, True, "auto", "bf16-mixed"),
-        ("gpu", True, True, "auto", "bf16-mixed"),
-        ("auto", True, False, "auto", "32-true"),
-        ("auto", False, True, "auto", "32-true"),
-        ("cpu", True, True, "auto", "32-true"),
-        ("auto", True, True, "32-true", "32-true"),
-        ("cpu", False, False, "bf16-mixed", "bf16-mixed"),
-        ("cpu", False, False, 32, "32"),
+        ("auto", True, ["gpu"], "auto", "bf16-mixed"),
+        ("gpu", True, ["gpu"], "auto", "bf16-mixed"),
+        ("auto", True, ["avx512_bf16"], "auto", "32-true"),
+        ("auto", False, ["gpu"], "auto", "32-true"),
+        ("auto", False, ["avx512_bf16"], "auto", "bf16-mixed"),
+        ("cpu", True, ["gpu"], "auto", "32-true"),
+        ("cpu", True, ["amx_bf16"], "auto", "bf16-mixed"),
+        ("mps", False, ["avx512_bf16"], "auto", "32-true"),
+        ("auto", True, ["gpu"], "32-true", "32-true"),
+        ("cpu", False, ["avx512_bf16"], "32-true", "32-true"),
+        ("cpu", False, [], "bf16-mixed", "bf16-mixed"),
+        ("cpu", False, [], 32, "32"),
     ],
 )
 def test_precision_is_what_is_asked_for_or_what_the_device_computes_in(
-    monkeypatch: pytest.MonkeyPatch, accelerator: str, has_gpu: bool, has_bf16: bool, asked, precision: str
+    monkeypatch: pytest.MonkeyPatch,
+    accelerator: str,
+    has_gpu: bool,
+    in_bf16: list[str],
+    asked: str | int,
+    precision: str,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: "gpu" in in_bf16)
+    cpu = {"avx512_f": True, "avx512_bf16": "avx512_bf16" in in_bf16, "amx_bf16": "amx_bf16" in in_bf16}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     assert precision_of({"accelerator": accelerator, "precision": asked}) == precision
 
 
