@@ -68,10 +68,18 @@ def test_a_compiled_network_learns_the_same_under_the_same_names() -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("steps", "compiles"), [(EPOCHS * BATCHES, True), (EPOCHS * BATCHES + 1, False)])
-def test_auto_compiles_runs_that_are_long_enough(
-    steps: int, compiles: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("devices", "steps", "compiles"),
+    [
+        (["cpu"], EPOCHS * BATCHES, True),
+        (["cpu"], EPOCHS * BATCHES + 1, False),
+        (compiling._DEVICES, EPOCHS * BATCHES, False),  # a CPU is none of these
+    ],
+)
+def test_auto_compiles_runs_that_are_long_enough_where_it_gains(
+    devices: list[str], steps: int, compiles: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(compiling, "_DEVICES", devices)
     made: list[Any] = []
     monkeypatch.setattr(torch, "compile", lambda function, **_: made.append(function) or function)
     monkeypatch.setattr(compiling, "LONG_RUN_STEPS", steps)
@@ -87,6 +95,7 @@ def test_where_nothing_can_be_compiled_auto_says_so_and_true_is_refused(
 
     monkeypatch.setattr(torch, "compile", no_compiler)
     monkeypatch.setattr(compiling, "LONG_RUN_STEPS", 1)
+    monkeypatch.setattr(compiling, "_DEVICES", ["cpu"])
     told: list[str] = []
     train(CompileNetwork(when="auto", print_line=told.append))
     assert told == ["the network is not compiled: RuntimeError: no compiler"]

@@ -29,6 +29,8 @@ _FIRST_STEPS, _TIMED_STEPS = 3, 20
 """Memory is first claimed, and kernels are chosen, in the first of them."""
 _TIMING_SHARE = 0.05
 """Of the budget, that each timing may take beyond its first steps."""
+_COMPILED_FROM_S = 1800.0
+"""Budget from which it is worth a minute to compile a network and time it."""
 _RESERVE_SHARE = 0.03
 """Of the budget, for what goes slower than in the timed steps."""
 _LOGS_S = 0.3
@@ -192,7 +194,7 @@ def _fastest(settings: TrainSettings, data: SliceDataModule, *, budget_s: float)
     if settings.compile is True:
         return True, measure_pace(settings, data, compiled=True, most_s=most_s)
     pace = measure_pace(settings, data, compiled=False, most_s=most_s)
-    is_long = budget_s / pace.step_s >= LONG_RUN_STEPS
+    is_long = budget_s >= _COMPILED_FROM_S and budget_s / pace.step_s >= LONG_RUN_STEPS
     if settings.compile is False or not is_long or why_not_compiled():
         return False, pace
     compiled = measure_pace(settings, data, compiled=True, most_s=most_s)

@@ -113,20 +113,22 @@ def rate_falls_over(settings: TrainSettings) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("choice", "step_s", "compiled_pace", "expected"),
+    ("choice", "minutes", "step_s", "compiled_pace", "expected"),
     [
-        ("auto", 0.1, Pace(step_s=0.05, epoch_end_s=1, start_s=60), True),
-        ("auto", 0.1, Pace(step_s=0.095, epoch_end_s=1, start_s=60), False),  # gains 30 s and costs 60
-        ("auto", 1.0, Pace(step_s=0.05, epoch_end_s=1), False),  # few steps are not even tried
-        ("false", 0.1, Pace(step_s=0.05, epoch_end_s=1), False),
-        ("true", 1.0, Pace(step_s=2.0, epoch_end_s=1), True),
+        ("auto", 30, 0.1, Pace(step_s=0.05, epoch_end_s=1, start_s=60), True),
+        ("auto", 30, 0.1, Pace(step_s=0.098, epoch_end_s=1, start_s=60), False),  # gains 36 s and costs 60
+        ("auto", 30, 1.0, Pace(step_s=0.05, epoch_end_s=1), False),  # few steps are not even tried
+        ("auto", 29, 0.1, Pace(step_s=0.05, epoch_end_s=1), False),  # nor is it in little time
+        ("false", 30, 0.1, Pace(step_s=0.05, epoch_end_s=1), False),
+        ("true", 10, 1.0, Pace(step_s=2.0, epoch_end_s=1), True),
     ],
 )
 def test_a_network_is_compiled_where_the_budget_gains_by_it(
-    paces: dict[bool, Pace], choice: str, step_s: float, compiled_pace: Pace, expected: bool
+    paces: dict[bool, Pace], choice: str, minutes: int, step_s: float, compiled_pace: Pace, expected: bool
 ) -> None:
     paces |= {False: Pace(step_s=step_s, epoch_end_s=1), True: compiled_pace}
-    fitted = fit_to_budget(compose(*COSINE, f"compile={choice}"), object())  # type: ignore[arg-type]
+    settings = compose(*COSINE, f"budget_minutes={minutes}", f"compile={choice}")
+    fitted = fit_to_budget(settings, object())  # type: ignore[arg-type]
     assert fitted.settings.compile is expected
     assert fitted.facts["step_s"] == (compiled_pace.step_s if expected else step_s)
 
