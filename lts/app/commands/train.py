@@ -38,6 +38,7 @@ from lts.app.commands.training.parts import (
     print_store,
     set_up_data,
 )
+from lts.app.commands.training.precision import with_precision_of
 from lts.app.commands.training.rehearsal import rehearse, rehearse_network
 from lts.app.commands.training.warm_start import open_start
 from lts.app.config.component import OPEN, Component
@@ -136,7 +137,7 @@ def _train_and_score(
     cohort = open_cohort(settings.data)
     split = split_cohort(cohort, settings.split)
     check_before_training(cohort, split)
-    settings = with_fit_of(settings, resumed_from)
+    settings = with_precision_of(with_fit_of(settings, resumed_from), resumed_from)
     planned = with_plan_of(settings, resumed_from)
     resume = plan_resume(planned or settings, output_dir, split)
     if resume is None:
@@ -322,7 +323,7 @@ def _train_with_first(settings: TrainSettings) -> Training:
     split = split_cohort(cohort, settings.split)
     with stop_signals(lambda: None) if not follows() else nullcontext() as signals:
         resumed_from = checkpoint_to_resume(settings.ckpt, output_dir)
-        settings = with_fit_of(settings, resumed_from)
+        settings = with_precision_of(with_fit_of(settings, resumed_from), resumed_from)
         if resumed_from is None and (fitted := fit_to_data(settings, cohort, split)):
             settings = fitted.settings
         data = set_up_data(settings, cohort, split, resumed_from=resumed_from)

@@ -14,6 +14,7 @@ from lts.app.commands.training.locator import (
 )
 from lts.app.commands.training.monitor import settle_monitor
 from lts.app.commands.training.parts import fit, make_task_and_trainer, members_of, set_up_data
+from lts.app.commands.training.precision import with_precision_of
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
 from lts.app.run.distributed import other_processes
@@ -55,7 +56,7 @@ def train_locator(
     folder = Path(own.paths.output_dir)
     with keys_of_locator():
         resumed_from = checkpoint_to_resume("auto", folder) if resumes_in_place(settings.ckpt) else None
-        own = replace(own, ckpt="auto" if resumed_from else None)
+        own = with_precision_of(replace(own, ckpt="auto" if resumed_from else None), resumed_from)
         planned = with_plan_of(own, resumed_from)
         if resumed_from and planned and _is_finished(planned, resumed_from, split):
             print_line(f"locator: is trained already, in {folder}")
