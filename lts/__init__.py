@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lts.app.commands.evaluate import Evaluation, evaluate
     from lts.app.commands.export import export
     from lts.app.commands.predict import predict
-    from lts.app.commands.train import Training, train
+    from lts.app.commands.train import train
+    from lts.app.commands.training.outcome import Training
     from lts.app.config.component import Component
     from lts.app.config.settings import (
         ArchiveSettings,
@@ -51,7 +52,7 @@ _HOME = {
     "export": "lts.app.commands.export",
     "predict": "lts.app.commands.predict",
     "train": "lts.app.commands.train",
-    "Training": "lts.app.commands.train",
+    "Training": "lts.app.commands.training.outcome",
     "Component": "lts.app.config.component",
     "Predictor": "lts.inference",
     **dict.fromkeys(

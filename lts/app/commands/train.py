@@ -5,31 +5,18 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
-
 from lts.app.commands.cases import open_cohort, split_cohort
 from lts.app.commands.check import check_before_training, check_members, check_not_learned_from
-from lts.app.commands.scoring import rules_of, score_model
+from lts.app.commands.scoring import rules_of
 from lts.app.commands.training.budget import fit_to_budget, with_plan_of
 from lts.app.commands.training.data_fit import fit_to_data, with_fit_of
-from lts.app.commands.training.locator import (
-    Locator,
-    open_locator,
-    trains_locator,
-)
+from lts.app.commands.training.locator import Locator, open_locator, trains_locator
 from lts.app.commands.training.locator_training import train_locator
-from lts.app.commands.training.monitor import (
-    check_search,
-    facts_of_choice,
-    finite_or_none,
-    settle_monitor,
-    standstill_of,
-)
+from lts.app.commands.training.monitor import check_search, facts_of_choice, settle_monitor
+from lts.app.commands.training.outcome import Training, conclude, training_of
 from lts.app.commands.training.parts import (
     SUBSETS,
     fit,
@@ -40,13 +27,11 @@ from lts.app.commands.training.parts import (
 )
 from lts.app.commands.training.precision import with_precision_of
 from lts.app.commands.training.rehearsal import rehearse, rehearse_network
+from lts.app.commands.training.settled import settled
 from lts.app.commands.training.warm_start import open_start
-from lts.app.config.component import OPEN, Component
-from lts.app.config.instantiate import keys_in_errors
-from lts.app.config.serialization import settings_to_dict, with_output_dir
+from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import LocatorSettings, TrainSettings
 from lts.app.config.types import check_settings
-from lts.app.config.values import Place
 from lts.app.config.yaml_files import write_settings
 from lts.app.run.console import print_line
 from lts.app.run.distributed import (
@@ -70,30 +55,9 @@ from lts.app.run.resuming import (
     resumes_in_place,
 )
 from lts.app.run.signals import StopSignals, stop_signals
-from lts.app.sweep.pruning import pruned_at
-from lts.base import DivergedError, check_regions, write_json
+from lts.base import DivergedError, write_json
 from lts.cohort import Cohort, Split
 from lts.data import SliceDataModule
-from lts.evaluation import ScoringRules
-from lts.inference import Predictor
-from lts.task import SegmentationTask
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """The result of a training.
-
-    Attributes:
-        output_dir: The folder of the run.
-        best_checkpoint: The file of its best epoch.
-        score: The best value of the monitored score, None without one or if it was never defined.
-        metrics: What `metrics.json` holds, None where no case was tested.
-    """
-
-    output_dir: Path
-    best_checkpoint: Path
-    score: float | None
-    metrics: Mapping[str, Any] | None
 
 
 def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Training:
@@ -112,7 +76,7 @@ def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Trai
     check_settings(settings)
     _silence_libraries()
     if not is_first_process():
-        return _train_with_first(_settled(settings, run_folder(settings.paths.output_dir)))
+        return _train_with_first(settled(settings, run_folder(settings.paths.output_dir)))
     stop = StopMessage()
     with (
         locked_run_folder(
@@ -121,7 +85,7 @@ def train(settings: TrainSettings, invocation: Invocation = FROM_PYTHON) -> Trai
         stop_signals(stop) as signals,
         failure_recorded(signals, stop, command="train"),
     ):
-        return _train_and_score(_settled(settings, output_dir), invocation, signals, stop)
+        return _train_and_score(settled(settings, output_dir), invocation, signals, stop)
 
 
 def _train_and_score(
@@ -181,15 +145,16 @@ def _train_and_score(
     began = time.perf_counter()
     with other_processes(trainer, output_dir):
         fit(trainer, task, data, resume)
-    fit_s = time.perf_counter() - began
-    facts = _facts_of(settings, task, trainer, fit_s=fit_s, steps_before=resume.steps if resume else 0)
-    if standstill := standstill_of(trainer):
-        print_line(standstill)
-    metrics = _finish(settings, trainer, cohort, split, rules=rules, record=stop.record, facts=facts)
-    score = _best_score(trainer)
-    best = "" if score is None else f"best {_best_of(trainer).monitor} {score:.4f}; "
-    print_line(f"{best}all files are in {output_dir}")
-    return _training(settings, trainer, metrics)
+    return conclude(
+        settings,
+        trainer,
+        cohort,
+        split,
+        rules=rules,
+        record=stop.record,
+        fit_s=time.perf_counter() - began,
+        steps_before=resume.steps if resume else 0,
+    )
 
 
 def _write_choices(settings: TrainSettings, split: Split, record: RunRecord) -> None:
@@ -203,42 +168,6 @@ def _print_choices(settings: TrainSettings, locator: Locator | None, chosen_by: 
     if settings.locator:
         print_line(_line_of_locator(settings.locator, locator))
     print_line(chosen_by)
-
-
-def _finish(
-    settings: TrainSettings,
-    trainer: pl.Trainer,
-    cohort: Cohort,
-    split: Split,
-    *,
-    rules: ScoringRules,
-    record: RunRecord,
-    facts: Mapping[str, Any],
-) -> Mapping[str, Any] | None:
-    """Score the best checkpoint on the test cases, and close the record."""
-    if (epoch := pruned_at(trainer)) is not None:
-        record.finish(**facts, state="pruned", pruned_after_epoch=epoch)
-        print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
-        return None
-    if not split.test:
-        record.finish(**facts)
-        print_line("there is no test case, so there are no test scores")
-        return None
-    metrics = score_model(
-        Predictor.from_checkpoint(
-            _best_of(trainer).best_model_path,
-            device=str(trainer.strategy.root_device),
-            trusted_modules=settings.trusted_modules,
-        ),
-        [cohort.case(case) for case in split.test],
-        subset="test",
-        output_dir=Path(settings.paths.output_dir),
-        rules=rules,
-        settings=settings.scoring,
-        record=record,
-    )
-    record.finish(**facts)
-    return metrics
 
 
 def _fit_to_data(
@@ -282,15 +211,6 @@ def _line_of_locator(settings: LocatorSettings, locator: Locator | None) -> str:
     return (
         f"locator: the network sees the slices and the square that hold the liver and {settings.margin_mm:g} "
         f"mm around it; in training and validation by the reference, in prediction by {origin}"
-    )
-
-
-def _training(settings: TrainSettings, trainer: pl.Trainer, metrics: Mapping[str, Any] | None) -> Training:
-    return Training(
-        output_dir=Path(settings.paths.output_dir),
-        best_checkpoint=Path(_best_of(trainer).best_model_path),
-        score=_best_score(trainer),
-        metrics=metrics,
     )
 
 
@@ -341,33 +261,7 @@ def _train_with_first(settings: TrainSettings) -> Training:
         )
         with reported_by_first(DivergedError):
             fit(trainer, task, data, resume)
-    return _training(settings, trainer, None)
-
-
-def _facts_of(
-    settings: TrainSettings, task: SegmentationTask, trainer: pl.Trainer, *, fit_s: float, steps_before: int
-) -> dict[str, Any]:
-    """The facts of a finished training for its record."""
-    batches = (trainer.global_step - steps_before) * trainer.accumulate_grad_batches
-    return {
-        "fit_s": round(fit_s, 2),
-        "train_slices_per_s": round(batches * settings.data.batch_size * trainer.world_size / fit_s, 2),
-        "precision": trainer.precision,
-        "best_score": _best_score(trainer),
-        "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
-    }
-
-
-def _best_of(trainer: pl.Trainer) -> ModelCheckpoint:
-    best = trainer.checkpoint_callback
-    assert isinstance(best, ModelCheckpoint)
-    return best
-
-
-def _best_score(trainer: pl.Trainer) -> float | None:
-    """The best value of the monitored score; None without one, or if it was never defined."""
-    score = _best_of(trainer).best_model_score
-    return None if score is None else finite_or_none(float(score))
+    return training_of(settings, trainer)
 
 
 def _print_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
@@ -388,46 +282,6 @@ def _silence_libraries() -> None:
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     # A resumed run logs again what it takes away with this.
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
-
-
-def _settled(settings: TrainSettings, output_dir: Path) -> TrainSettings:
-    """The settings with dependent values filled in and absolute paths."""
-    own: dict[str, Any] = {
-        "dirpath": f"{output_dir}/checkpoints",
-        "save_dir": str(output_dir),
-        "window_hu": settings.data.display_hu,
-    }
-
-    def filled(component: Component) -> Component:
-        given = component.arguments
-        return component.with_arguments(**{key: own[key] for key in own if given.get(key) == OPEN})
-
-    settings = with_output_dir(settings, output_dir)
-    with keys_in_errors("data", check_regions):
-        regions = check_regions(settings.data.regions)
-    return replace(
-        settings,
-        callbacks={name: filled(each) for name, each in settings.callbacks.items()},
-        logger=settings.logger and {name: filled(each) for name, each in settings.logger.items()},
-        data=replace(
-            settings.data,
-            regions=regions,
-            root=_absolute(settings.data.root),
-        ),
-        init=None if settings.init is None else _absolute(settings.init),
-        locator=_with_absolute_ckpt(settings.locator),
-        paths=replace(settings.paths, store_dir=_absolute(settings.paths.store_dir)),
-    )
-
-
-def _with_absolute_ckpt(locator: LocatorSettings | None) -> LocatorSettings | None:
-    if locator is None or locator.ckpt is None:
-        return locator
-    return replace(locator, ckpt=_absolute(locator.ckpt))
-
-
-def _absolute(path: Place) -> str:
-    return str(Path(path).expanduser().resolve())
 
 
 def _counts(cohort: Cohort, split: Split) -> str:
