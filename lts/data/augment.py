@@ -77,7 +77,7 @@ class Augmentation:
         tumor_size: Sequence[float] = (0.05, 0.5),
         tumor_contrast_hu: Sequence[float] = (15, 70),
         tumor_bright_share: float = 0.2,
-        flip_left_right: float = 0.5,
+        flip_left_right: float = 0.0,
         flip_front_back: float = 0.0,
         affine_probability: float = 0.8,
         rotate_deg: Sequence[float] = (-15, 15),

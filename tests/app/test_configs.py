@@ -152,6 +152,23 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -
     assert compose("experiment=phantom_cpu", "model.width=8").model.arguments["width"] == 8
 
 
+@pytest.mark.parametrize(("model", "epochs", "batch"), [("unet", 50, 16), ("resnet50", 10, 4)])
+def test_the_recipe_of_the_keras_project_stays_as_it_was(model: str, epochs: int, batch: int) -> None:
+    settings = compose("experiment=keras", f"model={model}")
+    assert (settings.max_epochs, settings.data.batch_size) == (epochs, batch)
+    assert settings.optimizer.target == "torch.optim.Adam"
+    assert settings.optimizer.arguments["lr"] == 1e-4
+    assert settings.scheduler.target == "torch.optim.lr_scheduler.ReduceLROnPlateau"
+    assert settings.loss.target == "lts.losses.BCEDiceLoss"
+    assert settings.split.val_share == 0.2
+    views = [view["_target_"] for view in settings.intensity.arguments["channels"]]
+    assert views == ["lts.intensity.Window", "lts.intensity.Window", "lts.intensity.HistogramEqualization"]
+    augment = settings.augment.arguments
+    assert augment["flip_left_right"] == 0.5
+    assert augment["rotate_deg"] == [-15, 15]
+    assert augment["intensity_probability"] == 0.5
+
+
 def test_the_recipe_for_patients_clips_no_liver_and_mirrors_none() -> None:
     settings = compose("experiment=liver_cpu")
     intensity = build_component(settings.intensity, key="intensity", kind=Intensity)

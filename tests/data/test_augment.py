@@ -373,11 +373,11 @@ def test_certain_steps_of_no_size_change_no_value():
     assert_same(still(image, labels, seed=0), (image, labels))
 
 
-def test_the_light_config_flips_and_shifts_and_leaves_values():
-    image, labels = noisy()
+def test_the_light_config_shifts_and_leaves_values():
+    image, labels = noisy(height=128, width=128)
     light = instantiate(OmegaConf.load(CONF / "light.yaml"))
     results = [light(image, labels, seed=seed)[0] for seed in range(30)]
-    assert len({result.tobytes() for result in results}) > 3
+    assert len({result.tobytes() for result in results}) > 5
     assert all(set(np.unique(result)) <= {AIR, *np.unique(image).tolist()} for result in results)
 
 
@@ -395,7 +395,7 @@ def test_the_default_config_moves_slices_and_changes_values_within_its_bounds():
     assert max(means) <= 60 + 1.1 * 40 + 15 + 1
     assert max(means) - min(means) > 20
     assert moved > 60
-    assert flipped / 200 == pytest.approx(0.5, abs=0.15)
+    assert flipped == 0  # a mirrored liver lies where no patient's does
 
 
 def test_one_thread_and_no_question_to_the_network():
