@@ -193,7 +193,8 @@ def test_the_recipe_of_two_looks_is_that_of_one_but_for_what_tumors_were_found_w
     assert two.model.arguments["norm"] == "batch"
     assert two.intensity == compose("intensity=ct_windows").intensity
     assert two.data.batch_size == 8
-    own = {name: getattr(two, name) for name in ("data", "intensity", "locator", "model")}
+    assert two.augment.arguments["tumor_probability"] == 0.3
+    own = {name: getattr(two, name) for name in ("augment", "data", "intensity", "locator", "model")}
     assert two == replace(one, **own)
     assert compose("experiment=liver_closely", "locator=none").locator is None
 
