@@ -14,9 +14,10 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     """torch's, with a weight and a bias for each channel and no running statistics.
 
     torch's own gives back features channel after channel, and each convolution behind it orders them anew: on
-    a CPU a training step of a U-Net takes half as long again. So in training each image is normalized by
-    itself, by the kernel of batch normalization. Its sums are rounded more: not noticed beside noise, but of
-    an image of one value all that is left is rounding, so elsewhere torch's own is used.
+    a CPU a training step of a U-Net takes half as long again, and a prediction twice as long. So each image
+    is normalized by itself, by the kernel of batch normalization. Its own sums are rounded more than torch's:
+    not noticed beside noise, but of an image of one value all that is left is rounding. Training has them,
+    as its gradient needs them; elsewhere the kernel is given mean and variance, by sums as exact as torch's.
 
     Args:
         channels: Of the features.
@@ -27,23 +28,47 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     def forward(self, image: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same shape, type and layout."""
-        fast = torch.is_grad_enabled()
-        return instance_norm(image, self.weight, self.bias, eps=self.eps, fast=fast)
+        return instance_norm(image, self.weight, self.bias, eps=self.eps, learning=torch.is_grad_enabled())
 
 
-def instance_norm(image: Tensor, weight: Tensor, bias: Tensor, *, eps: float, fast: bool) -> Tensor:
-    """`F.instance_norm`.
+def instance_norm(image: Tensor, weight: Tensor, bias: Tensor, *, eps: float, learning: bool) -> Tensor:
+    """`F.instance_norm`, of each image by itself where that is faster.
 
     Args:
         image: `(B, C, H, W)`.
         weight: `(C,)`.
         bias: `(C,)`.
         eps: Added to the variance.
-        fast: Whether to normalize each image by itself where that is faster.
+        learning: Whether there may be a gradient, and sums may be rounded as a training does not notice.
     """
-    if not fast or not _is_faster_one_by_one(image, weight):
+    if not _is_faster_one_by_one(image, weight):
         return F.instance_norm(image, weight=weight, bias=bias, eps=eps)
-    normalized: Tensor = _OneByOne.apply(image, weight, bias, eps)
+    if learning:
+        normalized: Tensor = _OneByOne.apply(image, weight, bias, eps)
+        return normalized
+    if image.dtype != weight.dtype:  # sums of bfloat16 would be rounded to it
+        return F.instance_norm(image, weight=weight, bias=bias, eps=eps)
+    return _exactly_one_by_one(image, weight, bias, eps)
+
+
+def _exactly_one_by_one(image: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    normalized, unused = torch.empty_like(image), weight.new_empty(0)
+    for one in range(len(image)):
+        whole = slice(one, one + 1)
+        centered = image[whole] - image[whole].mean((2, 3), keepdim=True)
+        left = centered.mean((0, 2, 3))  # by the rounding of the first mean
+        variance = centered.square().mean((0, 2, 3)) - left.square()
+        torch.native_batch_norm(
+            centered,
+            weight,
+            bias,
+            running_mean=left,
+            running_var=variance,
+            training=False,
+            momentum=0.0,
+            eps=eps,
+            out=(normalized[whole], unused, unused),
+        )
     return normalized
 
 

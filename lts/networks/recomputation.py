@@ -159,7 +159,7 @@ def _function_of(norm: nn.Module) -> tuple[Callable[..., Tensor], tuple[Tensor, 
         running = () if by_batch else (norm.running_mean, norm.running_var)
         return partial(_batch_norm, eps=norm.eps), (norm.weight, norm.bias, *running)
     if type(norm) is InstanceNorm2d:
-        return partial(instance_norm, eps=norm.eps, fast=True), (norm.weight, norm.bias)
+        return partial(instance_norm, eps=norm.eps, learning=True), (norm.weight, norm.bias)
     if type(norm) is nn.GroupNorm:
         return partial(_group_norm, groups=norm.num_groups, eps=norm.eps), (norm.weight, norm.bias)
     return None
