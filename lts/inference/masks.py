@@ -96,7 +96,8 @@ class MaskBuilder:
         assert label_of_bits.max() in LABELS
         labels, self._bits = self._bits, np.zeros(0, np.uint8)
         for plane in labels:
-            np.take(label_of_bits, plane, out=plane, mode="clip")
+            if plane.any():
+                np.take(label_of_bits, plane, out=plane, mode="clip")
         return labels
 
     def _keep_largest(self, voxel_ml: float) -> None:

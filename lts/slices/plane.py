@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +16,10 @@ SMALLEST_IMAGE, LARGEST_IMAGE = 16, 4096
 SMALLEST_MM, LARGEST_MM = 0.01, 100.0
 _ROUNDING = 1e-6
 """Of a pixel: what a quotient of millimeters may be off a whole number."""
+_OPENCV_SIDE = 2**15
+"""Pixels of a side that are too many for OpenCV."""
+
+cv2.setNumThreads(0)  # its threads cost more than they gain on single slices
 
 Range = tuple[int, int]
 """The first, and the one after the last."""
@@ -122,11 +127,15 @@ class PlaneFit:
         left, right, top, bottom = self._padding
         fitted = F.pad(slices, (-left, -right, -top, -bottom))
         rows, columns = self._part
-        part = _resize(fitted, (rows.stop - rows.start, columns.stop - columns.start))
-        if tuple(part.shape[-2:]) == self.source_hw:
-            return part
-        whole = part.new_zeros(*part.shape[:2], *self.source_hw)
-        whole[:, :, rows, columns] = part
+        size = rows.stop - rows.start, columns.stop - columns.start
+        if tuple(fitted.shape[-2:]) == size == self.source_hw:
+            return fitted
+        whole = slices.new_zeros(*slices.shape[:2], *self.source_hw)
+        part = whole[:, :, rows, columns]
+        if _opencv_enlarges(fitted, size):
+            _enlarge(fitted, into=part)
+        else:
+            part.copy_(_resize(fitted.contiguous(), size))
         return whole
 
 
@@ -261,6 +270,22 @@ def _resize(slices: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(slices.shape[-2:]) == size:
         return slices
     return F.interpolate(slices, size=size, mode="bilinear", antialias=True)
+
+
+def _opencv_enlarges(slices: Tensor, size: tuple[int, int]) -> bool:
+    """Whether OpenCV makes the same of them, as it smooths nothing that shrinks."""
+    is_plain = slices.device.type == "cpu" and slices.dtype == torch.float32 and not slices.requires_grad
+    lengths = list(zip(slices.shape[-2:], size, strict=True))
+    return is_plain and all(old <= new < _OPENCV_SIDE for old, new in lengths)
+
+
+def _enlarge(slices: Tensor, *, into: Tensor) -> None:
+    """What `_resize` would make of `(N, C, H, W)`, without its errors of 1e-5 and in a fifth of the time."""
+    height, width = into.shape[-2:]
+    sources, places = slices.contiguous().numpy(), into.numpy()
+    for index in np.ndindex(sources.shape[:2]):
+        made = cv2.resize(sources[index], (width, height), dst=places[index], interpolation=cv2.INTER_LINEAR)
+        assert np.may_share_memory(made, places)
 
 
 def _to_source(pixels: Range, *, begin: int, fitted: int, part: Range) -> Range:

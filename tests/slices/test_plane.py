@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from lts.base import AIR_HU, ConfigError
 from lts.slices import fit_plane
@@ -44,6 +45,31 @@ def test_resizing_is_that_of_pillow(size: int) -> None:
     expected = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
     laid = plane.apply(torch.from_numpy(image)[None], fill=0)[0]
     np.testing.assert_allclose(laid.numpy(), np.asarray(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (70, 100), (37, 64), (20, 90), (30, 25)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_way_back_is_the_resizing_of_torch(
+    shape: tuple[int, int], layout: torch.memory_format, dtype: torch.dtype
+) -> None:
+    # Larger, smaller and either by the axis: another library enlarges, but values are the same.
+    plane = fit_plane(shape, (1.0, 1.0), image_size=37, pixel_mm=None)
+    square = torch.rand(2, 3, 37, 37, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    back = plane.invert(square.contiguous(memory_format=layout))
+    part = square[:, :, *plane.on_square].double()  # in float32 it works out the weights with errors of 1e-5
+    expected = F.interpolate(part, size=shape, mode="bilinear", antialias=True)
+    assert back.dtype == dtype
+    assert back.is_contiguous()
+    torch.testing.assert_close(back.double(), expected, atol=2e-6, rtol=0)
+
+
+def test_gradients_pass_the_way_back() -> None:
+    plane = fit_plane((70, 100), (1.0, 1.0), image_size=37, pixel_mm=None)
+    square = torch.rand(1, 1, 37, 37, requires_grad=True)
+    plane.invert(square).sum().backward()
+    assert square.grad is not None
+    assert square.grad.sum() > 1
 
 
 def test_shrinking_smooths_instead_of_skipping_pixels() -> None:
