@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+LOOKS_APART_MM = 5.0  # from one slice that a locator looks at to the next, at most
 ROUNDING = 1e-6  # of a pixel: what a quotient of millimeters may be off a whole number
 
 
@@ -84,15 +85,22 @@ def segment_closely(
     values, whole = as_trained(scan, metadata)
     coarse = Plane(scan.shape[1:], spacing_mm, locator_metadata)
     rows, columns = coarse.on_square
-    found = np.zeros((len(scan), rows.stop - rows.start, columns.stop - columns.start), bool)
+    step = max(1, int(LOOKS_APART_MM / slice_mm + ROUNDING))
+    looks = np.unique([*range(0, len(scan), step), len(scan) - 1])
+    found = np.zeros((len(looks), rows.stop - rows.start, columns.stop - columns.start), bool)
     how: dict[str, Any] = {"whole": whole, "batch_size": batch_size}
-    for slices, probs in run(locator, locator_metadata, values, coarse, **how):
+    for slices, probs in run(locator, locator_metadata, values, coarse, numbers=looks, **how):
         # Tumor lies within the liver, in whichever region a locator of both sees it.
         found[slices] = (probs[:, :, rows, columns] > locator_metadata["threshold"]).any(axis=1)
-    box = box_of_largest(found)
+    # Each counts for as many slices as it is nearest to, one between two for half.
+    ends = np.concatenate([[-0.5], (looks[1:] + looks[:-1]) / 2, [len(scan) - 0.5]])
+    box = box_of_largest(found, counted=np.diff(ends))
     if box is None:
         return labels
     (first, stop), rows_found, columns_found = box
+    # Up to the next slices that were looked at, which hold none of it.
+    first = int(looks[first - 1]) + 1 if first else 0
+    stop = int(looks[stop]) if stop < len(looks) else len(scan)
     beyond = math.ceil(metadata["margin_mm"] / slice_mm - ROUNDING)
     seen = slice(max(0, first - beyond), min(len(scan), stop + beyond))
     pixels = coarse.to_scan(rows_found, columns_found)
@@ -110,16 +118,18 @@ def run(
     *,
     whole: bool,
     batch_size: int,
+    numbers: np.ndarray | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Probabilities `(N, R, side, side)` of a few slices after the other, on the square."""
+    """Probabilities `(N, R, side, side)` of a few slices after the other, on the square; of some if given."""
     context = metadata["context"]
-    for start in range(0, len(values), batch_size):
-        middle = np.arange(start, min(start + batch_size, len(values)))
+    numbers = np.arange(len(values)) if numbers is None else numbers
+    for start in range(0, len(numbers), batch_size):
+        middle = numbers[start : start + batch_size]
         # The slices with their neighbors, foot to head; beyond the ends the outermost slice repeats.
         around = np.clip(middle[:, None] + np.arange(-context, context + 1), 0, len(values) - 1)
-        first = around.min()
-        laid = plane.lay(values[first : around.max() + 1], whole=whole)
-        (probs,) = session.run(["probs"], {"hu": laid[around - first]})
+        seen, places = np.unique(around, return_inverse=True)
+        laid = plane.lay(values[seen], whole=whole)
+        (probs,) = session.run(["probs"], {"hu": laid[places.reshape(around.shape)]})
         yield slice(start, start + len(middle)), probs
 
 
@@ -131,8 +141,13 @@ def put_labels(labels: np.ndarray, probs: np.ndarray, metadata: dict[str, Any]) 
             labels[found[:, metadata["regions"].index(region)]] = label
 
 
-def box_of_largest(mask: np.ndarray) -> tuple[tuple[int, int], ...] | None:
-    """The first and the one after the last slice, row and column of the largest 26-connected piece."""
+def box_of_largest(
+    mask: np.ndarray, *, counted: np.ndarray | None = None
+) -> tuple[tuple[int, int], ...] | None:
+    """The first and the one after the last slice, row and column of the largest 26-connected piece.
+
+    `counted`, one number a slice, says for how many voxels each of that slice counts.
+    """
     if not mask.any():
         return None
     # Every voxel takes the highest number around it, and the number of the voxel of that number, until all of
@@ -148,8 +163,10 @@ def box_of_largest(mask: np.ndarray) -> tuple[tuple[int, int], ...] | None:
         if np.array_equal(flat[1:].reshape(mask.shape), numbers[inside]):
             break
         numbers[inside] = flat[1:].reshape(mask.shape)
-    pieces, sizes = np.unique(flat[flat > 0], return_counts=True)
-    largest = np.argwhere(numbers[inside] == pieces[sizes.argmax()])
+    weights = np.ones(len(mask)) if counted is None else counted
+    sizes = np.bincount(flat[1:], np.broadcast_to(weights[:, None, None], mask.shape).ravel())
+    sizes[0] = 0  # what is no piece
+    largest = np.argwhere(numbers[inside] == sizes.argmax())
     lowest, highest_index = largest.min(axis=0), largest.max(axis=0) + 1
     return tuple((int(low), int(high)) for low, high in zip(lowest, highest_index, strict=True))
 

@@ -353,9 +353,11 @@ def _preprocessing(recipe: Recipe, context: int) -> dict[str, str]:
 def _preprocessing_of_focus(recipe: Recipe) -> dict[str, str]:
     return {
         "box": (
-            "run the locator on the whole scan by its own metadata, but leave its probabilities on its "
-            "square: liver is where one exceeds the threshold; of that take the largest 26-connected piece "
-            "within the scan, its first and last slice, and the rows and columns of the scan that it touches"
+            "run the locator by its own metadata on each max(1, floor(5 mm / slice spacing))-th slice of the "
+            "scan from the first on, and on the last, but leave its probabilities on its square: liver is "
+            "where one exceeds the threshold; of these slices, each counted for as many as it is nearest to, "
+            "take the largest 26-connected piece within the scan, all slices between those without it, and "
+            "the rows and columns of the scan that it touches"
         ),
         "slices": (
             f"those of the box and ceil({recipe.margin_mm:g} mm / slice spacing) beyond, within the scan; "

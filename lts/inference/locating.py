@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lts.base import LIVER
 from lts.components import find_components
@@ -18,13 +19,19 @@ from lts.volume import Volume
 _LEAST_SHARE = 0.8
 """Of what a locator takes for liver, that lies in its largest piece where nothing is wrong."""
 
+_LOOKS_APART_MM = 5.0
+"""From one slice that is looked at to the next, at most: a pixel of a locator is as wide."""
+_ROUNDING = 1e-6
+"""Of a slice: what a quotient of millimeters may be off a whole number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
     """Where a locator found the liver of a scan.
 
     Attributes:
-        box: The box of its largest 26-connected piece, in voxels of the scan; None where none was found.
+        box: The box of its largest 26-connected piece, in voxels of the scan, up to the next slices that
+            were looked at and hold none of it; None where none was found.
         size_mm: The edges of the box along `(Z, H, W)`.
         touches: The sides of the scan that it reaches, of `feet`, `head`, `front`, `back`, `right`, `left`:
             there the liver may be cut.
@@ -80,6 +87,9 @@ def find_liver(
 ) -> Located:
     """Find the largest piece of liver that a model of whole slices sees; tumor counts as liver.
 
+    It looks at slices 5 mm apart, at most, or at each of thicker ones, and at the first and the last. Each
+    counts for as many slices as it is nearest to.
+
     Args:
         locator: The model, on `device`.
         scan: Voxels `(Z, H, W)`.
@@ -90,25 +100,46 @@ def find_liver(
     shape, spacing_mm = scan.voxels.shape, scan.geometry.spacing_mm
     view = view_of(shape, spacing_mm, locator.recipe)
     size = locator.recipe.image_size
-    builder = MaskBuilder(locator.regions, (view.depth, size, size))
-    for start in range(0, view.depth, batch_size):
-        slices = slice(start, min(start + batch_size, view.depth))
-        builder.add(slices, probs_on_square(locator, scan.voxels, view, slices, device=device).cpu())
+    looks = _looks(view.depth, spacing_mm[0])
+    builder = MaskBuilder(locator.regions, (len(looks), size, size))
+    for start in range(0, len(looks), batch_size):
+        some = slice(start, min(start + batch_size, len(looks)))
+        builder.add(some, probs_on_square(locator, scan.voxels, view, looks[some], device=device).cpu())
         check()
     rows, columns = view.plane.on_square
     liver = builder.finish(None, voxel_ml=1.0)[:, rows, columns] >= LIVER
-    _, pieces = find_components(np.ascontiguousarray(liver), voxel_ml=1.0)
+    labels, pieces = find_components(np.ascontiguousarray(liver), voxel_ml=1.0)
     if not pieces:
         return Located(box=None)
-    largest = max(pieces, key=lambda piece: piece.voxels)
-    z, y, x = largest.box
+    counted = np.broadcast_to(_slices_nearest(looks)[:, None, None], labels.shape)
+    sizes = np.bincount(labels.ravel(), weights=counted.ravel(), minlength=len(pieces) + 1)[1:]
+    largest = int(sizes.argmax())
+    z, y, x = pieces[largest].box
     rows_found, columns_found = view.plane.to_source(
         (rows.start + y.start, rows.start + y.stop), (columns.start + x.start, columns.start + x.stop)
     )
-    box = Box(slices=(z.start, z.stop), rows=rows_found, columns=columns_found)
+    box = Box(slices=_between(looks, z), rows=rows_found, columns=columns_found)
     return Located(
         box=box,
         size_mm=box.size_mm(spacing_mm),
         touches=box.touches(shape),
-        share=largest.voxels / sum(piece.voxels for piece in pieces),
+        share=float(sizes[largest] / sizes.sum()),
     )
+
+
+def _looks(depth: int, slice_mm: float) -> list[int]:
+    """The slices that are looked at, of `depth`; from the first to the last."""
+    step = max(1, int(_LOOKS_APART_MM / slice_mm + _ROUNDING))
+    return sorted({*range(0, depth, step), depth - 1})
+
+
+def _slices_nearest(looks: list[int]) -> NDArray[np.float64]:
+    """How many slices are nearest to each of those that are looked at; one between two counts half."""
+    middles = (np.array(looks[1:]) + looks[:-1]) / 2
+    return np.diff(np.concatenate([[-0.5], middles, [looks[-1] + 0.5]]))
+
+
+def _between(looks: list[int], found: slice) -> tuple[int, int]:
+    """The slices between those that were looked at and do not hold what was found: no less holds it."""
+    first = looks[found.start - 1] + 1 if found.start else 0
+    return first, looks[found.stop] if found.stop < len(looks) else looks[-1] + 1

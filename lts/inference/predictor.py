@@ -335,7 +335,8 @@ class Predictor:
 
     def _seen(self, model: Model, voxels: NDArray[np.generic], view: View | None, slices: slice) -> Tensor:
         assert view is not None
-        on_square = probs_on_square(model, voxels, view, slices, device=self.device, mirrored=self._flips)
+        numbers = range(slices.start, slices.stop)
+        on_square = probs_on_square(model, voxels, view, numbers, device=self.device, mirrored=self._flips)
         return view.plane.invert(on_square)
 
 

@@ -20,7 +20,7 @@ def probs_on_square(
     model: Model,
     voxels: NDArray[np.generic],
     view: View,
-    slices: slice,
+    slices: Sequence[int] | range,
     *,
     device: torch.device,
     mirrored: Sequence[Axes] = ((),),
@@ -33,18 +33,20 @@ def probs_on_square(
         model: The model, on `device`.
         voxels: Those of the scan, `(Z, H, W)`.
         view: What the model sees of it.
-        slices: Slices of the scan within the view.
+        slices: Slices of the scan within the view, in order.
         device: Where the model is.
         mirrored: Which axes are mirrored in each pass.
 
     Returns:
         `(N, R, image_size, image_size)` float32, on the device.
     """
-    context = model.context
-    first, stop = max(slices.start - context, view.first), min(slices.stop + context, view.stop)
-    slab = lay_on_plane(voxels[first:stop], view.plane, fill=model.recipe.fill)
-    wanted = range(slices.start - view.first, slices.stop - view.first)
-    around = slices_around(wanted, context=context, depth=view.depth, first=first - view.first)
+    wanted = [number - view.first for number in slices]
+    around = slices_around(wanted, context=model.context, depth=view.depth)
+    seen, places = np.unique(around, return_inverse=True)
+    first, stop = view.first + int(seen[0]), view.first + int(seen[-1]) + 1
+    some = slice(first, stop) if stop - first == len(seen) else view.first + seen  # the one copies nothing
+    slab = lay_on_plane(voxels[some], view.plane, fill=model.recipe.fill)
+    around = places.reshape(around.shape)
     hu = slab[torch.from_numpy(around)].to(device)
     channels = apply_with_context(model.intensity, hu)
     probs, *others = (_seen_mirrored(model, channels, axes) for axes in mirrored)

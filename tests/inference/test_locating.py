@@ -199,6 +199,105 @@ def test_the_ends_of_what_is_seen_repeat_as_stored_slices_do(
     assert torch.equal(torch.cat(seen), slices[around])
 
 
+def thin(hu: np.ndarray, times: int = 4) -> Volume:
+    """A scan of slices 5 mm apart as one of slices 1.25 mm apart."""
+    return volume(np.repeat(hu, times, axis=0), (5.0 / times, *SPACING_MM[1:]))
+
+
+def looks_at(scan: Volume, **changes: Any) -> tuple[Located, torch.Tensor]:
+    """What is found, and the images that the locator was shown."""
+    seen: list[torch.Tensor] = []
+
+    class Watch(AboveHU):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            seen.append(image.clone())
+            return super().forward(image)
+
+    first = model(Watch(75, channel=changes.get("context", 0)), regions=("liver",), **changes)
+    (located,) = predictor(cascade(AboveHU(75, 150), locator=first)).find_liver(scan)
+    assert located is not None
+    return located, torch.cat(seen)
+
+
+@pytest.mark.parametrize(
+    ("slice_mm", "expected"),
+    [
+        (5.0, range(12)),
+        (2.6, range(12)),
+        (2.5, [0, 2, 4, 6, 8, 10, 11]),
+        (1.6, [0, 3, 6, 9, 11]),
+        (0.5, [0, 10, 11]),
+        (0.1, [0, 11]),
+        (9.0, range(12)),
+    ],
+)
+def test_slices_that_are_looked_at_are_5_mm_apart_at_most_and_the_first_and_the_last_are_among_them(
+    slice_mm: float, expected: Any
+) -> None:
+    hu = np.tile(np.arange(12, dtype=np.int16)[:, None, None], (1, 60, 90))
+    _, seen = looks_at(volume(hu, (slice_mm, *SPACING_MM[1:])))
+    assert ((seen[:, 0, 12, 12] * 2000 - 1000).round()).tolist() == list(expected)
+
+
+@pytest.mark.parametrize("context", [1, 2])
+def test_between_slices_that_are_looked_at_neighbors_are_those_of_the_scan(context: int) -> None:
+    hu = np.tile(np.arange(12, dtype=np.int16)[:, None, None], (1, 60, 90))
+    _, seen = looks_at(volume(hu, (1.6, *SPACING_MM[1:])), context=context)
+    around = np.array([0, 3, 6, 9, 11])[:, None] + np.arange(-context, context + 1)
+    found = (seen[:, :, 12, 12] * 2000 - 1000).round()
+    np.testing.assert_array_equal(found.numpy(), around.clip(0, 11))
+
+
+@pytest.mark.parametrize("first", range(5))
+@pytest.mark.parametrize("depth", [1, 9, 14, 30])
+def test_a_box_by_some_slices_holds_what_all_of_them_would_find(first: int, depth: int) -> None:
+    hu = np.repeat(body()[:1], 40, axis=0)
+    hu[first : first + depth, 14:38, 50:80] = 100
+    located, seen = looks_at(volume(hu, (1.25, *SPACING_MM[1:])))
+    assert len(seen) == 11
+    looks = [*range(0, 40, 4), 39]
+    holding = [look for look in looks if first <= look < first + depth]
+    if not holding:  # between two of them
+        assert located.box is None
+        return
+    assert located.box is not None
+    start, stop = located.box.slices
+    assert start <= first < start + 4
+    assert stop - 4 < first + depth <= stop
+    # Only what was seen at the border is told to reach it.
+    assert located.touches == (("feet",) if first == 0 else ())
+    whole, _ = looks_at(volume(hu[[look for look in looks if look in holding]], (5.0, *SPACING_MM[1:])))
+    assert (located.box.rows, located.box.columns) == (whole.box.rows, whole.box.columns)
+
+
+def test_a_liver_at_the_last_slice_reaches_the_head() -> None:
+    hu = np.repeat(body()[:1], 39, axis=0)
+    hu[30:, 14:38, 50:80] = 100
+    located, _ = looks_at(volume(hu, (1.25, *SPACING_MM[1:])))
+    assert located.box.slices == (29, 39)
+    assert located.touches == ("head",)
+    assert located.share == 1
+
+
+def test_each_slice_counts_for_those_that_it_is_nearest_to() -> None:
+    # Looked at are 0, 4, 8, ..., 36, 38: the last for one and a half slices, the one before for three, the
+    # others for four, so that one piece has 2 x 4 and the other 3 + 1.5 of the same area.
+    hu = np.repeat(body()[:1], 39, axis=0)
+    hu[15:22, 14:38, 50:80] = 100  # at 16 and 20
+    hu[33:, 14:38, 10:40] = 100  # at 36 and 38
+    located, _ = looks_at(volume(hu, (1.25, *SPACING_MM[1:])))
+    assert located.box.slices == (13, 24)
+    assert located.share == pytest.approx(8 / 12.5, abs=0.03)  # by columns of the coarse grid
+    whole, _ = looks_at(volume(hu, (2.6, *SPACING_MM[1:])))  # slice by slice
+    assert whole.share == pytest.approx(7 / 13, abs=0.03)
+
+
+def test_masks_of_thin_slices_are_those_of_thick_ones() -> None:
+    hu, _ = with_liver()
+    one = predictor(cascade(AboveHU(75, 150)))
+    np.testing.assert_array_equal(one.mask(thin(hu))[2::4], one.mask(volume(hu)))
+
+
 def test_of_two_organs_the_larger_is_looked_at_and_the_other_told() -> None:
     hu, _ = with_liver()
     hu[10:13, 40:54, 8:34] = 100  # as a false alarm, farther up, at the other side

@@ -261,6 +261,14 @@ def test_its_largest_piece_is_that_of_scipy(script: ModuleType, seed: int) -> No
     assert found == tuple((side.start, side.stop) for side in largest)
 
 
+def test_slices_that_count_more_make_a_piece_the_largest(script: ModuleType) -> None:
+    mask = np.zeros((5, 4, 4), bool)
+    mask[0, :2, :3] = mask[3, 1:3, 1:3] = True  # 6 voxels and 4
+    assert script.box_of_largest(mask) == ((0, 1), (0, 2), (0, 3))
+    counted = np.array([1.5, 3, 3, 3, 1.5])  # 9 and 12
+    assert script.box_of_largest(mask, counted=counted) == ((3, 4), (1, 3), (1, 3))
+
+
 @pytest.mark.slow
 def test_two_networks_are_run_as_by_lts(script: ModuleType, make_checkpoint: Any, tmp_path: Path) -> None:
     whole = load_checkpoint(make_checkpoint(recipe={"image_size": SIDE, "pixel_mm": None, "modality": "ct"}))
@@ -288,11 +296,12 @@ def test_two_networks_are_run_as_by_lts(script: ModuleType, make_checkpoint: Any
     )
     assert exported.locator is not None
     models = [script.open_model(path) for path in (exported.path, exported.locator.path)]
-    for scan in (hu, hu[:, ::-1, ::-1], hu[5:6], hu[9:10]):
+    scans = [(scan, 5.0) for scan in (hu, hu[:, ::-1, ::-1], hu[5:6], hu[9:10])]
+    for scan, slice_mm in (*scans, (np.repeat(hu, 3, axis=0)[:-1], 1.7)):
         labels = script.segment_closely(
-            *models[0], *models[1], scan, slice_mm=5.0, spacing_mm=(2.0, 1.5), batch_size=4
+            *models[0], *models[1], scan, slice_mm=slice_mm, spacing_mm=(2.0, 1.5), batch_size=4
         )
-        expected = predicted(checkpoint, volume(np.ascontiguousarray(scan), (5.0, 2.0, 1.5)))
+        expected = predicted(checkpoint, volume(np.ascontiguousarray(scan), (slice_mm, 2.0, 1.5)))
         assert (expected.labels.max() > 0) == (len(scan) > 1 or scan.max() > 200)
         differ = labels != expected.labels
         assert differ.mean() < 1e-3
