@@ -15,6 +15,9 @@ from lts.slices import View, lay_on_plane, slices_around
 Axes = tuple[int, ...]
 """The axes of an image that are mirrored; none for the image as it is."""
 
+_PIXELS_AT_ONCE = 2**16
+"""By each thread of a CPU: what a network makes of more leaves the cache from one layer to the next."""
+
 
 def probs_on_square(
     model: Model,
@@ -57,7 +60,19 @@ def probs_on_square(
 
 def _seen_mirrored(model: Model, channels: Tensor, axes: Axes) -> Tensor:
     seen = (channels.flip(axes) if axes else channels).contiguous(memory_format=torch.channels_last)
-    logits: Tensor = model.network(seen)
-    check_logits(logits, images=tuple(seen.shape), regions=len(model.regions))
+    logits = torch.cat([_logits(model, some) for some in seen.split(_images_at_once(seen))])
     probs = logits.float().sigmoid()
     return probs.flip(axes) if axes else probs
+
+
+def _images_at_once(images: Tensor) -> int:
+    if images.device.type != "cpu":
+        return len(images)
+    height, width = images.shape[-2:]
+    return max(1, torch.get_num_threads() * _PIXELS_AT_ONCE // (height * width))
+
+
+def _logits(model: Model, images: Tensor) -> Tensor:
+    logits: Tensor = model.network(images)
+    check_logits(logits, images=tuple(images.shape), regions=len(model.regions))
+    return logits

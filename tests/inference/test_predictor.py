@@ -61,6 +61,30 @@ def test_probabilities_lie_on_the_scans_own_grid(make_case) -> None:
     np.testing.assert_array_equal((probs[:, 0] > 0.5).numpy(), scan.voxels > 40)
 
 
+@pytest.mark.parametrize(
+    ("image_size", "threads", "expected"),
+    [(256, 1, [1] * 7), (128, 1, [4, 3]), (160, 1, [2, 2, 2, 1]), (256, 4, [4, 3]), (512, 2, [1] * 7)],
+)
+def test_a_cpu_runs_as_many_slices_at_once_as_stay_in_its_cache(
+    make_case, monkeypatch: pytest.MonkeyPatch, image_size: int, threads: int, expected: list[int]
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    runs = []
+
+    class Watch(FirstChannels):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            assert image.is_contiguous(memory_format=torch.channels_last)
+            runs.append(len(image))
+            return super().forward(image)
+
+    scan = read_ct(make_case(depth=7).image)
+    recipe = replace(RECIPE, image_size=image_size)
+    (slab,) = predictor(Watch(0.6), recipe=recipe, batch_size=8).slabs(scan)
+    assert runs == expected
+    one_by_one = whole(predictor(FirstChannels(0.6), recipe=recipe, batch_size=1), scan)
+    assert torch.equal(slab.probs, one_by_one)
+
+
 def test_a_grid_of_another_size_is_brought_back(make_case) -> None:
     case = make_case(side=48)
     scan = read_ct(case.image)
