@@ -60,7 +60,7 @@ def probs_on_square(
 
 def _seen_mirrored(model: Model, channels: Tensor, axes: Axes) -> Tensor:
     seen = (channels.flip(axes) if axes else channels).contiguous(memory_format=torch.channels_last)
-    logits = torch.cat([_logits(model, some) for some in seen.split(_images_at_once(seen))])
+    logits = torch.cat([_logits(model, some) for some in torch.split(seen, _images_at_once(seen))])
     probs = logits.float().sigmoid()
     return probs.flip(axes) if axes else probs
 
