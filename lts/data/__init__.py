@@ -1,6 +1,7 @@
 """What a run learns from: slices, sampling, augmentation and loaders."""
 
 from lts.data.augment import Augmentation
+from lts.data.copied_tumors import copy_tumor
 from lts.data.datamodule import (
     Batch,
     SliceDataModule,
@@ -10,12 +11,14 @@ from lts.data.datamodule import (
     fit_intensity,
 )
 from lts.data.dataset import SliceDataset
+from lts.data.lesions import Lesion, collect_lesions, cut_lesions
 from lts.data.sampler import SliceDraw, SliceSampler
 from lts.data.synthetic_tumors import paint_tumor
 
 __all__ = [
     "Augmentation",
     "Batch",
+    "Lesion",
     "SliceDataModule",
     "SliceDataset",
     "SliceDraw",
@@ -23,6 +26,9 @@ __all__ = [
     "Subset",
     "check_intensity",
     "check_loading",
+    "collect_lesions",
+    "copy_tumor",
+    "cut_lesions",
     "fit_intensity",
     "paint_tumor",
 ]

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lts.base import AIR_HU, BACKGROUND, ConfigError
+from lts.data.copied_tumors import copy_tumor
+from lts.data.lesions import Lesion
 from lts.data.synthetic_tumors import paint_tumor
 
 # OpenCV would start a thread per core in every loader worker, and a forked worker inherits a pool without its
@@ -23,8 +25,8 @@ from lts.data.synthetic_tumors import paint_tumor
 cv2.setNumThreads(0)
 
 _INT16 = np.iinfo(np.int16)
-_OF_TUMORS = 1
-"""Beside the seed of a draw, makes the random numbers of tumors others than those of all the rest."""
+_OF_TUMORS, _OF_COPIES = 1, 2
+"""Beside the seed of a draw, make the random numbers of tumors others than those of all the rest."""
 _SIGN = np.uint16(0x8000)
 _MAX_SCALE = 100
 _MAX_HU_SCALE = 1000  # what is farther off OpenCV does not cut to int16, but turns over
@@ -37,10 +39,12 @@ class Augmentation:
     One object serves one thread at a time. Ranges are `(lowest, highest)`, drawn uniformly.
 
     Args:
-        tumor_probability: Probability of painting a tumor into the healthy liver of a slice; see
+        tumor_probability: Probability of putting a tumor into the healthy liver of a slice; see
             `lts.data.paint_tumor`. It has random numbers of its own: with 0, all other draws stay the same.
-        tumor_size: Its diameter, as a share of that of the disk with the area of the slice's liver, in
-            (0, 1], drawn uniformly on a logarithmic scale.
+        tumor_copied_share: Share of these tumors that are copied from other training slices, see
+            `lts.data.copy_tumor`; the rest is painted, as are those where no lesion fits.
+        tumor_size: Diameter of a painted one, as a share of that of the disk with the area of the slice's
+            liver, in (0, 1], drawn uniformly on a logarithmic scale.
         tumor_contrast_hu: Its distance from the liver around it, in HU, >= 0.
         tumor_bright_share: Probability that it is brighter than the liver.
         flip_left_right: Probability of mirroring along W.
@@ -74,6 +78,7 @@ class Augmentation:
         self,
         *,
         tumor_probability: float = 0.0,
+        tumor_copied_share: float = 0.0,
         tumor_size: Sequence[float] = (0.05, 0.5),
         tumor_contrast_hu: Sequence[float] = (15, 70),
         tumor_bright_share: float = 0.2,
@@ -96,6 +101,8 @@ class Augmentation:
             raise ConfigError(f"air_hu: must be a whole number, got {air_hu}")
         _check_number("hu_scale_center", hu_scale_center, _INT16.min, _INT16.max)
         self._tumor_probability = _probability("tumor_probability", tumor_probability)
+        self.tumor_copied_share = _probability("tumor_copied_share", tumor_copied_share)
+        self._copy_tumor = partial(copy_tumor, in_proportion=air_hu == 0)
         self._paint_tumor = partial(
             paint_tumor,
             size=_checked_range("tumor_size", tumor_size, 0, 1, above=True),
@@ -135,7 +142,13 @@ class Augmentation:
         self._pipeline = A.Compose([step for step in steps if step.p > 0], is_check_shapes=False)
 
     def __call__(
-        self, image: NDArray[np.int16], labels: NDArray[np.uint8], *, seed: int
+        self,
+        image: NDArray[np.int16],
+        labels: NDArray[np.uint8],
+        *,
+        seed: int,
+        lesions: Sequence[Lesion] = (),
+        pixel_mm: float = 1.0,
     ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
         """Change a slice, its neighbors and its labels alike.
 
@@ -143,6 +156,8 @@ class Augmentation:
             image: `(N, H, W)` raw values of N neighboring slices.
             labels: `(H, W)`.
             seed: Decides the draw, >= 0.
+            lesions: Those that are copied, as of `lts.data.collect_lesions`, each of N slices.
+            pixel_mm: Side of a pixel; copied lesions keep their size.
 
         Returns:
             Image and labels, of the same shapes and dtypes, contiguous. Where nothing was changed they may be
@@ -155,7 +170,9 @@ class Augmentation:
         if self._tumor_probability:
             rng = np.random.default_rng((seed, _OF_TUMORS))
             if rng.random() < self._tumor_probability:
-                image, labels = self._paint_tumor(image, labels, rng)
+                image, labels = self._with_copied_tumor(
+                    image, labels, seed=seed, lesions=lesions, pixel_mm=pixel_mm
+                ) or self._paint_tumor(image, labels, rng)
         if self._does_nothing:
             return np.ascontiguousarray(image), np.ascontiguousarray(labels)
         # One stream for all steps: Compose.set_random_seed gives each step the same one, so that a flip and a
@@ -166,6 +183,24 @@ class Augmentation:
         changed = self._pipeline(image=slices_last, mask=labels)
         slices_first = np.moveaxis(changed["image"], -1, 0) if len(image) > 1 else changed["image"][None]
         return np.ascontiguousarray(slices_first), np.ascontiguousarray(changed["mask"])
+
+    def _with_copied_tumor(
+        self,
+        image: NDArray[np.int16],
+        labels: NDArray[np.uint8],
+        *,
+        seed: int,
+        lesions: Sequence[Lesion],
+        pixel_mm: float,
+    ) -> tuple[NDArray[np.int16], NDArray[np.uint8]] | None:
+        """Image and labels with a copied lesion; None where one is to be painted."""
+        if not self.tumor_copied_share:
+            return None
+        assert lesions, "lesions must be given, to copy of them"
+        rng = np.random.default_rng((seed, _OF_COPIES))
+        if rng.random() >= self.tumor_copied_share:
+            return None
+        return self._copy_tumor(image, labels, rng, lesions=lesions, pixel_mm=pixel_mm)
 
 
 class _Affine(A.Affine):  # type: ignore[misc]  # albumentations is untyped here

@@ -137,7 +137,7 @@ class SliceDataModule(LightningDataModule):
         num_workers: Processes that load; the store is built by as many as there are processors, if more.
         region_share: Share of training slices that hold the last region; 0 takes slices as found.
         slices_per_epoch: Length of an epoch; None is one pass over the training slices.
-        seed: Seed of sampling and augmentation.
+        seed: Seed of sampling and augmentation, and of the lesions to copy.
         progress: Told of the store's progress: a title, then cases done and all cases.
 
     Raises:
@@ -223,6 +223,7 @@ class SliceDataModule(LightningDataModule):
                 [stored[case.id] for case in self._cases.get(subset, ())],
                 context=self._context,
                 augment=self._augment if subset == "train" else None,
+                seed=self._seed,
             )
         if stage == "fit" and not self._intensity_is_fitted:
             self._fit_intensity()

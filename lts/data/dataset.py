@@ -1,12 +1,15 @@
 """Stored slices as samples, one by one or a batch at once."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from lts.base import ConfigError
+from lts.data.augment import Augmentation
+from lts.data.lesions import Lesion, collect_lesions
 from lts.data.sampler import SliceDraw
 from lts.slices import IMAGE_TYPE, LABELS_TYPE, StoredCase, slices_around
 
@@ -30,10 +33,11 @@ class SliceDataset(Dataset[Arrays]):
         cases: Stored cases.
         context: Neighboring slices on each side.
         augment: Applied to each slice, with the seed of its draw where there is one, else with one from
-            torch's random numbers; None leaves it as stored.
+            torch's random numbers; None leaves it as stored. If it copies lesions, they are those of `cases`.
+        seed: Chooses the lesions that are kept to be copied.
 
     Raises:
-        ConfigError: `context` is negative.
+        ConfigError: `context` is negative, or lesions are to be copied and there are none.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -50,7 +54,12 @@ class SliceDataset(Dataset[Arrays]):
     """
 
     def __init__(
-        self, cases: Sequence[StoredCase], *, context: int = 0, augment: Augment | None = None
+        self,
+        cases: Sequence[StoredCase],
+        *,
+        context: int = 0,
+        augment: Augment | None = None,
+        seed: int = 0,
     ) -> None:
         if context < 0:
             raise ConfigError(f"context: must be 0 or more neighboring slices, got {context}")
@@ -63,6 +72,14 @@ class SliceDataset(Dataset[Arrays]):
         self._pixel_mm = np.array([case.pixel_mm for case in cases], np.float32)
         self._has_labels = all(case.mask for case in cases)
         self._opened: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._lesions: tuple[Lesion, ...] | None = None
+        if isinstance(augment, Augmentation) and augment.tumor_copied_share and self._has_labels:
+            self._lesions = collect_lesions(cases, context=context, seed=seed)
+            if not self._lesions:
+                raise ConfigError(
+                    "tumor_copied_share: must be 0 where no training slice holds a tumor within liver, got "
+                    f"{augment.tumor_copied_share}"
+                )
 
     def __len__(self) -> int:
         return len(self._case_of)
@@ -98,7 +115,8 @@ class SliceDataset(Dataset[Arrays]):
                 continue
             assert masks is not None
             if self._augment:
-                images[i], labels[i] = self._augment(around, masks[z], seed=draws[i].seed)
+                given = self._given_to_augment(case)
+                images[i], labels[i] = self._augment(around, masks[z], seed=draws[i].seed, **given)
             else:
                 images[i], labels[i] = around, masks[z]
         batch = {
@@ -108,6 +126,12 @@ class SliceDataset(Dataset[Arrays]):
             "pixel_mm": self._pixel_mm[cases],
         }
         return {**batch, "labels": labels} if self._has_labels else batch
+
+    def _given_to_augment(self, case: int) -> dict[str, Any]:
+        """What an augmentation that copies lesions needs beside slice and seed; any other gets nothing."""
+        if self._lesions is None:
+            return {}
+        return {"lesions": self._lesions, "pixel_mm": self.cases[case].pixel_mm}
 
     def _around(self, z: int, depth: int) -> np.ndarray:
         around: np.ndarray = slices_around([z], context=self._context, depth=depth)[0]

@@ -11,8 +11,10 @@ from lts.base import LIVER, TUMOR
 
 Floats = NDArray[np.float32]
 
-_LEAST_LIVER_PIXELS = 50
-_LEAST_DIAMETER_PIXELS = 2.5
+LEAST_LIVER_PIXELS = 50
+LEAST_DIAMETER_PIXELS = 2.5
+MOST_OF_DEPTH = 1.2
+"""Of the distance from the edge of healthy liver at its deepest, what the radius of a tumor may be."""
 _INT16 = np.iinfo(np.int16)
 _HARMONICS = 4
 _ROUGHNESS = 0.12
@@ -57,11 +59,13 @@ def paint_tumor(
     """
     healthy = labels == LIVER
     n_liver = np.count_nonzero(healthy)
-    if n_liver < _LEAST_LIVER_PIXELS:
+    if n_liver < LEAST_LIVER_PIXELS:
         return image, labels
     radius = math.sqrt(n_liver / math.pi) * math.exp(rng.uniform(*np.log(size)))
-    radius = max(radius, _LEAST_DIAMETER_PIXELS / 2)
-    center, radius = _place(healthy, radius, rng)
+    radius = max(radius, LEAST_DIAMETER_PIXELS / 2)
+    depth = depth_in(healthy)
+    radius = min(radius, MOST_OF_DEPTH * float(depth.max()))
+    center = draw_center(depth, radius, rng)
     contrast = rng.uniform(*contrast_hu) * (1 if rng.random() < bright_share else -1)
     outline = _Outline.draw(rng)
     edge_pixels = float(rng.uniform(1.0, 2.5))
@@ -76,7 +80,8 @@ def paint_tumor(
         share: Floats = np.clip(0.5 - (scaled - 1) * np.float32(slice_radius / edge_pixels), 0, 1)
         texture = _texture(np.random.default_rng(texture_seed), scaled.shape)
         change: Floats = np.float32(contrast) * (profile(scaled) + np.float32(_TEXTURE) * texture)
-        _blend(painted[number][box], share, change, healthy=healthy[box], liver=labels[box] > 0)
+        here = painted[number][box]
+        blend(here, share, mean_value(here, healthy[box]) + change, liver=labels[box] > 0)
         if number == middle:
             marked[box][(share > 0.5) & healthy[box]] = TUMOR
     return painted, marked
@@ -118,15 +123,17 @@ class _Outline:
         return (distance / (radius * outline)).astype(np.float32), (rows, columns)
 
 
-def _place(
-    healthy: NDArray[np.bool_], radius: float, rng: np.random.Generator
-) -> tuple[tuple[int, int], float]:
-    """A center in the liver, at its edge at times, and a radius that has room there."""
-    depth = cv2.distanceTransform(np.pad(healthy, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    radius = min(radius, 1.2 * float(depth.max()))
+def depth_in(healthy: NDArray[np.bool_]) -> Floats:
+    """`(H, W)` distance of healthy liver from its edge, in pixels; 0 outside."""
+    depth: Floats = cv2.distanceTransform(np.pad(healthy, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    return depth
+
+
+def draw_center(depth: Floats, radius: float, rng: np.random.Generator) -> tuple[int, int]:
+    """A center in the liver, at its edge at times, that leaves room for a radius of up to `MOST_OF_DEPTH`."""
     room = np.flatnonzero(depth >= 0.6 * radius)
-    row, column = np.unravel_index(int(rng.choice(room)), healthy.shape)
-    return (int(row), int(column)), radius
+    row, column = np.unravel_index(int(rng.choice(room)), depth.shape)
+    return int(row), int(column)
 
 
 def _radii(radius: float, n_slices: int, rng: np.random.Generator) -> list[float]:
@@ -162,19 +169,22 @@ def _texture(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return smooth
 
 
-def _blend(
-    hu: NDArray[np.int16],
-    share: Floats,
-    change: Floats,
-    *,
-    healthy: NDArray[np.bool_],
-    liver: NDArray[np.bool_],
-) -> None:
-    """Replace what is coarse under a tumor by the liver's mean and a contrast, in place; noise stays."""
-    under, inside = hu.astype(np.float32), liver.astype(np.float32)
+def mean_value(values: NDArray[np.int16], healthy: NDArray[np.bool_]) -> float:
+    """Mean of healthy liver."""
+    return float(values[healthy].astype(np.float32).mean())
+
+
+def coarse_part(values: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """What is left of `(H, W)` values without detail and noise; those outside have no part in it."""
+    weights = inside.astype(np.float32)
     # A mean over liver alone: at its edge, fat would be taken for a dark place of the liver.
-    weight = cv2.GaussianBlur(inside, (0, 0), _DETAIL_PIXELS)
-    coarse = cv2.GaussianBlur(under * inside, (0, 0), _DETAIL_PIXELS) / np.maximum(weight, 1e-3)
-    tissue_hu = float(under[healthy].mean())
-    painted = under + share * inside * (tissue_hu + change - coarse)
-    hu[:] = np.clip(np.rint(painted), _INT16.min, _INT16.max).astype(np.int16)
+    weight = cv2.GaussianBlur(weights, (0, 0), _DETAIL_PIXELS)
+    coarse: Floats = cv2.GaussianBlur(values * weights, (0, 0), _DETAIL_PIXELS) / np.maximum(weight, 1e-3)
+    return coarse
+
+
+def blend(values: NDArray[np.int16], share: Floats, tumor: Floats, *, liver: NDArray[np.bool_]) -> None:
+    """Replace what is coarse under a tumor by the tumor, in place, as far as its share goes; noise stays."""
+    under = values.astype(np.float32)
+    blended = under + share * liver.astype(np.float32) * (tumor - coarse_part(under, liver))
+    values[:] = np.clip(np.rint(blended), _INT16.min, _INT16.max).astype(np.int16)
