@@ -25,7 +25,7 @@ from lts.app.run.distributed import StopOnSignal, is_first_process, precision_of
 from lts.app.run.resuming import Resume
 from lts.app.run.signals import StopSignals
 from lts.cohort import Case, Cohort, Split
-from lts.data import SliceDataModule, Subset, check_loading
+from lts.data import Augmentation, SliceDataModule, Subset, check_loading
 from lts.intensity import Intensity
 from lts.slices import content_hash
 from lts.task import (
@@ -56,13 +56,14 @@ def set_up_data(
         resumed_from: The checkpoint that it goes on from, if any; the intensity stays as it was fitted there.
 
     Raises:
-        LtsError: A scan cannot be read, or the slices do not fit on the disk.
+        LtsError: A scan cannot be read, the slices do not fit on the disk, or there is no lesion to copy.
     """
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     data = _data(settings, cohort, split, intensity_is_fitted=resumed_from is not None)
     if resumed_from:
         load_fitted(data.intensity, resumed_from)
-    data.setup("fit")
+    with keys_in_errors("augment", Augmentation):  # what could not be checked without the slices
+        data.setup("fit")
     return data
 
 

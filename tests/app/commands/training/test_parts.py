@@ -1,10 +1,12 @@
 """The parts of a run, put together and not run."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import command_kit
 import pytest
 import settings_kit
 import torch
@@ -23,7 +25,7 @@ from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import StopOnSignal
 from lts.app.run.signals import StopSignals
 from lts.base import ConfigError
-from lts.cohort import Cohort, Split
+from lts.cohort import Case, Cohort, Split
 from lts.data import SliceDataModule
 from lts.slices import content_hash
 from lts.task import (
@@ -135,6 +137,29 @@ def test_a_trainer_has_all_that_keeps_a_run_whole(parts: Parts, signals: StopSig
     assert task.regions == ("liver", "tumor")
     assert task._encoder_lr_scale == 0.25
     assert len(task.overlap.counts) == 1  # validation cases
+
+
+def test_a_share_of_copied_lesions_without_a_lesion_ends_a_training_before_it_begins(
+    make_case: Callable[..., Case], tmp_path: Path
+) -> None:
+    for n in range(4):
+        case = make_case(f"volume-{n}", tumor=False, seed=n)
+        assert case.mask is not None
+        case.mask.rename(tmp_path / f"segmentation-{n}.nii.gz")
+    small = [each for each in ON_CPU if "phantom" not in each]
+    settings = (
+        "data=lits",
+        f"data.root={tmp_path}",
+        "paths.output_dir=run",
+        "augment.tumor_copied_share=0.5",
+    )
+    ended = command_kit.run("train", *small, *settings, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].endswith(
+        "augment.tumor_copied_share: must be 0 where no training slice holds a tumor within liver, got 0.5"
+    )
+    assert "warning" not in ended.stderr.lower()
+    assert not list(tmp_path.glob("run/**/*.ckpt"))
 
 
 def test_a_share_of_slices_that_do_not_exist_is_told_by_its_key() -> None:
