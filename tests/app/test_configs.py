@@ -178,6 +178,15 @@ def test_the_recipe_for_patients_clips_no_liver_and_mirrors_none() -> None:
     assert settings.model.arguments["norm"] == "instance"
 
 
+def test_the_views_of_enhanced_ct_clip_neither_liver_nor_tumor() -> None:
+    *windows, equalization = compose("intensity=ct_enhanced").intensity.arguments["channels"]
+    for window in windows:
+        half = window["width_hu"] / 2
+        assert window["level_hu"] - half <= 0
+        assert window["level_hu"] + half >= 220
+    assert (equalization["low_hu"], equalization["high_hu"]) == (-200, 300)
+
+
 @pytest.mark.parametrize("intensity", choices("intensity"))
 def test_the_recipe_for_patients_takes_any_intensity(intensity: str) -> None:
     settings = compose("experiment=liver_cpu", f"intensity={intensity}")
@@ -191,9 +200,9 @@ def test_the_recipe_of_two_looks_is_that_of_one_but_for_what_tumors_were_found_w
     )
     assert two.locator == LocatorSettings(model=two.locator.model)
     assert two.model.arguments["norm"] == "batch"
-    assert two.intensity == compose("intensity=ct_windows").intensity
+    assert two.intensity == compose("intensity=ct_enhanced").intensity
     assert two.data.batch_size == 8
-    assert two.augment.arguments["tumor_probability"] == 0.3
+    assert two.augment == one.augment.with_arguments(hu_shift=[-60, 60], tumor_probability=0.3)
     own = {name: getattr(two, name) for name in ("augment", "data", "intensity", "locator", "model")}
     assert two == replace(one, **own)
     assert compose("experiment=liver_closely", "locator=none").locator is None
@@ -232,7 +241,8 @@ def what_it_does(part: torch.nn.Module | Augmentation) -> torch.Tensor:
     "choice",
     [
         *(f"loss={name}" for name in choices("loss")),
-        *(f"intensity={name}" for name in choices("intensity") if name != "ct_liver"),  # a choice of values
+        # The others are choices of values.
+        *(f"intensity={name}" for name in choices("intensity") if name not in ("ct_enhanced", "ct_liver")),
         "augment=default",
     ],
 )

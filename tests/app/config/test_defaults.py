@@ -70,6 +70,7 @@ OTHERWISE = {
     "data/mri data.modality": "MR is no CT",
     "data/mri augment.air_hu": "air is 0 in MR",
     "data/phantom data.image_size": "phantoms have 128 pixels a side",
+    "intensity/ct_enhanced *": "a choice beside the default",
     "intensity/ct_liver *": "a choice beside the default",
     "intensity/ct_windows intensity.channels.?.*": "the windows of the choice, compared as a whole below",
     "locator/coarse locator.model.width": "a coarse network is a narrow one",

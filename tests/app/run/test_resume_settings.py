@@ -75,7 +75,7 @@ def test_an_unchanged_run_changes_nothing_wherever_its_folder_is() -> None:
         ("trainer.devices=2", "trainer.devices", "taken"),
         ("data.batch_size=3", "data.batch_size", "taken"),
         ("data.region_share=0.1", "data.region_share", "taken"),
-        ("augment.flip_left_right=0", "augment.flip_left_right", "taken"),
+        ("augment.flip_left_right=0.5", "augment.flip_left_right", "taken"),
         ("callbacks=freeze_encoder", "callbacks.freeze_encoder", "taken"),
         ("data.num_workers=7", "data.num_workers", "free"),
         ("logger=csv", "logger.csv", "free"),
