@@ -166,6 +166,29 @@ def test_a_lesion_at_the_edge_of_the_liver_brings_no_fat_along() -> None:
     assert n_at_the_edge >= 18
 
 
+@pytest.mark.parametrize("seed", range(16))
+def test_the_side_that_lay_at_the_edge_of_the_liver_is_turned_to_the_edge(seed: int) -> None:
+    image, labels = donor(radius=12)
+    image[0, :, 46:][labels[0, :, 46:] == 2] -= 40  # the half away from the edge
+    image[0, :, :36], labels[0, :, :36] = FAT_HU, 0
+    into, of_host = host()
+    changed, marked = put(cut_lesions(image, labels, pixel_mm=0.8), into, of_host, seed)
+    inward, outward = (
+        np.argwhere((marked == 2) & each).mean(0)
+        for each in (changed[0] < HOST_HU - 60, changed[0] >= HOST_HU - 60)
+    )
+    turned, away = outward - inward, inward - (64, 52)
+    assert turned @ away > 0.5 * np.linalg.norm(turned) * np.linalg.norm(away)  # to 60 degrees
+
+
+def test_what_becomes_smaller_is_a_mean_of_its_pixels() -> None:
+    image, labels = donor(radius=36)
+    image[labels == 2] += np.random.default_rng(3).normal(0, 40, (labels == 2).sum()).astype(np.int16)
+    into, of_host = host()
+    changed, marked = put(cut_lesions(image, labels, pixel_mm=0.2), into, of_host)
+    assert changed[0][inner(marked == 2)].std() < 12  # one pixel in 16 would be 27
+
+
 def test_what_is_no_lesion_that_can_be_told_from_its_surroundings_is_left_out() -> None:
     assert len(lesions()) == 1
     assert not lesions(radius=1.0)  # of one pixel
@@ -173,6 +196,9 @@ def test_what_is_no_lesion_that_can_be_told_from_its_surroundings_is_left_out() 
     image, labels = donor()
     for at_border in (np.s_[:, 50:, :], np.s_[:, :51, :], np.s_[:, :, 44:], np.s_[:, :, :45]):
         assert not cut_lesions(image[at_border], labels[at_border], pixel_mm=0.8)
+    halved, without_half = image.copy(), labels.copy()
+    halved[:, :50], without_half[:, :50] = FAT_HU, 0  # the edge of the liver may have cut it
+    assert not cut_lesions(halved, without_half, pixel_mm=0.8)
     without_liver = np.where(labels == 1, 0, labels).astype(np.uint8)
     assert not cut_lesions(image, without_liver, pixel_mm=0.8)
     two = labels.copy()
