@@ -80,6 +80,9 @@ def copy_tumor(
         return None
     chosen = int(rng.choice(fitting))
     lesion, radius = lesions[chosen], float(radii[chosen])
+    assert len(lesion.inside) == len(image), (
+        f"lesions must be of {len(image)} slices, got {len(lesion.inside)}"
+    )
     near = np.where(depth <= max(_NEAR * radius, 0.6 * radius + 1), depth, 0) if lesion.open_side else depth
     center = draw_center(near, radius, rng)
     turn, mirrored = rng.uniform(-math.pi, math.pi), rng.random() < 0.5

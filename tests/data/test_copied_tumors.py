@@ -137,7 +137,7 @@ def test_rims_and_cores_stay_and_the_noise_is_that_of_the_slice_once() -> None:
         before = into[0] - ndimage.gaussian_filter(into[0].astype(float), 1.5)
         even = (depth > 5) & (depth < 8)
         fine.append((detail[even].std() / before[even].std(), np.corrcoef(detail[even], before[even])[0, 1]))
-    assert np.mean(rims) > HOST_HU + 20
+    assert np.mean(rims) > HOST_HU + 30  # of 50, at a soft edge
     assert np.mean(between) == pytest.approx(HOST_HU - 40, abs=8)
     assert np.mean(cores) < np.mean(between) - 12
     ratio, alike = np.mean(fine, 0)
