@@ -1,5 +1,6 @@
 """Files that training does not go on from: each is told of in one line, and nothing is written."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,9 +125,10 @@ def test_another_rate_is_taken_and_remembered_and_one_that_diverges_costs_no_che
     assert diverged.stderr.startswith(
         "train: train/loss: must be finite, got NaN or infinity in step 2 of epoch 3: "
     )
-    assert diverged.stderr.endswith(
-        "the checkpoints of epoch 2 are kept; try a lower optimizer.lr than 1e+35, "
-        "a lower trainer.gradient_clip_val than 1.0\n"
+    assert re.search(
+        r"the checkpoints of epoch 2 are kept; try a lower optimizer\.lr than 1e\+35, "
+        r"a lower trainer\.gradient_clip_val than 1\.0(, trainer\.precision=32-true)?\n$",
+        diverged.stderr,
     )
     assert bytes_of(trained / "checkpoints") == kept
     record = read(trained / "run.json")
