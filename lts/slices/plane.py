@@ -118,6 +118,8 @@ class PlaneFit:
     def invert(self, slices: Tensor) -> Tensor:
         """Bring values on the square back onto the slices' own pixels; 0 where the square did not reach.
 
+        None is beyond the values on the square.
+
         Args:
             slices: `(N, C, image_size, image_size)` float.
 
@@ -135,7 +137,8 @@ class PlaneFit:
         if _opencv_enlarges(fitted, size):
             _enlarge(fitted, into=part)
         else:
-            part.copy_(_resize(fitted.contiguous(), size))
+            # torch's weights add up to 1 but for rounding; a probability must not exceed it.
+            part.copy_(torch.clamp(_resize(fitted.contiguous(), size), fitted.min(), fitted.max()))
         return whole
 
 

@@ -112,6 +112,13 @@ def test_there_and_back_lands_on_the_same_pixels() -> None:
     assert overlap > 0.93
 
 
+@pytest.mark.parametrize("side", [40, 101, 128, 300])
+def test_back_on_a_slice_no_probability_exceeds_1(side: int) -> None:
+    plane = fit_plane((side, side), (2.5, 2.5), image_size=128, pixel_mm=None)
+    assert plane.invert(torch.ones(1, 1, 128, 128)).max() <= 1
+    assert plane.invert(torch.zeros(1, 1, 128, 128)).min() >= 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
