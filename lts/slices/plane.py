@@ -118,7 +118,7 @@ class PlaneFit:
     def invert(self, slices: Tensor) -> Tensor:
         """Bring values on the square back onto the slices' own pixels; 0 where the square did not reach.
 
-        None is beyond the values on the square.
+        None is beyond the values that its image has on the square.
 
         Args:
             slices: `(N, C, image_size, image_size)` float.
@@ -138,7 +138,8 @@ class PlaneFit:
             _enlarge(fitted, into=part)
         else:
             # torch's weights add up to 1 but for rounding; a probability must not exceed it.
-            part.copy_(torch.clamp(_resize(fitted.contiguous(), size), fitted.min(), fitted.max()))
+            least, most = (of(fitted, dim=(-2, -1), keepdim=True) for of in (torch.amin, torch.amax))
+            part.copy_(torch.clamp(_resize(fitted.contiguous(), size), least, most))
         return whole
 
 
