@@ -19,8 +19,7 @@ from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.config.settings import TrainSettings
 from lts.networks import UNet
 
-# Means over slices, so that a batch in two halves has the loss of the whole.
-# In float32: half of a batch is rounded in other places.
+# Means over slices, so that a batch in two halves has the loss of the whole; bfloat16 would round them apart.
 PLAIN = (
     "model.norm=group",
     "loss.dice_weight=0",

@@ -31,6 +31,7 @@ _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 _OF_GPUS = {"16", "16-mixed"}
 """Precisions that Lightning replaces by others on CPUs."""
 _BF16_OF_CPUS = ("avx512_bf16", "amx_bf16")
+"""Of `torch.cpu.get_capabilities`, those that make bfloat16 faster than float32."""
 _MOST_ON_ANY_MACHINE = 8
 """Processes that training may have on a CPU of fewer cores, as tests do."""
 

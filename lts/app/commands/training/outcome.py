@@ -75,7 +75,27 @@ def conclude(
     facts = _facts_of(settings, trainer, fit_s=fit_s, steps_before=steps_before)
     if standstill := standstill_of(trainer):
         print_line(standstill)
-    metrics = _score_best(settings, trainer, cohort, split, rules=rules, record=record, facts=facts)
+    metrics = None
+    if (epoch := pruned_at(trainer)) is not None:
+        facts |= {"state": "pruned", "pruned_after_epoch": epoch}
+        print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
+    elif not split.test:
+        print_line("there is no test case, so there are no test scores")
+    else:
+        metrics = score_model(
+            Predictor.from_checkpoint(
+                _best_of(trainer).best_model_path,
+                device=str(trainer.strategy.root_device),
+                trusted_modules=settings.trusted_modules,
+            ),
+            [cohort.case(case) for case in split.test],
+            subset="test",
+            output_dir=Path(settings.paths.output_dir),
+            rules=rules,
+            settings=settings.scoring,
+            record=record,
+        )
+    record.finish(**facts)
     training = training_of(settings, trainer, metrics)
     best = "" if training.score is None else f"best {_best_of(trainer).monitor} {training.score:.4f}; "
     print_line(f"{best}all files are in {training.output_dir}")
@@ -96,41 +116,6 @@ def _facts_of(
         "best_score": _best_score(trainer),
         "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
     }
-
-
-def _score_best(
-    settings: TrainSettings,
-    trainer: pl.Trainer,
-    cohort: Cohort,
-    split: Split,
-    *,
-    rules: ScoringRules,
-    record: RunRecord,
-    facts: Mapping[str, Any],
-) -> Mapping[str, Any] | None:
-    if (epoch := pruned_at(trainer)) is not None:
-        record.finish(**facts, state="pruned", pruned_after_epoch=epoch)
-        print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
-        return None
-    if not split.test:
-        record.finish(**facts)
-        print_line("there is no test case, so there are no test scores")
-        return None
-    metrics = score_model(
-        Predictor.from_checkpoint(
-            _best_of(trainer).best_model_path,
-            device=str(trainer.strategy.root_device),
-            trusted_modules=settings.trusted_modules,
-        ),
-        [cohort.case(case) for case in split.test],
-        subset="test",
-        output_dir=Path(settings.paths.output_dir),
-        rules=rules,
-        settings=settings.scoring,
-        record=record,
-    )
-    record.finish(**facts)
-    return metrics
 
 
 def _best_of(trainer: pl.Trainer) -> ModelCheckpoint:
