@@ -50,8 +50,9 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m benchmarks
 
-# 36 trainings of 8 minutes on one core: lts, MONAI, segmentation_models.pytorch, nnU-Net (if the extra `nnunet` is
-# installed). Results in data/accuracy are not run again. Writes docs/accuracy.md.
+# 36 trainings of 8 or 12 minutes on one core: lts, MONAI, segmentation_models.pytorch, nnU-Net (if the extra `nnunet` is
+# installed). Results in data/accuracy are not run again. Writes docs/accuracy.md. AT_ONCE=2 runs two at a time.
+AT_ONCE ?= 1
 accuracy: setup
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/python -m benchmarks.accuracy --page
+	$(BIN)/python -m benchmarks.accuracy --page --at-once $(AT_ONCE)

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.accuracy.lanes import measured
 from benchmarks.accuracy.page import Page, gather, write_page
 from benchmarks.accuracy.parts import PARTS, ROOT, Fold, real_data
 from benchmarks.accuracy.records import Record, Run, add_record, read_records
-from benchmarks.accuracy.running import RunError, measure
 from benchmarks.accuracy.systems import SYSTEMS, absent, is_known
-from lts.base import LtsError, usable_processors
+from lts.base import usable_processors
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,18 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     planned = {
         part: {system: _runs(of_part, system, asked) for system in systems} for part, of_part in folds.items()
     }
-    succeeded = [
-        _done(run, fold, folder)
+    wanted = [
+        (run, fold)
         for part, of_part in folds.items()
         for fold in of_part
         for runs in planned[part].values()
         for run in runs
         if run.fold == fold.number
     ]
+    is_complete = _run_missing(wanted, folder, at_once=asked.at_once)
     is_written = not asked.page or _write(
         gather(planned, read_records(folder), skipped + _not_asked_for(asked, all_folds)), asked.docs
     )
-    return 0 if all(succeeded) and is_written else 1
+    return 0 if is_complete and is_written else 1
 
 
 def _write(page: Page, docs: Path) -> bool:
@@ -74,8 +75,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=list(SYSTEMS),
         help=f"of {', '.join(SYSTEMS)}; with options as in lts:model.norm=instance",
     )
-    parser.add_argument("--minutes", type=float, default=8, help="of each training")
+    minutes = ", ".join(f"{part.minutes:g} in {name}" for name, part in PARTS.items())
+    parser.add_argument("--minutes", type=float, help=f"of each training; default {minutes}")
     parser.add_argument("--cores", type=int, default=1, help="processors of each training")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="trainings at once, each on processors of its own"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument(
         "--folder", type=Path, default=ROOT / "data" / "accuracy", help="of results, masks and phantoms"
@@ -86,10 +91,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for system in asked.systems:
         if not is_known(system):
             parser.error(f"--systems: must be of {', '.join(SYSTEMS)}, or a module, got {system}")
-    if asked.minutes <= 0:
+    if asked.minutes is not None and asked.minutes <= 0:
         parser.error(f"--minutes: must be > 0, got {asked.minutes:g}")
     if not 1 <= asked.cores <= usable_processors():
         parser.error(f"--cores: must be from 1 to {usable_processors()}, got {asked.cores}")
+    most = usable_processors() // asked.cores
+    if not 1 <= asked.at_once <= most:
+        parser.error(f"--at-once: must be from 1 to {most} with --cores {asked.cores}, got {asked.at_once}")
     return asked
 
 
@@ -119,7 +127,7 @@ def _runs(folds: Sequence[Fold], system: str, asked: argparse.Namespace) -> list
             fold=fold.number,
             system=system,
             seed=seed,
-            minutes=asked.minutes,
+            minutes=PARTS[fold.part].minutes if asked.minutes is None else asked.minutes,
             cores=asked.cores,
         )
         for fold in folds
@@ -127,20 +135,22 @@ def _runs(folds: Sequence[Fold], system: str, asked: argparse.Namespace) -> list
     ]
 
 
-def _done(run: Run, fold: Fold, folder: Path) -> bool:
-    """Run it unless its result exists; return whether there is one now."""
-    if found := read_records(folder).get(run):
-        print(f"{run}: exists; {_told(found)}", flush=True)
-        return True
-    print(f"{run} ...", flush=True)
-    try:
-        record = measure(run, fold, folder)
-    except (RunError, LtsError) as error:
-        print(f"{run}: failed: {error}", flush=True)
-        return False
-    add_record(folder, record)
-    print(f"  {_told(record)}", flush=True)
-    return True
+def _run_missing(wanted: Sequence[tuple[Run, Fold]], folder: Path, *, at_once: int) -> bool:
+    """Run what has no result; return whether all have one now."""
+    there = read_records(folder)
+    for run, _ in wanted:
+        if run in there:
+            print(f"{run}: exists; {_told(there[run])}", flush=True)
+    missing = [(run, fold) for run, fold in wanted if run not in there]
+    failed = 0
+    for run, outcome in measured(missing, folder, at_once=at_once):
+        if isinstance(outcome, Record):
+            add_record(folder, outcome)
+            print(f"{run}: {_told(outcome)}", flush=True)
+        else:
+            print(f"{run}: failed: {outcome}", flush=True)
+            failed += 1
+    return not failed
 
 
 def _told(record: Record) -> str:

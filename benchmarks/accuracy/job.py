@@ -15,22 +15,26 @@ class Job:
 
     Attributes:
         system: As on the command line: `lts`, or with options `lts:model.norm=instance`.
+        recipe: The `experiment` of lts that README names for such scans; other systems ignore it.
         train: Training cases; all of them are trained on.
         test: Cases to predict.
         regions: Regions in channel order, `liver` or `liver` and `tumor`.
         minutes: Length of the training; reading and preparing the cases does not count.
         cores: Processors, and threads of torch.
+        lane: Which of the trainings that run at once it is, from 0; each lane has processors of its own.
         seed: Of the random numbers.
         folder: An empty folder for the system's own files.
         masks: Folder of the masks, `<case>.nii.gz` with labels 0, 1, 2 on the scan's own grid.
     """
 
     system: str
+    recipe: str
     train: tuple[Case, ...]
     test: tuple[Case, ...]
     regions: tuple[str, ...]
     minutes: float
     cores: int
+    lane: int
     seed: int
     folder: Path
     masks: Path

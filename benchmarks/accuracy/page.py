@@ -94,6 +94,7 @@ def _conditions(records: Sequence[Record]) -> list[str]:
     told = {
         "minutes of training": _values(f"{record.run.minutes:g}" for record in records),
         "processors": _values(str(record.run.cores) for record in records),
+        "trainings at once": _values(str(record.at_once) for record in records),
         "seeds": _values(str(record.run.seed) for record in records),
         **{
             name: _values(record.machine[name] for record in records if name in record.machine)

@@ -33,12 +33,16 @@ class Part:
         title: Heading on the page.
         data: Subfolders of the real scans that it needs.
         folds: Makes its folds, given the folder for phantoms and the folder of real scans.
+        minutes: Length of a training unless the command line gives another.
+        recipe: The `experiment` of lts that README names for such scans.
     """
 
     name: str
     title: str
     data: tuple[str, ...]
     folds: Callable[[Path, Path], list[Fold]]
+    minutes: float
+    recipe: str
 
     def absent(self, real: Path) -> str | None:
         """Why it cannot run, None if it can."""
@@ -101,18 +105,24 @@ PARTS = {
             title=f"Liver in single slices of 80 patients, {FOLDS} folds by patient",
             data=("liver_slices",),
             folds=_liver_slices,
+            minutes=8,
+            recipe="liver_cpu",
         ),
         Part(
             name="b",
             title="Liver and tumors of three patients, each left out once; two healthy ones in training",
             data=("lits_real", "lits_more"),
             folds=_tumors,
+            minutes=12,
+            recipe="liver_closely",
         ),
         Part(
             name="c",
             title=f"Liver and tumors of {PHANTOMS} phantoms made by lts, a quarter of them for testing",
             data=(),
             folds=_phantoms,
+            minutes=8,
+            recipe="phantom_cpu",
         ),
     )
 }

@@ -33,6 +33,7 @@ class Record:
         train_s: Seconds of the training.
         all_s: Seconds of the whole process: preparing, training, predicting.
         cpu_s: Its processor time; much less than cores times `all_s` means that it had to wait.
+        at_once: Runs that shared the machine, each with processors of its own.
         cases: The scores of each test case, as `scoring.score` returns them.
         machine: The machine and library versions.
     """
@@ -42,6 +43,7 @@ class Record:
     train_s: float
     all_s: float
     cpu_s: float
+    at_once: int
     cases: list[dict[str, Any]]
     machine: dict[str, str]
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.accuracy.job import Answer, Job
-from benchmarks.accuracy.parts import Fold
+from benchmarks.accuracy.parts import PARTS, Fold
 from benchmarks.accuracy.records import Record, Run
 from benchmarks.accuracy.scoring import score
 from benchmarks.machine import machine_facts
@@ -23,13 +22,15 @@ class RunError(Exception):
     """A system failed; the message names the file with its output."""
 
 
-def measure(run: Run, fold: Fold, folder: Path) -> Record:
+def measure(run: Run, fold: Fold, folder: Path, *, at_once: int, lane: int) -> Record:
     """Train, predict and score.
 
     Args:
         run: The key.
         fold: Its cases.
         folder: Folder of the benchmark; masks and output are kept in its subfolder `runs`.
+        at_once: Number of runs that share the machine.
+        lane: Which of them it is, from 0.
 
     Raises:
         RunError: The system failed.
@@ -39,20 +40,22 @@ def measure(run: Run, fold: Fold, folder: Path) -> Record:
     shutil.rmtree(own, ignore_errors=True)
     job = Job(
         system=run.system,
+        recipe=PARTS[run.part].recipe,
         train=fold.train,
         test=fold.test,
         regions=fold.regions,
         minutes=run.minutes,
         cores=run.cores,
+        lane=lane,
         seed=run.seed,
         folder=own / "work",
         masks=own / "masks",
     )
     for path in (job.folder, job.masks):
         path.mkdir(parents=True)
-    before, began = _cpu_s(), time.perf_counter()
-    answer = _in_fresh_process(job, own)
-    all_s, cpu_s = time.perf_counter() - began, _cpu_s() - before
+    began = time.perf_counter()
+    answer, cpu_s = _in_fresh_process(job, own)
+    all_s = time.perf_counter() - began
     shutil.rmtree(job.folder)
     return Record(
         run=run,
@@ -60,27 +63,26 @@ def measure(run: Run, fold: Fold, folder: Path) -> Record:
         train_s=round(answer.train_s, 1),
         all_s=round(all_s, 1),
         cpu_s=round(cpu_s, 1),
+        at_once=at_once,
         cases=score(job),
         machine=machine_facts(),
     )
 
 
-def _in_fresh_process(job: Job, own: Path) -> Answer:
+def _in_fresh_process(job: Job, own: Path) -> tuple[Answer, float]:
+    """The answer of a child process, and the processor seconds of it and of its own children."""
     job_file, answer_file, log = own / "job.json", job.folder / "answer.json", own / "log.txt"
     job.save(job_file)
     command = [sys.executable, "-m", "benchmarks.accuracy.child", str(job_file), str(answer_file)]
     with log.open("w") as output:
-        code = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=_environment(job.cores),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
-    if code:
-        raise RunError(f"exit code {code}, its output is in {log}")
-    return Answer(**read_json_object(answer_file))
+        child = subprocess.Popen(
+            command, cwd=ROOT, env=_environment(job.cores), stdout=output, stderr=subprocess.STDOUT
+        )
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RunError(f"exit code {child.returncode}, its output is in {log}")
+    return Answer(**read_json_object(answer_file)), used.ru_utime + used.ru_stime
 
 
 def _environment(cores: int) -> dict[str, str]:
@@ -92,12 +94,6 @@ def _environment(cores: int) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _cpu_s() -> float:
-    """Processor time of all child processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _name(run: Run) -> str:

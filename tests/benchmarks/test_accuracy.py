@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy.stats import wilcoxon
 
 from benchmarks.accuracy import parts, running
 from benchmarks.accuracy.__main__ import main
+from benchmarks.accuracy.child import processors
 from benchmarks.accuracy.job import Job
 from benchmarks.accuracy.page import gather
 from benchmarks.accuracy.parts import LIVER_AND_TUMOR, PARTS, Fold, Part
@@ -37,7 +39,14 @@ def small_part(monkeypatch: pytest.MonkeyPatch, make_case: Any) -> list[Fold]:
         Fold(part="c", number=0, regions=LIVER_AND_TUMOR, train=(second, third), test=(first,)),
         Fold(part="c", number=1, regions=LIVER_AND_TUMOR, train=(first,), test=(second, third)),
     ]
-    part = Part(name="c", title="Small scans", data=(), folds=lambda _made, _real: folds)
+    part = Part(
+        name="c",
+        title="Small scans",
+        data=(),
+        folds=lambda _made, _real: folds,
+        minutes=8,
+        recipe="phantom_cpu",
+    )
     monkeypatch.setitem(PARTS, "c", part)
     monkeypatch.setenv("LTS_REAL_DATA", "/nowhere")
     return folds
@@ -50,7 +59,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
     def run(job: Job, _own: Path) -> Any:
         jobs.append(job)
-        return accuracy_kit.run(job)
+        return accuracy_kit.run(job), 1.0
 
     monkeypatch.setattr(running, "_in_fresh_process", run)
     return jobs
@@ -66,7 +75,9 @@ def record(system: str, dice: dict[str, float], *, fold: int = 0, seed: int = 0)
         for case, value in dice.items()
     ]
     run = Run(part="c", fold=fold, system=system, seed=seed, minutes=8, cores=1)
-    return Record(run=run, slices_seen=10, train_s=480, all_s=500, cpu_s=490, cases=rows, machine={})
+    return Record(
+        run=run, slices_seen=10, train_s=480, all_s=500, cpu_s=490, at_once=1, cases=rows, machine={}
+    )
 
 
 def test_a_fresh_process_runs_a_system_and_its_masks_are_scored(
@@ -108,6 +119,33 @@ def test_what_is_there_is_not_run_again(folder: Path, in_this_process: list[Job]
     assert "fold 0, lts:perfect, seed 0, 0.5 min: exists" in capsys.readouterr().out
     assert bench(folder, "--folds", "0", "--systems", "lts:perfect", "--seeds", "1") == 0
     assert len(in_this_process) == 3
+
+
+def test_runs_at_once_have_processors_of_their_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("benchmarks.accuracy.__main__.usable_processors", lambda: 4)
+    meet, lanes = threading.Barrier(2, timeout=20), []
+
+    def run(job: Job, _own: Path) -> Any:
+        lanes.append(job.lane)
+        meet.wait()  # both are running
+        return accuracy_kit.run(job), 1.0
+
+    monkeypatch.setattr(running, "_in_fresh_process", run)
+    assert bench(folder, "--cores", "2", "--at-once", "2", "--systems", "lts:perfect", "smp:half") == 0
+    assert sorted(lanes) == [0, 0, 1, 1]
+    assert [found.at_once for found in read_records(folder).values()] == [2] * 4
+    assert processors({5, 0, 1, 4, 7}, cores=2, lane=0) == [7, 5]
+    assert processors({5, 0, 1, 4, 7}, cores=2, lane=1) == [4, 1]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_each_part_has_its_minutes_unless_told(folder: Path) -> None:
+    asked = ["--parts", "c", "--folds", "0", "--systems", "lts:perfect", "--folder", str(folder)]
+    assert main(asked) == 0
+    assert main([*asked, "--minutes", "3"]) == 0
+    assert [run.minutes for run in read_records(folder)] == [8, 3]
 
 
 def test_a_line_that_a_kill_cut_short_is_run_again(folder: Path, in_this_process: list[Job]) -> None:
@@ -228,7 +266,8 @@ def test_without_a_complete_system_there_is_no_page(folder: Path, capsys: Any) -
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--systems", "nope"], ["--minutes", "0"], ["--cores", "0"], ["--parts", "d"]]
+    "wrong",
+    [["--systems", "nope"], ["--minutes", "0"], ["--cores", "0"], ["--at-once", "999"], ["--parts", "d"]],
 )
 def test_a_wrong_argument_is_refused(folder: Path, wrong: list[str], capsys: Any) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -247,11 +286,13 @@ def test_nnunet_takes_the_size_of_a_batch_alone() -> None:
 def test_a_job_is_read_as_it_was_written(tmp_path: Path, small_part: list[Fold]) -> None:
     job = Job(
         system="lts:a=1 b=2",
+        recipe="phantom_cpu",
         train=small_part[0].train,
         test=small_part[0].test,
         regions=LIVER_AND_TUMOR,
         minutes=0.5,
         cores=1,
+        lane=0,
         seed=3,
         folder=tmp_path / "work",
         masks=tmp_path / "masks",
@@ -284,12 +325,14 @@ def test_no_patient_is_learned_from_and_tested(
 
 def test_options_win_over_what_the_bench_sets(tmp_path: Path, small_part: list[Fold]) -> None:
     job = Job(
+        recipe="liver_closely",
         system="lts:data.num_workers=3 +trainer.max_time=00:00:00:05 model.norm=instance",
         train=small_part[0].train,
         test=small_part[0].test,
         regions=LIVER_AND_TUMOR,
         minutes=0.5,
         cores=1,
+        lane=0,
         seed=3,
         folder=tmp_path,
         masks=tmp_path / "masks",
@@ -298,7 +341,7 @@ def test_options_win_over_what_the_bench_sets(tmp_path: Path, small_part: list[F
     keys = [argument.partition("=")[0].lstrip("+") for argument in arguments]
     assert len(keys) == len(set(keys))
     assert arguments[-3:] == list(job.options)
-    assert {"data.regions=[liver,tumor]", "seed=3"} <= set(arguments)
+    assert {"experiment=liver_closely", "data.regions=[liver,tumor]", "seed=3"} <= set(arguments)
     split = json.loads((tmp_path / "split.json").read_text())
     assert split == {"train": ["case-1", "case-2"], "val": [], "test": []}
 

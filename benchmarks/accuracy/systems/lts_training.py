@@ -1,4 +1,4 @@
-"""lts as trained by `train.py experiment=liver_cpu`.
+"""lts as trained by `train.py experiment=NAME`, with the recipe that README names for the scans of a part.
 
 Options are keys of that command line: `lts:model.norm=instance`, or several as one argument of the shell,
 `"lts:model.width=16 optimizer.lr=1e-3"`. They override what is set here.
@@ -48,7 +48,7 @@ def command_line(job: Job, run_dir: Path) -> list[str]:
     write_csv(job.folder / "cases.csv", rows)
     write_json(job.folder / "split.json", {"train": [case.id for case in job.train], "val": [], "test": []})
     ours = [
-        "experiment=liver_cpu",
+        f"experiment={job.recipe}",
         "data=pairs",
         f"data.root='{job.folder / 'cases.csv'}'",
         f"data.regions=[{','.join(job.regions)}]",
