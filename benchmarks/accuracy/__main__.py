@@ -1,7 +1,10 @@
 """Train lts and its peers for equal minutes on equal cores, and score their masks.
 
 python -m benchmarks.accuracy --parts a --folds 0 --systems lts monai --minutes 1
-python -m benchmarks.accuracy --page      runs what is missing, and writes docs/accuracy.md
+python -m benchmarks.accuracy --page
+
+The second runs what is missing, writes docs/accuracy.md, and draws the ten patients of each part in whom
+lts did worst in data/accuracy/pictures.
 """
 
 import argparse
@@ -12,6 +15,7 @@ from pathlib import Path
 from benchmarks.accuracy.lanes import measured
 from benchmarks.accuracy.page import Page, gather, write_page
 from benchmarks.accuracy.parts import PARTS, ROOT, Fold, real_data
+from benchmarks.accuracy.pictures import draw_worst
 from benchmarks.accuracy.records import Record, Run, add_record, read_records
 from benchmarks.accuracy.systems import SYSTEMS, absent, is_known
 from lts.base import usable_processors
@@ -47,9 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run.fold == fold.number
     ]
     is_complete = _run_missing(wanted, folder, at_once=asked.at_once)
-    is_written = not asked.page or _write(
-        gather(planned, read_records(folder), skipped + _not_asked_for(asked, all_folds)), asked.docs
-    )
+    page = gather(planned, read_records(folder), skipped + _not_asked_for(asked, all_folds))
+    is_written = not asked.page or _write(page, asked.docs)
+    if asked.page:
+        for path in draw_worst(folder, page, all_folds):
+            print(f"wrote {path}")
     return 0 if is_complete and is_written else 1
 
 
@@ -85,7 +91,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, default=ROOT / "data" / "accuracy", help="of results, masks and phantoms"
     )
-    parser.add_argument("--page", action="store_true", help="write docs/accuracy.md from complete results")
+    parser.add_argument(
+        "--page", action="store_true", help="write docs/accuracy.md, and pictures, of complete results"
+    )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the page")
     asked = parser.parse_args(arguments)
     for system in asked.systems:

@@ -28,7 +28,7 @@ def measured(
     def one(run: Run, fold: Fold) -> Record:
         lane = free.get()
         try:
-            print(f"{run} ...", flush=True)
+            print(f"{run} ...\n", end="", flush=True)  # one write, so that lines of two threads stay whole
             return measure(run, fold, folder, at_once=at_once, lane=lane)
         finally:
             free.put(lane)

@@ -75,7 +75,7 @@ def write_page(docs: Path, page: Page) -> None:
         "same number of processors, in a process of its own, and its masks were scored on each scan's own",
         "grid with the same code. The time is that of training alone. No case was held out to choose a",
         "checkpoint: the last weights were used. The recipe of each system is in its file in",
-        "`benchmarks/accuracy/systems`.",
+        "`benchmarks/accuracy/systems`, those of lts are explained in [recipes](recipes.md).",
         "",
         *_conditions(page.records),
         "",
@@ -92,7 +92,6 @@ def _conditions(records: Sequence[Record]) -> list[str]:
     """Settings and machine of the runs; where they differ, all values."""
     names = dict.fromkeys(name for record in records for name in record.machine)
     told = {
-        "minutes of training": _values(f"{record.run.minutes:g}" for record in records),
         "processors": _values(str(record.run.cores) for record in records),
         "trainings at once": _values(str(record.at_once) for record in records),
         "seeds": _values(str(record.run.seed) for record in records),
@@ -110,7 +109,14 @@ def _values(values: Iterable[str]) -> str:
 
 def _part(part: Part, systems: Sequence[Results]) -> list[str]:
     folds = sorted({record.run.fold for record in systems[0].records})
-    lines = [f"## {part.title}", "", f"Folds: {', '.join(map(str, folds))}.", ""]
+    minutes = _values(f"{record.run.minutes:g}" for one in systems for record in one.records)
+    lines = [
+        f"## {part.title}",
+        "",
+        f"Folds: {', '.join(map(str, folds))}. Each training: {minutes} minutes. "
+        f"Recipe of lts: `{part.recipe}`.",
+        "",
+    ]
     for region in systems[0].regions:
         lines += [f"### Dice of the {region}", "", *dice_table(systems, region), ""]
     if "tumor" in systems[0].regions:

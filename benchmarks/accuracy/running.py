@@ -36,7 +36,7 @@ def measure(run: Run, fold: Fold, folder: Path, *, at_once: int, lane: int) -> R
         RunError: The system failed.
         LtsError: A mask is missing, or does not fit its scan.
     """
-    own = folder / "runs" / _name(run)
+    own = _folder_of(run, folder)
     shutil.rmtree(own, ignore_errors=True)
     job = Job(
         system=run.system,
@@ -49,7 +49,7 @@ def measure(run: Run, fold: Fold, folder: Path, *, at_once: int, lane: int) -> R
         lane=lane,
         seed=run.seed,
         folder=own / "work",
-        masks=own / "masks",
+        masks=masks_of(run, folder),
     )
     for path in (job.folder, job.masks):
         path.mkdir(parents=True)
@@ -96,6 +96,12 @@ def _environment(cores: int) -> dict[str, str]:
     }
 
 
-def _name(run: Run) -> str:
+def masks_of(run: Run, folder: Path) -> Path:
+    """Folder of the masks of a run, `<case>.nii.gz`."""
+    return _folder_of(run, folder) / "masks"
+
+
+def _folder_of(run: Run, folder: Path) -> Path:
     system = re.sub(r"[^\w.=-]+", "_", run.system)
-    return f"{run.part}{run.fold}-{system}-seed{run.seed}-{run.minutes:g}min-{run.cores}cores"
+    name = f"{run.part}{run.fold}-{system}-seed{run.seed}-{run.minutes:g}min-{run.cores}cores"
+    return folder / "runs" / name

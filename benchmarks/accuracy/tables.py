@@ -58,11 +58,11 @@ class Results:
         return statistics.fmean(record.all_s for record in self.records) / 60
 
 
-def compared(ours: Results, other: Results, region: str) -> PairedComparison:
-    """Dice of lts minus that of another system, case by case."""
+def compared(reference: Results, other: Results, region: str) -> PairedComparison:
+    """Dice of a reference system, such as lts, minus that of another, case by case."""
     sides = [
         [{"case": case, "region": region, "dice": value} for case, value in side.dice(region).items()]
-        for side in (other, ours)
+        for side in (other, reference)
     ]
     (found,) = compare_cases(*sides, scores=["dice"])
     return found
@@ -74,14 +74,14 @@ def dice_table(systems: Sequence[Results], region: str) -> list[str]:
         "| system | patients | mean | median | worst | lts minus system, mean | lts better in | Wilcoxon p |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    ours = _ours(systems)
+    reference = ours(systems)
     for one in systems:
         values = one.dice(region)
         worst = min(values, key=values.__getitem__)
         lines.append(
             f"| {one.system} | {len(values)} | {statistics.fmean(values.values()):.3f} "
             f"| {statistics.median(values.values()):.3f} | {values[worst]:.3f} ({worst}) "
-            f"| {_against(ours, one, region)} |"
+            f"| {_against(reference, one, region)} |"
         )
     return lines
 
@@ -124,14 +124,15 @@ def patient_table(systems: Sequence[Results], region: str) -> list[str]:
     ]
 
 
-def _ours(systems: Sequence[Results]) -> Results | None:
+def ours(systems: Sequence[Results]) -> Results | None:
+    """The first results of lts, None if there are none."""
     return next((one for one in systems if one.system.partition(":")[0] == "lts"), None)
 
 
-def _against(ours: Results | None, other: Results, region: str) -> str:
-    if ours is None or ours is other:
+def _against(reference: Results | None, other: Results, region: str) -> str:
+    if reference is None or reference is other:
         return " | | "
-    found = compared(ours, other, region)
+    found = compared(reference, other, region)
     p = f"{found.p_value:.2g}" + (f"; {found.remark}" if found.remark else "")
     return f"{found.mean_difference:+.3f} | {found.wins} of {found.pairs} | {p}"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from benchmarks.accuracy import parts, running
+from benchmarks.accuracy import parts, pictures, running
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.child import processors
 from benchmarks.accuracy.job import Job
@@ -21,6 +21,7 @@ from benchmarks.accuracy.records import FILE, Record, Run, add_record, read_reco
 from benchmarks.accuracy.systems import SYSTEMS, Known, absent, lts_training, nnunet_2d
 from benchmarks.accuracy.tables import Results, compared, dice_table, lesion_table
 from lts.base import ConfigError
+from lts.figures import overlay_sheet
 from lts.volume import read_geometry, read_mask
 
 KITS = Path(__file__).parents[1] / "kits"
@@ -244,11 +245,10 @@ def test_the_page_tells_what_was_run(folder: Path) -> None:
         "nnunet: not asked for",
     ]
     for told in (
-        "- minutes of training: 0.5",
         "- processor: ",
         "## Small scans",
         "### Lesions",
-        "Folds: 0, 1.",
+        "Folds: 0, 1. Each training: 0.5 minutes. Recipe of lts: `phantom_cpu`.",
     ):
         assert told in page
     assert "| case-2 | 1.000 |" in page
@@ -256,6 +256,41 @@ def test_the_page_tells_what_was_run(folder: Path) -> None:
     assert bench(folder, *asked, "--folds", "1") == 0
     assert "- part c: folds not asked for: 0\n" in (folder / "accuracy.md").read_text()
     assert bench(folder, *asked, "--folds", "5") == 1
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_the_worst_patients_of_lts_are_drawn_with_all_systems(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, small_part: list[Fold]
+) -> None:
+    monkeypatch.setattr(pictures, "_WORST", 2)
+    sheets: list[dict[str, Any]] = []
+
+    def keep(views: Any, **settings: Any) -> Any:
+        sheets.append({"views": views, **settings})
+        return overlay_sheet(views, **settings)
+
+    monkeypatch.setattr(pictures, "overlay_sheet", keep)
+    asked = ("--systems", "lts:half", "smp:perfect", "--page", "--docs", str(folder))
+    assert bench(folder, *asked) == 0
+    (sheet,) = sheets
+    found = Results(
+        "lts:half", [one for run, one in read_records(folder).items() if run.system == "lts:half"]
+    )
+    worst = sorted(found.dice("tumor").items(), key=lambda item: item[1])[:2]
+    views = sheet["views"]
+    assert sheet["columns"] == 2
+    assert [view.title.partition(",")[0] for view in views] == [case for case, _ in worst for _ in "ab"]
+    assert f"lts:half liver {found.dice('liver')[worst[0][0]]:.2f}, tumor {worst[0][1]:.2f}" in views[0].title
+    scans = {scan.id: scan for fold in small_part for scan in fold.test}
+    for view, (case, _) in zip(views[1::2], worst, strict=True):  # smp, who knows all
+        mask = scans[case].mask
+        assert mask is not None
+        labels = read_mask(mask, image=read_geometry(scans[case].image)).voxels
+        most = labels[np.argmax((labels == 2).sum(axis=(1, 2)))]
+        assert np.array_equal(view.reference[1], most == 2)
+        assert np.array_equal(view.prediction, view.reference)
+        assert np.array_equal(view.reference[0], most > 0)
+    assert (folder / "pictures" / "c.png").stat().st_size > 1000
 
 
 def test_without_a_complete_system_there_is_no_page(folder: Path, capsys: Any) -> None:
