@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib import import_module
 from io import TextIOWrapper
@@ -91,7 +92,7 @@ def run_command(name: str) -> None:
             _run(name, _settings_followed(name), FROM_PYTHON)
         return
     keep_own_choices()
-    with exit_code_of(name), sweep_ends(name):
+    with exit_code_of(name), _jobs_end(name):
         sys.argv[1:] = options_first(with_home(sys.argv[1:]), name=name)
         check_arguments(sys.argv[1:])
         task = functools.partial(_do, name=name)
@@ -100,12 +101,27 @@ def run_command(name: str) -> None:
         raise_thread_failure()
 
 
+def _jobs_end(name: str) -> AbstractContextManager[None]:
+    """Tells what came of all jobs of `-m`."""
+    if name == "predict":
+        from lts.app.commands.sharding.launched import shards_end
+
+        return shards_end(name)
+    return sweep_ends(name)
+
+
 def _do(config: DictConfig, *, name: str) -> float | None:
     """Run a command with a composed config: by itself, or as a job of a sweep."""
     if "sweep" in config and HydraConfig.get().mode == RunMode.MULTIRUN:
         from lts.app.sweep.jobs import run_job
 
         return run_job(config, functools.partial(_do_job, name=name), name=name)
+    if name == "predict" and HydraConfig.get().mode == RunMode.MULTIRUN:
+        from lts.app.commands.sharding.launched import are_shards, run_shard
+
+        if are_shards(config):
+            run_shard(config)
+            return None
     # Leaves before Hydra would print a line of its own about the failed job.
     with exit_code_of(name):
         return _run(name, settings_of(name, config), _invocation(config))

@@ -340,8 +340,12 @@ class Predictor:
         return view.plane.invert(on_square)
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, *, turn: int = 0) -> torch.device:
     """The device of a name: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Args:
+        name: The name.
+        turn: Of several processes that say `auto`, which this is, from 0: they take the GPUs in turn.
 
     Raises:
         ConfigError: There is no such device, or not on this machine.
@@ -354,7 +358,10 @@ def find_device(name: str) -> torch.device:
         lts.base._errors.ConfigError: device: must be auto, cpu, cuda or cuda:N, got 'gpu'
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        index = turn % torch.cuda.device_count()
+        return torch.device(f"cuda:{index}" if index else "cuda")
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
         raise ConfigError(f"device: must be auto, cpu, cuda or cuda:N, got {name!r}")
     device = torch.device(name)

@@ -1,9 +1,7 @@
 """Sweeps as a user runs them: failed, interrupted, searched, pruned, on several processes, over folds."""
 
 import csv
-import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ import yaml
 from command_kit import ROOT, run_anew
 from run_kit import ON_CPU, all_ended_in, read, same_weights, saved
 from settings_kit import compose
+from slurm_kit import install_fake_slurm
 from sqlalchemy.pool import NullPool
 
 from lts.base import LtsError
@@ -290,34 +289,11 @@ def test_joblib_runs_jobs_at_once_and_tells_of_failures_alike(run, home: Path) -
     assert "train: jobs that failed: " in done.stderr
 
 
-FAKE_SBATCH = """#!/bin/bash
-script=${@: -1}
-cp "$script" submitted.sh
-export SLURM_NTASKS=1 SLURM_NNODES=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_ARRAY_JOB_ID=17
-export SLURM_JOB_NODELIST=localhost SLURM_JOB_NUM_NODES=1
-SLURM_JOB_ID=19 SLURM_ARRAY_TASK_ID=1 bash "$script" > tasks 2>&1 &
-echo "Submitted batch job 17"
-"""
-FAKE_SRUN = """#!/bin/bash
-while [[ $1 == -* ]]; do [[ $1 == --output || $1 == --error ]] && shift; shift; done
-exec "$@"
-"""
-FAKE_SACCT = """#!/bin/bash
-echo "JobID|State|NodeList"
-echo "17_0|NODE_FAIL|"
-"""
-
-
 @pytest.mark.slow
 def test_slurm_gets_an_array_of_jobs_and_those_that_it_loses_have_failed(
     run, monkeypatch, home: Path
 ) -> None:
-    programs = home / "slurm"
-    programs.mkdir()
-    for name, script in (("sbatch", FAKE_SBATCH), ("srun", FAKE_SRUN), ("sacct", FAKE_SACCT)):
-        (programs / name).write_text(script)
-        (programs / name).chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    install_fake_slurm(home / "slurm", monkeypatch)
     cluster = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.sweep.dir=cluster")
     grid = (*TINY, "optimizer.lr=1e-2,1e-3", "trainer.max_epochs=1")
     done = run("train", "-m", *grid, *cluster, cwd=home)

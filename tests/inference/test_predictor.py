@@ -317,6 +317,14 @@ def test_a_device_that_is_absent_is_told_with_those_that_are_there(
         assert find_device("cuda:1") == torch.device("cuda", 1)
 
 
+def test_processes_that_say_auto_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    taken = [str(find_device("auto", turn=turn)) for turn in range(4)]
+    assert taken == ["cuda", "cuda:1", "cuda:2", "cuda"]
+    assert str(find_device("cuda:1", turn=2)) == "cuda:1"
+
+
 @pytest.mark.gpu
 def test_a_gpu_gives_the_mask_of_the_cpu(make_case) -> None:
     if not torch.cuda.is_available():

@@ -50,8 +50,15 @@ def _matching(name: str) -> list[Path]:
     return found
 
 
-def open_predictor(settings: PredictionSettings, checkpoints: tuple[Checkpoint, ...]) -> Predictor:
+def open_predictor(
+    settings: PredictionSettings, checkpoints: tuple[Checkpoint, ...], *, turn: int = 0
+) -> Predictor:
     """The predictor that the settings of `conf/prediction` describe.
+
+    Args:
+        settings: The settings.
+        checkpoints: The models.
+        turn: As of `find_device`.
 
     Raises:
         ConfigError: A setting breaks its rule.
@@ -60,7 +67,7 @@ def open_predictor(settings: PredictionSettings, checkpoints: tuple[Checkpoint, 
     with keys_in_errors("postprocess", Postprocess):
         return Predictor(
             checkpoints,
-            device=find_device(settings.device),
+            device=find_device(settings.device, turn=turn),
             batch_size=settings.batch_size,
             flips=settings.flips,
             temperature=settings.temperature,

@@ -1,7 +1,7 @@
 """Masks of new scans, one after the other; a bad scan does not stop the others."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from lts.app.commands.dicom_seg import Segmentation
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.commands.predictions import PREDICTIONS_FILE, CaseRequest, Predictions
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
+from lts.app.commands.sharding.output import locked_output
+from lts.app.commands.sharding.shard import shard_of
 from lts.app.commands.temporary_folder import temporary_folder
 from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import ArchiveSettings, PredictSettings
 from lts.app.config.types import check_settings
+from lts.app.config.values import Place
 from lts.app.run.console import ShowProgress, print_line, print_table
-from lts.app.run.lock import locked_folder
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
 from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed
@@ -27,6 +29,7 @@ from lts.volume import MASK_SUFFIX, SegLayout, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
+    *("shard", "shards"),
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
     *("probabilities", "dicom_seg", "dicom_seg_layout"),
 )
@@ -45,27 +48,42 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
         settings: The scans, the model, and where masks go.
 
     Returns:
-        A row of `predictions.json` per scan of the input.
+        A row of `predictions.json` per scan of the input, or of its shard.
 
     Raises:
         CohortError: There is no scan, or some could not be predicted; the others are still written.
         LtsError: The input or config was wrong and nothing is written; or the disk is full.
         Interrupted: The command was told to stop.
     """
+    record, asked = predict_unreported(settings)
+    report(record.cases, record.failed, asked, settings.output)
+    return tuple(record.cases[case] for case in asked)
+
+
+def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str]]:
+    """As `predict`, without the table at its end and without an error for scans that failed.
+
+    Returns:
+        The record, and the names of the cases that were asked for.
+    """
     check_settings(settings)
+    shard = shard_of(settings)
     output, scans = (Path(path).expanduser() for path in (settings.output, settings.input))
     if output.resolve() == scans.resolve():
         raise ConfigError(f"output: must not be the folder of the scans, got {output}")
     if settings.dicom_seg:
         check_dicom_seg(settings.dicom_seg_layout)
     stop = _StopMessage()
-    with locked_folder(output, key="output"), temporary_folder() as unpacked, stop_signals(stop):
+    with locked_output(output, shard) as part, temporary_folder() as unpacked, stop_signals(stop):
         predictor = open_predictor(
-            settings, load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules)
+            settings,
+            load_checkpoints(settings.ckpt, trusted_modules=settings.trusted_modules),
+            turn=0 if shard is None else shard.number,
         )
         found = find_scans(
             scans, unpack_to=unpacked, limits=_limits(settings.archive), choice=series_choice(settings)
         )
+        sources = found.sources if shard is None else shard.part_of(found.sources)
         jobs = [
             _Job(
                 source=source,
@@ -75,24 +93,36 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
                 probabilities=settings.probabilities,
                 dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
             )
-            for source in found.sources
+            for source in sources
         ]
         record = Predictions(
-            output, _facts(settings, predictor), latest={"passed_over": list(found.passed_over)}
+            output,
+            _facts(settings, predictor),
+            latest={"passed_over": list(found.passed_over)},
+            part=part,
         )
         for line in found.passed_over:
             print_line(f"passed over: {line}")
-        _predict_all(jobs, record, overwrite=settings.overwrite, stop=stop)
-    asked = [job.source.case for job in jobs]
-    _report(record, asked, output)
-    return tuple(record.cases[case] for case in asked)
+        _predict_all(
+            jobs,
+            record,
+            overwrite=settings.overwrite,
+            named=[source.case for source in found.sources],
+            stop=stop,
+        )
+    return record, [job.source.case for job in jobs]
 
 
 def _predict_all(
-    jobs: Sequence["_Job"], record: Predictions, *, overwrite: bool, stop: "_StopMessage"
+    jobs: Sequence["_Job"],
+    record: Predictions,
+    *,
+    overwrite: bool,
+    named: Sequence[str],
+    stop: "_StopMessage",
 ) -> None:
     wanted = [job.wanted() for job in jobs]
-    todo = record.to_do(wanted, overwrite=overwrite)
+    todo = record.to_do(wanted, overwrite=overwrite, named=named)
     names = {one.case for one in todo}
     if kept := record.describe_kept([one for one in wanted if one.case not in names]):
         print_line(kept)
@@ -271,8 +301,24 @@ class _StopWatch:
         self._last = now
 
 
-def _report(record: Predictions, asked: Sequence[str], output: Path) -> None:
-    rows, failed = ([rows[case] for case in asked if case in rows] for rows in (record.cases, record.failed))
+def report(
+    cases: Mapping[str, Mapping[str, Any]],
+    failures: Mapping[str, Mapping[str, Any]],
+    asked: Sequence[str],
+    output: Place,
+) -> None:
+    """Print the table of what was asked for, and its warnings.
+
+    Args:
+        cases: Rows of `predictions.json` by case.
+        failures: Its rows of failed cases.
+        asked: Names of cases.
+        output: The output folder.
+
+    Raises:
+        CohortError: Some failed, or lack their DICOM SEG.
+    """
+    rows, failed = ([rows[case] for case in asked if case in rows] for rows in (cases, failures))
     if rows:
         shown = [{name: row.get(name) for name in _TABLE} for row in rows]
         print_table(f"masks in {output}", shown, decimals=_DECIMALS)

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lts.app.commands.earlier_predictions import differences, read_predictions, shown
-from lts.base import ConfigError, VolumeError, name_some, write_json
+from lts.base import ConfigError, VolumeError, name_some, natural_key, write_json
 from lts.cohort import ScanSource
 from lts.slices import content_hash, content_hash_of_all
 
@@ -70,15 +70,24 @@ class Predictions:
         facts: How masks were made: `regions`, `checkpoints`, `settings`, `device`,
             `versions`.
         latest: Further entries on the last run.
+        part: File of the record of one of several processes that predict into the folder at once; what
+            `predictions.json` says is known, but left for `merge_part` to change. None for the only process.
 
     Raises:
         ConfigError: The file there is damaged, or another program's.
     """
 
     def __init__(
-        self, folder: Path, facts: Mapping[str, Any], *, latest: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        facts: Mapping[str, Any],
+        *,
+        latest: Mapping[str, Any] | None = None,
+        part: Path | None = None,
     ) -> None:
         self._folder, self._facts, self._latest = folder, dict(facts), dict(latest or {})
+        self._part = part
+        self._of_part: frozenset[str] = frozenset()
         self._on_disk = read_predictions(folder / PREDICTIONS_FILE)
         self.cases = {row["case"]: row for row in self._on_disk.get("cases", ())}
         self.failed = {row["case"]: row for row in self._on_disk.get("failed", ())}
@@ -91,18 +100,22 @@ class Predictions:
         self._made_by = {name: self._on_disk[name] for name in facts} if self.cases else self._facts
         self._replaced: dict[str, str] = {}  # cases of other models or settings, and the difference
 
-    def to_do(self, wanted: Sequence[CaseRequest], *, overwrite: bool) -> list[CaseRequest]:
+    def to_do(
+        self, wanted: Sequence[CaseRequest], *, overwrite: bool, named: Collection[str] = ()
+    ) -> list[CaseRequest]:
         """The cases to predict: all but those that exist, whole and of the same scan, models and settings.
 
         Args:
-            wanted: All requested cases.
+            wanted: The requested cases, of this part.
             overwrite: Whether cases that differ may be replaced.
+            named: The requested cases of the other parts.
 
         Raises:
             ConfigError: Something would be replaced that must not be.
         """
+        self._of_part = frozenset(one.case for one in wanted)
         longest = os.pathconf(self._folder, "PC_NAME_MAX")
-        self._check_made_alike([one.case for one in wanted], overwrite=overwrite)
+        self._check_made_alike({*named, *(one.case for one in wanted)}, overwrite=overwrite)
         todo = []
         for one in wanted:
             for name in one.files:
@@ -117,14 +130,14 @@ class Predictions:
                 todo.append(one)
         return todo
 
-    def _check_made_alike(self, names: Sequence[str], *, overwrite: bool) -> None:
+    def _check_made_alike(self, names: set[str], *, overwrite: bool) -> None:
         """Check that existing masks were made like the new ones; forget those that may be replaced."""
         difference = next(differences(self._made_by, self._facts), None)
         if difference is None:
             return
         if not overwrite:
             raise ConfigError(f"output: {self._folder} holds masks made with {difference}; {_WAYS_OUT} them")
-        if others := self.cases.keys() - set(names):
+        if others := self.cases.keys() - names:
             raise ConfigError(
                 f"output: {self._folder} holds masks of other scans than the input's, {name_some(others)}, "
                 f"made with {difference}; choose another folder"
@@ -222,15 +235,63 @@ class Predictions:
         Raises:
             StorageError: It cannot be written.
         """
+        in_progress = [case for case in self._in_progress if self._is_recorded(case)]
         content: dict[str, Any] = {
-            "cases": list(self.cases.values()),
-            "failed": list(self.failed.values()),
+            "cases": [row for row in self.cases.values() if self._is_recorded(row["case"])],
+            "failed": [row for row in self.failed.values() if self._is_recorded(row["case"])],
             **self._made_by,
             **self._latest,
             **self._others,
-            **({"in_progress": self._in_progress} if self._in_progress else {}),
+            **({"in_progress": in_progress} if in_progress else {}),
         }
         content = json.loads(json.dumps(content))  # as it will be read
         if content != self._on_disk:
-            write_json(self._folder / PREDICTIONS_FILE, content)
+            write_json(self._part or self._folder / PREDICTIONS_FILE, content)
             self._on_disk = content
+
+    def _is_recorded(self, case: str) -> bool:
+        return self._part is None or case in self._of_part
+
+
+def merge_part(folder: Path, part: Path) -> None:
+    """Enter the record of one of several processes into `predictions.json`, and remove it.
+
+    Args:
+        folder: The output folder, locked.
+        part: As of `Predictions`; it may be missing.
+
+    Raises:
+        ConfigError: A record is damaged.
+        StorageError: `predictions.json` cannot be written.
+    """
+    new = read_predictions(part)
+    if not new:
+        return
+    old = read_predictions(folder / PREDICTIONS_FILE)
+    if old.get("cases") and next(differences(old, new), None):
+        old = {}  # masks of other models, all of which are among those asked for anew
+    made_by = old if old.get("cases") else new
+    done = {row["case"] for row in (*new["cases"], *new["failed"])}
+    cases = {row["case"]: row for row in old.get("cases", ())}
+    for row in new["cases"]:
+        own = {name: new[name] for name in ("device", "versions") if new[name] != made_by[name]}
+        cases[row["case"]] = {**own, **row}
+    failed = [row for row in old.get("failed", ()) if row["case"] not in done]
+    in_progress = {case for case in old.get("in_progress", ()) if case not in done}
+    in_progress.update(new.get("in_progress", ()))
+    content = {
+        **new,
+        **made_by,
+        "passed_over": new["passed_over"],
+        "cases": _by_case(cases.values()),
+        "failed": _by_case([*failed, *new["failed"]]),
+        "in_progress": sorted(in_progress),
+    }
+    if not in_progress:
+        del content["in_progress"]
+    write_json(folder / PREDICTIONS_FILE, content)
+    part.unlink()
+
+
+def _by_case(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: natural_key(row["case"]))

@@ -296,6 +296,8 @@ class PredictSettings(PredictionSettings):
     dicom_seg_layout: Literal["nested", "disjoint", "labelmap"] = "nested"
     series: str | int | tuple[str | int, ...] | None = None
     acquisition: str | int | None = None
+    shards: int = 1
+    shard: int | None = None
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
 
 

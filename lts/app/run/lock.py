@@ -42,6 +42,7 @@ def locked_folder(
     key: str = "paths.output_dir",
     made: Sequence[Path] = (),
     before_waiting: Callable[[], None] | None = None,
+    patience_s: float = 0,
 ) -> Iterator[None]:
     """Lock a folder; the process that holds the lock may lock it again.
 
@@ -53,6 +54,7 @@ def locked_folder(
         key: The setting that names it.
         made: Folders that were made for this, innermost first; removed like this one.
         before_waiting: Called before waiting for another process's lock; None to refuse instead.
+        patience_s: How long to wait for it before that.
 
     Raises:
         ConfigError: Another process holds the lock, or the folder cannot be written to or locked.
@@ -61,7 +63,7 @@ def locked_folder(
     make_folder(folder, key=key)
     lock = FileLock(folder / LOCK_FILE, is_singleton=True)
     try:
-        _acquire(lock, folder, key, before_waiting)
+        _acquire(lock, folder, key, before_waiting, patience_s)
         try:
             yield
         finally:
@@ -73,6 +75,17 @@ def locked_folder(
         for path in made:
             with suppress(OSError):  # it holds something
                 path.rmdir()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process, this one included, has locked a folder."""
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _make_anew(folder: Path) -> Path:
@@ -87,10 +100,12 @@ def _make_anew(folder: Path) -> Path:
     raise AssertionError
 
 
-def _acquire(lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None) -> None:
+def _acquire(
+    lock: FileLock, folder: Path, key: str, before_waiting: Callable[[], None] | None, patience_s: float
+) -> None:
     try:
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=patience_s)
         except Timeout as busy:
             if before_waiting is None:
                 raise ConfigError(

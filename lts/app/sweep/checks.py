@@ -69,7 +69,12 @@ def compose_jobs(config: DictConfig, arguments: list[str], *, config_name: str) 
         )
         for job in tried
     ]
-    return [OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"]) for job in composed]
+    return [without_hydra(job) for job in composed]
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The settings of a command, without those of Hydra."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def check_data(jobs: list[DictConfig]) -> None:

@@ -85,13 +85,13 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
         return score_for_sweeper(score, read_run(folder).get("mode"))
 
 
-def note_lost_job(config: DictConfig, *, name: str, reason: str) -> float | None:
+def note_lost_job(config: DictConfig, reason: str, *, name: str) -> float | None:
     """Count a job as failed whose process ended without a result, unless its record says how it ended.
 
     Args:
         config: Its config.
-        name: Of the command.
         reason: Why there is no result.
+        name: Of the command.
 
     Returns:
         Its score, if it was done before it was lost.

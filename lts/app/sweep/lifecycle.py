@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from lts.app.run.failures import INPUT_WAS_WRONG, exit_code_of, print_error
 from lts.app.run.records import DAMAGED, FAILED, FINISHED
 from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, ignore_signals
 from lts.app.sweep.checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
+from lts.app.sweep.jobs import note_lost_job
 from lts.app.sweep.leaderboard import read_runs, write_leaderboard
 from lts.app.sweep.study import SWEEPER, prepare_study
 from lts.app.sweep.study_settings import StudyEndedError
 from lts.base import ConfigError, LtsError
 
 _LOCK_FILE = ".sweep.lock"
-_A_PROCESS_WAS_KILLED = "TerminatedWorkerError"
+A_PROCESS_WAS_KILLED = "TerminatedWorkerError"
 """An error of joblib; known by its name, as joblib need not be installed."""
 
 
@@ -76,17 +78,21 @@ class Sweep(Callback):
             if "submitit" in config.hydra.launcher._target_:
                 from lts.app.sweep.lost_jobs import count_lost_jobs_as_failed
 
-                count_lost_jobs_as_failed(config_name)
-        # The processes of jobs, here or on other nodes, must run the code that runs here.
-        code = str(Path(__file__).parents[3])
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
-        # joblib renews a process that has grown, which is no trouble.
-        warnings.filterwarnings("ignore", ".*A worker stopped while some jobs.*")
+                count_lost_jobs_as_failed(partial(note_lost_job, name=config_name))
+        run_this_code_in_jobs()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """End here, if the exception of a signal was lost."""
         for begun in _begun:
             begun.signals.check()
+
+
+def run_this_code_in_jobs() -> None:
+    """Have the processes of jobs, here or on other nodes, run the code that runs here."""
+    code = str(Path(__file__).parents[3])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
+    # joblib renews a process that has grown, which is no trouble.
+    warnings.filterwarnings("ignore", ".*A worker stopped while some jobs.*")
 
 
 def begin_sweep(folder: Path) -> None:
@@ -151,7 +157,7 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
     if any(run["state"] not in FINISHED for run in runs):
         print_line(f"what is not done goes on {way_on}")
     failed = [run for run in runs if run["state"] in (FAILED, DAMAGED) and run not in begun.failed_before]
-    if type(ended_by).__name__ == _A_PROCESS_WAS_KILLED:
+    if type(ended_by).__name__ == A_PROCESS_WAS_KILLED:
         raise LtsError(
             "a process of joblib was killed, as for want of memory, and all jobs that ran with it; "
             "hydra.launcher.n_jobs must be fewer where memory is short"

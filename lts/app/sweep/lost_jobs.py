@@ -1,5 +1,6 @@
 """Jobs that a cluster lost: they count as failed, and the sweep waits for the others."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,17 @@ from omegaconf import DictConfig, open_dict
 from submitit.core.core import Job
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
-from lts.app.sweep.jobs import note_lost_job
+NoteOfLostJob = Callable[[DictConfig, str], float | None]
 
 
-def count_lost_jobs_as_failed(name: str) -> None:
+def count_lost_jobs_as_failed(note: NoteOfLostJob) -> None:
     """Have a submitted job that ends without a result count as a failed job of the sweep.
 
     Hydra's launcher asks its jobs for their results one after the other. What one of them raises there would
     end the sweep with a traceback while others are still running.
 
     Args:
-        name: Of the command.
+        note: Writes down that a job was lost, given its config and the reason; returns its score.
     """
     results = Job.results
 
@@ -26,13 +27,13 @@ def count_lost_jobs_as_failed(name: str) -> None:
         try:
             found: list[Any] = results(job)
         except UncompletedJobError as error:
-            found = [_note(job, error, name=name)]
+            found = [_result(job, error, note)]
         return found
 
     Job.results = results_or_failure  # type: ignore[method-assign, assignment]
 
 
-def _note(job: Any, error: Exception, *, name: str) -> Any:
+def _result(job: Any, error: Exception, note: NoteOfLostJob) -> Any:
     """What Hydra's launcher would return of a job that failed."""
     submitted = job.submission()
     launcher, (overrides, dir_key, number, job_id, _) = submitted.function, submitted.args
@@ -42,7 +43,7 @@ def _note(job: Any, error: Exception, *, name: str) -> Any:
     reason = _reason(job, error)
 
     def fail(settings: DictConfig) -> float | None:
-        return note_lost_job(settings, name=name, reason=reason)
+        return note(settings, reason)
 
     return run_job(
         task_function=fail,

@@ -289,7 +289,7 @@ def lose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     def lose(number: int, config: DictConfig) -> float | None:
         enter_job(monkeypatch, tmp_path, number)
-        return note_lost_job(config, name="train", reason="lost")
+        return note_lost_job(config, "lost", name="train")
 
     return lose
 

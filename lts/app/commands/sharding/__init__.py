@@ -1,0 +1,1 @@
+"""Scans divided among the jobs of `predict.py -m shards=N`."""

@@ -1,0 +1,222 @@
+"""`predict.py -m shards=N` as a whole: jobs that Hydra's launcher runs, and at the end what came of them."""
+
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from lts.app.commands.sharding.shard import check_shards
+from lts.app.config.composed import settings_of
+from lts.app.config.settings import PredictSettings
+from lts.app.run.failures import Failure, exit_code_of, failure_of, print_error
+from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, ignore_signals
+from lts.app.sweep.checks import swept_arguments, without_hydra
+from lts.app.sweep.lifecycle import A_PROCESS_WAS_KILLED, run_this_code_in_jobs
+from lts.base import CohortError, ConfigError, read_json_object, write_json
+
+_OUTCOME_FILE = "shard.json"
+"""In the folder that Hydra makes for a job: what came of its shard."""
+_GO_ON = "the same command goes on with what is left"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """The shards that this process has launched.
+
+    Attributes:
+        settings: What they have in common.
+        numbers: Which they are.
+        folder: Hydra's folder of their jobs.
+        signals: What tells them to stop.
+    """
+
+    settings: PredictSettings
+    numbers: tuple[int, ...]
+    folder: Path
+    signals: StopSignals
+
+
+_begun: list[_Begun] = []
+"""At most one. Here and not in the callback, which Hydra sends to the processes of jobs."""
+
+
+class Shards(Callback):
+    """Checks what is common to all shards before the first one."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the settings, and listen to signals."""
+        if not are_shards(config):
+            return
+        name = kwargs["config_name"]
+        # Hydra makes a warning of any error in a callback, so it must not get one.
+        with exit_code_of(name):
+            settings: PredictSettings = settings_of(name, without_hydra(config))
+            check_shards(settings.shards)
+            numbers = _numbers(config)
+            check_shards(settings.shards, numbers)
+            if "submitit" in config.hydra.launcher._target_:
+                from lts.app.sweep.lost_jobs import count_lost_jobs_as_failed
+
+                count_lost_jobs_as_failed(_note_lost)
+            folder = Path(config.hydra.sweep.dir).resolve()
+            for path in folder.glob(f"*/{_OUTCOME_FILE}"):
+                path.unlink()
+            signals = StopSignals()
+            signals.take()
+            _begun.append(_Begun(settings=settings, numbers=numbers, folder=folder, signals=signals))
+        run_this_code_in_jobs()
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """End here, if the exception of a signal was lost."""
+        for begun in _begun:
+            begun.signals.check()
+
+
+def are_shards(config: DictConfig) -> bool:
+    """Whether a config is of `predict.py` with more than one shard."""
+    return bool(config.get("shards", 1) != 1)
+
+
+def run_shard(config: DictConfig) -> None:
+    """Predict a shard as a job of Hydra; a failure is written down and ends no other job."""
+    from lts.app.commands.predict import predict_unreported
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        _, asked = predict_unreported(settings_of("predict", config))
+    except Exception as error:
+        failure = failure_of(error, "predict")
+        if failure.is_bug:
+            traceback.print_exc()
+        print_error("predict", f"shard {config.shard}: {failure.reason}")
+        _note(folder, config, reason=failure.reason, exit_code=failure.exit_code)
+    else:
+        _note(folder, config, asked=asked)
+
+
+@contextmanager
+def shards_end(name: str) -> Iterator[None]:
+    """Tell what came of the shards that were launched within, however they end.
+
+    Args:
+        name: Of the command.
+
+    Raises:
+        Interrupted: They were told to stop.
+        SystemExit: Some failed, or scans in them; with code 1 where one met a bug, else with 2.
+    """
+    with handlers_restored():
+        ended_by: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            ended_by = error
+        if not _begun:
+            if ended_by:
+                raise ended_by
+            return
+        begun = _begun.pop()
+        ignore_signals()  # what has been predicted is still told
+        _end(begun, ended_by, name=name)
+
+
+def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
+    from lts.app.commands.earlier_predictions import read_predictions
+    from lts.app.commands.predict import report
+    from lts.app.commands.predictions import PREDICTIONS_FILE
+    from lts.app.commands.sharding.output import merge_ended
+
+    output = Path(begun.settings.output).expanduser()
+    if output.is_dir():
+        merge_ended(output)
+    if stopped := _signal_of(begun, ended_by):
+        raise Interrupted(stopped, _GO_ON) from ended_by
+    if ended_by and type(ended_by).__name__ != A_PROCESS_WAS_KILLED:
+        raise ended_by
+    outcomes = _outcomes(begun)
+    record = read_predictions(output / PREDICTIONS_FILE)
+    asked = {case for outcome in outcomes.values() for case in outcome.get("asked", ())}
+    cases, failed = (
+        {row["case"]: row for row in record.get(kind, ()) if row["case"] in asked}
+        for kind in ("cases", "failed")
+    )
+    problems = _problems(begun, outcomes)
+    try:
+        report(cases, failed, [*cases, *(case for case in failed if case not in cases)], output)
+    except CohortError as error:
+        problems.insert(0, failure_of(error, name))
+    if problems:
+        print_error(name, "; ".join(one.reason for one in problems))
+        sys.exit(min(one.exit_code for one in problems))
+
+
+def _problems(begun: _Begun, outcomes: Mapping[int, Mapping[str, Any]]) -> list[Failure]:
+    """What went wrong with whole shards, each reason once."""
+    count, shards_of = begun.settings.shards, dict[tuple[str, int], list[int]]()
+    for number in begun.numbers:
+        outcome = outcomes.get(
+            number, {"reason": f"ended without a result, as if killed; {_GO_ON}", "exit_code": 2}
+        )
+        if "reason" in outcome:
+            shards_of.setdefault((outcome["reason"], outcome["exit_code"]), []).append(number)
+    return [
+        Failure(reason=f"{_told(numbers, count)} of {count}: {reason}", exit_code=code)
+        for (reason, code), numbers in shards_of.items()
+    ]
+
+
+def _told(numbers: list[int], count: int) -> str:
+    if len(numbers) == count:
+        return f"all {count}"
+    return f"shard{'s'[: len(numbers) != 1]} {', '.join(map(str, numbers))}"
+
+
+def _outcomes(begun: _Begun) -> dict[int, dict[str, Any]]:
+    """By the number of the shard."""
+    found = (read_json_object(path) for path in begun.folder.glob(f"*/{_OUTCOME_FILE}"))
+    return {outcome["shard"]: outcome for outcome in found}
+
+
+def _note(folder: Path, config: DictConfig, **facts: Any) -> None:
+    write_json(folder / _OUTCOME_FILE, {"shard": config.shard, **facts})
+
+
+def _note_lost(config: DictConfig, reason: str) -> None:
+    """Write down that a cluster lost a shard, unless its outcome is there."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not (folder / _OUTCOME_FILE).exists():
+        _note(folder, config, reason=f"{reason}; {_GO_ON}", exit_code=2)
+
+
+def _signal_of(begun: _Begun, ended_by: BaseException | None) -> int | None:
+    if isinstance(ended_by, Interrupted):
+        return ended_by.signum
+    if isinstance(ended_by, KeyboardInterrupt):
+        return signal.SIGINT
+    return begun.signals.received
+
+
+def _numbers(config: DictConfig) -> tuple[int, ...]:
+    """The shards that are swept over.
+
+    Raises:
+        ConfigError: Another key is swept over too.
+    """
+    numbers: tuple[Any, ...] = ()
+    for override in OverridesParser.create().parse_overrides(swept_arguments(config)):
+        key = override.get_key_element()
+        if key == "shard":
+            swept = override.is_discrete_sweep()
+            numbers = tuple(override.sweep_iterator()) if swept else (override.value(),)
+        elif override.is_sweep_override():
+            raise ConfigError(f"{key}: must have one value with shards={config.shards}, got several")
+    return numbers
