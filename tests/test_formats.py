@@ -108,7 +108,7 @@ def test_it_is_written_as_a_mask_and_as_probabilities(toy, tmp_path: Path) -> No
     np.testing.assert_array_equal(read_mask(tmp_path / "m.toy", image=scan.geometry).voxels, labels)
     write_probabilities(tmp_path / "p.toy", np.full(labels.shape, 13107, np.uint16), geometry=scan.geometry)
     np.testing.assert_allclose(read_mr(tmp_path / "p.toy").voxels, 0.2)
-    with pytest.raises(VolumeError, match=r"m\.png: must end in \.nii, \.nii\.gz or \.toy"):
+    with pytest.raises(VolumeError, match=r"m\.png: must end in \.nii, \.nii\.gz, \.nrrd, \.mha or \.toy"):
         write_mask(tmp_path / "m.png", labels, geometry=scan.geometry)
 
 
@@ -137,7 +137,7 @@ def test_a_folder_and_a_file_of_it_are_scans_to_predict(toy, tmp_path: Path) -> 
         assert (source.case, source.path, source.files) == ("a", case.image, (case.image,))
         assert source.n_voxels() == 32 * 32 * 6
     assert found.passed_over == (
-        "1 NIfTI or toy file in a folder below, which is to be named itself (segmentation/b.toy)",
+        "1 toy file in a folder below, which is to be named itself (segmentation/b.toy)",
     )
 
 
@@ -175,29 +175,29 @@ def test_the_service_takes_it_and_its_page_offers_it(toy, make_checkpoint) -> No
     predictor = Predictor.from_checkpoint(make_checkpoint(), device="cpu")
     with run_service(predictor) as running, running.client as client:
         page = client.get("/").text
-        assert 'accept=".gz,.nii,.toy,.zip"' in page
-        assert ".nii, .nii.gz, .toy, or a .zip of one DICOM series" in page
+        assert 'accept=".gz,.mha,.mhd,.nhdr,.nii,.nrrd,.toy,.zip"' in page
+        assert ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .toy, or a .zip of one DICOM series" in page
         answer = client.post("/predict", files={"scan": ("a.toy", case.image.read_bytes())})
         assert answer.status_code == 200, answer.text
-        refused = client.post("/predict", files={"scan": ("a.mha", b"")}).json()["detail"]
-        assert refused == "a.mha: must be a .nii, .nii.gz, .toy or .zip file"
+        refused = client.post("/predict", files={"scan": ("a.mgz", b"")}).json()["detail"]
+        assert refused == "a.mgz: must be a .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .toy or .zip file"
 
 
 def test_words_are_those_of_the_table() -> None:
-    assert scan_suffixes() == (".nii", ".nii.gz", ".toy")
-    assert suffixes_in_words() == ".nii, .nii.gz or .toy"
+    assert scan_suffixes() == (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".toy")
+    assert suffixes_in_words() == ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd or .toy"
     assert scan_stem(Path("sub/A.TOY")) == "A"
     assert scan_stem(Path("a.toy.gz")) is None  # it may not be gzipped
-    assert scan_stem(Path("a.nrrd")) is None
+    assert scan_stem(Path("a.mgz")) is None
 
 
-@pytest.mark.parametrize("name", ["a.nrrd", "a.MHA", "a.mhd", "a.nii.xz", "a.tar.gz"])
+@pytest.mark.parametrize("name", ["a.mnc", "a.MGZ", "a.nii.xz", "a.tar.gz"])
 def test_what_the_table_lacks_is_told_until_an_entry_reads_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / name
     path.write_bytes(b"some scan")
-    told = rf"{name}: must be NIfTI, DICOM, toy or a zip archive of these; convert a scan to \.nii\.gz"
+    told = rf"{name}: must be NIfTI, NRRD, MetaImage, DICOM, toy or a zip archive of these; convert a scan to"
     with pytest.raises(CohortError, match=told):
         find_scans(path, unpack_to=tmp_path / "unpacked", limits=LIMITS)
     with pytest.raises(CohortError, match=r"1 file of another format \(a\..*; convert a scan to \.nii\.gz"):
@@ -209,10 +209,12 @@ def test_what_the_table_lacks_is_told_until_an_entry_reads_it(
 
 
 def test_a_file_of_another_format_in_a_list_of_cases_is_refused_as_no_scan(tmp_path: Path) -> None:
-    (tmp_path / "a.nrrd").write_bytes(b"NRRD0004\n")
-    with pytest.raises(VolumeError, match=r"a\.nrrd: not a NIfTI file") as told:
-        read_ct(tmp_path / "a.nrrd")
-    assert CHECKS[told.value.code].remedy == "convert it to one NIfTI file, .nii or .nii.gz"
+    (tmp_path / "a.mgz").write_bytes(b"some scan")
+    with pytest.raises(VolumeError, match=r"a\.mgz: not a NIfTI file") as told:
+        read_ct(tmp_path / "a.mgz")
+    assert CHECKS[told.value.code].remedy == (
+        "convert it to one NIfTI, NRRD or MetaImage file, .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd"
+    )
 
 
 def test_a_file_is_its_own_source(toy) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lts.base import CohortError, Modality, counted, name_some, natural_key, path_exists
+from lts.base import CohortError, Modality, VolumeError, counted, name_some, natural_key, path_exists
 from lts.cohort.archive import DEEPEST, USUAL_LIMITS, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, length_problem
 from lts.cohort.files import case_stem, composed, grouped, is_hidden
@@ -28,6 +28,8 @@ from lts.volume import (
 )
 
 _CHANNEL = re.compile(r"_0000$")
+_SLICER_SEGMENTATION = ".seg"
+"""How 3D Slicer names a segmentation, before `.nrrd`."""
 _SEGMENTATION = re.compile(r"^segmentation-(\d+)$", re.IGNORECASE)
 _ZIP = b"PK\x03\x04"
 _MAY_BE_NIFTI = (".img", ".hdr")
@@ -111,13 +113,13 @@ def find_scans(
 ) -> FoundScans:
     """Find the scans of a file, a folder or a zip archive; none is read.
 
-    A folder gives its NIfTI files, and every DICOM series in it or below that may be a volume. Cases are
-    named by file, without its suffix and nnU-Net's `_0000`, series by their folders, and the only scan of an
-    archive by the archive. Where files are named as LiTS names them, `segmentation-N` beside `volume-N` is a
-    mask and no scan. All other files are listed.
+    A folder gives its files of NIfTI, NRRD and MetaImage, and every DICOM series in it or below that may be a
+    volume. Cases are named by file, without its suffix and nnU-Net's `_0000`, series by their folders, and
+    the only scan of an archive by the archive. Where files are named as LiTS names them, `segmentation-N`
+    beside `volume-N` is a mask and no scan, as is `*.seg.nrrd` of 3D Slicer. All other files are listed.
 
     Args:
-        path: A NIfTI file, a DICOM file or folder, a folder of either, or a zip archive of these.
+        path: A NIfTI, NRRD or MetaImage file, a DICOM file or folder, a folder of these, or a zip archive.
         unpack_to: An empty folder for the content of an archive; None to refuse archives.
         limits: How much an archive may hold.
         choice: Which series are meant.
@@ -195,6 +197,7 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
         if (stem := case_stem(file)) and (file.is_file() or _leads_nowhere(file)) and not is_hidden(file)
     }
     stems = {stem.lower() for stem in files.values()}
+    parts = {part for file in files for part in _parts_of(file)}
     sources: list[ScanSource] = []
     masks: list[Path] = []
     below: list[Path] = []
@@ -202,7 +205,7 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
     for file, stem in files.items():
         folders = file.parent.relative_to(folder).parts
         of_lits = _SEGMENTATION.match(stem)
-        if of_lits and f"volume-{of_lits[1]}" in stems:
+        if (of_lits and f"volume-{of_lits[1]}" in stems) or stem.lower().endswith(_SLICER_SEGMENTATION):
             masks.append(file)
         elif choice.names:
             unchosen.append(file)
@@ -213,23 +216,32 @@ def _in_folder(path: Path, folder: Path, *, depth: int, choice: SeriesChoice) ->
     for series in chosen:
         name = "_".join(series.folder.relative_to(folder).parts) or folder.resolve().name
         sources.append(ScanSource(name, series.folder, series))
-    kind = kinds_in_words()
     passed_over = (
         *not_chosen,
-        *describe_files(unchosen, f"{kind} file", folder=folder),
+        *describe_files(unchosen, f"{kinds_in_words(unchosen)} file", folder=folder),
         *describe_files(
             below,
-            f"{kind} file in a folder below, which is to be named itself",
-            f"{kind} files in folders below, which are to be named themselves",
+            f"{kinds_in_words(below)} file in a folder below, which is to be named itself",
+            f"{kinds_in_words(below)} files in folders below, which are to be named themselves",
             folder=folder,
         ),
         *describe_files(masks, "mask beside its volume", "masks beside their volumes", folder=folder),
         *describe_files(
             found.no_images, "DICOM file without an image", "DICOM files without an image", folder=folder
         ),
-        *describe_skipped([file for file in found.others if file not in files], folder=folder),
+        *describe_skipped(
+            [file for file in found.others if file not in files and file not in parts], folder=folder
+        ),
     )
     return FoundScans(tuple(sources), passed_over)
+
+
+def _parts_of(file: Path) -> tuple[Path, ...]:
+    """The files that a scan is read from; none where that cannot be told, which reading it will tell."""
+    try:
+        return source_files(file)
+    except VolumeError:
+        return ()
 
 
 def _named(path: Path, found: FoundScans) -> list[ScanSource]:

@@ -60,9 +60,13 @@ class SourceFile:
 
 
 def _signs_of(path: Path) -> tuple[int, int]:
-    """Size and time of change. Those of a folder change as a file in it is added, removed or renamed."""
+    """Size and time of change, of a file of voxels beside it too.
+
+    Those of a folder change as a file in it is added, removed or renamed.
+    """
     below = [Path(place, name) for place, *names in os.walk(path) for name in chain(*names)]
-    stats = [one.stat() if one.exists() else one.lstat() for one in (path, *below)]
+    beside = source_files(path) if path.is_file() else ()
+    stats = [one.stat() if one.exists() else one.lstat() for one in {path, *beside, *below}]
     size_bytes = sum(one.st_size for one in stats if not S_ISDIR(one.st_mode))
     return size_bytes, max(one.st_mtime_ns for one in stats)
 

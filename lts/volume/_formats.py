@@ -4,7 +4,7 @@ A new kind is an entry here and its reader: cohorts, stores, checks, predictions
 this table which files are scans, how they are read, and what to say of files that are not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from lts.base import Modality, VolumeError, in_words, is_folder
-from lts.volume import _nifti
+from lts.volume import _itk, _nifti
 from lts.volume._dicom import holds_dicom, only_series, open_series, series_geometry
 from lts.volume._geometry import Geometry
 from lts.volume._stored import Stored
@@ -21,7 +21,7 @@ MASK_SUFFIX = ".nii.gz"
 """How the masks and probabilities end that lts writes."""
 
 _UNREAD = (
-    *(".nrrd", ".nhdr", ".mha", ".mhd", ".mgh", ".mgz", ".mnc", ".hdr", ".img", ".img.gz"),
+    *(".mgh", ".mgz", ".mnc", ".hdr", ".img", ".img.gz"),
     *(".nii.bz2", ".nii.xz", ".nii.zst", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"),
 )
 """How files end that may hold a scan, or some in an archive, and are not read unless an entry says so."""
@@ -52,11 +52,12 @@ class Format:
         read_mask: A mask; None where masks are not read from it.
         write: A file of `(X, Y, Z)` numbers, which times `slope` are the values, on a grid; None where it is
             not written.
+        written: The endings that are written, None for all.
         files: The files that a volume is read from, given the path that names it.
 
     Example:
-        >>> [(one.name, one.endings) for one in FORMATS]
-        [('NIfTI', ('.nii', '.nii.gz')), ('DICOM', ())]
+        >>> [(one.name, one.endings) for one in FORMATS[:2]]
+        [('NIfTI', ('.nii', '.nii.gz')), ('NRRD', ('.nrrd', '.nhdr'))]
     """
 
     name: str
@@ -67,12 +68,32 @@ class Format:
     read_image: Callable[[Path, Modality], Stored]
     read_mask: Callable[[Path], Stored] | None = None
     write: _Write | None = None
+    written: tuple[str, ...] | None = None
     files: Callable[[Path], tuple[Path, ...]] = _itself
 
     @property
     def endings(self) -> tuple[str, ...]:
         """Its suffixes, with and without `.gz`."""
         return tuple(f"{one}{gz}" for one in self.suffixes for gz in ("", ".gz")[: 1 + self.may_be_gzipped])
+
+    @property
+    def written_endings(self) -> tuple[str, ...]:
+        """Those of its endings that are written."""
+        return self.endings if self.written is None else self.written
+
+
+def _by_itk(name: str, suffixes: tuple[str, ...], *, written: str) -> Format:
+    """A kind of one file, or of a header and a file of voxels beside it; only the former is written."""
+    return Format(
+        name=name,
+        suffixes=suffixes,
+        written=(written,),
+        read_geometry=lambda path: _itk.read_header(path).geometry,
+        read_image=lambda path, _modality: _itk.read_stored(path),
+        read_mask=_itk.read_stored,
+        write=_itk.write,
+        files=_itk.source_files,
+    )
 
 
 FORMATS: tuple[Format, ...] = (
@@ -85,6 +106,8 @@ FORMATS: tuple[Format, ...] = (
         read_mask=_nifti.read_stored,
         write=_nifti.write,
     ),
+    _by_itk("NRRD", (".nrrd", ".nhdr"), written=".nrrd"),
+    _by_itk("MetaImage", (".mha", ".mhd"), written=".mha"),
     Format(
         name="DICOM",
         fits=holds_dicom,
@@ -130,7 +153,7 @@ def scan_suffixes() -> tuple[str, ...]:
 
     Example:
         >>> scan_suffixes()
-        ('.nii', '.nii.gz')
+        ('.nii', '.nii.gz', '.nrrd', '.nhdr', '.mha', '.mhd')
     """
     return tuple(ending for one in FORMATS for ending in one.endings)
 
@@ -151,7 +174,7 @@ def suffixes_in_words() -> str:
 
     Example:
         >>> suffixes_in_words()
-        '.nii or .nii.gz'
+        '.nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd'
     """
     return in_words(scan_suffixes())
 
@@ -161,26 +184,32 @@ def suffix_pattern() -> str:
 
     Example:
         >>> suffix_pattern()
-        '.nii[.gz]'
+        '.nii[.gz]/.nrrd/.nhdr/.mha/.mhd'
     """
     return "/".join(f"{end}{'[.gz]' * one.may_be_gzipped}" for one in FORMATS for end in one.suffixes)
 
 
-def kinds_in_words() -> str:
-    """What files that hold one volume each are called, such as "NIfTI".
+def kinds_in_words(paths: Iterable[Path] | None = None) -> str:
+    """What files that hold one volume each are called: these, or all that there are.
 
     Example:
         >>> kinds_in_words()
-        'NIfTI'
+        'NIfTI, NRRD or MetaImage'
+        >>> kinds_in_words([Path("a.nii.gz"), Path("b.nrrd"), Path("c.nii")])
+        'NIfTI or NRRD'
     """
-    return in_words([one.name for one in FORMATS if one.suffixes])
+    found = [one for one in FORMATS if one.suffixes]
+    if paths is not None:
+        named = {format_of(path).name for path in paths}
+        found = [one for one in found if one.name in named]
+    return in_words([one.name for one in found])
 
 
 def is_unread(path: Path) -> bool:
     """Whether a file is named as a scan, or an archive of some, that is not read.
 
     Example:
-        >>> is_unread(Path("liver.nrrd")), is_unread(Path("liver.nii")), is_unread(Path("notes.txt"))
+        >>> is_unread(Path("liver.mgz")), is_unread(Path("liver.nii")), is_unread(Path("notes.txt"))
         (True, False, False)
     """
     return path.name.lower().endswith(_UNREAD) and scan_stem(path) is None
@@ -197,11 +226,11 @@ def conversion_advice() -> str:
 
 
 def inputs_in_words() -> str:
-    """All that scans may be, such as "NIfTI, DICOM or a zip archive of these".
+    """All that scans may be.
 
     Example:
         >>> inputs_in_words()
-        'NIfTI, DICOM or a zip archive of these'
+        'NIfTI, NRRD, MetaImage, DICOM or a zip archive of these'
     """
     return f"{', '.join(one.name for one in FORMATS)} or a zip archive of these"
 
@@ -228,12 +257,20 @@ def written_format_of(path: Path) -> Format:
     Raises:
         VolumeError: Its name ends as none that is written.
     """
-    written = [one for one in FORMATS if one.write]
-    found = next((one for one in written if _ending(path, one)), None)
+    found = next((one for one in FORMATS if one.write and _ending(path, one) in one.written_endings), None)
     if found is None:
-        endings = in_words([ending for one in written for ending in one.endings])
-        raise VolumeError(f"{path}: must end in {endings}")
+        raise VolumeError(f"{path}: must end in {in_words(written_suffixes())}")
     return found
+
+
+def written_suffixes() -> tuple[str, ...]:
+    """How the names of files may end that are written.
+
+    Example:
+        >>> written_suffixes()
+        ('.nii', '.nii.gz', '.nrrd', '.mha')
+    """
+    return tuple(ending for one in FORMATS if one.write for ending in one.written_endings)
 
 
 def _ending(path: Path, one: Format) -> str:

@@ -1,6 +1,6 @@
 """The grid of a file: how its array on disk, a volume in memory and the patient correspond."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -56,6 +56,7 @@ class Geometry:
         shape: Of the array on disk, `(X, Y, Z)`.
         header: A NIfTI header block of the file's version (348 or 540 bytes) with the grid's fields alone.
         sform_was_empty: Whether the file claimed a sform and left it all zeros; `header` claims none.
+        exact: The affine, row by row, of a file that states it in float64; None for that of `header`.
 
     Example:
         >>> grid = Geometry.from_affine(np.diag([0.75, 0.75, 5, 1]), shape=(512, 512, 40))
@@ -66,14 +67,18 @@ class Geometry:
     shape: tuple[int, int, int]
     header: bytes = field(repr=False)
     sform_was_empty: bool = field(default=False, repr=False, compare=False)
+    exact: tuple[float, ...] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_affine(cls, affine: npt.ArrayLike, *, shape: tuple[int, int, int]) -> Self:
+    def from_affine(
+        cls, affine: npt.ArrayLike, *, shape: tuple[int, int, int], is_exact: bool = False
+    ) -> Self:
         """The grid of a new file.
 
         Args:
             affine: `(4, 4)`, index on disk to world RAS mm; kept in float32, as NIfTI-1 does.
             shape: Of the array on disk.
+            is_exact: Whether the affine is kept in float64 beside that.
 
         Raises:
             VolumeError: The affine is not finite or does not span space, or the shape is beyond NIfTI-1.
@@ -89,7 +94,8 @@ class Geometry:
         header.set_qform(matrix, code=1)
         header.set_sform(matrix, code=1)
         header.set_xyzt_units("mm")
-        return cls.from_header(header, shape=shape)
+        geometry = cls.from_header(header, shape=shape)
+        return replace(geometry, exact=tuple(matrix.ravel().tolist())) if is_exact else geometry
 
     @classmethod
     def from_header(cls, header: Nifti1Header, *, shape: tuple[int, int, int]) -> Self:
@@ -130,9 +136,11 @@ class Geometry:
     @cached_property
     def affine(self) -> FloatArray:
         """`(4, 4)`, index `(x, y, z, 1)` on disk to world RAS mm, of the sform, else the qform or spacing."""
-        header = self.nifti_header()
-        affine: FloatArray = np.array(header.get_best_affine(), dtype=np.float64)
-        affine[:3] *= self.mm_per_unit
+        if self.exact is not None:
+            affine = np.reshape(self.exact, (4, 4))
+        else:
+            affine = np.array(self.nifti_header().get_best_affine(), dtype=np.float64)
+            affine[:3] *= self.mm_per_unit
         affine.flags.writeable = False
         return affine
 

@@ -78,7 +78,7 @@ def read_mask_geometry(path: str | os.PathLike[str]) -> Geometry:
         >>> with TemporaryDirectory() as folder:
         ...     read_mask_geometry(folder)
         Traceback (most recent call last):
-        lts.base...VolumeError: ...a mask must be NIfTI, got DICOM (DICOM SEG is not read); ...
+        lts.base...VolumeError: ...a mask must be NIfTI, NRRD or MetaImage, got DICOM ...
     """
     path = Path(path)
     return mask_format_of(path).read_geometry(path)

@@ -54,6 +54,7 @@ class StoredArray:
         voxels: `(X, Y, Z)`, any real type and byte order.
         slope: A value is a stored number times this,
         inter: plus this.
+        more_notes: What the format has to say of the grid.
     """
 
     path: Path
@@ -61,11 +62,12 @@ class StoredArray:
     voxels: npt.NDArray[Any]
     slope: float = 1.0
     inter: float = 0.0
+    more_notes: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """See `Stored`."""
-        return grid_notes(self.geometry)
+        return (*self.more_notes, *grid_notes(self.geometry))
 
     @property
     def plain(self) -> npt.NDArray[Any] | None:

@@ -95,7 +95,7 @@ def test_all_problems_of_an_msd_folder_are_told_together(tmp_path: Path) -> None
     message = one_line(error)
     assert message.startswith(f"{root} (data=msd): ")
     for problem in (
-        'entries of "training" without a NIfTI "image": 5 (',
+        'entries of "training" without a NIfTI, NRRD or MetaImage "image": 5 (',
         ", 6 ('liver_4')",
         "images without mask: liver_2",
         "files that dataset.json names and that do not exist: ./labelsTr/liver_8.nii.gz",
@@ -231,7 +231,7 @@ def test_nnunet_needs_its_dataset_json(tmp_path: Path) -> None:
 
 
 def test_all_problems_of_an_nnunet_folder_are_told_together(tmp_path: Path) -> None:
-    root = nnunet(tmp_path, "a", file_ending=".mha", dataset={}, numTraining=9)
+    root = nnunet(tmp_path, "a", file_ending=".mgz", dataset={}, numTraining=9)
     touch(
         root, "imagesTr/a_0001.nii.gz", "imagesTr/b.nii.gz", "imagesTr/c_0000.nii.gz", "imagesTr/a_0000.nii"
     )
@@ -241,7 +241,7 @@ def test_all_problems_of_an_nnunet_folder_are_told_together(tmp_path: Path) -> N
     message = one_line(error)
     assert message.startswith(f"{root} (data=nnunet): ")
     for problem in (
-        "file_ending in dataset.json must be .nii or .nii.gz, got '.mha'",
+        "file_ending in dataset.json must be .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd, got '.mgz'",
         '"dataset" in dataset.json (a list of paths) is not read: use data=pairs',
         "images without the suffix _0000: b.nii.gz",
         "images of a second channel, where one is allowed: a_0001.nii.gz",
@@ -266,10 +266,10 @@ def test_a_case_whose_name_is_unsafe_is_refused_by_its_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("meta", "told"),
     [
-        ({"file_ending": ".nrrd"}, r"file_ending in dataset.json must be .nii or .nii.gz, got '.nrrd'"),
+        ({"file_ending": ".mgz"}, r"file_ending in dataset.json must be .*, .mha or .mhd, got '.mgz'"),
         (
             {"file_ending": ["\x1b"] * 900},
-            r"file_ending in dataset.json must be .nii or .nii.gz, got \['\\x1b'",
+            r"file_ending in dataset.json must be .*, .mha or .mhd, got \['\\x1b'",
         ),
         (
             {"dataset": {"a": {}}},
@@ -281,7 +281,7 @@ def test_nnunet_data_that_says_its_images_are_elsewhere_or_of_another_kind_is_to
     tmp_path: Path, meta: dict, told: str
 ) -> None:
     root = nnunet(tmp_path, **meta)
-    touch(root, "imagesTr/a_0000.nrrd", "labelsTr/a.nrrd")
+    touch(root, "imagesTr/a_0000.mgz", "labelsTr/a.mgz")
     with pytest.raises(CohortError, match=told) as error:
         find_cases(root, layout="nnunet")
     assert len(one_line(error)) <= 1500
@@ -299,4 +299,4 @@ def test_numbers_and_names_of_any_length_are_told_in_one_short_line(tmp_path: Pa
     assert message.isprintable()
     assert "labels in dataset.json must be background 0, liver 1 and" in message
     assert "got {'1111" in message
-    assert 'without a NIfTI "image": 2 (' in message
+    assert 'without a NIfTI, NRRD or MetaImage "image": 2 (' in message

@@ -58,14 +58,14 @@ def study(phantoms: Any) -> Path:
 
 
 def test_a_study_gives_its_volumes_and_tells_the_rest(study: Path) -> None:
-    touch(study, "DICOMDIR", "README.TXT", ".DS_Store", "SE2/Thumbs.db", "scan.nrrd")
+    touch(study, "DICOMDIR", "README.TXT", ".DS_Store", "SE2/Thumbs.db", "scan.mgz")
     found = find(study)
     assert [one.case for one in found.sources] == ["SE2", "SE3"]
     assert found.passed_over == (
         "2 series that are no volume: series 1 'Scout' in SE1, 2 localizers; "
         "series 999 'Dose Report' in SE9, 1 image, which has no spacing",
         "1 DICOM file without an image (SE9/seg.dcm)",
-        "1 file of another format (scan.nrrd); convert a scan to .nii.gz, and name an archive itself",
+        "1 file of another format (scan.mgz); convert a scan to .nii.gz, and name an archive itself",
         "4 other files (.DS_Store, DICOMDIR, README.TXT, SE2/Thumbs.db)",
     )
 
@@ -166,11 +166,12 @@ def test_names_are_told_on_one_line_and_not_all_of_them(tmp_path: Path) -> None:
     assert told == rf"2 other files (x\ny.txt, {'z' * 18}[... 164 characters ...]{'z' * 18})"
 
 
-@pytest.mark.parametrize("name", ["scan.nrrd", "SCAN.MHA", "scan.nii.xz"])
+@pytest.mark.parametrize("name", ["scan.mnc", "SCAN.MGZ", "scan.nii.xz"])
 def test_a_scan_of_another_format_says_what_to_do(name: str, tmp_path: Path) -> None:
     path = touch(tmp_path, name) / name
     with pytest.raises(
-        CohortError, match="must be NIfTI, DICOM or a zip archive .*; convert a scan to .nii.gz"
+        CohortError,
+        match="must be NIfTI, NRRD, MetaImage, DICOM or a zip archive .*; convert a scan to .nii.gz",
     ):
         find(path)
 

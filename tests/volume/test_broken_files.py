@@ -48,7 +48,9 @@ def _refused(path: Path, message: str) -> None:
 
 def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
     _refused(tmp_path / "absent.nii.gz", "no such file")
-    _refused(tmp_path, "must hold a DICOM series, got none|a mask must be NIfTI, got DICOM")
+    _refused(
+        tmp_path, "must hold a DICOM series, got none|a mask must be NIfTI, NRRD or MetaImage, got DICOM"
+    )
     _refused(tmp_path / ("x" * 300), "cannot be read: File name too long")
 
 

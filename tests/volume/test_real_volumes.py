@@ -109,5 +109,5 @@ def test_an_odd_dicom_file_is_no_ct_and_no_mask(real_data: Path) -> None:
     np.testing.assert_array_equal(scan.voxels, SimpleITK.GetArrayFromImage(image))
     with pytest.raises(VolumeError, match="modality must be CT, got 'MR'"):
         read_ct(path)
-    with pytest.raises(VolumeError, match=r"enh\.dcm: a mask must be NIfTI, got DICOM"):
+    with pytest.raises(VolumeError, match=r"enh\.dcm: a mask must be NIfTI, NRRD or MetaImage, got DICOM"):
         read_mask(path, image=scan.geometry)

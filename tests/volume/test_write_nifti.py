@@ -165,7 +165,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         (tmp_path / "a.nii", labels.astype(np.float32), r"a\.nii: labels must be integers, got float32"),
         (tmp_path / "a.nii", labels + 1, r"a\.nii: labels must be among \[0, 1, 2\], got 1 to 3"),
         (tmp_path / "a.nii", labels.astype(np.int8) - 1, r"labels must be among \[0, 1, 2\], got -1 to 1"),
-        (tmp_path / "a.mha", labels, r"a\.mha: must end in \.nii or \.nii\.gz"),
+        (tmp_path / "a.mhd", labels, r"a\.mhd: must end in \.nii, \.nii\.gz, \.nrrd or \.mha"),
         (tmp_path / f"{'x' * 300}.nii", labels, "cannot be written: File name too long"),
         (Path(__file__) / "a.nii", labels, r"a\.nii: cannot be written: Not a directory"),
         (tmp_path / "absent" / "a.nii", labels, r"a\.nii: cannot be written: No such file or directory"),

@@ -1,0 +1,300 @@
+"""NRRD and MetaImage: what ITK writes, what it must not be trusted with, and grids to the last bit."""
+
+import builtins
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  as its own documentation
+
+from lts.base import ConfigError, VolumeError
+from lts.slices import content_hash
+from lts.volume import (
+    _itk,
+    read_ct,
+    read_geometry,
+    read_mask,
+    read_mr,
+    source_files,
+    write_mask,
+    write_probabilities,
+)
+
+NAMES = ("a.nrrd", "a.nhdr", "a.mha", "a.mhd")
+OBLIQUE = (0.48, 0.64, 0.6, -0.8, 0.6, 0.0, -0.36, -0.48, 0.8)
+
+
+def scan(dtype: Any = np.int16) -> sitk.Image:
+    """An oblique scan of `(4, 5, 6)` voxels on disk, whose grid no float32 holds."""
+    voxels = np.random.default_rng(0).integers(0, 100, (6, 5, 4)).astype(dtype)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing((0.7, 0.9, 2.5))
+    image.SetOrigin((-249.51171875123, 10.1, -1234.56789))
+    image.SetDirection(OBLIQUE)
+    return image
+
+
+def affine_of(image: sitk.Image) -> np.ndarray:
+    """Index to world RAS mm, from three corners as ITK places them."""
+    corner = np.array(image.TransformIndexToPhysicalPoint((0, 0, 0)))
+    steps = [
+        np.array(image.TransformIndexToPhysicalPoint(unit)) - corner for unit in np.eye(3, dtype=int).tolist()
+    ]
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([*steps, corner])
+    return np.diag([-1, -1, 1, 1]) @ affine
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_itk_writes_is_read(name: str, compressed: bool, tmp_path: Path) -> None:
+    image = scan()
+    sitk.WriteImage(image, str(tmp_path / name), compressed)
+    found = read_ct(tmp_path / name)
+    np.testing.assert_allclose(found.geometry.affine, affine_of(image), rtol=0, atol=1e-9)
+    on_disk = found.geometry.to_disk(found.voxels)
+    np.testing.assert_array_equal(on_disk, sitk.GetArrayFromImage(image).T)
+    assert found.notes == ()
+    assert read_geometry(tmp_path / name) == found.geometry
+    assert len(source_files(tmp_path / name)) == (2 if name in ("a.nhdr", "a.mhd") else 1)
+
+
+@pytest.mark.parametrize("name", ["m.nrrd", "m.mha"])
+def test_a_mask_lies_on_the_grid_of_its_scan_to_the_last_bit(name: str, tmp_path: Path) -> None:
+    image = scan()
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    ct = read_ct(tmp_path / "a.nrrd")
+    labels = (ct.voxels % 3).astype(np.uint8)
+    write_mask(tmp_path / name, labels, geometry=ct.geometry)
+    back = sitk.ReadImage(str(tmp_path / name))
+    assert back.GetOrigin() == image.GetOrigin()
+    np.testing.assert_allclose(back.GetSpacing(), image.GetSpacing(), rtol=1e-15)
+    np.testing.assert_allclose(back.GetDirection(), image.GetDirection(), rtol=0, atol=1e-15)
+    sitk.Mask(image, back)  # refuses another physical space
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(image) % 3)
+    np.testing.assert_array_equal(read_mask(tmp_path / name, image=ct.geometry).voxels, labels)
+    first = (tmp_path / name).read_bytes()
+    write_mask(tmp_path / name, labels, geometry=ct.geometry)
+    assert (tmp_path / name).read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["m.nrrd", "m.mha", "m.nii.gz"])
+def test_a_mask_of_one_format_fits_the_scan_of_another(name: str, make_case: Any, tmp_path: Path) -> None:
+    case = make_case("source")
+    ct = read_ct(case.image)
+    labels = read_mask(case.mask, image=ct.geometry).voxels
+    write_mask(tmp_path / name, labels, geometry=ct.geometry)
+    np.testing.assert_array_equal(read_mask(tmp_path / name, image=ct.geometry).voxels, labels)
+    itk = sitk.ReadImage(str(tmp_path / name))
+    affine = affine_of(itk)
+    np.testing.assert_allclose(affine, nib.load(case.image).affine, atol=1e-5)
+
+
+def test_probabilities_are_numbers_from_0_to_1(tmp_path: Path) -> None:
+    sitk.WriteImage(scan(), str(tmp_path / "a.mha"))
+    grid = read_geometry(tmp_path / "a.mha")
+    write_probabilities(tmp_path / "p.nrrd", np.full(grid.canonical_shape, 13107, np.uint16), geometry=grid)
+    assert np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "p.nrrd")))) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.uint32, np.int64, np.float32, np.float64])
+def test_all_real_numbers_are_read(dtype: Any, tmp_path: Path) -> None:
+    image = scan(dtype)
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    found = read_mr(tmp_path / "a.mha")
+    np.testing.assert_array_equal(found.geometry.to_disk(found.voxels), sitk.GetArrayFromImage(image).T)
+
+
+def test_real_scans_are_read_as_their_nifti_files(real_data: Path, tmp_path: Path) -> None:
+    source = real_data / "lits_real" / "volume-1.nii.gz"
+    expected = read_ct(source)
+    sitk.WriteImage(sitk.ReadImage(str(source)), str(tmp_path / "a.nrrd"), True)
+    found = read_ct(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(found.voxels, expected.voxels)
+    np.testing.assert_allclose(found.geometry.affine, expected.geometry.affine, atol=1e-4)
+    assert found.geometry.axes == expected.geometry.axes == "LPS"
+
+
+def write_nrrd(path: Path, *, data: bytes = bytes(240), **changes: str | None) -> Path:
+    """A file of `(4, 5, 6)` int16 made by hand; an entry of None is left out."""
+    entries = {
+        "type": "short",
+        "dimension": "3",
+        "space": "left-posterior-superior",
+        "sizes": "4 5 6",
+        "space directions": "(0.7,0,0) (0,0.9,0) (0,0,2.5)",
+        "kinds": "domain domain domain",
+        "endian": "little",
+        "encoding": "raw",
+        "space origin": "(1,2,3)",
+        **{key.replace("_", " "): value for key, value in changes.items()},
+    }
+    head = "".join(f"{key}: {value}\n" for key, value in entries.items() if value is not None)
+    path.write_bytes(f"NRRD0004\n{head}\n".encode() + data)
+    return path
+
+
+def test_the_three_spaces_of_nrrd_are_told_apart(tmp_path: Path) -> None:
+    affines = [
+        read_geometry(write_nrrd(tmp_path / "a.nrrd", space=space)).affine
+        for space in ("left-posterior-superior", "RAS", "left-anterior-superior")
+    ]
+    for affine, (x, y) in zip(affines, [(-1, -1), (1, 1), (-1, 1)], strict=True):
+        np.testing.assert_allclose(np.diag(affine), [0.7 * x, 0.9 * y, 2.5, 1])
+        np.testing.assert_allclose(affine[:3, 3], [x, 2 * y, 3])
+
+
+def test_a_shear_is_kept_and_told(tmp_path: Path) -> None:
+    directions = "(0.7,0,0) (0,0.9,0) (0,0.5,2.5)"
+    found = read_ct(write_nrrd(tmp_path / "a.nrrd", space_directions=directions))
+    np.testing.assert_allclose(found.geometry.affine[:3, 2], [0, -0.5, 2.5])
+    assert found.geometry.voxel_volume_ml == pytest.approx(0.7 * 0.9 * 2.5 / 1000)
+    assert [note.code for note in found.notes] == ["sheared"]
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("um", 0.001), ("mm", 1), ("cm", 10), ("m", 1000)])
+def test_the_unit_of_nrrd_counts(unit: str, mm: float, tmp_path: Path) -> None:
+    found = read_ct(write_nrrd(tmp_path / "a.nrrd", space_units=" ".join([f'"{unit}"'] * 3)))
+    np.testing.assert_allclose(found.geometry.spacing_mm, np.array([2.5, 0.9, 0.7]) * mm)
+    assert [note.code for note in found.notes] == ([] if unit == "mm" else ["other-unit"])
+
+
+@pytest.mark.parametrize("space", [None, "scanner-xyz", "3D-right-handed"])
+def test_an_orientation_that_is_not_stated_is_unproven(space: str | None, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"space": space}
+    if space is None:
+        given = dict.fromkeys(("space", "space_directions", "space_origin")) | {"spacings": "0.7 0.9 2.5"}
+    found = read_ct(write_nrrd(tmp_path / "a.nrrd", **given))
+    assert [note.code for note in found.notes] == ["orientation-unproven"]
+    assert found.geometry.spacing_mm == (2.5, 0.9, 0.7)
+    assert found.geometry.axes == "LPS"
+    text = "NDims = 3\nDimSize = 4 5 6\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    (tmp_path / "a.mha").write_bytes(text.encode() + bytes(240))
+    assert [note.code for note in read_ct(tmp_path / "a.mha").notes] == ["orientation-unproven"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"space_units": '"furlong" "furlong" "furlong"'}, "space units must be one of mm, .*, got furlong"),
+        ({"space_units": '"mm" "mm" "cm"'}, "space units must be one of mm, .*, got cm, mm"),
+        ({"data": bytes(239)}, "truncated: the header promises 240 bytes of voxels, the file holds 239"),
+        ({"sizes": "40000 5 6", "data": bytes(2_400_000)}, "shape must be 1 to 32767 along each axis"),
+        ({"sizes": "9000 9000 9000"}, "truncated: the header promises 1458000000000 bytes"),
+        ({"sizes": "9000 9000 9000", "encoding": "gzip"}, "truncated: .* the file holds 240 compressed"),
+        (
+            {"data_file": "/etc/passwd"},
+            "its voxels must be in itself or in one file beside it, got '/etc/passwd'",
+        ),
+        ({"data_file": "../a.raw"}, "in one file beside it, got '../a.raw'"),
+        ({"data_file": "a%03d.raw 1 6 1"}, "in one file beside it, got"),
+        ({"data_file": "LIST"}, "in one file beside it, got 'LIST'"),
+        ({"data_file": "b.raw"}, "its voxels must be beside it in b.raw, which is not there"),
+        ({"space_directions": "(0,0,0) (0,0.9,0) (0,0,2.5)"}, r"a\.nrrd: "),
+        ({"type": "block"}, "ITK cannot read it: "),
+    ],
+)
+def test_a_header_that_must_not_be_believed_is_refused(
+    changes: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    path = write_nrrd(tmp_path / "a.nrrd", **changes)
+    with pytest.raises(VolumeError, match=rf"a\.nrrd: .*{told}" if told != r"a\.nrrd: " else told) as error:
+        read_ct(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_voxels_lie_in_elsewhere_is_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(240))
+    (tmp_path / "in").mkdir()
+    for name in (str(tmp_path / "secret"), "../secret"):
+        text = f"NDims = 3\nDimSize = 4 5 6\nElementType = MET_SHORT\nElementDataFile = {name}\n"
+        (tmp_path / "in" / "a.mha").write_text(text)
+        for read in (read_ct, read_geometry, source_files):
+            with pytest.raises(VolumeError, match="in one file beside it, got"):
+                read(tmp_path / "in" / "a.mha")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_cut_short_is_refused(name: str, tmp_path: Path) -> None:
+    for compressed in (False, True):
+        sitk.WriteImage(scan(), str(tmp_path / name), compressed)
+        *_, data = source_files(tmp_path / name)
+        whole = data.read_bytes()
+        data.write_bytes(whole[: len(whole) - 9])
+        with pytest.raises(VolumeError, match="truncated"):
+            read_ct(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_byte_of_compressed_voxels_is_seen(name: str, tmp_path: Path) -> None:
+    sitk.WriteImage(scan(), str(tmp_path / name), True)
+    *_, data = source_files(tmp_path / name)
+    whole = bytearray(data.read_bytes())
+    whole[-20] ^= 0xFF
+    data.write_bytes(whole)
+    with pytest.raises(VolumeError, match=r"bad compressed data"):
+        read_ct(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True), "vector of 8-bit unsigned"),
+        (sitk.GetImageFromArray(np.zeros((2, 4, 5, 6), np.int16)), "16-bit signed"),
+        (sitk.GetImageFromArray(np.zeros((5, 6), np.int16)), "2 dimensions of 16-bit signed integer"),
+        (sitk.Image((4, 5, 6), sitk.sitkComplexFloat32), "complex|vector of 32-bit float"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_what_is_no_volume_of_real_numbers_is_refused(
+    image: Any, kind: str, name: str, tmp_path: Path
+) -> None:
+    try:
+        sitk.WriteImage(image, str(tmp_path / name))
+    except RuntimeError:
+        pytest.skip("ITK does not write it")
+    with pytest.raises(VolumeError, match=rf"{re.escape(name)}: .*{kind}"):
+        read_ct(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "the file is empty"),
+        (b"\x1f\x8b" + bytes(90), "neither NRRD nor MetaImage"),
+        (None, "no such file"),
+    ],
+)
+def test_what_is_no_such_file_is_told(content: bytes | None, told: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "a.mha").write_bytes(content)
+    with pytest.raises(VolumeError, match=rf"a\.mha: {told}"):
+        read_ct(tmp_path / "a.mha")
+
+
+def test_both_files_of_a_volume_are_its_content(tmp_path: Path) -> None:
+    sitk.WriteImage(scan(), str(tmp_path / "a.mhd"))
+    first = content_hash(tmp_path / "a.mhd")
+    voxels = bytearray((tmp_path / "a.raw").read_bytes())
+    voxels[7] += 1
+    (tmp_path / "a.raw").write_bytes(voxels)
+    assert content_hash(tmp_path / "a.mhd") != first
+
+
+def test_without_simpleitk_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_nrrd(tmp_path / "a.nrrd")
+    real: Callable[..., Any] = builtins.__import__
+
+    def missing(name: str, *rest: Any) -> Any:
+        if name == "SimpleITK":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    _itk._itk.cache_clear()
+    with pytest.raises(ConfigError, match=r'need SimpleITK: pip install "\.\[itk\]"'):
+        read_ct(tmp_path / "a.nrrd")
