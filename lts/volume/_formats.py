@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from lts.base import Modality, VolumeError, in_words, is_folder
-from lts.volume import _itk, _nifti
+from lts.volume import _metaimage, _nifti, _nrrd
 from lts.volume._dicom import holds_dicom, only_series, open_series, series_geometry
 from lts.volume._geometry import Geometry
 from lts.volume._stored import Stored
@@ -82,20 +82,6 @@ class Format:
         return self.endings if self.written is None else self.written
 
 
-def _by_itk(name: str, suffixes: tuple[str, ...], *, written: str) -> Format:
-    """A kind of one file, or of a header and a file of voxels beside it; only the former is written."""
-    return Format(
-        name=name,
-        suffixes=suffixes,
-        written=(written,),
-        read_geometry=lambda path: _itk.read_header(path).geometry,
-        read_image=lambda path, _modality: _itk.read_stored(path),
-        read_mask=_itk.read_stored,
-        write=_itk.write,
-        files=_itk.source_files,
-    )
-
-
 FORMATS: tuple[Format, ...] = (
     Format(
         name="NIfTI",
@@ -106,8 +92,26 @@ FORMATS: tuple[Format, ...] = (
         read_mask=_nifti.read_stored,
         write=_nifti.write,
     ),
-    _by_itk("NRRD", (".nrrd", ".nhdr"), written=".nrrd"),
-    _by_itk("MetaImage", (".mha", ".mhd"), written=".mha"),
+    Format(
+        name="NRRD",
+        suffixes=(".nrrd", ".nhdr"),
+        written=(".nrrd",),
+        read_geometry=_nrrd.read_geometry,
+        read_image=lambda path, _modality: _nrrd.read_stored(path),
+        read_mask=_nrrd.read_stored,
+        write=_nrrd.write,
+        files=_nrrd.source_files,
+    ),
+    Format(
+        name="MetaImage",
+        suffixes=(".mha", ".mhd"),
+        written=(".mha",),
+        read_geometry=_metaimage.read_geometry,
+        read_image=lambda path, _modality: _metaimage.read_stored(path),
+        read_mask=_metaimage.read_stored,
+        write=_metaimage.write,
+        files=_metaimage.source_files,
+    ),
     Format(
         name="DICOM",
         fits=holds_dicom,
@@ -189,8 +193,8 @@ def suffix_pattern() -> str:
     return "/".join(f"{end}{'[.gz]' * one.may_be_gzipped}" for one in FORMATS for end in one.suffixes)
 
 
-def kinds_in_words(paths: Iterable[Path] | None = None) -> str:
-    """What files that hold one volume each are called: these, or all that there are.
+def kinds_in_words(paths: Iterable[Path] = ()) -> str:
+    """What files that hold one volume each are called: these, or without any, all that there are.
 
     Example:
         >>> kinds_in_words()
@@ -199,10 +203,8 @@ def kinds_in_words(paths: Iterable[Path] | None = None) -> str:
         'NIfTI or NRRD'
     """
     found = [one for one in FORMATS if one.suffixes]
-    if paths is not None:
-        named = {format_of(path).name for path in paths}
-        found = [one for one in found if one.name in named]
-    return in_words([one.name for one in found])
+    named = {format_of(path).name for path in paths}
+    return in_words([one.name for one in found if not named or one.name in named])
 
 
 def is_unread(path: Path) -> bool:

@@ -182,6 +182,16 @@ def test_more_files_of_a_case_than_there_are_are_refused_and_fewer_are_not(again
     assert content(masks).keys() == before.keys()
 
 
+def test_a_record_without_a_setting_that_came_later_is_gone_on_with(again, masks) -> None:
+    before = again()
+    del before["settings"]["output_format"]
+    (masks / "predictions.json").write_text(json.dumps(before))
+    times = {path: path.stat().st_mtime_ns for path in masks.glob("*.nii.gz")}
+    again()
+    assert times == {path: path.stat().st_mtime_ns for path in masks.glob("*.nii.gz")}
+    refused(again, masks, 'made with output_format="nii.gz", now "nrrd"', output_format="nrrd")
+
+
 def test_a_mask_of_other_settings_that_could_not_be_replaced_is_told(again, scans, masks) -> None:
     again()
     (scans / "b.nii.gz").write_bytes(b"broken")

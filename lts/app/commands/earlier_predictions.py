@@ -8,6 +8,8 @@ from typing import Any
 from lts.base import CohortError, ConfigError, read_json_object
 
 _CHANGES_NO_MASK = ("batch_size",)
+_ADDED_LATER = {"output_format": "nii.gz"}
+"""Settings that early records lack, and what held then."""
 
 
 def read_predictions(path: Path) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
     if hashes[0] != hashes[1]:
         old, new = (_listed([one.get("path") for one in facts["checkpoints"]]) for facts in (before, now))
         yield f"ckpt={old}, {'whose content has changed since' if old == new else f'now {new}'}"
-    was, wanted = (dict(_flat(facts["settings"])) for facts in (before, now))
+    was, wanted = ({**_ADDED_LATER, **dict(_flat(facts["settings"]))} for facts in (before, now))
     for key in {**wanted, **was}:
         if key not in _CHANGES_NO_MASK and was.get(key) != wanted.get(key):
             yield f"{key}={shown(was.get(key))}, now {shown(wanted.get(key))}"

@@ -25,7 +25,7 @@ from lts.app.run.signals import stop_signals
 from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
-from lts.volume import MASK_SUFFIX, SegLayout, check_dicom_seg, write_mask
+from lts.volume import SegLayout, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
@@ -90,6 +90,7 @@ def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str
                 input=str(source.path).replace(str(unpacked), str(scans)),
                 predictor=predictor,
                 output=output,
+                suffix=f".{settings.output_format}",
                 probabilities=settings.probabilities,
                 dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
             )
@@ -192,6 +193,7 @@ class _Job:
         input: Where it lies, as the user knows it.
         predictor: The model.
         output: Folder to write to.
+        suffix: How the names of its volumes end.
         probabilities: Whether to write probabilities too.
         dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
     """
@@ -200,18 +202,20 @@ class _Job:
     input: str
     predictor: Predictor
     output: Path
+    suffix: str
     probabilities: bool
     dicom_seg: SegLayout | None
 
     @property
     def mask_path(self) -> Path:
         """Where the mask goes."""
-        return self.output / f"{self.source.case}_mask{MASK_SUFFIX}"
+        return self.output / f"{self.source.case}_mask{self.suffix}"
 
     def wanted(self) -> CaseRequest:
         """The files to write, and the settings that request them."""
         case = self.source.case
-        volumes = probability_files(case, self.predictor.regions if self.probabilities else ())
+        regions = self.predictor.regions if self.probabilities else ()
+        volumes = probability_files(case, regions, suffix=self.suffix)
         seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
         asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
         return CaseRequest(
@@ -235,7 +239,8 @@ class _Job:
         scan = self.source.read(modality=self.predictor.modality)
         segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
         watch.lap("read")
-        volumes = ProbabilityVolumes(self.predictor.regions if self.probabilities else (), scan)
+        regions = self.predictor.regions if self.probabilities else ()
+        volumes = ProbabilityVolumes(regions, scan, suffix=self.suffix)
 
         def on_slab(slab: SlabProbs) -> None:
             volumes.add(slab)

@@ -290,6 +290,7 @@ class PredictSettings(PredictionSettings):
     ckpt: Place | tuple[Place, ...]
     input: Place
     output: Place
+    output_format: Literal["nii.gz", "nii", "nrrd", "mha"] = "nii.gz"
     overwrite: bool = False
     probabilities: bool = False
     dicom_seg: bool = False

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom import Dataset, dcmread
 from settings_kit import compose
 
@@ -134,6 +135,7 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
     told = predictions(tmp_path / "masks")
     assert told["settings"] == {
         "batch_size": 2,
+        "output_format": "nii.gz",
         "flips": ["left_right", "front_back"],
         "temperature": [2, 2],
         "postprocess": {"largest_liver": True, "tumor_within_liver": False, "min_lesion_ml": 5},
@@ -355,3 +357,38 @@ def test_a_real_series_and_its_nifti_twin_have_the_same_mask_in_the_world(
     np.testing.assert_array_equal(labels, np.asarray(twin.dataobj))
     assert (labels == 1).any()
     assert (labels == 2).any()
+
+
+@pytest.mark.parametrize(
+    ("scan", "output_format"), [("a.mhd", "mha"), ("a.nrrd", "nii"), ("a.nii.gz", "nrrd")]
+)
+def test_masks_are_written_in_the_format_that_is_asked_for(
+    make_checkpoint, run, scan: str, output_format: str, tmp_path: Path
+) -> None:
+    (tmp_path / "scans").mkdir()
+    write_scan(tmp_path / "source.nii.gz")
+    image = SimpleITK.ReadImage(str(tmp_path / "source.nii.gz"))
+    SimpleITK.WriteImage(image, str(tmp_path / "scans" / scan))
+    SimpleITK.WriteImage(image, str(tmp_path / "scans" / "a.seg.nrrd"))
+    ckpt = make_checkpoint()
+    line = ("predict", f"ckpt={ckpt}", "device=cpu", "probabilities=true", f"output_format={output_format}")
+    done = run(*line, "input=scans", "output=masks", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "masks" / "predictions.json").read_text())
+    assert record["passed_over"] == ["1 mask beside its volume (a.seg.nrrd)"]
+    (row,) = record["cases"]
+    assert row["mask"] == f"a_mask.{output_format}"
+    assert row["probabilities"] == {
+        region: f"probabilities/a_{region}.{output_format}" for region in ("liver", "tumor")
+    }
+    mask = SimpleITK.ReadImage(str(tmp_path / "masks" / row["mask"]))
+    liver = SimpleITK.ReadImage(str(tmp_path / "masks" / row["probabilities"]["liver"]))
+    SimpleITK.Mask(image, mask)  # refuses another physical space
+    hu, labels, probability = map(SimpleITK.GetArrayFromImage, (image, mask, liver))
+    np.testing.assert_array_equal(labels, (hu > 75).astype(int) + (hu > 150))
+    np.testing.assert_array_equal(probability > 0.5, hu > 75)
+    again = run(*line, "input=scans", "output=masks", cwd=tmp_path)
+    assert "kept 1 mask" in again.stdout
+    other = run("predict", f"ckpt={ckpt}", "device=cpu", "input=scans", "output=masks", cwd=tmp_path)
+    assert other.returncode == 2
+    assert f'made with output_format="{output_format}", now "nii.gz"' in other.stderr

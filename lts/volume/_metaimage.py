@@ -1,0 +1,142 @@
+"""MetaImage files (https://itk.org/Wiki/ITK/MetaIO/Documentation) of one volume."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+from nibabel.affines import voxel_sizes
+
+from lts.base import VolumeError, written_whole
+from lts.volume import _headed
+from lts.volume._geometry import FloatArray, Geometry
+from lts.volume._headed import LPS, UNSTATED, Headed, entries, in_order, numbers, one_of, sizes
+from lts.volume._notes import Note
+from lts.volume._stored import StoredArray
+
+_DTYPES = {
+    **{"met_char": "int8", "met_uchar": "uint8", "met_short": "int16", "met_ushort": "uint16"},
+    **{"met_int": "int32", "met_uint": "uint32", "met_long_long": "int64", "met_ulong_long": "uint64"},
+    **{"met_float": "float32", "met_double": "float64"},
+}
+_ELEMENTS = {dtype: name.upper() for name, dtype in _DTYPES.items()}
+
+_DATA = "elementdatafile"
+"""The last entry."""
+_LEVEL = 2
+"""Of ISA-L's 0 to 3."""
+
+
+def read_geometry(path: Path) -> Geometry:
+    """See `_headed.read_geometry`."""
+    return _headed.read_geometry(path, _parse)
+
+
+def read_stored(path: Path) -> StoredArray:
+    """See `_headed.read_stored`."""
+    return _headed.read_stored(path, _parse)
+
+
+def source_files(path: Path) -> tuple[Path, ...]:
+    """See `_headed.source_files`."""
+    return _headed.source_files(path, _parse)
+
+
+def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
+    """Write a compressed file whole; the format has no slope, so values that need one become float32.
+
+    Args:
+        path: An existing file is replaced.
+        voxels_on_disk: `(X, Y, Z)` of the grid's shape.
+        geometry: The grid, written in double precision.
+        slope: A value is a number of `voxels_on_disk` times this.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    values = voxels_on_disk if slope == 1 else voxels_on_disk.astype(np.float32) * np.float32(slope)
+    affine = LPS @ geometry.affine
+    spacing = voxel_sizes(affine)
+    deflate = isal_zlib.compressobj(_LEVEL)
+    packed = [*map(deflate.compress, in_order(values)), deflate.flush()]
+    entries_in_order = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True",
+        "CompressedDataSize": str(sum(map(len, packed))),
+        "TransformMatrix": _words((affine[:3, :3] / spacing).T),
+        "Offset": _words(affine[:3, 3]),
+        "CenterOfRotation": "0 0 0",
+        "ElementSpacing": _words(spacing),
+        "DimSize": " ".join(map(str, values.shape)),
+        "ElementType": _ELEMENTS[values.dtype.name],
+        "ElementDataFile": "LOCAL",
+    }
+    with written_whole(path) as file:
+        file.write("".join(f"{name} = {value}\n" for name, value in entries_in_order.items()).encode())
+        file.writelines(packed)
+
+
+def _words(values: FloatArray) -> str:
+    return " ".join(map(repr, values.ravel().tolist()))
+
+
+def _parse(path: Path, head: bytes) -> Headed:
+    text, offset = _header(path, head)
+    fields = entries(text, "=")
+    shape = sizes(path, "DimSize", fields.get("dimsize", ""))
+    one_of(path, "NDims", fields.get("ndims", ""), ("3",))
+    one_of(path, "ElementNumberOfChannels", fields.get("elementnumberofchannels", "1"), ("1",))
+    one_of(path, "BinaryData", fields.get("binarydata", "True"), ("true",))
+    one_of(path, "HeaderSize", fields.get("headersize", "0"), ("0",))
+    element = one_of(path, "ElementType", fields.get("elementtype", ""), tuple(_DTYPES))
+    is_deflated = one_of(path, "CompressedData", fields.get("compresseddata", "False"), ("true", "false"))
+    order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "False"))
+    is_big = one_of(path, "BinaryDataByteOrderMSB", order, ("true", "false")) == "true"
+    affine, notes = _affine(path, fields)
+    is_here = fields[_DATA].upper() == "LOCAL"
+    return Headed(
+        shape=shape,
+        dtype=np.dtype(_DTYPES[element]).newbyteorder(">" if is_big else "<"),
+        affine=affine,
+        data=None if is_here else fields[_DATA],
+        offset=offset if is_here else 0,
+        is_deflated=is_deflated == "true",
+        notes=notes,
+    )
+
+
+def _header(path: Path, head: bytes) -> tuple[bytes, int]:
+    """The lines of the header, and where it ends."""
+    offset = 0
+    for line in head.splitlines(keepends=True):
+        offset += len(line)
+        name, sign, _ = line.partition(b"=")
+        if not sign:
+            break
+        if name.strip().lower() == _DATA.encode():
+            return head[:offset], offset
+    raise VolumeError(f"{path}: not a MetaImage file", code="not-nifti")
+
+
+def _affine(path: Path, fields: dict[str, str]) -> tuple[FloatArray, tuple[Note, ...]]:
+    """Index to world RAS mm, and what there is to say of it; each entry has more than one name."""
+
+    def first(names: tuple[str, ...], default: str) -> tuple[str, str]:
+        return next(
+            ((name, fields[name.lower()]) for name in names if name.lower() in fields), (names[0], default)
+        )
+
+    axes = first(("TransformMatrix", "Rotation", "Orientation"), "")
+    spacing = numbers(path, *first(("ElementSpacing", "ElementSize"), "1 1 1"), 3)
+    if min(spacing) <= 0:
+        raise VolumeError(f"{path}: ElementSpacing must be > 0, got {spacing}")
+    affine = np.eye(4)
+    if axes[1]:
+        affine[:3, :3] = np.reshape(numbers(path, *axes, 9), (3, 3)).T
+    affine[:3, :3] *= spacing
+    affine[:3, 3] = numbers(path, *first(("Offset", "Position", "Origin"), "0 0 0"), 3)
+    return LPS @ affine, () if axes[1] else (UNSTATED,)
