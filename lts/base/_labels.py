@@ -1,7 +1,9 @@
 """Labels, regions, axes and other facts that all packages share."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from lts.base._errors import ConfigError
 
@@ -28,6 +30,65 @@ DESCRIPTION_KEY = "lts"
 
 CANONICAL_AXES = ("S", "P", "L")
 """Directions of the axes (Z, H, W) of a volume in memory: to the head, the back, the patient's left."""
+
+
+MaskValue = int | str
+"""A number in a mask, or the name of a file in a folder of masks of single organs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskLabels:
+    """What in a mask is liver and what tumor, where these are not 1 and 2; everything else is background.
+
+    Attributes:
+        liver: Numbers in the file of the mask, or names of files in the folder that it is; in those, all that
+            is not 0 is liver.
+        tumor: The same of tumors, which win where both are.
+
+    Raises:
+        ConfigError: Nothing is named, a number is 0 or in both, or numbers and names are mixed.
+
+    Example:
+        >>> MaskLabels(liver=(5,), tumor=(26, 27)).are_files
+        False
+        >>> MaskLabels(liver=("liver.nii.gz",)).are_files
+        True
+    """
+
+    liver: tuple[MaskValue, ...] = ()
+    tumor: tuple[MaskValue, ...] = ()
+
+    def __post_init__(self) -> None:
+        both = (*self.liver, *self.tumor)
+        if not both:
+            raise ConfigError("labels: must name what is liver or tumor, got neither")
+        if len({isinstance(value, str) for value in both}) > 1:
+            raise ConfigError(f"labels: must be all numbers or all names of files, got {list(both)}")
+        if len(set(both)) < len(both):
+            raise ConfigError(f"labels: must name each once, got {list(both)}")
+        if BACKGROUND in both:
+            raise ConfigError(f"labels: {BACKGROUND} is background and must not be named, got {list(both)}")
+        if any(isinstance(value, str) and (not value or "/" in value or "\\" in value) for value in both):
+            raise ConfigError(f"labels: must be names of files without folders, got {list(both)}")
+
+    @property
+    def are_files(self) -> bool:
+        """Whether masks are folders of files."""
+        return isinstance((*self.liver, *self.tumor)[0], str)
+
+    def files_in(self, mask: Path) -> tuple[Path, ...]:
+        """The files that a mask is read from: itself, or those named in the folder that it is."""
+        if not self.are_files:
+            return (mask,)
+        return tuple(mask / str(name) for name in (*self.liver, *self.tumor))
+
+    def by_label(self) -> dict[int, tuple[MaskValue, ...]]:
+        """What is each label, tumors last."""
+        return {LIVER: self.liver, TUMOR: self.tumor}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types."""
+        return {name: list(values) for name, values in asdict(self).items()}
 
 
 def check_regions(regions: Sequence[str]) -> tuple[str, ...]:

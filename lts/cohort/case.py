@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lts.base import CohortError, natural_key, shown
+from lts.base import CohortError, MaskLabels, natural_key, shown
 
 _UNSAFE_CHARACTERS = set('/\\:*?"<>|')
 
@@ -74,6 +74,7 @@ class Case:
         patient: The patient. Cases of one patient always stay in one part of a split.
         image: The scan.
         mask: Its labels, or None for a scan that has none.
+        labels: What in the mask is liver and tumor, None for 1 and 2.
 
     Raises:
         CohortError: The id is not safe as a file name, or the patient is empty or not printable.
@@ -87,12 +88,20 @@ class Case:
     patient: str
     image: Path
     mask: Path | None
+    labels: MaskLabels | None = None
 
     def __post_init__(self) -> None:
         if problem := case_id_problem(self.id):
             raise CohortError(f"{self.image}: {problem}")
         if problem := patient_problem(self.patient):
             raise CohortError(f"case {self.id}: {problem}")
+
+    @property
+    def mask_files(self) -> tuple[Path, ...]:
+        """What its labels are read from: the mask, or files in it that `labels` names; none without one."""
+        if self.mask is None:
+            return ()
+        return self.labels.files_in(self.mask) if self.labels else (self.mask,)
 
 
 class IncompleteCohortError(CohortError):

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lts.base import BACKGROUND, LIVER, TUMOR, CohortError, is_file, name_some, read_json_object, shown
+from lts.base import (
+    BACKGROUND,
+    LIVER,
+    TUMOR,
+    CohortError,
+    MaskLabels,
+    is_file,
+    name_some,
+    read_json_object,
+    shown,
+)
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.files import (
     case_stem,
@@ -141,23 +151,23 @@ def _sound(cases: Sequence[Case]) -> list[Case]:
     ]
 
 
-def find_msd_cases(root: Path) -> Cohort:
+def find_msd_cases(root: Path, labels: MaskLabels | None = None) -> Cohort:
     """The training cases that dataset.json names, such as those of MSD Task03_Liver.
 
     A case has the name of its image without the suffix, and is a patient of its own. Other files of the same
     folders are listed in the notes. Without a dataset.json with a list "training" there are no cases.
 
     Raises:
-        CohortError: The labels are others than those of lts; there are several channels; an entry has no
-            image or mask, names a file that does not exist or an image that is not read; a case or file is
-            there twice.
+        CohortError: The labels are others than those of lts, and none are given; there are several channels;
+            an entry has no image or mask, names a file that does not exist or an image that is not read; a
+            case or file is there twice.
     """
     meta = _read_meta(root)
     entries = meta.get("training")
     if not isinstance(entries, list):
         return Cohort(layout="msd", root=root, cases=())
     cases, problems = _named_cases(root, entries)
-    problems = _label_problems(meta) + _channel_problems(meta) + problems
+    problems = ([] if labels else _label_problems(meta)) + _channel_problems(meta) + problems
     if problems:
         if _has_channel_suffix(root):
             problems.append("this folder looks like data=nnunet")
@@ -186,16 +196,17 @@ def _first_channel_images(root: Path) -> tuple[list[tuple[str, Path]], list[str]
     return images, problems
 
 
-def find_nnunet_cases(root: Path) -> Cohort:
+def find_nnunet_cases(root: Path, labels: MaskLabels | None = None) -> Cohort:
     """The cases of an nnU-Net dataset: `imagesTr/CASE_0000.nii.gz` and `labelsTr/CASE.nii.gz`.
 
     Each case is a patient of its own. No case where `imagesTr` holds no scan with a channel suffix,
     and dataset.json does not say why.
 
     Raises:
-        CohortError: There is no dataset.json; the labels are others than those of lts; there are several
-            channels, or images without the suffix of a channel; the files are not read; their number is not
-            "numTraining"; an image has no mask, a mask no image, or a case has several files.
+        CohortError: There is no dataset.json; the labels are others than those of lts, and none are given;
+            there are several channels, or images without the suffix of a channel; the files are not read;
+            their number is not "numTraining"; an image has no mask, a mask no image, or a case has several
+            files.
     """
     where = f"{root} (data=nnunet)"
     if not _has_channel_suffix(root):
@@ -205,7 +216,7 @@ def find_nnunet_cases(root: Path) -> Cohort:
     if not (root / "dataset.json").is_file():
         raise combined_error(where, ["dataset.json is missing"])
     meta = _read_meta(root)
-    problems = _label_problems(meta) + _channel_problems(meta) + _place_problems(meta)
+    problems = ([] if labels else _label_problems(meta)) + _channel_problems(meta) + _place_problems(meta)
     images, image_problems = _first_channel_images(root)
     cases, unmatched = matched_cases(grouped(images), grouped(scan_files(root / "labelsTr")))
     stated = meta.get("numTraining", len(cases))

@@ -98,6 +98,6 @@ def matched_cases(
 
 def shared_file_problems(cases: Iterable[Case]) -> list[str]:
     """A problem for files used twice, in two cases or as image and mask of one."""
-    users = grouped((str(path), case.id) for case in cases for path in (case.image, case.mask) if path)
+    users = grouped((str(path), case.id) for case in cases for path in (case.image, *case.mask_files))
     shared = [f"{path} ({', '.join(ids)})" for path, ids in users.items() if ids[1:]]
     return [f"files used twice: {name_some(shared)}"] if shared else []

@@ -3,11 +3,11 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lts.base import CohortError, ConfigError
-from lts.cohort.case import Cohort, IncompleteCohortError
+from lts.base import CohortError, ConfigError, MaskLabels
+from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.dataset_json import find_msd_cases, find_nnunet_cases, is_msd, is_nnunet
 from lts.cohort.files import case_stem, files_below, grouped, is_hidden, matched_cases
 from lts.cohort.pairs import find_pairs_cases, is_pairs
@@ -57,14 +57,14 @@ def find_lits_cases(root: Path) -> Cohort:
 
 @dataclass(frozen=True)
 class _Layout:
-    find: Callable[[Path], Cohort]
+    find: Callable[[Path, MaskLabels | None], Cohort]
     fits: Callable[[Path], bool]
     looks_for: str
 
 
 _LAYOUTS = {
     "lits": _Layout(
-        find=find_lits_cases,
+        find=lambda root, _labels: find_lits_cases(root),
         fits=lambda root: bool(_lits_files(root)),
         looks_for=f"volume-N{_SUFFIX} and segmentation-N{_SUFFIX}, up to three folders deep",
     ),
@@ -103,12 +103,14 @@ def _fitting_layout(root: Path, *, other_than: str) -> str | None:
     return None
 
 
-def find_cases(root: str | os.PathLike[str], *, layout: str) -> Cohort:
+def find_cases(root: str | os.PathLike[str], *, layout: str, labels: MaskLabels | None = None) -> Cohort:
     """The cases below `root`, from their names alone: no scan is opened.
 
     Args:
         root: The folder of the cohort; for `pairs` also the CSV file itself.
         layout: One of `LAYOUTS`.
+        labels: What in the masks is liver and tumor, whatever a dataset.json says; None for 1 and 2. Masks
+            that are folders of files can only be named by `pairs`.
 
     Returns:
         One case or more, each with a mask.
@@ -133,11 +135,21 @@ def find_cases(root: str | os.PathLike[str], *, layout: str) -> Cohort:
         raise CohortError(
             f"root: {root} does not exist (layout {layout} looks for {_LAYOUTS[layout].looks_for})"
         )
-    cohort = _LAYOUTS[layout].find(root)
+    if labels and labels.are_files and layout != "pairs":
+        raise ConfigError(f"labels: must be numbers with layout {layout}, got {labels.to_dict()}; use pairs")
+    try:
+        cohort = _LAYOUTS[layout].find(root, labels)
+    except IncompleteCohortError as error:
+        error.cases = _with_labels(error.cases, labels)
+        raise
     if not cohort.cases:
         hint = _fitting_layout(root, other_than=layout)
         raise CohortError(
             f"root: {root} holds no case of layout {layout}, which looks for {_LAYOUTS[layout].looks_for}"
             + (f"; {hint}" if hint else "")
         )
-    return cohort
+    return replace(cohort, cases=_with_labels(cohort.cases, labels))
+
+
+def _with_labels(cases: tuple[Case, ...], labels: MaskLabels | None) -> tuple[Case, ...]:
+    return tuple(replace(case, labels=labels) for case in cases)

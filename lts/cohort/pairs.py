@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from lts.base import MOST_NAMED, CohortError, is_file, is_folder, name_some, path_exists, read_csv_rows
+from lts.base import (
+    MOST_NAMED,
+    CohortError,
+    MaskLabels,
+    is_file,
+    is_folder,
+    name_some,
+    path_exists,
+    read_csv_rows,
+)
 from lts.cohort.case import Case, Cohort, IncompleteCohortError, case_id_problem, patient_problem
 from lts.cohort.files import composed, shared_file_problems
 from lts.volume import MASK_SUFFIX, kinds_in_words
@@ -22,7 +31,9 @@ def is_pairs(root: Path) -> bool:
     return bool(_csv_files(root))
 
 
-def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, int]) -> str | None:
+def _row_problem(
+    row: dict[str, str], *, folder: Path, row_of_case: dict[str, int], labels: MaskLabels | None
+) -> str | None:
     """A problem of a row other than a missing mask, given the rows before it."""
     case_id = composed(row["case"])
     if empty := [column for column in COLUMNS if column != "mask" and not row[column]]:
@@ -31,17 +42,20 @@ def _row_problem(row: dict[str, str], *, folder: Path, row_of_case: dict[str, in
         return problem
     if case_id in row_of_case:
         return f"case {case_id} is already in row {row_of_case[case_id]}"
-    if row["mask"] and is_folder(folder / row["mask"]):
+    are_folders = labels is not None and labels.are_files
+    if row["mask"] and not are_folders and is_folder(folder / row["mask"]):
         rule = f"mask must be a {kinds_in_words()} file, got the folder {row['mask']}"
         return f"{rule} (DICOM SEG is not read); convert it to {MASK_SUFFIX}"
     # a scan may be a folder, of one DICOM series
     missing = [] if path_exists(folder / row["image"]) else [row["image"]]
-    if row["mask"] and not is_file(folder / row["mask"]):
-        missing.append(row["mask"])
+    if row["mask"]:
+        mask = Path(row["mask"])
+        files = labels.files_in(mask) if labels else (mask,)
+        missing += [file.as_posix() for file in files if not is_file(folder / file)]
     return f"no such file: {name_some(missing)}" if missing else None
 
 
-def find_pairs_cases(root: Path) -> Cohort:
+def find_pairs_cases(root: Path, labels: MaskLabels | None = None) -> Cohort:
     """The cases that a CSV file names in the columns case, patient, image and mask; others are not read.
 
     Paths are relative to the CSV file, or absolute. An image may be a folder that holds one DICOM series.
@@ -68,13 +82,13 @@ def find_pairs_cases(root: Path) -> Cohort:
     cases = []
     for number, row in rows:
         case_id = composed(row["case"])
-        if problem := _row_problem(row, folder=path.parent, row_of_case=row_of_case):
+        if problem := _row_problem(row, folder=path.parent, row_of_case=row_of_case, labels=labels):
             problems.append(f"row {number}: {problem}")
         elif not row["mask"]:
             without_mask.append(f"{case_id} (row {number})")
         else:
             image, mask = (path.parent / row[column] for column in ("image", "mask"))
-            cases.append(Case(id=case_id, patient=row["patient"], image=image, mask=mask))
+            cases.append(Case(case_id, row["patient"], image=image, mask=mask, labels=labels))
         row_of_case.setdefault(case_id, number)
     if problems[MOST_NAMED:]:
         problems[MOST_NAMED:] = [f"and {len(problems) - MOST_NAMED} more rows"]

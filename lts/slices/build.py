@@ -36,6 +36,7 @@ from lts.slices.store import (
     StoredCase,
     case_folder,
     content_hash,
+    mask_hash,
     pixels_per_slice,
 )
 from lts.slices.view import view_of
@@ -207,9 +208,9 @@ def _find_same_content(case: Case, folder: Path) -> StoredCase | None:
     stored = StoredCase.load(folder)
     if stored is None or stored.image.sha256 != content_hash(case.image):
         return None
-    if case.mask and stored.mask and stored.mask.sha256 != content_hash(case.mask):
+    if stored.mask and case.mask and stored.mask.sha256 != mask_hash(case):
         return None
-    refreshed = {"image": SourceFile.of(case.image), "mask": SourceFile.of(case.mask) if case.mask else None}
+    refreshed = {"image": SourceFile.of(case.image), "mask": SourceFile.of_mask(case)}
     stored = StoredCase(**{**vars(stored), **refreshed})
     stored.save()
     return stored
@@ -220,7 +221,7 @@ def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
         raise VolumeError(f"{case.image}: must have a mask to be stored around its {recipe.focus}, got none")
     scan = read_image(case.image, modality=recipe.modality)
     geometry, voxels = scan.geometry, _as_int16(scan.voxels)
-    mask = read_mask(case.mask, image=geometry) if case.mask else None
+    mask = read_mask(case.mask, image=geometry, labels=case.labels) if case.mask else None
     box = Box.around(mask.voxels >= LIVER) if mask and recipe.focus else None
     view = view_of(voxels.shape, geometry.spacing_mm, recipe, box=box)
     shape = (view.depth, recipe.image_size, recipe.image_size)
@@ -241,7 +242,7 @@ def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
         case=case.id,
         patient=case.patient,
         image=SourceFile.of(case.image),
-        mask=SourceFile.of(case.mask) if case.mask else None,
+        mask=SourceFile.of_mask(case),
         source_shape=(depth, height, width),
         spacing_mm=geometry.spacing_mm,
         affine=geometry.affine.tolist(),

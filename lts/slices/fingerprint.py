@@ -235,7 +235,7 @@ def _measure(case: Case, *, modality: Modality) -> CaseFingerprint:
     spacing_hw_mm = geometry.spacing_mm[1:]
     labels = np.zeros((1, height, width), np.uint8)
     if case.mask:
-        labels = read_mask(case.mask, image=geometry).voxels
+        labels = read_mask(case.mask, image=geometry, labels=case.labels).voxels
     liver_hw_mm, liver_reach_mm = _box_mm(np.asarray((labels >= LIVER).any(0)), spacing_hw_mm)
     hu_counts: list[int] = []
     region_hu_counts: dict[str, list[int]] = {}
@@ -247,7 +247,7 @@ def _measure(case: Case, *, modality: Modality) -> CaseFingerprint:
     return CaseFingerprint(
         case=case.id,
         image=SourceFile.of(case.image),
-        mask=SourceFile.of(case.mask) if case.mask else None,
+        mask=SourceFile.of_mask(case),
         shape_hw=(height, width),
         spacing_hw_mm=spacing_hw_mm,
         liver_hw_mm=liver_hw_mm,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from stat import S_ISDIR
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,15 @@ class SourceFile:
             VolumeError: A folder holds no series, or several.
         """
         return cls(str(path.resolve()), *_signs_of(path), content_hash(path))
+
+    @classmethod
+    def of_mask(cls, case: Case) -> "SourceFile | None":
+        """Read and hash what the labels of a case are read from; None where it has none."""
+        if case.mask is None:
+            return None
+        sha256 = mask_hash(case)
+        assert sha256 is not None
+        return cls(str(case.mask.resolve()), *_signs_of(case.mask), sha256)
 
     def looks_unchanged(self, path: Path) -> bool:
         """Whether size and time of change are those of what lies at `path`."""
@@ -182,15 +192,17 @@ class StoredCase:
 
 
 def case_folder(case: Case, *, store: Path) -> Path:
-    """Where a case lies in a store: cases of the same name from elsewhere lie elsewhere.
+    """Where a case lies in a store: cases of the same name from elsewhere, or of other labels, lie elsewhere.
 
     Example:
         >>> case = Case("liver-7", "Ann", image=Path("7.nii.gz"), mask=None)
         >>> case_folder(case, store=Path("store")).name[:8]
         'liver-7-'
     """
-    sources = json.dumps([str(path.resolve()) if path else None for path in (case.image, case.mask)])
-    return store / f"{case.id}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
+    sources: list[Any] = [str(path.resolve()) if path else None for path in (case.image, case.mask)]
+    if case.labels:
+        sources.append(case.labels.to_dict())
+    return store / f"{case.id}-{hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:8]}"
 
 
 def content_hash(path: Path) -> str:
@@ -207,6 +219,12 @@ def content_hash(path: Path) -> str:
         '59ad1b2f'
     """
     return content_hash_of_all(source_files(path))
+
+
+def mask_hash(case: Case) -> str | None:
+    """SHA-256 of what the labels of a case are read from, as `content_hash`; None where it has none."""
+    files = [file for path in case.mask_files for file in source_files(path)]
+    return content_hash_of_all(files) if files else None
 
 
 def content_hash_of_all(paths: Iterable[Path]) -> str:

@@ -1,6 +1,7 @@
 """Masks from files into memory, `(Z, H, W)`, held against the grid of their image."""
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import LABELS, VolumeError, listed
+from lts.base import LABELS, MaskLabels, VolumeError, listed
 from lts.volume._formats import mask_format_of
-from lts.volume._geometry import Geometry
+from lts.volume._geometry import FloatArray, Geometry
 from lts.volume._notes import CORNER_TOLERANCE, UNPROVEN, Note, farthest_corner, grid_notes
 from lts.volume._read import Volume, volume_of, within_memory
 from lts.volume._stored import Stored
@@ -84,7 +85,7 @@ def read_mask_geometry(path: str | os.PathLike[str]) -> Geometry:
     return mask_format_of(path).read_geometry(path)
 
 
-def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
+def read_mask(path: str | os.PathLike[str], *, image: Geometry, labels: MaskLabels | None = None) -> Volume:
     """Read the mask of an image.
 
     One thing is corrected, and a note says so: where the mask's affine is the identity or its header states
@@ -92,11 +93,12 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
     (LiTS volume 53).
 
     Args:
-        path: A NIfTI file. Its axes on disk may differ from the image's.
+        path: A file, or a folder where `labels` names files. Its axes on disk may differ from the image's.
         image: The grid of the image.
+        labels: What in it is liver and tumor, None for 1 and 2 and nothing else.
 
     Returns:
-        uint8 labels 0, 1, 2 in the image's canonical shape, rounded where they lie within 0.01 of one.
+        uint8 labels 0, 1, 2 in the image's canonical shape, of numbers within 0.01 of an integer.
 
     Raises:
         VolumeError: As `read_mask_geometry`; or another label; or corners that lie off the image's by more
@@ -114,16 +116,40 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry) -> Volume:
         (True, ())
     """
     path = Path(path)
+    if labels and labels.are_files:
+        return _read_organs(path, image=image, labels=labels)
     read = mask_format_of(path).read_mask
     assert read is not None
     with within_memory(path, lambda: read_mask_geometry(path)):
         stored = read(path)
         geometry, notes = match_mask_grid(path, stored.geometry, image=image)
-        labels, noise = _labels_of(path, stored)
+        voxels, noise = _labels_of(path, stored) if labels is None else _named_of(path, stored, labels)
         if noise:
             text = "Labels were rounded to the integers they lay next to."
             notes = (*notes, Note(text, code="labels-rounded"))
-        return volume_of(labels, geometry, notes=notes)
+        return volume_of(voxels, geometry, notes=notes)
+
+
+def _read_organs(folder: Path, *, image: Geometry, labels: MaskLabels) -> Volume:
+    """The mask that files of single organs make together, of each all that is not 0."""
+    if not folder.is_dir():
+        raise VolumeError(f"{folder}: a mask must be a folder, as labels name files, got a file or nothing")
+    joined = np.zeros(image.canonical_shape, np.uint8)
+    notes: dict[str, None] = {}
+    for label, names in labels.by_label().items():
+        for name in names:
+            path = folder / str(name)
+            read = mask_format_of(path).read_mask
+            assert read is not None
+            with within_memory(path, lambda path=path: read_mask_geometry(path)):  # type: ignore[misc]
+                stored = read(path)
+                geometry, told = match_mask_grid(path, stored.geometry, image=image)
+                organ = np.zeros(stored.geometry.shape, dtype=np.uint8, order="F")
+                for index, integers, _ in _integers(path, stored):
+                    organ[..., index] = integers != 0
+            joined[geometry.to_canonical(organ) > 0] = label
+            notes |= dict.fromkeys(told)
+    return Volume(joined, image, tuple(notes))
 
 
 def _labels_of(path: Path, stored: Stored) -> tuple[npt.NDArray[np.uint8], bool]:
@@ -148,6 +174,37 @@ def _labels_of(path: Path, stored: Stored) -> tuple[npt.NDArray[np.uint8], bool]
             shown += ": values of a scan, so image and mask may be swapped"
         raise VolumeError(f"{path}: labels must be among {list(LABELS)}, got {shown}", code="labels-unknown")
     return labels, noise
+
+
+def _named_of(path: Path, stored: Stored, named: MaskLabels) -> tuple[npt.NDArray[np.uint8], bool]:
+    """As `_labels_of`, of the integers that are named; all others are background.
+
+    Raises:
+        VolumeError: A number lies next to no integer.
+    """
+    labels = np.zeros(stored.geometry.shape, dtype=np.uint8, order="F")
+    noise = False
+    for index, integers, off in _integers(path, stored):
+        noise = noise or off
+        for label, numbers in named.by_label().items():
+            labels[..., index][np.isin(integers, np.array(numbers, np.float64))] = label
+    return labels, noise
+
+
+def _integers(path: Path, stored: Stored) -> Iterator[tuple[int, FloatArray, bool]]:
+    """The numbers of each slice, rounded, and whether some had to be.
+
+    Raises:
+        VolumeError: One lies next to no integer.
+    """
+    with closing(stored.slices()) as slices:
+        for index, values in slices:
+            rounded = np.rint(values)
+            off = np.abs(values - rounded)
+            if off.max() > LABEL_NOISE:
+                odd = values.flat[int(off.argmax())]
+                raise VolumeError(f"{path}: labels must be integers, got {odd:g}", code="labels-unknown")
+            yield index, rounded, bool(off.any())
 
 
 def _are_labels(numbers: npt.NDArray[Any]) -> bool:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_to_dict
-from lts.app.config.settings import CasesSettings, DataSettings, SplitSettings
+from lts.app.config.settings import CasesSettings, DataSettings, LabelSettings, SplitSettings
 from lts.app.run.console import ShowProgress
-from lts.base import CohortError, ConfigError
+from lts.base import CohortError, ConfigError, MaskLabels
 from lts.cohort import (
     Cohort,
     Split,
@@ -29,7 +29,16 @@ def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
     assert data.root is not None
     assert data.layout is not None
     with keys_in_errors("data", find_cases):
-        return find_cases(Path(data.root), layout=data.layout)
+        return find_cases(Path(data.root), layout=data.layout, labels=mask_labels(data.labels))
+
+
+def mask_labels(settings: LabelSettings | None) -> MaskLabels | None:
+    """What in masks is liver and tumor; None for 1 and 2.
+
+    Raises:
+        ConfigError: A rule of `MaskLabels` is broken.
+    """
+    return MaskLabels(liver=settings.liver, tumor=settings.tumor) if settings else None
 
 
 def make_phantoms(data: DataSettings | CasesSettings) -> None:

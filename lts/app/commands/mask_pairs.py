@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lts.app.commands.cases import open_cohort
+from lts.app.commands.cases import mask_labels, open_cohort
 from lts.app.config.settings import EvaluateSettings
-from lts.base import CohortError, ConfigError, name_some, natural_key
+from lts.base import CohortError, ConfigError, MaskLabels, name_some, natural_key
 from lts.cohort import case_id_problem, case_stem
 from lts.volume import suffixes_in_words
 
@@ -23,12 +23,21 @@ class MaskPair:
         prediction: The mask.
         reference: The reference mask.
         image: The scan, None where it is not at hand.
+        prediction_labels: What in the mask is liver and tumor, None for 1 and 2.
+        reference_labels: The same of the reference.
     """
 
     case: str
     prediction: Path
     reference: Path
     image: Path | None
+    prediction_labels: MaskLabels | None = None
+    reference_labels: MaskLabels | None = None
+
+    @property
+    def reference_files(self) -> tuple[Path, ...]:
+        """The files of the reference."""
+        return self.reference_labels.files_in(self.reference) if self.reference_labels else (self.reference,)
 
 
 def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
@@ -48,20 +57,24 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
         )
     assert settings.predictions is not None
     predictions = Path(settings.predictions)
-    masks = masks_in(predictions)
+    of_predictions, of_references = map(mask_labels, (settings.prediction_labels, settings.reference_labels))
+    masks = masks_in(predictions, of_predictions)
     if settings.references is not None:
         held = Path(settings.references)
         references: dict[str, tuple[Path, Path | None]] = {
-            name: (path, None) for name, path in masks_in(held).items()
+            name: (path, None) for name, path in masks_in(held, of_references).items()
         }
     else:
+        if of_references:
+            raise ConfigError("reference_labels: must be left out with data.root; data.labels says it there")
+        of_references = mask_labels(settings.data.labels)
         assert settings.data.root is not None
         held = Path(settings.data.root)
         cases = open_cohort(settings.data).cases
         references = {case_name(case.id): (case.mask, case.image) for case in cases if case.mask}
     _check_pairs(set(masks), set(references), predictions, held, allow_unpaired=settings.allow_unpaired)
     pairs = [
-        MaskPair(name, masks[name], *references[name])
+        MaskPair(name, masks[name], *references[name], of_predictions, of_references)
         for name in sorted(masks.keys() & references.keys(), key=natural_key)
     ]
     if same := [pair.case for pair in pairs if pair.prediction.resolve() == pair.reference.resolve()]:
@@ -70,16 +83,19 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     return pairs
 
 
-def masks_in(folder: Path) -> dict[str, Path]:
-    """Masks of a folder by case name.
+def masks_in(folder: Path, labels: MaskLabels | None = None) -> dict[str, Path]:
+    """Masks of a folder by case name: files, or folders where `labels` names files.
 
-    Where files are named as LiTS names them, volumes are scans and not masks.
+    Where files are named as LiTS names them, volumes are scans and not masks. The files of a case may also
+    lie in `segmentations` of its folder, as in TotalSegmentator's data set.
 
     Raises:
         CohortError: There is no such folder, no mask in it, two of one case, or one whose name is unsafe.
     """
     if not folder.is_dir():
         raise CohortError(f"{folder}: no such folder")
+    if labels and labels.are_files:
+        return _organs_in(folder, labels)
     files = [
         (path, stem) for path in sorted(folder.iterdir()) if (stem := case_stem(path)) and path.name[0] != "."
     ]
@@ -98,9 +114,26 @@ def masks_in(folder: Path) -> dict[str, Path]:
     return found
 
 
+def _organs_in(folder: Path, labels: MaskLabels) -> dict[str, Path]:
+    found = {}
+    names = ", ".join(map(str, (*labels.liver, *labels.tumor)))
+    for case in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
+        for place in (case, case / "segmentations"):
+            files = labels.files_in(place)
+            if all(file.is_file() for file in files):
+                found[case.name] = place
+                break
+            if any(file.is_file() for file in files):
+                missing = next(file for file in files if not file.is_file())
+                raise CohortError(f"{place}: must hold {names}, {missing.name} is not there")
+    if not found:
+        raise CohortError(f"{folder}: must hold a folder per case with {names}, got none")
+    return found
+
+
 def case_name(stem: str) -> str:
     """Name of the case that a file without its suffix belongs to."""
-    name = stem.removesuffix("_mask")
+    name = stem.removesuffix("_mask").removesuffix(".seg")  # the latter of 3D Slicer
     of_lits = _OF_LITS.match(name)
     return f"volume-{of_lits[2]}" if of_lits else name
 

@@ -16,7 +16,7 @@ from lts.cohort import Case
 from lts.evaluation import Bootstrap, CaseScorer, ProbabilityScores, ScoringRules, summarize
 from lts.inference import Predictor
 from lts.scores import CaseMasks
-from lts.volume import read_geometry, read_image, read_mask
+from lts.volume import read_image, read_mask, read_mask_geometry
 
 _SLICES_OF_A_BATCH = 16
 _MOST_RESAMPLES = 100_000
@@ -157,7 +157,7 @@ def score_models(
 def _predicted(case: Case, predictor: Predictor, probabilities: ProbabilityScores) -> CaseMasks:
     scan = read_image(case.image, modality=predictor.modality)
     assert case.mask is not None
-    reference = read_mask(case.mask, image=scan.geometry)
+    reference = read_mask(case.mask, image=scan.geometry, labels=case.labels)
     located = predictor.find_liver(scan)
     for line in dict.fromkeys(line for one in located if one for line in one.warnings()):
         print_line(f"{case.id}: {line}")
@@ -185,9 +185,13 @@ def score_masks(
     with _case_scorer(rules, settings, title="scoring masks", cases=len(pairs)) as scorer:
         for pair in pairs:
             image = read_image(pair.image, modality=modality) if pair.image else None
-            geometry = image.geometry if image else read_geometry(pair.reference)
+            geometry = image.geometry if image else read_mask_geometry(pair.reference_files[0])
             prediction, reference = (
-                read_mask(path, image=geometry) for path in (pair.prediction, pair.reference)
+                read_mask(path, image=geometry, labels=labels)
+                for path, labels in (
+                    (pair.prediction, pair.prediction_labels),
+                    (pair.reference, pair.reference_labels),
+                )
             )
             scorer.add(
                 CaseMasks(

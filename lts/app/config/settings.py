@@ -24,11 +24,20 @@ class PhantomSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """What in a mask is liver and tumor: numbers, or names of files; see `lts.base.MaskLabels`."""
+
+    liver: tuple[int | str, ...] = ()
+    tumor: tuple[int | str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """See `conf/data/base.yaml`."""
 
     layout: str
     root: Place
+    labels: LabelSettings | None = None
     modality: Modality = "ct"
     regions: tuple[str, ...] = ("liver", "tumor")
     image_size: int | Literal["auto"] = 256
@@ -49,6 +58,7 @@ class CasesSettings:
     layout: str | None = None
     root: Place | None = None
     phantom: PhantomSettings | None = None
+    labels: LabelSettings | None = None
     modality: Modality = "ct"
     regions: tuple[str, ...] | None = None
     image_size: int | Literal["auto"] | None = None
@@ -274,6 +284,8 @@ class EvaluateSettings(PredictionSettings):
     sweep: SweepSettings = field(default_factory=SweepSettings)
     predictions: Place | None = None
     references: Place | None = None
+    prediction_labels: LabelSettings | None = None
+    reference_labels: LabelSettings | None = None
     allow_unpaired: bool = False
     compare: tuple[Place, ...] | None = None
     data: CasesSettings = field(default_factory=CasesSettings)

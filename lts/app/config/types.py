@@ -8,7 +8,7 @@ from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
 from lts.app.config.groups import choices_of
 from lts.app.config.serialization import hints_of, settings_to_dict
-from lts.app.config.settings import CasesSettings
+from lts.app.config.settings import CasesSettings, LabelSettings
 from lts.app.config.values import Place, fits, members, shown, words
 from lts.base import ConfigError
 
@@ -52,7 +52,7 @@ def check_section(prefix: str, given: Any, section: type, *, optional: bool) -> 
         value, key = given.get(name, OPEN), f"{prefix}{name}"
         if value != OPEN:
             _check_value(key, value, hint, optional=optional)
-        elif not (optional and key in _MAY_BE_MISSING):
+        elif not (section is LabelSettings or (optional and key in _MAY_BE_MISSING)):
             raise ConfigError(f"{key}: must be given{_choices(key)}")
 
 

@@ -95,8 +95,8 @@ def _read_mask(findings: list[Finding], case: Case, grid: Geometry | None) -> Vo
     path = case.mask
     assert path is not None
     if grid:
-        return _kept(findings, case, lambda: read_mask(path, image=grid))
-    _kept(findings, case, lambda: read_mask_geometry(path))
+        return _kept(findings, case, lambda: read_mask(path, image=grid, labels=case.labels))
+    _kept(findings, case, lambda: [read_mask_geometry(file) for file in case.mask_files])
     return None
 
 

@@ -59,13 +59,14 @@ def check_headers(case: Case) -> tuple[Finding, ...]:
     except VolumeError as error:
         return (refusal(case.id, error),)
     findings = judge_grid(case.id, image)
-    of_mask: tuple[str, ...] = ()
-    if case.mask:
+    of_mask: dict[str, None] = {}
+    for file in case.mask_files:
         try:
-            _, of_mask = match_mask_grid(case.mask, read_mask_geometry(case.mask), image=image)
+            _, notes = match_mask_grid(file, read_mask_geometry(file), image=image)
+            of_mask |= dict.fromkeys(notes)
         except VolumeError as error:
             findings.append(refusal(case.id, error))
-    findings += grid_findings(case.id, grid_notes(image), of_mask)
+    findings += grid_findings(case.id, grid_notes(image), tuple(of_mask))
     return tuple(finding for finding in findings if finding.severity != "note")
 
 

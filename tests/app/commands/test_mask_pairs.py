@@ -30,6 +30,7 @@ def asked(
     [
         ("liver_7", "liver_7"),
         ("liver_7_mask", "liver_7"),
+        ("liver_7.seg", "liver_7"),
         ("segmentation-7", "volume-7"),
         ("volume-7_mask", "volume-7"),
         ("segmentation-seven", "segmentation-seven"),
