@@ -21,7 +21,7 @@ from lts.service.uploads import upload_suffixes
 from lts.volume import scan_suffixes
 
 _ABOUT = """\
-Segments liver and tumors in a scan: a NIfTI file, or a zip of one DICOM series.
+Segments liver and tumors in a scan: a NIfTI, NRRD or MetaImage file, or a zip of one DICOM series.
 For research use, not a medical device.
 
 `curl -F scan=@scan.nii.gz http://127.0.0.1:8000/predict -o mask.nii.gz`

@@ -45,7 +45,7 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     """Read the grid of a scan or mask from headers alone.
 
     Args:
-        path: A NIfTI file, or a folder that holds one DICOM series.
+        path: A file of NIfTI, NRRD or MetaImage, or a folder that holds one DICOM series.
 
     Raises:
         VolumeError: It is missing, or not one volume of real numbers on a sound grid.

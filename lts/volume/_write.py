@@ -1,4 +1,4 @@
-"""Masks and scans from memory into NIfTI files."""
+"""Masks and scans from memory into files."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def write_mask(
     The file appears whole or not at all.
 
     Args:
-        path: Ends in .nii or .nii.gz; an existing file is replaced.
+        path: Ends in .nii, .nii.gz, .nrrd or .mha; an existing file is replaced.
         labels_zhw: `(Z, H, W)` integers 0, 1, 2.
         geometry: The grid to write on.
 
@@ -52,7 +52,7 @@ def write_probabilities(
     """Write the probabilities of a region on exactly the grid of a file, as `write_mask` does.
 
     Args:
-        path: Ends in .nii or .nii.gz; an existing file is replaced.
+        path: Ends in .nii, .nii.gz, .nrrd or .mha; an existing file is replaced.
         steps_zhw: `(Z, H, W)` uint16, probabilities in steps of 1 / 65535; a reader sees 0 to 1.
         geometry: The grid to write on.
 
@@ -78,10 +78,10 @@ def write_probabilities(
 def write_volume(
     path: str | os.PathLike[str], voxels_on_disk: npt.NDArray[np.int16], *, affine: npt.ArrayLike
 ) -> None:
-    """Write a scan as NIfTI-1 in mm, with sform and qform. It appears whole or not at all.
+    """Write a scan in mm, as NIfTI-1 with sform and qform. It appears whole or not at all.
 
     Args:
-        path: Ends in .nii or .nii.gz; an existing file is replaced.
+        path: Ends in .nii, .nii.gz, .nrrd or .mha; an existing file is replaced.
         voxels_on_disk: `(X, Y, Z)` int16, in the order that the affine says.
         affine: `(4, 4)`, index on disk to world RAS mm.
 

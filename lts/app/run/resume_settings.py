@@ -181,8 +181,9 @@ def _changes(saved: Any, asked: Any, prefix: str = "") -> Iterator[Change]:
     for name in dict.fromkeys((*saved, *asked)):
         key = f"{prefix}{name}"
         # An empty section is the choice `none`.
-        # At the top, a key that an earlier version did not have was null.
-        before, now = saved.get(name, _ABSENT if prefix else None), asked.get(name, _ABSENT)
+        # At the top and in `data`, a key that an earlier version did not have was null.
+        missing = None if prefix in ("", "data.") else _ABSENT
+        before, now = saved.get(name, missing), asked.get(name, _ABSENT)
         before, now = (None if each == {} else each for each in (before, now))
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _changes(before, now, prefix=f"{key}.")

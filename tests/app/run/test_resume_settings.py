@@ -57,6 +57,14 @@ def test_every_key_of_a_training_has_a_rule_that_was_thought_of() -> None:
         assert any(key == section or key.startswith(f"{section}.") for key in keys), section
 
 
+def test_settings_that_came_after_a_checkpoint_were_null_there() -> None:
+    saved = settings_to_dict(compose())
+    del saved["locator"], saved["data"]["labels"]
+    assert settings_changed(saved, compose()) == []
+    (change,) = settings_changed(saved, compose("data.labels={liver: [5]}"))
+    assert (change.key, change.saved, change.rule) == ("data.labels", None, "fixed")
+
+
 def test_an_unchanged_run_changes_nothing_wherever_its_folder_is() -> None:
     assert changed() == {}
     assert changed(settled=False) == {}  # what the run has yet to choose
