@@ -2,6 +2,7 @@
 
 from lts.evaluation.calibration import CalibrationCounts
 from lts.evaluation.compare import PairedComparison, compare_cases
+from lts.evaluation.compare_many import RankedRuns, RunPair, common_cases, rank_runs
 from lts.evaluation.confidence import MIN_CASES, Bootstrap
 from lts.evaluation.ranking import rank_cases
 from lts.evaluation.report import ReportData, write_report
@@ -23,13 +24,17 @@ __all__ = [
     "CohortScore",
     "PairedComparison",
     "ProbabilityScores",
+    "RankedRuns",
     "ReportData",
+    "RunPair",
     "Score",
     "ScoringRules",
     "Summary",
+    "common_cases",
     "compare_cases",
     "find_score",
     "rank_cases",
+    "rank_runs",
     "score_table",
     "summarize",
     "write_report",

@@ -197,7 +197,7 @@ def test_masks_of_any_system_are_scored_and_compared(succeed, home: Path, traine
         (("predictions=a", "subset=test"), "subset: has no meaning for predictions=..., got 'test'"),
         (("predictions=a",), "references: must be a folder, or the data set be named"),
         (("predictions=a", "references=b"), "a: no such folder"),
-        (("compare=[a]",), "compare: must be two folders, [RUN_A,RUN_B], got 1"),
+        (("compare=[a]",), "compare: must be 2 to 26 folders, got 1"),
         (("compare=[a,b]",), "a holds no cases.csv: it is no finished evaluation"),
         (("compare=[a,b]", "scoring.level=2"), "scoring.level: must lie between 0 and 1, got 2"),
         (("compare=[a,b]", "scoring.workers=0"), "scoring.workers: must be >= 1, got 0"),

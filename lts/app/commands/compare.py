@@ -1,8 +1,9 @@
-"""Two evaluations of the same cases, compared case by case."""
+"""Two or more evaluations of the same cases, compared case by case."""
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from lts.app.commands.results import CASES_FILE
@@ -10,24 +11,66 @@ from lts.app.commands.scoring import bootstrap_of, check_scoring
 from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import print_table
 from lts.app.run.provenance import RunRecord
-from lts.base import CohortError, printable, read_csv_rows, write_csv, write_json
-from lts.evaluation import COMPARED, MIN_CASES, PairedComparison, compare_cases
+from lts.base import CohortError, ConfigError, counted, printable, read_csv_rows, write_csv, write_json
+from lts.evaluation import (
+    COMPARED,
+    MIN_CASES,
+    Bootstrap,
+    PairedComparison,
+    RankedRuns,
+    common_cases,
+    compare_cases,
+    rank_runs,
+)
+
+_Rows = Sequence[Mapping[str, Any]]
+_DIFFERENCES = ("region", "score", "case", "b - a")
+_RANKS = (
+    "region",
+    "score",
+    "run",
+    "mean rank",
+    "mean",
+    "cases",
+    "p (Friedman)",
+    "p against the first (Holm)",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What came of a comparison.
+
+    Attributes:
+        facts: For `comparison.json`.
+        file: Name of a CSV file,
+        columns: its columns,
+        rows: and its rows.
+        table: The printed rows.
+    """
+
+    facts: Mapping[str, Any]
+    file: str
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+    table: Sequence[Mapping[str, Any]]
 
 
 def compare_runs(
-    first: Path,
-    second: Path,
+    folders: Sequence[Path],
     *,
     settings: ScoringSettings,
+    allow_unpaired: bool,
     output_dir: Path,
     begin: Callable[[], RunRecord],
 ) -> dict[str, Any]:
-    """Compare the `cases.csv` of two folders; write `comparison.json` and `differences.csv`.
+    """Compare the `cases.csv` of folders; write `comparison.json`, and `differences.csv` or `ranks.csv`.
 
     Args:
-        first: Folder of an evaluation or a training.
-        second: The other, of the same cases.
+        folders: Of evaluations or trainings, of the same cases; they are called a, b and so on. Three or more
+            are ranked.
         settings: Level, resamples and seed of the intervals.
+        allow_unpaired: Whether cases that not all of them have are left out.
         output_dir: Folder that the files are written to.
         begin: Called once the input is known to be right.
 
@@ -36,43 +79,98 @@ def compare_runs(
 
     Raises:
         CohortError: A folder has no scores, or the cases differ.
+        ConfigError: There are fewer than two folders, or more than letters.
     """
     check_scoring(settings)
-    rows = [_read(folder / CASES_FILE) for folder in (first, second)]
-    found = compare_cases(*rows, bootstrap=bootstrap_of(settings))
+    if not 2 <= len(folders) <= len(ascii_lowercase):
+        raise ConfigError(f"compare: must be 2 to {len(ascii_lowercase)} folders, got {len(folders)}")
+    named = dict(zip(ascii_lowercase, folders, strict=False))
+    runs: dict[str, _Rows] = {name: _read(folder / CASES_FILE) for name, folder in named.items()}
+    left_out: dict[str, int] = {}
+    if allow_unpaired:
+        common, left_out = common_cases(runs)
+        runs = {**common}
+    found = (_pair if len(runs) == 2 else _ranks)(runs, bootstrap_of(settings))
     record = begin()
-    comparison = {
-        "a": str(first),
-        "b": str(second),
-        "intervals_min_cases": MIN_CASES,
-        "comparisons": [_without_cases(one) for one in found],
-    }
+    paths = {name: str(folder) for name, folder in named.items()}
+    of_common = {"left_out": left_out} if allow_unpaired else {}
+    comparison = {**paths, **of_common, "intervals_min_cases": MIN_CASES, **found.facts}
     write_json(output_dir / "comparison.json", comparison)
-    differences = [
-        {"region": one.region, "score": one.score, "case": case, "b - a": difference}
-        for one in found
-        for case, difference in one.differences.items()
+    write_csv(output_dir / found.file, found.rows, columns=found.columns)
+    print_table("\n".join(_titles(paths, left_out)), found.table)
+    record.finish(**paths)
+    return comparison
+
+
+def _titles(paths: Mapping[str, str], left_out: Mapping[str, int]) -> list[str]:
+    return [
+        f"{name}: {printable(path)}"
+        + (f", without {counted(left_out[name], 'case')} that others lack" if left_out.get(name) else "")
+        for name, path in paths.items()
     ]
-    write_csv(output_dir / "differences.csv", differences, columns=("region", "score", "case", "b - a"))
-    table = [
+
+
+def _pair(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
+    first, second = runs.values()
+    found = compare_cases(first, second, bootstrap=bootstrap)
+    return _Found(
+        facts={"comparisons": [_without_cases(one) for one in found]},
+        file="differences.csv",
+        columns=_DIFFERENCES,
+        rows=[
+            dict(zip(_DIFFERENCES, (one.region, one.score, case, difference), strict=True))
+            for one in found
+            for case, difference in one.differences.items()
+        ],
+        table=[
+            {
+                "region": one.region,
+                "score": one.score,
+                "pairs": one.pairs,
+                "mean a": one.mean_a,
+                "mean b": one.mean_b,
+                "b - a": one.mean_difference,
+                "p (Wilcoxon)": one.p_value,
+                "b wins": one.wins,
+                "a wins": one.losses,
+                "remark": one.remark or "",
+            }
+            for one in found
+            if one.score in COMPARED and one.pairs
+        ],
+    )
+
+
+def _ranks(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
+    scores = [name for name in COMPARED if all(name in rows[0] for rows in runs.values() if rows)]
+    found = rank_runs(runs, scores=scores, bootstrap=bootstrap)
+    table = [dict(zip(_RANKS, cells, strict=True)) for one in found for cells in _rank_rows(one)]
+    facts = [
         {
-            "region": one.region,
-            "score": one.score,
-            "pairs": one.pairs,
-            "mean a": one.mean_a,
-            "mean b": one.mean_b,
-            "b - a": one.mean_difference,
-            "p (Wilcoxon)": one.p_value,
-            "b wins": one.wins,
-            "a wins": one.losses,
-            "remark": one.remark or "",
+            **{name: value for name, value in vars(one).items() if name != "pairs"},
+            "pairs": [
+                {"a": pair.a, "b": pair.b, **_without_cases(pair.compared), "p_corrected": pair.p_corrected}
+                for pair in one.pairs
+            ],
         }
         for one in found
-        if one.score in COMPARED and one.pairs
     ]
-    print_table(f"a: {printable(first)}\nb: {printable(second)}", table)
-    record.finish(a=str(first), b=str(second))
-    return comparison
+    return _Found(facts={"ranked": facts}, file="ranks.csv", columns=_RANKS, rows=table, table=table)
+
+
+def _rank_rows(one: RankedRuns) -> list[tuple[Any, ...]]:
+    """The cells of each run, best first."""
+    first = next(iter(one.mean_ranks), "")
+    against = {
+        name: pair.p_corrected for pair in one.pairs for name in (pair.a, pair.b) if first in (pair.a, pair.b)
+    }
+    return [
+        (
+            *(one.region, one.score, name, rank, one.means[name], one.cases),
+            *(one.p_value if name == first else None, None if name == first else against[name]),
+        )
+        for name, rank in one.mean_ranks.items()
+    ]
 
 
 def _without_cases(comparison: PairedComparison) -> dict[str, Any]:

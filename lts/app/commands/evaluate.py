@@ -1,4 +1,4 @@
-"""One evaluation: a model, a cross-validation or masks of any system scored; or two evaluations compared."""
+"""One evaluation: a model, a cross-validation or masks of any system scored; or evaluations compared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +34,12 @@ _OWN_KEYS = ("layout", "root", "phantom")
 _FIXED = ("intensity", "augment")
 TASKS = ("ckpt", "folds", "predictions", "compare")
 _OF_A_MODEL = ("batch_size", "flips", "temperature", "postprocess")
+_OF_MASKS = ("prediction_labels", "reference_labels")
 _WITHOUT_MEANING = {
-    "ckpt": ("references", "allow_unpaired"),
-    "folds": ("subset", "references", "allow_unpaired", "allow_training_cases"),
+    "ckpt": ("references", "allow_unpaired", *_OF_MASKS),
+    "folds": ("subset", "references", "allow_unpaired", "allow_training_cases", *_OF_MASKS),
     "predictions": ("subset", "allow_training_cases", *_OF_A_MODEL),
-    "compare": ("subset", "references", "allow_unpaired", "allow_training_cases", "data", *_OF_A_MODEL),
+    "compare": ("subset", "references", "allow_training_cases", "data", *_OF_MASKS, *_OF_A_MODEL),
 }
 
 
@@ -58,7 +59,7 @@ class Evaluation:
 
 
 def evaluate(settings: EvaluateSettings, invocation: Invocation = FROM_PYTHON) -> Evaluation:
-    """Score a checkpoint, folds or masks, or compare two runs, and write the files of that.
+    """Score a checkpoint, folds or masks, or compare runs, and write the files of that.
 
     Args:
         settings: What is scored, against what, and where it is written.
@@ -214,14 +215,11 @@ def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: St
 
 def _compare(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
     assert settings.compare is not None
-    if len(settings.compare) != 2:
-        raise ConfigError(f"compare: must be two folders, [RUN_A,RUN_B], got {len(settings.compare)}")
-    first, second = (Path(run).expanduser().resolve() for run in settings.compare)
     output_dir = Path(settings.paths.output_dir)
     comparison = compare_runs(
-        first,
-        second,
+        [Path(run).expanduser().resolve() for run in settings.compare],
         settings=settings.scoring,
+        allow_unpaired=settings.allow_unpaired,
         output_dir=output_dir,
         begin=lambda: _begin(settings, invocation, stop),
     )

@@ -91,7 +91,13 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(headline, "TILES", (*headline.TILES, "wrong_ml"))
     for name, shift in (("a", 2), ("b", 1)):
         evaluate(tmp_path / name, shift)
-    compare_runs(tmp_path / "a", tmp_path / "b", settings=SETTINGS, output_dir=tmp_path, begin=lambda: RUN)
+    compare_runs(
+        [tmp_path / "a", tmp_path / "b"],
+        settings=SETTINGS,
+        allow_unpaired=False,
+        output_dir=tmp_path,
+        begin=lambda: RUN,
+    )
     return tmp_path
 
 
