@@ -43,6 +43,11 @@ class Results:
         return lesion_scores(counted)
 
     @property
+    def least_processor_share(self) -> float:
+        """Of the run that had to wait most: its processor time as a share of what it could have had."""
+        return min(record.cpu_s / (record.all_s * record.run.cores) for record in self.records)
+
+    @property
     def slices_seen(self) -> float:
         """Mean over runs."""
         return statistics.fmean(record.slices_seen for record in self.records)
@@ -101,13 +106,15 @@ def lesion_table(systems: Sequence[Results]) -> list[str]:
 
 
 def effort_table(systems: Sequence[Results]) -> list[str]:
-    """One row per system: slices seen and minutes."""
+    """One row per system: slices seen, minutes, and the processor time that it got of them."""
     lines = [
-        "| system | slices or patches seen | minutes of training | minutes with preparing and predicting |",
-        "| --- | --- | --- | --- |",
+        "| system | slices or patches seen | minutes of training | minutes with preparing and predicting "
+        "| of these on a processor, least run |",
+        "| --- | --- | --- | --- | --- |",
     ]
     return lines + [
-        f"| {one.system} | {one.slices_seen:,.0f} | {one.train_minutes:.1f} | {one.all_minutes:.1f} |"
+        f"| {one.system} | {one.slices_seen:,.0f} | {one.train_minutes:.1f} | {one.all_minutes:.1f} "
+        f"| {one.least_processor_share:.0%} |"
         for one in systems
     ]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from benchmarks.accuracy.page import gather
 from benchmarks.accuracy.parts import LIVER_AND_TUMOR, PARTS, Fold, Part
 from benchmarks.accuracy.records import FILE, Record, Run, add_record, read_records
 from benchmarks.accuracy.systems import SYSTEMS, Known, absent, lts_training, nnunet_2d
-from benchmarks.accuracy.tables import Results, compared, dice_table, lesion_table
+from benchmarks.accuracy.tables import Results, compared, dice_table, effort_table, lesion_table
 from lts.base import ConfigError
 from lts.figures import overlay_sheet
 from lts.volume import read_geometry, read_mask
@@ -214,6 +215,13 @@ def test_lts_is_held_against_another_case_by_case() -> None:
 def test_a_patient_counts_once_however_many_seeds() -> None:
     of_seeds = [record("lts", {"case-0": value}, seed=seed) for seed, value in enumerate((0.5, 0.7))]
     assert Results("lts", of_seeds).dice("liver") == {"case-0": pytest.approx(0.6)}
+
+
+def test_the_run_that_waited_most_is_told() -> None:
+    quiet, waited = record("lts", {"case-0": 0.5}), record("lts", {"case-1": 0.5}, fold=1)
+    results = Results("lts", [quiet, replace(waited, cpu_s=300.0)])
+    (row,) = effort_table([results])[2:]
+    assert row == "| lts | 10 | 8.0 | 8.3 | 60% |"
 
 
 def test_the_page_has_complete_results_alone() -> None:
