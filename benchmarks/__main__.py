@@ -25,6 +25,7 @@ NAMES = (
     "training",
     "metrics",
     "prediction",
+    "earlier",
     "scoring",
     "command",
     "memory",
