@@ -36,6 +36,7 @@ from lts.app.run.memory import return_freed_memory, use_large_pages
 from lts.app.run.processors import limit_threads
 from lts.app.run.records import CONFIG_FILE
 from lts.app.sweep.lifecycle import sweep_ends
+from lts.app.sweep.shards import are_shards, run_shard, shards_end
 from lts.app.sweep.study import direction_of_study
 from lts.base import shown
 
@@ -104,9 +105,7 @@ def run_command(name: str) -> None:
 def _jobs_end(name: str) -> AbstractContextManager[None]:
     """Tells what came of all jobs of `-m`."""
     if name == "predict":
-        from lts.app.commands.sharding.launched import shards_end
-
-        return shards_end(name)
+        return shards_end(name, _on_call(name, "conclude_shards"))
     return sweep_ends(name)
 
 
@@ -116,12 +115,9 @@ def _do(config: DictConfig, *, name: str) -> float | None:
         from lts.app.sweep.jobs import run_job
 
         return run_job(config, functools.partial(_do_job, name=name), name=name)
-    if name == "predict" and HydraConfig.get().mode == RunMode.MULTIRUN:
-        from lts.app.commands.sharding.launched import are_shards, run_shard
-
-        if are_shards(config):
-            run_shard(config)
-            return None
+    if name == "predict" and HydraConfig.get().mode == RunMode.MULTIRUN and are_shards(config):
+        run_shard(config, lambda settings: _command(name, "predict_unreported")(settings)[1])
+        return None
     # Leaves before Hydra would print a line of its own about the failed job.
     with exit_code_of(name):
         return _run(name, settings_of(name, config), _invocation(config))
@@ -140,11 +136,24 @@ def _run(name: str, settings: Any, invocation: Invocation) -> float | None:
     Returns:
         The score by which jobs of a sweep are compared, None where there is none.
     """
-    command = getattr(import_module(f"lts.app.commands.{name}"), name)
+    command = _command(name, name)
     has_record = hasattr(settings, "paths")
     done = command(settings, invocation) if has_record else command(settings)
     score: float | None = getattr(done, "score", None)
     return score
+
+
+def _command(name: str, function: str) -> Any:
+    return getattr(import_module(f"lts.app.commands.{name}"), function)
+
+
+def _on_call(name: str, function: str) -> Any:
+    """The same, imported when it is called."""
+
+    def call(*arguments: Any) -> Any:
+        return _command(name, function)(*arguments)
+
+    return call
 
 
 def _invocation(config: DictConfig) -> Invocation:

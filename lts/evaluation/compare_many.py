@@ -19,7 +19,12 @@ _Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class RunPair:
-    """Two of several runs by one score of one region.
+    """Two of several runs by one score of one region. `rank_runs` makes it.
+
+    >>> runs = {name: [{"case": "1", "region": "liver", "dice": 0.5}] for name in "abc"}
+    >>> (found,) = rank_runs(runs, scores=["dice"])
+    >>> [(pair.a, pair.b) for pair in found.pairs if isinstance(pair, RunPair)]
+    [('a', 'b'), ('a', 'c'), ('b', 'c')]
 
     Attributes:
         a: Name of the first run.
@@ -36,7 +41,11 @@ class RunPair:
 
 @dataclass(frozen=True, kw_only=True)
 class RankedRuns:
-    """Several runs by one score of one region.
+    """Several runs by one score of one region. `rank_runs` makes it.
+
+    >>> runs = {name: [{"case": "1", "region": "liver", "dice": 0.5}] for name in "abc"}
+    >>> [RankedRuns.__name__ for found in rank_runs(runs, scores=["dice"]) if found.p_value is None]
+    ['RankedRuns']
 
     Attributes:
         region: The region.

@@ -17,10 +17,10 @@ from slurm_kit import install_fake_slurm
 
 from lts.app.commands.predict import predict
 from lts.app.commands.predictions import merge_part
-from lts.app.commands.sharding.output import locked_output
-from lts.app.commands.sharding.shard import Shard
+from lts.app.commands.shared_output import locked_output
 from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import PredictSettings
+from lts.app.config.shard import Shard
 from lts.base import ConfigError, write_json
 from lts.volume import write_volume
 

@@ -1,7 +1,7 @@
 """Masks of new scans, one after the other; a bad scan does not stop the others."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,20 +9,21 @@ from typing import Any
 from nibabel.affines import voxel_sizes
 
 from lts.app.commands.dicom_seg import Segmentation
+from lts.app.commands.earlier_predictions import read_predictions
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.commands.predictions import PREDICTIONS_FILE, CaseRequest, Predictions
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
-from lts.app.commands.sharding.output import locked_output
-from lts.app.commands.sharding.shard import shard_of
+from lts.app.commands.shared_output import locked_output, merge_ended
 from lts.app.commands.temporary_folder import temporary_folder
 from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import ArchiveSettings, PredictSettings
+from lts.app.config.shard import shard_of
 from lts.app.config.types import check_settings
 from lts.app.config.values import Place
 from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
-from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed
+from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed, natural_key
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
 from lts.volume import SegLayout, check_dicom_seg, write_mask
@@ -58,6 +59,27 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
     record, asked = predict_unreported(settings)
     report(record.cases, record.failed, asked, settings.output)
     return tuple(record.cases[case] for case in asked)
+
+
+def conclude_shards(settings: PredictSettings) -> Callable[[Set[str]], None]:
+    """Merge what killed shards have left into the record of the output folder.
+
+    Returns:
+        Reports cases of that record, given their names; raises CohortError where some failed.
+    """
+    output = Path(settings.output).expanduser()
+    if output.is_dir():
+        merge_ended(output)
+    record = read_predictions(output / PREDICTIONS_FILE)
+
+    def report_of(asked: Set[str]) -> None:
+        rows, failed = (
+            {row["case"]: row for row in record.get(kind, ()) if row["case"] in asked}
+            for kind in ("cases", "failed")
+        )
+        report(rows, failed, sorted(asked, key=natural_key), output)
+
+    return report_of
 
 
 def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str]]:

@@ -80,6 +80,7 @@ OTHERWISE = {
 """Values that are no defaults, and why."""
 
 FOR_NO_CLASS = {
+    "data.labels": "what masks hold, no class can know",
     "data.layout": "which data there is, no class can know",
     "data.phantom*": "how many phantoms there are, is the choice of a command",
     "data.root": "where data lies, no class can know",

@@ -3,7 +3,7 @@
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from lts.app.commands.sharding.shard import check_shards
 from lts.app.config.composed import settings_of
 from lts.app.config.settings import PredictSettings
+from lts.app.config.shard import check_shards
 from lts.app.run.failures import Failure, exit_code_of, failure_of, print_error
 from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, ignore_signals
 from lts.app.sweep.checks import swept_arguments, without_hydra
@@ -26,6 +26,11 @@ from lts.base import CohortError, ConfigError, read_json_object, write_json
 _OUTCOME_FILE = "shard.json"
 """In the folder that Hydra makes for a job: what came of its shard."""
 _GO_ON = "the same command goes on with what is left"
+
+Predict = Callable[[PredictSettings], Sequence[str]]
+Report = Callable[[Set[str]], None]
+"""Prints the table of cases; CohortError where some failed."""
+Conclude = Callable[[PredictSettings], Report]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +91,16 @@ def are_shards(config: DictConfig) -> bool:
     return bool(config.get("shards", 1) != 1)
 
 
-def run_shard(config: DictConfig) -> None:
-    """Predict a shard as a job of Hydra; a failure is written down and ends no other job."""
-    from lts.app.commands.predict import predict_unreported
+def run_shard(config: DictConfig, predict: Predict) -> None:
+    """Predict a shard as a job of Hydra; a failure is written down and ends no other job.
 
+    Args:
+        config: Of the job.
+        predict: Predicts the shard that settings name, and returns the names of its cases.
+    """
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        _, asked = predict_unreported(settings_of("predict", config))
+        asked = predict(settings_of("predict", config))
     except Exception as error:
         failure = failure_of(error, "predict")
         if failure.is_bug:
@@ -104,11 +112,12 @@ def run_shard(config: DictConfig) -> None:
 
 
 @contextmanager
-def shards_end(name: str) -> Iterator[None]:
+def shards_end(name: str, conclude: Conclude) -> Iterator[None]:
     """Tell what came of the shards that were launched within, however they end.
 
     Args:
         name: Of the command.
+        conclude: Merges what a killed shard has left, and returns a function that reports cases.
 
     Raises:
         Interrupted: They were told to stop.
@@ -126,32 +135,19 @@ def shards_end(name: str) -> Iterator[None]:
             return
         begun = _begun.pop()
         ignore_signals()  # what has been predicted is still told
-        _end(begun, ended_by, name=name)
+        _end(begun, ended_by, name=name, conclude=conclude)
 
 
-def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
-    from lts.app.commands.earlier_predictions import read_predictions
-    from lts.app.commands.predict import report
-    from lts.app.commands.predictions import PREDICTIONS_FILE
-    from lts.app.commands.sharding.output import merge_ended
-
-    output = Path(begun.settings.output).expanduser()
-    if output.is_dir():
-        merge_ended(output)
+def _end(begun: _Begun, ended_by: BaseException | None, *, name: str, conclude: Conclude) -> None:
+    report = conclude(begun.settings)
     if stopped := _signal_of(begun, ended_by):
         raise Interrupted(stopped, _GO_ON) from ended_by
     if ended_by and type(ended_by).__name__ != A_PROCESS_WAS_KILLED:
         raise ended_by
     outcomes = _outcomes(begun)
-    record = read_predictions(output / PREDICTIONS_FILE)
-    asked = {case for outcome in outcomes.values() for case in outcome.get("asked", ())}
-    cases, failed = (
-        {row["case"]: row for row in record.get(kind, ()) if row["case"] in asked}
-        for kind in ("cases", "failed")
-    )
     problems = _problems(begun, outcomes)
     try:
-        report(cases, failed, [*cases, *(case for case in failed if case not in cases)], output)
+        report({case for outcome in outcomes.values() for case in outcome.get("asked", ())})
     except CohortError as error:
         problems.insert(0, failure_of(error, name))
     if problems:

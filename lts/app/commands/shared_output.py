@@ -1,11 +1,11 @@
-"""The output folder that shards share: a lock for each, and one record of all."""
+"""An output folder that shards share: a lock for each, and one record of all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lts.app.commands.predictions import PREDICTIONS_FILE, merge_part
-from lts.app.commands.sharding.shard import Shard
+from lts.app.config.shard import Shard
 from lts.app.run.lock import is_locked, locked_folder
 from lts.base import ConfigError
 

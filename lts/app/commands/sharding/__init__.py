@@ -1,1 +1,0 @@
-"""Scans divided among the jobs of `predict.py -m shards=N`."""
