@@ -356,3 +356,62 @@ def test_both_files_of_a_volume_are_its_content(tmp_path: Path) -> None:
     voxels[7] += 1
     (tmp_path / "a.raw").write_bytes(voxels)
     assert content_hash(tmp_path / "a.mhd") != first
+
+
+ODD_VALUES = (
+    "",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "1e999",
+    "9" * 30,
+    "(1,2",
+    "LIST",
+    "é\x00",
+    "1 2 3 4 5 6 7 8 9",
+    "a: b = c",
+)
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_wild_files_are_read_or_refused_in_a_line(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sitk.WriteImage(scan(), str(tmp_path / name))
+    whole = (tmp_path / name).read_bytes()
+    end = whole.index(b"\n\n") if name == "a.nrrd" else whole.index(b"LOCAL")
+    refused: list[str] = []
+    for number in range(1000):
+        text, voxels = whole[:end], whole[end:]
+        match number % 4:
+            case 0:  # a line whose value is another
+                lines = text.splitlines()
+                line = rng.integers(1, len(lines))
+                sign = b":" if name == "a.nrrd" else b"="
+                key, _, _ = lines[line].partition(sign)
+                lines[line] = key + sign + b" " + str(rng.choice(ODD_VALUES)).encode()
+                text = b"\n".join(lines)
+            case 1:  # a line that is not there, or two in another order
+                lines = text.splitlines()
+                taken = lines.pop(rng.integers(1, len(lines)))
+                if rng.random() < 0.5:
+                    lines.insert(rng.integers(1, len(lines)), taken)
+                text = b"\n".join(lines)
+            case 2:  # other bytes anywhere
+                changed = bytearray(text)
+                for place in rng.integers(0, len(changed), 3):
+                    changed[place] = rng.integers(0, 256)
+                text = bytes(changed)
+            case 3:  # cut anywhere
+                voxels = b""
+                text = text[: rng.integers(0, len(text))]
+        (tmp_path / name).write_bytes(text + voxels)
+        try:
+            found = read_mr(tmp_path / name)
+        except VolumeError as error:
+            refused.append(str(error))
+        else:
+            assert np.isfinite(found.geometry.affine).all()
+            assert found.voxels.shape == found.geometry.canonical_shape
+    assert 300 < len(refused) < 1000
+    assert all("\n" not in line for line in refused)
