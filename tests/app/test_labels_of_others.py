@@ -244,7 +244,10 @@ def test_masks_of_other_systems_are_scored_with_their_labels(
     scores = json.loads((tmp_path / "liver" / "metrics.json").read_text())
     assert 0 < scores["regions"]["liver"]["dice_per_case"] < 1
     done = run("evaluate", *both, "reference_labels={liver: [5, 5]}", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "evaluate: labels: must name each once, got [5, 5]\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "evaluate: reference_labels: must name each once, got [5, 5]\n",
+    )
     done = run("evaluate", *both, "reference_labels={livre: [5]}", cwd=tmp_path)
     assert (
         done.stderr

@@ -184,7 +184,7 @@ def test_more_files_of_a_case_than_there_are_are_refused_and_fewer_are_not(again
 
 def test_a_record_without_a_setting_that_came_later_is_gone_on_with(again, masks) -> None:
     before = again()
-    del before["settings"]["output_format"]
+    del before["settings"]["output_format"], before["settings"]["mask_suffix"]
     (masks / "predictions.json").write_text(json.dumps(before))
     times = {path: path.stat().st_mtime_ns for path in masks.glob("*.nii.gz")}
     again()

@@ -32,13 +32,22 @@ def open_cohort(data: DataSettings | CasesSettings) -> Cohort:
         return find_cases(Path(data.root), layout=data.layout, labels=mask_labels(data.labels))
 
 
-def mask_labels(settings: LabelSettings | None) -> MaskLabels | None:
+def mask_labels(settings: LabelSettings | None, *, key: str = "labels") -> MaskLabels | None:
     """What in masks is liver and tumor; None for 1 and 2.
+
+    Args:
+        settings: The settings.
+        key: Their name, for messages.
 
     Raises:
         ConfigError: A rule of `MaskLabels` is broken.
     """
-    return MaskLabels(liver=settings.liver, tumor=settings.tumor) if settings else None
+    if settings is None:
+        return None
+    try:
+        return MaskLabels(liver=settings.liver, tumor=settings.tumor)
+    except ConfigError as error:
+        raise ConfigError(f"{key}{str(error).removeprefix('labels')}") from error
 
 
 def make_phantoms(data: DataSettings | CasesSettings) -> None:

@@ -57,7 +57,8 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
         )
     assert settings.predictions is not None
     predictions = Path(settings.predictions)
-    of_predictions, of_references = map(mask_labels, (settings.prediction_labels, settings.reference_labels))
+    of_predictions = mask_labels(settings.prediction_labels, key="prediction_labels")
+    of_references = mask_labels(settings.reference_labels, key="reference_labels")
     masks = masks_in(predictions, of_predictions)
     if settings.references is not None:
         held = Path(settings.references)

@@ -1,5 +1,6 @@
 """Masks of new scans, one after the other; a bad scan does not stop the others."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -93,6 +94,9 @@ def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str
     output, scans = (Path(path).expanduser() for path in (settings.output, settings.input))
     if output.resolve() == scans.resolve():
         raise ConfigError(f"output: must not be the folder of the scans, got {output}")
+    if not re.fullmatch(r"[\w.-]{0,50}", settings.mask_suffix, re.ASCII) or ".." in settings.mask_suffix:
+        rule = "must be at most 50 letters, digits and signs of _.-"
+        raise ConfigError(f"mask_suffix: {rule}, got {settings.mask_suffix!r}")
     if settings.dicom_seg:
         check_dicom_seg(settings.dicom_seg_layout)
     stop = _StopMessage()
@@ -112,7 +116,8 @@ def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str
                 input=str(source.path).replace(str(unpacked), str(scans)),
                 predictor=predictor,
                 output=output,
-                suffix=f".{settings.output_format}",
+                mask_suffix=settings.mask_suffix,
+                ending=f".{settings.output_format}",
                 probabilities=settings.probabilities,
                 dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
             )
@@ -215,7 +220,8 @@ class _Job:
         input: Where it lies, as the user knows it.
         predictor: The model.
         output: Folder to write to.
-        suffix: How the names of its volumes end.
+        mask_suffix: What follows the case in the name of its mask.
+        ending: How the names of its volumes end.
         probabilities: Whether to write probabilities too.
         dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
     """
@@ -224,20 +230,21 @@ class _Job:
     input: str
     predictor: Predictor
     output: Path
-    suffix: str
+    mask_suffix: str
+    ending: str
     probabilities: bool
     dicom_seg: SegLayout | None
 
     @property
     def mask_path(self) -> Path:
         """Where the mask goes."""
-        return self.output / f"{self.source.case}_mask{self.suffix}"
+        return self.output / f"{self.source.case}{self.mask_suffix}{self.ending}"
 
     def wanted(self) -> CaseRequest:
         """The files to write, and the settings that request them."""
         case = self.source.case
         regions = self.predictor.regions if self.probabilities else ()
-        volumes = probability_files(case, regions, suffix=self.suffix)
+        volumes = probability_files(case, regions, suffix=self.ending)
         seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
         asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
         return CaseRequest(
@@ -262,7 +269,7 @@ class _Job:
         segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
         watch.lap("read")
         regions = self.predictor.regions if self.probabilities else ()
-        volumes = ProbabilityVolumes(regions, scan, suffix=self.suffix)
+        volumes = ProbabilityVolumes(regions, scan, suffix=self.ending)
 
         def on_slab(slab: SlabProbs) -> None:
             volumes.add(slab)

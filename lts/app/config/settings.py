@@ -303,6 +303,7 @@ class PredictSettings(PredictionSettings):
     input: Place
     output: Place
     output_format: Literal["nii.gz", "nii", "nrrd", "mha"] = "nii.gz"
+    mask_suffix: str = "_mask"
     overwrite: bool = False
     probabilities: bool = False
     dicom_seg: bool = False

@@ -136,6 +136,7 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
     assert told["settings"] == {
         "batch_size": 2,
         "output_format": "nii.gz",
+        "mask_suffix": "_mask",
         "flips": ["left_right", "front_back"],
         "temperature": [2, 2],
         "postprocess": {"largest_liver": True, "tumor_within_liver": False, "min_lesion_ml": 5},
@@ -392,3 +393,66 @@ def test_masks_are_written_in_the_format_that_is_asked_for(
     other = run("predict", f"ckpt={ckpt}", "device=cpu", "input=scans", "output=masks", cwd=tmp_path)
     assert other.returncode == 2
     assert f'made with output_format="{output_format}", now "nii.gz"' in other.stderr
+
+
+@pytest.mark.parametrize("suffix", ["", ".seg", "_lts-1"])
+def test_masks_are_named_as_asked(make_checkpoint, succeed, suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    for name in ("a", "b"):
+        write_scan(tmp_path / "scans" / f"{name}_0000.nii.gz")
+    named = f"mask_suffix='{suffix}'"
+    succeed("predict", f"ckpt={make_checkpoint()}", "input=scans", "output=masks", named, cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {
+        f"a{suffix}.nii.gz",
+        f"b{suffix}.nii.gz",
+        "predictions.json",
+    }
+
+
+@pytest.mark.parametrize("suffix", ["/../x", "a b", "..", "x" * 51, "\u00e4"])
+def test_a_suffix_that_is_no_part_of_a_file_name_is_refused(
+    make_checkpoint, run, suffix: str, tmp_path: Path
+) -> None:
+    write_scan(tmp_path / "a.nii.gz")
+    line = (f"ckpt={make_checkpoint()}", "input=a.nii.gz", "output=masks", f"mask_suffix='{suffix}'")
+    done = run("predict", *line, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "predict: mask_suffix: must be at most 50 letters, digits and signs of _.-, got"
+    )
+    assert not (tmp_path / "masks").exists()
+
+
+def test_nnunet_evaluates_our_masks_and_we_its_references(make_checkpoint, succeed, tmp_path: Path) -> None:
+    metrics = pytest.importorskip(
+        "nnunetv2.evaluation.evaluate_predictions", reason="the extra `nnunet` is not installed"
+    )
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "labelsTr").mkdir()
+    for number, name in enumerate(("a", "b")):
+        labels = write_scan(tmp_path / "scans" / f"{name}_0000.nii.gz", shift=number)
+        labels[:, 12 + number :] = 0  # so that scores are neither 0 nor 1
+        scan = nib.load(tmp_path / "scans" / f"{name}_0000.nii.gz")
+        nib.save(nib.Nifti1Image(labels, scan.affine), tmp_path / "labelsTr" / f"{name}.nii.gz")
+    line = (f"ckpt={make_checkpoint()}", "input=scans", "output=masks", "mask_suffix=''")
+    succeed("predict", *line, cwd=tmp_path)
+    facts = {
+        "labels": {"background": 0, "liver": [1, 2], "tumor": 2},
+        "regions_class_order": [1, 2],
+        "file_ending": ".nii.gz",
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(facts))
+    (tmp_path / "plans.json").write_text(json.dumps({"image_reader_writer": "SimpleITKIO"}))
+    metrics.compute_metrics_on_folder2(
+        *(str(tmp_path / name) for name in ("labelsTr", "masks", "dataset.json", "plans.json")),
+        output_file=str(tmp_path / "summary.json"),
+        num_processes=1,
+        chill=True,
+    )
+    theirs = json.loads((tmp_path / "summary.json").read_text())["mean"]
+    scored = ("predictions=masks", "references=labelsTr", "paths.output_dir=scores", "scoring.workers=1")
+    succeed("evaluate", *scored, cwd=tmp_path)
+    ours = json.loads((tmp_path / "scores" / "metrics.json").read_text())["regions"]
+    assert 0 < ours["tumor"]["dice_per_case"] < ours["liver"]["dice_per_case"] < 1
+    assert ours["liver"]["dice_per_case"] == pytest.approx(theirs["(1, 2)"]["Dice"])
+    assert ours["tumor"]["dice_per_case"] == pytest.approx(theirs["2"]["Dice"])
