@@ -1,6 +1,7 @@
 """Callbacks: frozen encoders, curves, pictures, self-describing checkpoints."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from torch import nn
 from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError, StorageError
 from lts.figures import gray_range, overlay, save_curves
 from lts.task.epochs import scores_of_epoch
+from lts.task.logs import as_duration
 from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.module import Batch, SegmentationTask
 
 _SHARE_OF_DRAWING = 0.02
+_EPOCHS_OF_PACE = 3
+"""The last ones, by which the time that is left is told."""
 
 
 class FreezeEncoder(Callback):
@@ -128,7 +132,7 @@ class EpochHistory(Callback):
 
 
 class PrintEpochs(Checkpoint):
-    """Prints a line for each epoch once its checkpoint is on the disk.
+    """Prints a line for each epoch once its checkpoint is on the disk, with the time that is left.
 
     It is a `Checkpoint`, because Lightning calls these last and in order.
 
@@ -144,10 +148,13 @@ class PrintEpochs(Checkpoint):
     def __init__(self, history: EpochHistory, *, print_line: Callable[[str], None] = print) -> None:
         self._history, self._print_line = history, print_line
         self._started = 0.0
+        self._ends: deque[float] = deque(maxlen=_EPOCHS_OF_PACE + 1)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock of an epoch."""
         self._started = time.perf_counter()
+        if not self._ends:
+            self._ends.append(self._started)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Print the line."""
@@ -157,8 +164,15 @@ class PrintEpochs(Checkpoint):
         scores = self._history.epochs[number]
         shown = dict.fromkeys((TRAIN_LOSS, VAL_LOSS, self._history.monitor))
         parts = [f"{name} {scores[name]:.4f}" for name in shown if name in scores]
-        seconds = time.perf_counter() - self._started
-        self._print_line(f"epoch {number}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.1f} s")
+        now = time.perf_counter()
+        self._ends.append(now)
+        assert trainer.max_epochs is not None
+        epoch_s = (now - self._ends[0]) / (len(self._ends) - 1)  # with what is between epochs
+        left_s = epoch_s * (trainer.max_epochs - number)
+        left = f"  {as_duration(left_s)} left" if left_s else ""
+        self._print_line(
+            f"epoch {number}/{trainer.max_epochs}  {'  '.join(parts)}  {now - self._started:.1f} s{left}"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

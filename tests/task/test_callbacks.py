@@ -2,6 +2,7 @@ import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,9 +210,30 @@ def test_an_epoch_is_told_of_when_its_checkpoint_is_on_the_disk(tmp_path: Path) 
     fit(tmp_path, [PrintEpochs(history, print_line=print_line), history], epochs=2)
     assert [epochs for epochs, _ in told] == [1, 2]
     for number, (_, line) in enumerate(told, start=1):
-        assert re.fullmatch(rf"epoch {number}/2  train/loss \S+  val/loss \S+  {monitor} \S+  \S+ s", line), (
-            line
-        )
+        left = r"  \d+ s left" if number == 1 else ""
+        form = rf"epoch {number}/2  train/loss \S+  val/loss \S+  {monitor} \S+  \S+ s{left}"
+        assert re.fullmatch(form, line), line
+
+
+def test_the_time_left_is_told_by_the_last_three_epochs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("lts.task.callbacks.time.perf_counter", lambda: now)
+    told: list[str] = []
+    history = EpochHistory(path=tmp_path / "c.png", monitor="val/loss")
+    history.load_state_dict({"epochs": {number: {"train/loss": 0.5} for number in range(1, 11)}})
+    callback = PrintEpochs(history, print_line=told.append)
+    for epoch, (epoch_s, between_s) in enumerate([(100, 0), (10, 2), (10, 2), (10, 2), (40, 2)], start=5):
+        trainer: Any = SimpleNamespace(is_global_zero=True, current_epoch=epoch, max_epochs=10)
+        now += between_s
+        callback.on_train_epoch_start(trainer, None)  # type: ignore[arg-type]
+        now += epoch_s
+        callback.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    # (100), (100 + 12) / 2, (100 + 12 + 12) / 3, (12 + 12 + 12) / 3 seconds an epoch
+    assert [line.partition("0.5000  ")[2] for line in told] == [
+        *("100.0 s  7 min left", "10.0 s  3 min left", "10.0 s  83 s left", "10.0 s  12 s left", "40.0 s")
+    ]
 
 
 def test_tensorboard_shows_the_slice_of_each_case_with_most_tumor(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from lts.task import WholeCheckpointIO, parameter_groups
 from lts.task.compiling import LONG_RUN_STEPS, why_not_compiled
 from lts.task.logs import as_duration
 
-_FIRST_STEPS, _TIMED_STEPS = 3, 20
+_FIRST_STEPS, _TIMED_STEPS = 3, 60
 """Memory is first claimed, and kernels are chosen, in the first of them."""
 _TIMING_SHARE = 0.05
 """Of the budget, that each timing may take beyond its first steps."""
@@ -278,21 +278,21 @@ def _time(
     *,
     most_s: float,
 ) -> tuple[float, float]:
-    """Seconds of a batch, loading included, and what the first ones took beyond."""
-    batches = _batches(loader)
-    began_s = first_s = time.perf_counter()
-    timed = 0
-    for number, batch in enumerate(batches, start=1):
+    """Seconds of a batch, loading included, and what the first ones took beyond.
+
+    A process takes some dozen steps to reach its pace, so that of the later half is taken.
+    """
+    ends_s = [time.perf_counter()]
+    for batch in _batches(loader):
         on_device = {name: each.to(device) for name, each in batch.items()}
         do(data.on_after_batch_transfer(on_device, 0))
-        now_s = time.perf_counter()
-        if number == _FIRST_STEPS:
-            first_s = now_s
-        timed = number - _FIRST_STEPS
-        if timed >= _TIMED_STEPS or (timed >= 1 and now_s - first_s > most_s):
+        ends_s.append(time.perf_counter())
+        timed = len(ends_s) - 1 - _FIRST_STEPS
+        if timed >= _TIMED_STEPS or (timed >= 1 and ends_s[-1] - ends_s[_FIRST_STEPS] > most_s):
             break
-    batch_s = (now_s - first_s) / timed
-    return batch_s, max(0.0, first_s - began_s - _FIRST_STEPS * batch_s)
+    later = (timed + 1) // 2
+    batch_s = (ends_s[-1] - ends_s[-1 - later]) / later
+    return batch_s, max(0.0, ends_s[-1] - ends_s[0] - (len(ends_s) - 1) * batch_s)
 
 
 def _batches(loader: DataLoader[Any]) -> Iterator[Any]:

@@ -1,10 +1,12 @@
 """What a budget of minutes makes of the settings of a run."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import settings_kit
+import torch
 from run_kit import ON_CPU, read, same_weights, saved
 
 from lts.app.commands.training import budget
@@ -158,3 +160,30 @@ def test_a_run_with_a_budget_is_the_run_of_its_plan_and_keeps_it(succeed, run, t
 
 
 PLANNED = {"trainer.max_epochs": "max_epochs", "data.slices_per_epoch": "slices_per_epoch"}
+
+
+@pytest.mark.parametrize(
+    ("most_s", "steps", "pace"),
+    [
+        (1000, 63, 1.0),  # 3 first steps and 60 more, of which the later 30 take a second
+        (70, 3 + 41, (10 * 2 + 11 * 1) / 21),  # until 70 s are over: 30 of two seconds, 11 of one
+        (1, 3 + 1, 2.0),
+    ],
+)
+def test_the_pace_is_that_of_the_later_steps(
+    monkeypatch: pytest.MonkeyPatch, most_s: float, steps: int, pace: float
+) -> None:
+    now, done = 0.0, 0
+
+    def step(_batch: Any) -> None:
+        nonlocal now, done
+        done += 1
+        now += 10 if done <= 3 else 2 if done <= 33 else 1
+
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: now)
+    data: Any = SimpleNamespace(on_after_batch_transfer=lambda batch, _: batch)
+    loader: Any = [{}, {}]
+    found, start_s = budget._time(step, loader, data, torch.device("cpu"), most_s=most_s)
+    assert done == steps
+    assert found == pytest.approx(pace)
+    assert start_s == pytest.approx(now - steps * pace)
