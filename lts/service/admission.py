@@ -74,7 +74,7 @@ class Admission:
         gate: Admits them.
         paths: Addresses of uploads.
         max_upload_mib: The largest body.
-        log: Called with a line on each upload that is refused here.
+        on_refusal: Called with the refusal of each upload that is refused here.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class Admission:
         gate: Gate,
         paths: frozenset[str],
         max_upload_mib: int,
-        log: Callable[[str], None],
+        on_refusal: Callable[[RefusedError], None],
     ) -> None:
-        self._app, self._gate, self._paths, self._log = app, gate, paths, log
+        self._app, self._gate, self._paths, self._on_refusal = app, gate, paths, on_refusal
         self._max_upload_mib = max_upload_mib
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +99,7 @@ class Admission:
             body.check_announced()
             self._gate.enter(body)
         except RefusedError as refusal:
-            self._log(f"an upload: refused, {refusal.status}: {refusal.detail}")
+            self._on_refusal(refusal)
             await refusal.answer()(scope, body.receive, body.send)
             return
         try:

@@ -25,6 +25,21 @@ class Ready(Status):
     max_upload_mib: int
 
 
+class ModelFile(BaseModel):
+    """A checkpoint."""
+
+    file: str
+    sha256: str
+
+
+class Version(BaseModel):
+    """What runs."""
+
+    lts: str = Field(description="Version of lts.")
+    models: list[ModelFile] = Field(description="The checkpoints, whose mean is taken.")
+    device: str = Field(description="`cpu` or `cuda`, with its number.")
+
+
 class Lesion(BaseModel):
     """One connected piece of tumor."""
 

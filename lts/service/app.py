@@ -34,13 +34,16 @@ _PAGE_FILES = {
 }
 
 
-def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection[str]) -> ASGIApp:
+def make_app(
+    service: Service, *, loopback_only: bool, allowed_hosts: Collection[str], root_path: str = ""
+) -> ASGIApp:
     """Build the application of a service.
 
     Args:
         service: The service.
         loopback_only: Whether it listens on loopback only; other host names are then refused.
         allowed_hosts: Further host names that are accepted.
+        root_path: Where a proxy serves it, which takes this off the addresses that it passes on; "" for none.
     """
     api = FastAPI(
         title="lts",
@@ -49,8 +52,9 @@ def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        servers=[{"url": root_path or "/"}],
     )
-    api.include_router(make_routes(service))
+    api.include_router(make_routes(service, root_path=root_path))
     api.include_router(_page_routes())
     api.add_exception_handler(RefusedError, _refuse)
     api.add_exception_handler(HTTPException, _refuse)
@@ -62,7 +66,7 @@ def make_app(service: Service, *, loopback_only: bool, allowed_hosts: Collection
         gate=service.gate,
         paths=UPLOAD_PATHS,
         max_upload_mib=service.limits.max_upload_mib,
-        log=service.log,
+        on_refusal=service.note_refusal,
     )
     return Watch(Guard(admitted, loopback_only=loopback_only, allowed_hosts=allowed_hosts))
 

@@ -57,20 +57,25 @@ async def handle_upload(
         outcome = await _outcome(progress.job, request, service)
         finished = await asyncio.to_thread(finish, pending, outcome)
     except RefusedError as refusal:
+        service.metrics.refused(refusal.status)
         service.log(f"{case}: refused, {refusal.status}: {refusal.detail}")
         raise
     except ClientDisconnect:
+        service.metrics.hung_up()
         service.log(f"{case}: the client hung up")
         raise
     except Exception as error:
         ours = _refusal(error, upload)
+        service.metrics.refused(500 if ours is None else ours.status)
         if ours is None:
             raise
         service.log(f"{case}: refused, {ours.status}: {ours.detail} ({error})")
         raise ours from error
     finally:
         await _remove(service, folder)
-    service.log(f"{case}: done in {monotonic() - start:.1f} s")
+    seconds = monotonic() - start
+    service.metrics.segmented(seconds)
+    service.log(f"{case}: done in {seconds:.1f} s")
     return finished
 
 

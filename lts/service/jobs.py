@@ -81,6 +81,16 @@ class JobQueue(Generic[ModelT]):
         """Expected seconds of the next job: those of the last."""
         return self._last_s
 
+    @property
+    def waiting(self) -> int:
+        """Number of jobs that no thread has taken."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Number of jobs that a thread works on."""
+        return len(self._running)
+
     def submit(self, work: Callable[[ModelT, Job], Any]) -> Job:
         """Queue some work.
 

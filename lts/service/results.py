@@ -43,6 +43,10 @@ class Results:
         self._results: dict[str, Result] = {}
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._results)
+
     def keep(self, files: Path, make_answer: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
         """Keep a result, and remove the oldest if there are too many.
 

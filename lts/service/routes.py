@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,8 +12,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from lts.base import shortened
-from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, problems
+from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, Version, problems
 from lts.service.handling import handle_upload
+from lts.service.metrics import MEDIA_TYPE
 from lts.service.refusals import RefusedError
 from lts.service.results import Result
 from lts.service.scans import MASK_FILE, Pending, mask_of, read_slice, result_of
@@ -71,11 +73,16 @@ _UPLOAD = {
 }
 
 
-def make_routes(service: Service) -> APIRouter:
-    """All routes of the API."""
+def make_routes(service: Service, *, root_path: str) -> APIRouter:
+    """All routes of the API.
+
+    Args:
+        service: The service.
+        root_path: What comes before them in the addresses that answers hold.
+    """
     router = APIRouter()
     _add_states(router, service)
-    _add_uploads(router, service)
+    _add_uploads(router, service, root_path=root_path)
     _add_results(router, service)
     return router
 
@@ -92,13 +99,30 @@ def _add_states(router: APIRouter, service: Service) -> None:
         await asyncio.to_thread(service.check_ready)
         return {"status": "ok", **service.takes}
 
+    @router.get("/version", response_model=Version, tags=["state"])
+    async def version() -> Any:
+        """Report what runs here."""
+        return service.version
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={
+            200: {"description": "Counts, in Prometheus' text format.", "content": {"text/plain": {}}}
+        },
+        tags=["state"],
+    )
+    async def metrics() -> Response:
+        """Report counts for Prometheus; none tells of a patient."""
+        return Response(service.metrics.text(), media_type=MEDIA_TYPE)
+
     @router.get("/progress/{token}", response_model=ProgressAnswer, responses=problems(422), tags=["state"])
     async def progress(token: Annotated[str, Path(description="As the upload gave it.")]) -> Any:
         """Report the progress of an upload."""
         return service.progress_of(token)
 
 
-def _add_uploads(router: APIRouter, service: Service) -> None:
+def _add_uploads(router: APIRouter, service: Service, *, root_path: str) -> None:
     @router.post(
         "/predict",
         response_class=Response,
@@ -136,7 +160,8 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
 
         def finish(_: Pending, outcome: Any) -> Any:
             files, answer = outcome
-            kept = service.results.keep(files, lambda id_: {"id": id_, **answer, "links": _links(id_)})
+            links = partial(_links, root_path=root_path)
+            kept = service.results.keep(files, lambda id_: {"id": id_, **answer, "links": links(id_)})
             return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
         with service.follow(progress) as followed:
@@ -206,9 +231,14 @@ async def _read(read: Any) -> bytes:
     return content
 
 
-def _links(id_: str) -> dict[str, str]:
-    own = f"/scans/{id_}"
-    return {"self": own, "mask": f"{own}/mask", "slices": f"{own}/slices/{{z}}", "page": f"/#{id_}"}
+def _links(id_: str, *, root_path: str) -> dict[str, str]:
+    own = f"{root_path}/scans/{id_}"
+    return {
+        "self": own,
+        "mask": f"{own}/mask",
+        "slices": f"{own}/slices/{{z}}",
+        "page": f"{root_path}/#{id_}",
+    }
 
 
 def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response:

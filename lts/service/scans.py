@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lts.base import REGION_MIN_LABEL, LtsError, listed, printable, shortened
+from lts.base import LIVER, REGION_MIN_LABEL, LtsError, listed, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Findings, Located, Predictor, measure, prediction_warnings
 from lts.service.jobs import Job
@@ -21,7 +21,11 @@ from lts.volume import MASK_SUFFIX, Geometry, Volume, write_mask
 
 MASK_FILE, VALUES_FILE, LABELS_FILE = f"mask{MASK_SUFFIX}", "values.int16", "labels.uint8"
 
-_CT_WINDOWS = (("Liver", 30.0, 150.0), ("Soft tissue", 40.0, 400.0))
+_SOFT_TISSUE = {"name": "Soft tissue", "level": 40.0, "width": 400.0}
+_ANY_LIVER = {"name": "Liver", "level": 90.0, "width": 220.0}
+"""Without a contrast medium a liver lies at 50 to 60 HU, with one at up to 150, rarely more."""
+_LIVER_WIDTH_HU, _LIVER_SPREAD = 150.0, 1.5
+"""The least width of a window fitted to a liver; its width in spreads of the liver's values."""
 _MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
 _SAMPLED = 2**20
 _LONGEST_LINE = 500
@@ -138,7 +142,7 @@ def result_of(pending: Pending, predictor: Predictor, job: Job, *, folder: Path)
         **findings.to_dict(),
         "pixels_per_slice": _pixels(labels, regions),
         "value_scale": {"slope": slope, "intercept": intercept},
-        "windows": _windows(scan.voxels, modality=predictor.modality),
+        "windows": _windows(scan.voxels, labels, modality=predictor.modality),
         "notes": _notes(pending, predictor, findings, scan=scan, labels=labels, located=located),
         "seconds": round(monotonic() - start, 2),
     }
@@ -224,16 +228,29 @@ def _write_planes(path: Path, planes: Iterable[NDArray[Any]]) -> None:
             file.write(plane.tobytes())
 
 
-def _windows(voxels: NDArray[Any], *, modality: str) -> list[Mapping[str, Any]]:
+def _windows(voxels: NDArray[Any], labels: NDArray[np.uint8], *, modality: str) -> list[Mapping[str, Any]]:
+    """Gray windows, the first of which the page opens with."""
     if modality == "ct":
-        return [{"name": name, "level": level, "width": width} for name, level, width in _CT_WINDOWS]
-    flat = voxels.reshape(-1)
-    sample = flat[:: max(1, flat.size // _SAMPLED)].astype(np.float64)
+        return [_liver_window(voxels[labels == LIVER]), _SOFT_TISSUE]
+    sample = _sampled(voxels.reshape(-1))
     windows: list[Mapping[str, Any]] = []
     for name, percents in _MR_WINDOWS:
         low, high = (float(value) for value in np.percentile(sample, percents))
         windows.append({"name": name, "level": (low + high) / 2, "width": high - low or 1.0})
     return windows
+
+
+def _liver_window(hu: NDArray[Any]) -> Mapping[str, Any]:
+    """The liver of this scan in mid-gray, its darkest and brightest hundredth well within the window."""
+    if not hu.size:
+        return _ANY_LIVER
+    low, level, high = np.percentile(_sampled(hu), (1, 50, 99))
+    width = max(_LIVER_WIDTH_HU, _LIVER_SPREAD * (high - low))
+    return {"name": "Liver", "level": float(round(level)), "width": float(round(width))}
+
+
+def _sampled(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values[:: max(1, values.size // _SAMPLED)].astype(np.float64)
 
 
 def _pixels(labels: NDArray[np.uint8], regions: tuple[str, ...]) -> dict[str, list[int]]:

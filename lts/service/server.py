@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import resource
 import signal
 import socket
@@ -57,6 +58,16 @@ def listen(host: str, port: int) -> socket.socket:
     return taken
 
 
+def check_root_path(root_path: str) -> None:
+    """Check where a proxy is said to serve the service.
+
+    Raises:
+        ConfigError: It is neither empty nor a path.
+    """
+    if not re.fullmatch(r"(/[\w.~-]+)*", root_path, re.ASCII) or ".." in root_path:
+        raise ConfigError(f"root_path: must be a path such as /lts, or empty, got {root_path!r}")
+
+
 def address_of(taken: socket.socket) -> str:
     """The URL of a listening socket for a browser on this machine."""
     host, port = taken.getsockname()[:2]
@@ -73,12 +84,22 @@ class Server:
         service: The service; the caller ends it.
         taken: The listening socket.
         allowed_hosts: Further host names that are accepted.
+        root_path: As `make_app` takes it.
+
+    Raises:
+        ConfigError: `root_path` is no path.
     """
 
-    def __init__(self, service: Service, taken: socket.socket, *, allowed_hosts: Collection[str]) -> None:
+    def __init__(
+        self, service: Service, taken: socket.socket, *, allowed_hosts: Collection[str], root_path: str = ""
+    ) -> None:
+        check_root_path(root_path)
         self._service, self._socket = service, taken
         app = make_app(
-            service, loopback_only=is_loopback(taken.getsockname()[0]), allowed_hosts=allowed_hosts
+            service,
+            loopback_only=is_loopback(taken.getsockname()[0]),
+            allowed_hosts=allowed_hosts,
+            root_path=root_path,
         )
         limits = service.limits
         self._connections = Connections(

@@ -5,14 +5,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lts import __version__
 from lts.base import StorageError
 from lts.inference import Predictor
 from lts.service.admission import Gate
 from lts.service.folder import PrivateFolder
 from lts.service.jobs import Job, JobQueue
+from lts.service.metrics import Metrics
 from lts.service.refusals import RefusedError, not_the_senders, shutting_down
 from lts.service.results import Results
 from lts.service.settings import KIB, Limits
+from lts.slices import content_hash
 
 _LAST_JOB_S = 10.0
 
@@ -48,6 +51,13 @@ class Service:
             "regions": list(predictors[0].regions),
             "max_upload_mib": limits.max_upload_mib,
         }
+        self.version = {
+            "lts": __version__,
+            "models": [
+                {"file": one.path.name, "sha256": content_hash(one.path)} for one in predictors[0].checkpoints
+            ],
+            "device": str(predictors[0].device),
+        }
         self.folder = PrivateFolder(log=self.log)
         self.results = Results(self.folder, most=limits.keep_results, keep_s=60 * limits.keep_minutes)
         self.jobs: JobQueue[Predictor] = JobQueue(predictors)
@@ -57,6 +67,16 @@ class Service:
             expected_s=lambda: self.jobs.expected_s,
         )
         self._progress: dict[str, Progress] = {}
+        self.metrics = Metrics(
+            {
+                "lts_places": ("Uploads and scans that may be in progress.", lambda: self.gate.places),
+                "lts_places_taken": ("Those of them that are taken.", lambda: self.gate.taken),
+                "lts_scans_waiting": ("Scans that wait for a model.", lambda: self.jobs.waiting),
+                "lts_scans_running": ("Scans that a model works on.", lambda: self.jobs.running),
+                "lts_results_kept": ("Results that are kept for viewing.", lambda: len(self.results)),
+                "lts_draining": ("1 while the service shuts down.", lambda: self.gate.draining),
+            }
+        )
 
     def __enter__(self) -> "Service":
         return self
@@ -75,6 +95,11 @@ class Service:
         with suppress(OSError):
             self._log(line)
 
+    def note_refusal(self, refusal: RefusedError, why: str = "") -> None:
+        """Log and count an upload that is refused before its name is known."""
+        self.metrics.refused(refusal.status)
+        self.log(f"an upload: refused, {refusal.status}: {refusal.detail}{why}")
+
     def new_folder(self) -> Path:
         """A private folder for one upload; remove it with `folder.remove`.
 
@@ -86,7 +111,7 @@ class Service:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             refusal = not_the_senders(error) or RefusedError(507, f"the service cannot store scans: {reason}")
-            self.log(f"an upload: refused, {refusal.status}: {refusal.detail} ({error})")
+            self.note_refusal(refusal, f" ({error})")
             raise refusal from error
 
     def check_ready(self) -> None:

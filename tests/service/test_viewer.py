@@ -55,10 +55,10 @@ def test_the_patients_right_is_at_the_left_and_the_front_above(viewer: Any) -> N
         return float(canvas[round(down), round(across)])
 
     assert hu[x, y] > 90
-    assert at(x, y) > 230
+    assert 110 < at(x, y) < 150  # in the middle of the window that is fitted to it
     # Mirrored, there is soft tissue.
-    assert 100 < at(SIDE - 1 - x, y) < 200
-    assert 100 < at(x, SIDE - 1 - y) < 200
+    assert 15 < at(SIDE - 1 - x, y) < 60
+    assert 15 < at(x, SIDE - 1 - y) < 60
     assert not near(pixels(viewer), YELLOW).any()
 
 
@@ -66,7 +66,7 @@ def test_the_slice_keeps_its_physical_proportion(viewer: Any) -> None:
     press(viewer, "c")
     wait_until(lambda: not near(pixels(viewer), YELLOW).any())
     canvas = pixels(viewer).mean(axis=2)
-    body_y, body_x = np.nonzero(canvas[40:-40, 40:-200] > 60)
+    body_y, body_x = np.nonzero(canvas[40:-40, 40:-200] > 15)
     width, height = np.ptp(body_x) + 1, np.ptp(body_y) + 1
     assert height / width == pytest.approx((25 * SPACING_MM[1]) / (26 * SPACING_MM[0]), rel=0.05)
 
@@ -118,7 +118,7 @@ def test_windows_change_the_grays(viewer: Any) -> None:
         y, x = round(top + 20 * row), round(left + 8 * column)
         return float(canvas[y - 20 : y + 20, x - 20 : x + 20].mean())  # soft tissue of 50 HU
 
-    assert gray() == pytest.approx(255 * ((50 - 30) / 150 + 0.5), abs=4)
+    assert gray() == pytest.approx(255 * ((50 - 110) / 160 + 0.5), abs=12)
     press(viewer, "2")
     wait_until(lambda: abs(gray() - 255 * ((50 - 40) / 400 + 0.5)) < 3)
     assert viewer.execute_script("return document.querySelectorAll('#windows input')[1].checked")

@@ -10,7 +10,7 @@ from lts.app.config.types import check_settings
 from lts.app.run.console import print_line
 from lts.base import ConfigError
 
-_NEEDED = ("fastapi", "uvicorn", "python_multipart")
+_NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _LIMITS = (
     *("queue_size", "max_upload_mib", "max_unpacked_mib", "max_files", "max_voxels"),
     *("keep_results", "keep_minutes", "drain_s"),
@@ -26,8 +26,9 @@ def serve(settings: ServeSettings) -> None:
     """
     check_settings(settings)
     check_installed(_NEEDED)
-    from lts.service import Limits, Server, Service, address_of, is_loopback, listen
+    from lts.service import Limits, Server, Service, address_of, check_root_path, is_loopback, listen
 
+    check_root_path(settings.root_path)
     limits = Limits(**{name: getattr(settings, name) for name in _LIMITS})
     with listen(settings.host, settings.port) as taken:
         predictor = open_predictor(
@@ -39,7 +40,10 @@ def serve(settings: ServeSettings) -> None:
             if not is_loopback(taken.getsockname()[0]):
                 open_to_all = "there is no authentication, whoever reaches it can use it"
                 greeting.append(f"host={settings.host}: {open_to_all}")
-            Server(service, taken, allowed_hosts=settings.allowed_hosts).run(greeting=greeting)
+            server = Server(
+                service, taken, allowed_hosts=settings.allowed_hosts, root_path=settings.root_path
+            )
+            server.run(greeting=greeting)
     with suppress(OSError):  # as of a reader of its words that is gone
         print_line("stopped")
 

@@ -346,6 +346,7 @@ class ServeSettings(PredictionSettings):
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: tuple[str, ...] = ()
+    root_path: str = ""
     queue_size: int = 8
     max_upload_mib: int = 1024
     max_unpacked_mib: int = 2048

@@ -75,7 +75,7 @@ function schema(name, told) {
   return element("article", element("h2", name), prose(told.description ?? ""), table(rows));
 }
 
-const api = await (await fetch("/openapi.json")).json();
+const api = await (await fetch("openapi.json")).json();
 document.getElementById("about").append(prose(api.info.description));
 document.getElementById("operations").append(
   ...Object.entries(api.paths).flatMap(([path, methods]) =>

@@ -1,6 +1,6 @@
 // One slice on a canvas: gray values, contours, sides of the body and a scale, in physical proportion.
 
-import { outline } from "/page/contours.js";
+import { outline } from "./contours.js";
 
 export const COLORS = { liver: "#F0E442", tumor: "#FF6A13" };
 export const MIN_LABELS = { liver: 1, tumor: 2 };

@@ -1,8 +1,8 @@
 // From a file to the viewer, and back.
 
-import { fillPanel } from "/page/panel.js";
-import { explain, upload } from "/page/upload.js";
-import { Viewer } from "/page/viewer.js";
+import { fillPanel } from "./panel.js";
+import { explain, upload } from "./upload.js";
+import { Viewer } from "./viewer.js";
 
 const PHASES = {
   receiving: "Uploading",
@@ -105,7 +105,7 @@ function open(scan) {
 
 async function reopen(id) {
   try {
-    const answer = await fetch(`/scans/${encodeURIComponent(id)}`);
+    const answer = await fetch(`scans/${encodeURIComponent(id)}`);
     const told = await answer.json();
     if (answer.ok) {
       open(told);
@@ -119,7 +119,7 @@ async function reopen(id) {
 
 async function greet() {
   try {
-    const takes = await (await fetch("/ready")).json();
+    const takes = await (await fetch("ready")).json();
     if (takes.max_upload_mib !== undefined) {
       maxUploadMib = takes.max_upload_mib;
       const modality = takes.modality === "mr" ? "MR" : "CT";

@@ -18,7 +18,7 @@ export function upload(file, { onProgress, onDone, onProblem }) {
   const request = new XMLHttpRequest();
   let poll = 0;
   const stop = () => clearInterval(poll);
-  request.open("POST", `/scans?progress=${name}`);
+  request.open("POST", `scans?progress=${name}`);
   request.responseType = "json";
   request.upload.addEventListener("progress", (event) => {
     onProgress({ phase: "receiving", done: event.loaded, total: event.total, ahead: 0 });
@@ -44,7 +44,7 @@ export function upload(file, { onProgress, onDone, onProblem }) {
 
 async function ask(name, onProgress, underWay) {
   try {
-    const told = await (await fetch(`/progress/${name}`)).json();
+    const told = await (await fetch(`progress/${name}`)).json();
     if (underWay() && told.phase !== "none" && told.phase !== "receiving") {
       onProgress({ phase: told.phase, done: told.slices_done, total: told.slices_total, ahead: told.ahead });
     }

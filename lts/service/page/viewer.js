@@ -1,7 +1,7 @@
 // The viewer: which slice is shown, how it is moved, and the rail with the marks of tumor beside it.
 
-import { COLORS, Drawing, grayTable } from "/page/drawing.js";
-import { Slices } from "/page/slices.js";
+import { COLORS, Drawing, grayTable } from "./drawing.js";
+import { Slices } from "./slices.js";
 
 const PAGE = 10;
 const WHEEL_STEP = 60;
