@@ -72,7 +72,7 @@ class Headed:
             return (path,)
         name = self.data
         is_plain = Path(name).name == name and name not in ("", ".", "..", "LIST")
-        if not is_plain or re.search(r"[\\%\s]", name):
+        if not is_plain or re.search(r"[\\%]", name):  # % is of a pattern of names
             raise VolumeError(f"{path}: its voxels must be in itself or in one file beside it, got {name!r}")
         beside = path.parent / name
         if not beside.is_file():
