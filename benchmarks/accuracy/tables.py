@@ -45,7 +45,10 @@ class Results:
     @property
     def least_processor_share(self) -> float:
         """Of the run that had to wait most: its processor time as a share of what it could have had."""
-        return min(record.cpu_s / (record.all_s * record.run.cores) for record in self.records)
+        return min(
+            record.cpu_s / (record.all_s * record.run.cores) if record.all_s else 1.0
+            for record in self.records
+        )
 
     @property
     def slices_seen(self) -> float:

@@ -71,8 +71,8 @@ class Service:
             {
                 "lts_places": ("Uploads and scans that may be in progress.", lambda: self.gate.places),
                 "lts_places_taken": ("Those of them that are taken.", lambda: self.gate.taken),
-                "lts_scans_waiting": ("Scans that wait for a model.", lambda: self.jobs.waiting),
-                "lts_scans_running": ("Scans that a model works on.", lambda: self.jobs.running),
+                "lts_scans_waiting": ("Scans that wait to be segmented.", lambda: self.jobs.waiting),
+                "lts_scans_running": ("Scans that are being segmented.", lambda: self.jobs.running),
                 "lts_results_kept": ("Results that are kept for viewing.", lambda: len(self.results)),
                 "lts_draining": ("1 while the service shuts down.", lambda: self.gate.draining),
             }

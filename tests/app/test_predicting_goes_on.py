@@ -360,7 +360,7 @@ def test_a_mask_says_itself_what_made_it_where_that_was_not_what_made_the_first(
 
 
 def test_each_setting_shapes_masks_or_is_known_not_to() -> None:
-    shaping = {"flips", "temperature", "postprocess"}
+    shaping = {"flips", "temperature", "postprocess", "output_format", "mask_suffix"}
     assert {field.name for field in fields(PredictSettings)} == shaping | set(_NOT_OF_THE_MASK)
 
 

@@ -23,7 +23,6 @@ from lts.app.run.failures import INPUT_WAS_WRONG, exit_code_of, print_error
 from lts.app.run.records import DAMAGED, FAILED, FINISHED
 from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, ignore_signals
 from lts.app.sweep.checks import check_data, check_folder_left_out, compose_jobs, swept_arguments
-from lts.app.sweep.jobs import note_lost_job
 from lts.app.sweep.leaderboard import read_runs, write_leaderboard
 from lts.app.sweep.study import SWEEPER, prepare_study
 from lts.app.sweep.study_settings import StudyEndedError
@@ -76,6 +75,7 @@ class Sweep(Callback):
                 prepare_study(config.hydra.sweeper, arguments)
             begin_sweep(Path(config.hydra.sweep.dir).resolve())
             if "submitit" in config.hydra.launcher._target_:
+                from lts.app.sweep.jobs import note_lost_job
                 from lts.app.sweep.lost_jobs import count_lost_jobs_as_failed
 
                 count_lost_jobs_as_failed(partial(note_lost_job, name=config_name))
