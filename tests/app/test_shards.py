@@ -16,12 +16,13 @@ from command_kit import ROOT
 from slurm_kit import install_fake_slurm
 
 from lts.app.commands.predict import predict
-from lts.app.commands.predictions import merge_part
+from lts.app.commands.predictions import CaseRequest, Predictions, merge_part
 from lts.app.commands.shared_output import locked_output
 from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import PredictSettings
 from lts.app.config.shard import Shard
 from lts.base import ConfigError, write_json
+from lts.cohort import ScanSource
 from lts.volume import write_volume
 
 
@@ -214,6 +215,26 @@ def test_masks_of_other_settings_are_replaced_shard_by_shard(
     (home / "scans" / "c1.nii.gz").unlink()
     with pytest.raises(ConfigError, match="holds masks of other scans than the input's, c1"):
         again(shards=2, shard=0, overwrite=True)
+
+
+def test_a_shard_records_its_own_cases_alone(home: Path) -> None:
+    common = {
+        "regions": ["liver"],
+        "checkpoints": [],
+        "settings": {},
+        "device": "cpu",
+        "versions": {"lts": "1"},
+    }
+    failed = [{"case": "c1", "input": "c1.nii.gz", "reason": "another shard may have predicted it by now"}]
+    write_json(home / "predictions.json", {**common, "cases": [], "failed": failed, "passed_over": []})
+    source = ScanSource("c0", home / "scans" / "c0.nii.gz")
+    one = CaseRequest(source=source, input="c0.nii.gz", files=("c0_mask.nii.gz",))
+    record = Predictions(home, common, latest={"passed_over": []}, part=home / "part.json")
+    assert record.to_do([one], overwrite=False, named=["c1"]) == [one]
+    record.begin(one)
+    part = json.loads((home / "part.json").read_text())
+    assert (part["failed"], part["in_progress"]) == ([], ["c0"])
+    assert json.loads((home / "predictions.json").read_text())["failed"] == failed
 
 
 def test_a_row_keeps_the_device_and_versions_that_differ_from_those_of_the_record(tmp_path: Path) -> None:

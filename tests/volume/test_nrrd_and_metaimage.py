@@ -66,7 +66,9 @@ def test_what_itk_writes_is_read(name: str, compressed: bool, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["m.nrrd", "m.mha"])
-def test_a_mask_lies_on_the_grid_of_its_scan_to_the_last_bit(name: str, tmp_path: Path) -> None:
+def test_a_mask_lies_on_the_grid_of_its_scan_to_the_last_bit(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     image = scan()
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
     ct = read_ct(tmp_path / "a.nrrd")
@@ -80,6 +82,7 @@ def test_a_mask_lies_on_the_grid_of_its_scan_to_the_last_bit(name: str, tmp_path
     np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(image) % 3)
     np.testing.assert_array_equal(read_mask(tmp_path / name, image=ct.geometry).voxels, labels)
     first = (tmp_path / name).read_bytes()
+    monkeypatch.setattr("time.time", lambda: 2e9)
     write_mask(tmp_path / name, labels, geometry=ct.geometry)
     assert (tmp_path / name).read_bytes() == first
 
@@ -197,6 +200,7 @@ def test_a_shear_is_kept_and_told(tmp_path: Path) -> None:
 def test_the_unit_of_nrrd_counts(unit: str, mm: float, tmp_path: Path) -> None:
     found = read_ct(write_nrrd(tmp_path / "a.nrrd", space_units=" ".join([f'"{unit}"'] * 3)))
     np.testing.assert_allclose(found.geometry.spacing_mm, np.array([2.5, 0.9, 0.7]) * mm)
+    np.testing.assert_allclose(found.geometry.affine[:3, 3], np.array([-1, -2, 3]) * mm)
     assert [note.code for note in found.notes] == ([] if unit == "mm" else ["other-unit"])
 
 
