@@ -55,4 +55,4 @@ bench: setup
 AT_ONCE ?= 1
 accuracy: setup
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/python -m benchmarks.accuracy --page --at-once $(AT_ONCE)
+	$(BIN)/python -m benchmarks.accuracy --page --keep benchmarks/results/accuracy.jsonl --at-once $(AT_ONCE)

@@ -16,9 +16,9 @@ from benchmarks.accuracy.lanes import measured
 from benchmarks.accuracy.page import Page, gather, write_page
 from benchmarks.accuracy.parts import PARTS, ROOT, Fold, real_data
 from benchmarks.accuracy.pictures import draw_worst
-from benchmarks.accuracy.records import Record, Run, add_record, read_records
+from benchmarks.accuracy.records import Record, Run, add_record, as_line, read_records
 from benchmarks.accuracy.systems import SYSTEMS, absent, is_known
-from lts.base import usable_processors
+from lts.base import usable_processors, write_utf8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_complete = _run_missing(wanted, folder, at_once=asked.at_once)
     page = gather(planned, read_records(folder), skipped + _not_asked_for(asked, all_folds))
     is_written = not asked.page or _write(page, asked.docs)
+    if asked.page and asked.keep:
+        write_utf8(asked.keep, "".join(map(as_line, page.records)))
     if asked.page:
         for path in draw_worst(folder, page, all_folds):
             print(f"wrote {path}")
@@ -93,6 +95,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--page", action="store_true", help="write docs/accuracy.md, and pictures, of complete results"
+    )
+    parser.add_argument(
+        "--keep", type=Path, help="with --page, a file for the scores of each case, a JSON line a run"
     )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the page")
     asked = parser.parse_args(arguments)

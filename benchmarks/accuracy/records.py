@@ -67,4 +67,9 @@ def add_record(folder: Path, record: Record) -> None:
     path = folder / FILE
     is_cut = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
     with path.open("a") as file:
-        file.write(("\n" if is_cut else "") + json.dumps(asdict(record), allow_nan=False) + "\n")
+        file.write(("\n" if is_cut else "") + as_line(record))
+
+
+def as_line(record: Record) -> str:
+    """A result as `read_records` reads it."""
+    return json.dumps(asdict(record), allow_nan=False) + "\n"

@@ -243,7 +243,9 @@ def test_the_page_has_complete_results_alone() -> None:
 @pytest.mark.usefixtures("in_this_process")
 def test_the_page_tells_what_was_run(folder: Path) -> None:
     asked = ("--systems", "lts:perfect", "smp:half", "--page", "--docs", str(folder))
-    assert bench(folder, *asked) == 0
+    (folder / "kept").mkdir(parents=True)
+    assert bench(folder, *asked, "--keep", str(folder / "kept" / FILE)) == 0
+    assert read_records(folder / "kept") == read_records(folder)
     page = (folder / "accuracy.md").read_text()
     missing = page.partition("What is missing:")[2].partition("![")[0].split("\n- ")
     assert [line.strip() for line in missing[1:]] == [
