@@ -6,13 +6,14 @@ this table which files are scans, how they are read, and what to say of files th
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from lts.base import Modality, VolumeError, in_words, is_folder
-from lts.volume import _metaimage, _nifti, _nrrd
+from lts.volume import _headed, _metaimage, _nifti, _nrrd
 from lts.volume._dicom import holds_dicom, only_series, open_series, series_geometry
 from lts.volume._geometry import Geometry
 from lts.volume._stored import Stored
@@ -82,6 +83,23 @@ class Format:
         return self.endings if self.written is None else self.written
 
 
+def _headed_format(
+    name: str, suffixes: tuple[str, ...], *, written: str, parse: _headed.Parse, write: _Write
+) -> Format:
+    """A kind of file with a header of text, the voxels behind it or in a file beside it."""
+    read_stored = partial(_headed.read_stored, parse=parse)
+    return Format(
+        name=name,
+        suffixes=suffixes,
+        written=(written,),
+        read_geometry=partial(_headed.read_geometry, parse=parse),
+        read_image=lambda path, _modality: read_stored(path),
+        read_mask=read_stored,
+        write=write,
+        files=partial(_headed.source_files, parse=parse),
+    )
+
+
 FORMATS: tuple[Format, ...] = (
     Format(
         name="NIfTI",
@@ -92,25 +110,9 @@ FORMATS: tuple[Format, ...] = (
         read_mask=_nifti.read_stored,
         write=_nifti.write,
     ),
-    Format(
-        name="NRRD",
-        suffixes=(".nrrd", ".nhdr"),
-        written=(".nrrd",),
-        read_geometry=_nrrd.read_geometry,
-        read_image=lambda path, _modality: _nrrd.read_stored(path),
-        read_mask=_nrrd.read_stored,
-        write=_nrrd.write,
-        files=_nrrd.source_files,
-    ),
-    Format(
-        name="MetaImage",
-        suffixes=(".mha", ".mhd"),
-        written=(".mha",),
-        read_geometry=_metaimage.read_geometry,
-        read_image=lambda path, _modality: _metaimage.read_stored(path),
-        read_mask=_metaimage.read_stored,
-        write=_metaimage.write,
-        files=_metaimage.source_files,
+    _headed_format("NRRD", (".nrrd", ".nhdr"), written=".nrrd", parse=_nrrd.parse, write=_nrrd.write),
+    _headed_format(
+        "MetaImage", (".mha", ".mhd"), written=".mha", parse=_metaimage.parse, write=_metaimage.write
     ),
     Format(
         name="DICOM",

@@ -177,6 +177,11 @@ def one_of(path: Path, name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value.lower()
 
 
+def scaled(voxels_on_disk: npt.NDArray[Any], slope: float) -> npt.NDArray[Any]:
+    """Numbers times a slope, which these formats do not have: as float32, unless it is 1."""
+    return voxels_on_disk if slope == 1 else voxels_on_disk.astype(np.float32) * np.float32(slope)
+
+
 def in_order(voxels_on_disk: npt.NDArray[Any]) -> Iterator[bytes]:
     """The bytes of `(X, Y, Z)` voxels as a file has them, little-endian, slice by slice."""
     plain = voxels_on_disk.astype(voxels_on_disk.dtype.newbyteorder("<"), copy=False)

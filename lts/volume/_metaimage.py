@@ -9,11 +9,9 @@ from isal import isal_zlib
 from nibabel.affines import voxel_sizes
 
 from lts.base import VolumeError, written_whole
-from lts.volume import _headed
 from lts.volume._geometry import FloatArray, Geometry
-from lts.volume._headed import LPS, UNSTATED, Headed, entries, in_order, numbers, one_of, sizes
+from lts.volume._headed import LPS, UNSTATED, Headed, entries, in_order, numbers, one_of, scaled, sizes
 from lts.volume._notes import Note
-from lts.volume._stored import StoredArray
 
 _DTYPES = {
     **{"met_char": "int8", "met_uchar": "uint8", "met_short": "int16", "met_ushort": "uint16"},
@@ -28,34 +26,19 @@ _LEVEL = 2
 """Of ISA-L's 0 to 3."""
 
 
-def read_geometry(path: Path) -> Geometry:
-    """See `_headed.read_geometry`."""
-    return _headed.read_geometry(path, _parse)
-
-
-def read_stored(path: Path) -> StoredArray:
-    """See `_headed.read_stored`."""
-    return _headed.read_stored(path, _parse)
-
-
-def source_files(path: Path) -> tuple[Path, ...]:
-    """See `_headed.source_files`."""
-    return _headed.source_files(path, _parse)
-
-
 def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
-    """Write a compressed file whole; the format has no slope, so values that need one become float32.
+    """Write a compressed file whole.
 
     Args:
         path: An existing file is replaced.
         voxels_on_disk: `(X, Y, Z)` of the grid's shape.
         geometry: The grid, written in double precision.
-        slope: A value is a number of `voxels_on_disk` times this.
+        slope: As of `scaled`.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    values = voxels_on_disk if slope == 1 else voxels_on_disk.astype(np.float32) * np.float32(slope)
+    values = scaled(voxels_on_disk, slope)
     affine = LPS @ geometry.affine
     spacing = voxel_sizes(affine)
     deflate = isal_zlib.compressobj(_LEVEL)
@@ -84,7 +67,16 @@ def _words(values: FloatArray) -> str:
     return " ".join(map(repr, values.ravel().tolist()))
 
 
-def _parse(path: Path, head: bytes) -> Headed:
+def parse(path: Path, head: bytes) -> Headed:
+    """What the header says of the voxels.
+
+    Args:
+        path: The file, for messages.
+        head: Its first bytes.
+
+    Raises:
+        VolumeError: It breaks a rule of the format, or is not one volume of real numbers.
+    """
     text, offset = _header(path, head)
     fields = entries(text, "=")
     shape = sizes(path, "DimSize", fields.get("dimsize", ""))

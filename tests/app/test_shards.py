@@ -237,6 +237,29 @@ def test_a_shard_records_its_own_cases_alone(home: Path) -> None:
     assert json.loads((home / "predictions.json").read_text())["failed"] == failed
 
 
+def test_two_shards_of_two_models_are_not_merged_and_nothing_is_lost(tmp_path: Path) -> None:
+    common = {
+        "regions": ["liver"],
+        "checkpoints": [],
+        "device": "cpu",
+        "versions": {"lts": "1"},
+        "passed_over": [],
+    }
+    row = {"scan_sha256": "0", "files_sha256": {}, "outputs": {}}
+    for case, size in (("a", 1), ("b", 2)):
+        part = {**common, "settings": {"least": size}, "cases": [{**row, "case": case}], "failed": []}
+        write_json(tmp_path / f"{case}.json", {**part, "overwrites": False})
+    merge_part(tmp_path, tmp_path / "a.json")
+    before = (tmp_path / "predictions.json").read_bytes()
+    with pytest.raises(
+        ConfigError, match=r"masks made with least=1, now 2; the latter are those of .*b\.json: remove it"
+    ):
+        merge_part(tmp_path, tmp_path / "b.json")
+    assert (tmp_path / "predictions.json").read_bytes() == before
+    assert (tmp_path / "b.json").exists()
+    assert "overwrites" not in json.loads(before)
+
+
 def test_a_row_keeps_the_device_and_versions_that_differ_from_those_of_the_record(tmp_path: Path) -> None:
     common = {"regions": ["liver"], "checkpoints": [], "settings": {}, "passed_over": []}
     for host, case in (("cpu", "b"), ("cuda:1", "a")):

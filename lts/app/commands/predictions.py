@@ -114,6 +114,8 @@ class Predictions:
             ConfigError: Something would be replaced that must not be.
         """
         self._of_part = frozenset(one.case for one in wanted)
+        if self._part:
+            self._latest["overwrites"] = overwrite
         longest = os.pathconf(self._folder, "PC_NAME_MAX")
         self._check_made_alike({*named, *(one.case for one in wanted)}, overwrite=overwrite)
         todo = []
@@ -268,8 +270,14 @@ def merge_part(folder: Path, part: Path) -> None:
     if not new:
         return
     old = read_predictions(folder / PREDICTIONS_FILE)
-    if old.get("cases") and next(differences(old, new), None):
-        old = {}  # masks of other models, all of which are among those asked for anew
+    overwrites = new.pop("overwrites", False)
+    if old.get("cases") and (difference := next(differences(old, new), None)):
+        if not overwrites:  # as of two shards that began together, of two models
+            raise ConfigError(
+                f"output: {folder} holds masks made with {difference}; the latter are those of {part}: "
+                f"remove it, or {PREDICTIONS_FILE}, whichever is not wanted"
+            )
+        old = {}  # all of its masks are among those asked for anew
     made_by = old if old.get("cases") else new
     done = {row["case"] for row in (*new["cases"], *new["failed"])}
     cases = {row["case"]: row for row in old.get("cases", ())}

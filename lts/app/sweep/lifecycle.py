@@ -4,13 +4,13 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
@@ -31,6 +31,9 @@ from lts.base import ConfigError, LtsError
 _LOCK_FILE = ".sweep.lock"
 A_PROCESS_WAS_KILLED = "TerminatedWorkerError"
 """An error of joblib; known by its name, as joblib need not be installed."""
+
+
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,30 +132,45 @@ def sweep_ends(name: str) -> Iterator[None]:
         Interrupted: The sweep was told to stop.
         SystemExit: Jobs failed; with code 1 where one met a bug, else with 2.
     """
+    with jobs_end(_begun, partial(_end, name=name)):
+        yield
+
+
+@contextmanager
+def jobs_end(begun: list[B], end: Callable[[B, BaseException | None], None]) -> Iterator[None]:
+    """Conclude what began within, however it ends; without anything begun, an error within goes on.
+
+    Args:
+        begun: At most one thing, once it has begun; taken out.
+        end: Called with it, and with the error that ended it. Signals are ignored then, so that what has been
+            found is still written.
+    """
     with handlers_restored():
         ended_by: BaseException | None = None
         try:
             yield
         except BaseException as error:
             ended_by = error
-        if not _begun:
-            if ended_by:
-                raise ended_by
-            return
-        begun = _begun.pop()
-        ignore_signals()  # what has been found is still written
-        try:
-            _end(begun, ended_by, name=name)
-        finally:
-            begun.lock.release()
+        if begun:
+            ignore_signals()
+            end(begun.pop(), ended_by)
+        elif ended_by:
+            raise ended_by
 
 
 def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
+    try:
+        _conclude(begun, ended_by, name=name)
+    finally:
+        begun.lock.release()
+
+
+def _conclude(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
     from lts.app.run.console import print_line
 
     runs = write_leaderboard(begun.folder)
     way_on = f"by the same command with hydra.sweep.dir={begun.folder}"
-    if stopped := _signal_of(begun, ended_by):
+    if stopped := signal_of(begun.signals, ended_by):
         raise Interrupted(stopped, f"go on {way_on}") from ended_by
     if any(run["state"] not in FINISHED for run in runs):
         print_line(f"what is not done goes on {way_on}")
@@ -171,13 +189,13 @@ def _end(begun: _Begun, ended_by: BaseException | None, *, name: str) -> None:
         sys.exit(min(run.get("exit_code") or INPUT_WAS_WRONG for run in failed))
 
 
-def _signal_of(begun: _Begun, ended_by: BaseException | None) -> int | None:
+def signal_of(signals: StopSignals, ended_by: BaseException | None) -> int | None:
     """The signal that came, here or in a job; what then failed on the way is no failure."""
     if isinstance(ended_by, Interrupted):
         return ended_by.signum
     if isinstance(ended_by, KeyboardInterrupt):
         return signal.SIGINT
-    return begun.signals.received
+    return signals.received
 
 
 def _failures_line(failed: list[dict[str, Any]], *, n_jobs: int) -> str:

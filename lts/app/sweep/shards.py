@@ -1,11 +1,11 @@
 """`predict.py -m shards=N` as a whole: jobs that Hydra's launcher runs, and at the end what came of them."""
 
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from lts.app.config.composed import settings_of
 from lts.app.config.settings import PredictSettings
 from lts.app.config.shard import check_shards
 from lts.app.run.failures import Failure, exit_code_of, failure_of, print_error
-from lts.app.run.signals import Interrupted, StopSignals, handlers_restored, ignore_signals
+from lts.app.run.signals import Interrupted, StopSignals
 from lts.app.sweep.checks import swept_arguments, without_hydra
-from lts.app.sweep.lifecycle import A_PROCESS_WAS_KILLED, run_this_code_in_jobs
+from lts.app.sweep.lifecycle import A_PROCESS_WAS_KILLED, jobs_end, run_this_code_in_jobs, signal_of
 from lts.base import CohortError, ConfigError, read_json_object, write_json
 
 _OUTCOME_FILE = "shard.json"
@@ -123,24 +123,13 @@ def shards_end(name: str, conclude: Conclude) -> Iterator[None]:
         Interrupted: They were told to stop.
         SystemExit: Some failed, or scans in them; with code 1 where one met a bug, else with 2.
     """
-    with handlers_restored():
-        ended_by: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            ended_by = error
-        if not _begun:
-            if ended_by:
-                raise ended_by
-            return
-        begun = _begun.pop()
-        ignore_signals()  # what has been predicted is still told
-        _end(begun, ended_by, name=name, conclude=conclude)
+    with jobs_end(_begun, partial(_end, name=name, conclude=conclude)):
+        yield
 
 
 def _end(begun: _Begun, ended_by: BaseException | None, *, name: str, conclude: Conclude) -> None:
     report = conclude(begun.settings)
-    if stopped := _signal_of(begun, ended_by):
+    if stopped := signal_of(begun.signals, ended_by):
         raise Interrupted(stopped, _GO_ON) from ended_by
     if ended_by and type(ended_by).__name__ != A_PROCESS_WAS_KILLED:
         raise ended_by
@@ -191,14 +180,6 @@ def _note_lost(config: DictConfig, reason: str) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if not (folder / _OUTCOME_FILE).exists():
         _note(folder, config, reason=f"{reason}; {_GO_ON}", exit_code=2)
-
-
-def _signal_of(begun: _Begun, ended_by: BaseException | None) -> int | None:
-    if isinstance(ended_by, Interrupted):
-        return ended_by.signum
-    if isinstance(ended_by, KeyboardInterrupt):
-        return signal.SIGINT
-    return begun.signals.received
 
 
 def _numbers(config: DictConfig) -> tuple[int, ...]:
