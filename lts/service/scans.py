@@ -24,8 +24,9 @@ MASK_FILE, VALUES_FILE, LABELS_FILE = f"mask{MASK_SUFFIX}", "values.int16", "lab
 _SOFT_TISSUE = {"name": "Soft tissue", "level": 40.0, "width": 400.0}
 _ANY_LIVER = {"name": "Liver", "level": 90.0, "width": 220.0}
 """Without a contrast medium a liver lies at 50 to 60 HU, with one at up to 150, rarely more."""
-_LIVER_WIDTH_HU, _LIVER_SPREAD = 150.0, 1.5
-"""The least width of a window fitted to a liver; its width in spreads of the liver's values."""
+_LIVER_WIDTHS_HU, _LIVER_SPREAD = (150.0, 300.0), 1.5
+"""Bounds of the width of a window fitted to a liver, as a mask may hold more than liver; its width as a
+multiple of the range of the liver's values."""
 _MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
 _SAMPLED = 2**20
 _LONGEST_LINE = 500
@@ -245,7 +246,7 @@ def _liver_window(hu: NDArray[Any]) -> Mapping[str, Any]:
     if not hu.size:
         return _ANY_LIVER
     low, level, high = np.percentile(_sampled(hu), (1, 50, 99))
-    width = max(_LIVER_WIDTH_HU, _LIVER_SPREAD * (high - low))
+    width = np.clip(_LIVER_SPREAD * (high - low), *_LIVER_WIDTHS_HU)
     return {"name": "Liver", "level": float(round(level)), "width": float(round(width))}
 
 

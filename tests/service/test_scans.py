@@ -119,6 +119,8 @@ def test_the_first_window_shows_the_liver_of_the_scan_in_gray(median_hu: int) ->
     assert np.mean((hu[labels == 1] < low) | (hu[labels == 1] > high)) < 0.005
     assert low < median_hu - 50  # a darker tumor is no black hole
     assert liver["width"] < 200
+    labels[:, :10] = 1  # a mask that leaks into the air
+    assert _windows(hu, labels, modality="ct")[0]["width"] == 300
 
 
 def test_without_a_liver_the_first_window_is_that_of_any_liver() -> None:
