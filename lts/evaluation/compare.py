@@ -73,6 +73,7 @@ def compare_cases(
     *,
     scores: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
+    names: tuple[str, str] = ("a", "b"),
 ) -> list[PairedComparison]:
     """Compare two runs by the regions that both have.
 
@@ -90,6 +91,7 @@ def compare_cases(
         b_rows: The same of the second run.
         scores: Names of scores that both have; None for all of them.
         bootstrap: How intervals are drawn; None for the defaults.
+        names: What remarks and messages call the runs.
 
     Returns:
         One comparison a region and score, in the order of the first run's regions.
@@ -102,23 +104,35 @@ def compare_cases(
         first, second = (next(iter(rows), {}) for rows in (a_rows, b_rows))
         scores = [name for name in first if name in second and name not in ("case", "region")]
     bootstrap = bootstrap or Bootstrap()
-    a, b = _by_region(a_rows, run="a"), _by_region(b_rows, run="b")
+    a, b = (_by_region(rows, run=name) for rows, name in zip((a_rows, b_rows), names, strict=True))
     shared = [region for region in a if region in b]
     if not shared:
-        raise CohortError(f"compare: no region is in both runs: a has {list(a)}, b has {list(b)}")
+        raise CohortError(
+            f"compare: no region is in both runs: {names[0]} has {list(a)}, {names[1]} has {list(b)}"
+        )
     found = []
     for region in shared:
-        _check_same_cases(a[region], b[region], region=region)
+        _check_same_cases(a[region], b[region], region=region, names=names)
         for score in scores:
             values = np.array(
                 [[_number(run[case], score) for case in a[region]] for run in (a[region], b[region])]
             )
-            found.append(_compare(values, tuple(a[region]), region, score, bootstrap))
+            found.append(
+                _compare(
+                    values, tuple(a[region]), region=region, score=score, bootstrap=bootstrap, names=names
+                )
+            )
     return found
 
 
 def _compare(
-    values: NDArray[np.float64], cases: Sequence[str], region: str, score: str, bootstrap: Bootstrap
+    values: NDArray[np.float64],
+    cases: Sequence[str],
+    *,
+    region: str,
+    score: str,
+    bootstrap: Bootstrap,
+    names: tuple[str, str],
 ) -> PairedComparison:
     defined = ~np.isnan(values).any(0)
     a, b = values[:, defined]
@@ -139,7 +153,7 @@ def _compare(
         wins=None if gains is None else int((gains > 0).sum()),
         ties=None if gains is None else int((gains == 0).sum()),
         losses=None if gains is None else int((gains < 0).sum()),
-        remark=_remark(differences, ~np.isnan(values)),
+        remark=_remark(differences, ~np.isnan(values), names),
         differences=dict(zip(np.array(cases)[defined].tolist(), differences.tolist(), strict=True)),
     )
 
@@ -157,7 +171,9 @@ def _p_value(differences: NDArray[np.float64]) -> float:
     return float(wilcoxon(differences[differences != 0]).pvalue) if differences.any() else 1.0
 
 
-def _remark(differences: NDArray[np.float64], defined: NDArray[np.bool_]) -> str | None:
+def _remark(
+    differences: NDArray[np.float64], defined: NDArray[np.bool_], names: tuple[str, str]
+) -> str | None:
     """What limits the differences of pairs, where `(2, cases)` says which scores each run has."""
     remarks = []
     unlike = int(np.count_nonzero(differences))
@@ -165,7 +181,7 @@ def _remark(differences: NDArray[np.float64], defined: NDArray[np.bool_]) -> str
     least_p = 2 * 0.5**unlike
     if unlike > 0 and least_p > _LEVEL_OF_P:
         remarks.append(f"cases that differ: {unlike}, too few for p to reach {_LEVEL_OF_P}")
-    for run, has, lacks in (("a", *defined), ("b", *defined[::-1])):
+    for run, has, lacks in zip(names, defined, defined[::-1], strict=True):
         if alone := int((has & ~lacks).sum()):
             remarks.append(f"cases left out since only {run} has the score: {alone}")
     return "; ".join(remarks) or None
@@ -183,12 +199,16 @@ def _by_region(rows: _Rows, *, run: str) -> dict[str, dict[str, Mapping[str, Any
 
 
 def _check_same_cases(
-    a: Mapping[str, Mapping[str, Any]], b: Mapping[str, Mapping[str, Any]], *, region: str
+    a: Mapping[str, Mapping[str, Any]],
+    b: Mapping[str, Mapping[str, Any]],
+    *,
+    region: str,
+    names: tuple[str, str],
 ) -> None:
     if a.keys() != b.keys():
         only = [
             f"only in {run}: {sorted(these.keys() - those.keys())}"
-            for run, these, those in (("a", a, b), ("b", b, a))
+            for run, these, those in ((names[0], a, b), (names[1], b, a))
             if these.keys() - those.keys()
         ]
         raise CohortError(f"compare: both runs must have the same cases, region {region!r} {', '.join(only)}")
@@ -199,7 +219,7 @@ def _check_same_cases(
         if not math.isclose(*volumes_ml, rel_tol=_SAME_REFERENCE):
             raise CohortError(
                 f"compare: case {case!r} must have the same reference in both runs, {region} is "
-                f"{volumes_ml[0]:g} ml in a and {volumes_ml[1]:g} ml in b"
+                f"{volumes_ml[0]:g} ml in {names[0]} and {volumes_ml[1]:g} ml in {names[1]}"
             )
 
 

@@ -14,6 +14,9 @@ from lts.evaluation.compare import PairedComparison, compare_cases
 from lts.evaluation.confidence import Bootstrap
 from lts.evaluation.table import find_score
 
+_FEW = 10
+"""Friedman's statistic has a chi-squared distribution for more cases; so scipy.stats says."""
+
 _Rows = Sequence[Mapping[str, Any]]
 
 
@@ -56,6 +59,7 @@ class RankedRuns:
         mean_ranks: Likewise: rank 1 is the best run of a case; runs that are alike share the mean of theirs.
         p_value: Of Friedman's test that the runs rank alike; None with fewer than two cases, 1 where no case
             tells them apart.
+        remark: A caveat on that p, None for none.
         pairs: All pairs of runs, over the cases where both have the score.
     """
 
@@ -66,6 +70,7 @@ class RankedRuns:
     means: dict[str, float]
     mean_ranks: dict[str, float]
     p_value: float | None
+    remark: str | None
     pairs: tuple[RunPair, ...]
 
 
@@ -97,7 +102,7 @@ def rank_runs(
     pairs = {
         (a, b): {
             (one.region, one.score): one
-            for one in compare_cases(runs[a], runs[b], scores=ranked, bootstrap=bootstrap)
+            for one in compare_cases(runs[a], runs[b], scores=ranked, bootstrap=bootstrap, names=(a, b))
         }
         for a, b in combinations(runs, 2)
     }
@@ -129,6 +134,7 @@ def _ranked(
         means={name: means[name] for name in order},
         mean_ranks={name: mean_ranks[name] for name in order},
         p_value=_friedman_p(ranks) if cases > 1 else None,
+        remark=f"p (Friedman) is approximate, {cases} cases are few for it" if 1 < cases <= _FEW else None,
         pairs=tuple(
             RunPair(a=a, b=b, compared=one, p_corrected=p)
             for ((a, b), one), p in zip(compared.items(), corrected, strict=True)

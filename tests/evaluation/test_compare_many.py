@@ -58,6 +58,22 @@ def test_p_is_that_of_friedmans_formula(seed: int) -> None:
     values = np.random.default_rng(seed).random((4, 12)).round(6)
     found = rank({name: run.tolist() for name, run in zip("abcd", values, strict=True)})
     assert found.p_value == pytest.approx(friedman_p(values))
+    assert found.remark is None
+    few = rank({name: run[:10].tolist() for name, run in zip("abcd", values, strict=True)})
+    assert few.remark == "p (Friedman) is approximate, 10 cases are few for it"
+
+
+def test_remarks_of_a_pair_call_the_runs_by_their_names() -> None:
+    found = rank({"a": [0.1, 0.2], "b": [0.1, 0.2], "c": [0.3, None]})
+    assert [pair.compared.remark for pair in found.pairs][2] == (
+        "cases that differ: 1, too few for p to reach 0.05; cases left out since only b has the score: 1"
+    )
+    other = {"a": [0.1, None], "b": [0.1, 0.2], "c": [0.1, 0.2]}
+    assert [pair.compared.remark for pair in rank(other).pairs] == [
+        "cases left out since only b has the score: 1",
+        "cases left out since only c has the score: 1",
+        None,
+    ]
     assert rank({name: [0.5, 0.7, 0.9] for name in "abc"}).p_value == 1
     assert rank({name: [0.5] for name in "abc"}).p_value is None
 

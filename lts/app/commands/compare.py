@@ -34,6 +34,7 @@ _RANKS = (
     "cases",
     "p (Friedman)",
     "p against the first (Holm)",
+    "remark",
 )
 
 
@@ -161,14 +162,13 @@ def _ranks(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
 def _rank_rows(one: RankedRuns) -> list[tuple[Any, ...]]:
     """The cells of each run, best first."""
     first = next(iter(one.mean_ranks), "")
-    against = {
-        name: pair.p_corrected for pair in one.pairs for name in (pair.a, pair.b) if first in (pair.a, pair.b)
+    against = {name: pair for pair in one.pairs for name in (pair.a, pair.b) if first in (pair.a, pair.b)}
+    tests: dict[str, tuple[Any, ...]] = {
+        name: (None, pair.p_corrected, pair.compared.remark or "") for name, pair in against.items()
     }
+    tests[first] = (one.p_value, None, one.remark or "")
     return [
-        (
-            *(one.region, one.score, name, rank, one.means[name], one.cases),
-            *(one.p_value if name == first else None, None if name == first else against[name]),
-        )
+        (one.region, one.score, name, rank, one.means[name], one.cases, *tests[name])
         for name, rank in one.mean_ranks.items()
     ]
 

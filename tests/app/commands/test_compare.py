@@ -23,13 +23,19 @@ def test_three_runs_are_ranked_on_the_cases_that_all_have(run: Any, home: Path) 
     folders = ("evaluate", "compare=[a,b,c]", "paths.output_dir=out")
     refused = run(*folders, cwd=home)
     assert refused.returncode == 2
-    assert "only in b: ['case-5']" in refused.stderr
+    assert "only in c: ['case-5']" in refused.stderr
     done = run(*folders, "allow_unpaired=true", cwd=home)
     assert done.returncode == 0, done.stderr
     assert f"c: {home / 'c'}, without 1 case that others lack" in " ".join(done.stdout.split())
     with (home / "out" / "ranks.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["run"], float(row["mean rank"])) for row in rows] == [("b", 1), ("a", 2), ("c", 3)]
+    few = "cases that differ: 5, too few for p to reach 0.05"
+    assert [row["remark"] for row in rows] == [
+        "p (Friedman) is approximate, 5 cases are few for it",
+        few,
+        few,
+    ]
     # five differences of one sign: p = 2 / 2^5, three pairs alike
     assert [row["p against the first (Holm)"] for row in rows] == ["", "0.1875", "0.1875"]
     found = json.loads((home / "out" / "comparison.json").read_text())
