@@ -138,6 +138,12 @@ def test_a_model_is_scored_on_another_data_set(
     succeed("evaluate", ckpt, "data=lits", "data.root=.", "paths.output_dir=s", cwd=tmp_path)
     metrics = read(tmp_path / "s" / "metrics.json")
     assert (metrics["subset"], metrics["n_cases"]) == ("all", 1)
+
+    mask = nib.load(tmp_path / "segmentation-7.nii.gz")
+    nib.save(nib.Nifti1Image(np.asarray(mask.dataobj) * 10, mask.affine), tmp_path / "segmentation-7.nii.gz")
+    named = "data.labels={liver: [10], tumor: [20]}"
+    succeed("evaluate", ckpt, "data=lits", "data.root=.", named, "paths.output_dir=t", cwd=tmp_path)
+    assert read(tmp_path / "t" / "metrics.json")["regions"] == metrics["regions"]
     wrong = run("evaluate", ckpt, "data=mri", "data.root=.", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "data.modality: the checkpoint is for ct, got mr" in wrong.stderr

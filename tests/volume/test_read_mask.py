@@ -15,6 +15,7 @@ LABELS = np.zeros((4, 5, 6), np.uint8)
 LABELS[1:3, 1:4, 2:5] = 1
 LABELS[2, 2, 3] = 2
 IMAGE = Geometry.from_affine(AFFINE, shape=LABELS.shape)
+NAMED = "; settings such as data.labels can name others"
 
 
 def _save(path: Path, labels: np.ndarray, affine: np.ndarray | None = AFFINE) -> Path:
@@ -70,13 +71,13 @@ def test_the_scale_of_labels_is_not_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "dtype", "named"),
     [
-        ([3], "u1", "3"),
-        ([255, 7], "u1", "7, 255"),
+        ([3], "u1", f"3{NAMED}"),
+        ([255, 7], "u1", f"7, 255{NAMED}"),
         ([-1], "i2", "-1"),
-        ([3], "u2", "3"),
+        ([3], "u2", f"3{NAMED}"),
         ([0.5, 1.011], "f4", "0.5, 1.011"),
         ([-0.02, 2.02], "f4", "-0.02, 2.02"),
-        ([9, 8, 7, 6, 5, 4, 3], "i4", "3, 4, 5, 6, 7 and 2 more"),
+        ([9, 8, 7, 6, 5, 4, 3], "i4", f"3, 4, 5, 6, 7 and 2 more{NAMED}"),
     ],
 )
 def test_other_labels_are_named(extra: list[float], dtype: str, named: str, tmp_path: Path) -> None:

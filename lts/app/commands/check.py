@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lts.app.commands.cases import make_phantoms
+from lts.app.commands.cases import make_phantoms, mask_labels
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_to_dict, with_output_dir
 from lts.app.config.settings import CheckSettings
@@ -70,6 +70,7 @@ def _diagnose(
             Path(data.root).expanduser(),
             layout=data.layout,
             split_file=None if split_file is None else Path(split_file).expanduser(),
+            labels=mask_labels(data.labels),
         )
     record = stop.record = RunRecord(output_dir, command="check", overrides=invocation.overrides)
     write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))

@@ -30,7 +30,7 @@ from lts.slices import content_hash
 
 SUBSETS = ("train", "val", "test", "all")
 
-_OWN_KEYS = ("layout", "root", "phantom")
+_OWN_KEYS = ("layout", "root", "labels", "phantom")
 _FIXED = ("intensity", "augment")
 TASKS = ("ckpt", "folds", "predictions", "compare")
 _OF_A_MODEL = ("batch_size", "flips", "temperature", "postprocess")
@@ -93,6 +93,8 @@ def task_of(settings: EvaluateSettings) -> str:
         raise ConfigError(f"{', '.join(TASKS)}: give one of them to say what is scored, got {got}")
     (task,) = asked
     _refuse(settings, _WITHOUT_MEANING[task], task)
+    if settings.data.labels is not None and settings.data.root is None:
+        raise ConfigError("data.labels: has no meaning without data.root")
     return task
 
 

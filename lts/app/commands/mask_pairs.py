@@ -111,7 +111,9 @@ def masks_in(folder: Path, labels: MaskLabels | None = None) -> dict[str, Path]:
             raise CohortError(f"{folder}: case {name} is there twice, as {found[name].name} and {path.name}")
         found[name] = path
     if not found:
-        raise CohortError(f"{folder}: must hold masks, {suffixes_in_words()}, got none")
+        has_folders = any(path.is_dir() for path in folder.iterdir())
+        hint = "; folders of single organs need labels that name their files" if has_folders else ""
+        raise CohortError(f"{folder}: must hold masks, {suffixes_in_words()}, got none{hint}")
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lts.base import CohortError, ConfigError, Modality, Progress
+from lts.base import CohortError, ConfigError, MaskLabels, Modality, Progress
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.doctor.examine import examine_cases
 from lts.cohort.doctor.findings import CHECKS, Finding, found
@@ -48,13 +48,16 @@ class Diagnosis:
     counts: Mapping[str, int]
 
 
-def survey_cohort(root: Path, *, layout: str, split_file: Path | None = None) -> Survey:
+def survey_cohort(
+    root: Path, *, layout: str, split_file: Path | None = None, labels: MaskLabels | None = None
+) -> Survey:
     """Find the cases of a folder, and check a split against them.
 
     Args:
         root: The folder, or the CSV file.
         layout: How it is laid out.
         split_file: JSON with the parts; None for none.
+        labels: What in the masks is liver and tumor, None for 1 and 2.
 
     Raises:
         ConfigError: The layout is unknown, or there is no such file of a split.
@@ -63,7 +66,7 @@ def survey_cohort(root: Path, *, layout: str, split_file: Path | None = None) ->
     if split_file is not None and not split_file.is_file():
         raise ConfigError(f"split_file: no such file: {split_file}")
     try:
-        cohort = find_cases(root, layout=layout)
+        cohort = find_cases(root, layout=layout, labels=labels)
         findings = [found("files-unused", None, note) for note in cohort.notes]
     except IncompleteCohortError as error:
         cohort = Cohort(layout=layout, root=root, cases=error.cases)

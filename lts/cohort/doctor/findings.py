@@ -82,7 +82,9 @@ CHECKS: dict[str, Check] = {
     "spacing-implausible": Check("error", "write the spacing in mm into both headers"),
     "field-of-view": Check("warning", "see whether the spacing is right, and whether it is one scan"),
     "content-repeats": Check("warning", "write each phase into a file of its own", ct_only=True),
-    "labels-unknown": Check("error", "write labels 0 background, 1 liver, 2 tumor alone"),
+    "labels-unknown": Check(
+        "error", "name them by data.labels, or write labels 0 background, 1 liver, 2 tumor alone"
+    ),
     "labels-rounded": Check("note", _NONE),
     "empty-mask": Check("warning", f"pair the image with its mask, or {_UNUSED}"),
     "no-liver": Check("warning", "label the liver 1, or train on tumors alone by data.regions=[tumor]"),

@@ -73,6 +73,25 @@ def test_a_cohort_with_errors_and_notes(run, cohort: Path, tmp_path: Path) -> No
     assert "holds a run already" in again.stderr
 
 
+def test_masks_are_read_with_the_labels_that_are_named(run, cohort: Path, tmp_path: Path) -> None:
+    case, other, third = find_cases(cohort, layout="lits").cases
+    plant_fault("labels-unknown", case=other, other=case)
+    refused = run("check", "data=lits", "data.root=cohort", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "; settings such as data.labels can name others" in refused.stderr
+    named = "data.labels={liver: [1], tumor: [2]}"
+    done = run("check", "data=lits", "data.root=cohort", named, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    (tmp_path / "organs").mkdir()
+    assert third.mask is not None
+    shutil.copy(third.mask, tmp_path / "organs" / "liver.nii.gz")
+    (tmp_path / "cases.csv").write_text(f"case,patient,image,mask\na,a,{third.image},organs\n")
+    files = "data.labels={liver: [liver.nii.gz]}"
+    done = run("check", "data=pairs", "data.root=cases.csv", files, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_warnings_and_notes_end_well(succeed, cohort: Path, tmp_path: Path) -> None:
     plant("tumor-outside-liver", cohort)
     case, other, _ = find_cases(cohort, layout="lits").cases

@@ -126,6 +126,8 @@ def test_no_member_of_an_ensemble_may_know_a_case(cohort, checkpoint) -> None:
         ("compare=[a,b]", "reference_labels={liver: [5]}", "reference_labels: has no meaning for compare"),
         ("ckpt=a", "prediction_labels={liver: [5]}", "prediction_labels: has no meaning for ckpt"),
         ("compare=[a,b]", "allow_training_cases=true", "allow_training_cases: has no meaning for compare"),
+        ("ckpt=a", "data.labels={liver: [5]}", "data.labels: has no meaning without data.root"),
+        ("predictions=a", "data.labels={liver: [5]}", "data.labels: has no meaning without data.root"),
         ("compare=[a,b]", "data.root=c", "data: has no meaning for compare=..., got {'root': 'c'}"),
     ],
 )

@@ -96,8 +96,11 @@ def test_folders_without_a_case_in_common_are_refused(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match="nowhere: no such folder"):
         masks_in(tmp_path / "nowhere")
-    with pytest.raises(CohortError, match="must hold masks"):
+    with pytest.raises(CohortError, match=r"must hold masks, .*, got none$"):
         masks_in(folder(tmp_path / "empty", "a.png"))
+    folder(folder(tmp_path / "cases") / "a", "liver.nii")
+    with pytest.raises(CohortError, match="got none; folders of single organs need labels that name"):
+        masks_in(tmp_path / "cases")
     with pytest.raises(CohortError, match=r"case a is there twice, as a.nii and a_mask.nii.gz"):
         masks_in(folder(tmp_path / "twice", "a.nii", "a_mask.nii.gz"))
 
