@@ -165,14 +165,16 @@ def test_memory_and_open_files_stay_flat_over_two_hundred_epochs(home: Path, who
         "paths.output_dir='2026'",
         cwd=home,
     )
-    seen = {}
-    for epoch in (100, 150, 200):  # the curves, which are redrawn now and then, take their memory before
+    resident_mib, files = [], []
+    for epoch in range(1, 201):
         wait_for(process, f"epoch {epoch}/")
         status = Path(f"/proc/{process.pid}/status").read_text()
-        resident_kib = int(status.split("VmRSS:")[1].split()[0])
-        seen[epoch] = resident_kib / 1024, len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        resident_mib.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+        files.append(len(list(Path(f"/proc/{process.pid}/fd").iterdir())))
     process.kill()
     process.communicate()
     assert (home / "2026" / "run.json").is_file()  # a folder of digits is one like any other
-    assert seen[200][0] - seen[100][0] < 32, seen  # MiB
-    assert seen[200][1] <= seen[100][1] + 2, seen
+    # Drawing the curves takes up to 80 MiB and gives them back many epochs later: what comes and goes lies
+    # between the least and the most of fifty epochs, what is kept of each epoch lifts the least above that.
+    assert min(resident_mib[150:]) - max(resident_mib[50:100]) < 16, resident_mib[50:]
+    assert min(files[150:]) <= min(files[100:150]) + 1, files[100:]
