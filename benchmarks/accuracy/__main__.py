@@ -124,12 +124,14 @@ def _skipped(asked: argparse.Namespace) -> list[str]:
 def _not_asked_for(asked: argparse.Namespace, folds: Mapping[str, Sequence[Fold]]) -> list[str]:
     """Parts, systems and folds that the command line leaves out."""
     names = {system.partition(":")[0] for system in asked.systems}
-    lines = [f"part {part}: not asked for" for part in PARTS if part not in asked.parts]
-    lines += [f"{system}: not asked for" for system in SYSTEMS if system not in names]
+    lines = [
+        f"part {name} ({part.title}): not run" for name, part in PARTS.items() if name not in asked.parts
+    ]
+    lines += [f"{system}: not run" for system in SYSTEMS if system not in names]
     for part, of_part in folds.items():
         left = [fold.number for fold in of_part if asked.folds is not None and fold.number not in asked.folds]
         if left:
-            lines.append(f"part {part}: folds not asked for: {', '.join(map(str, left))}")
+            lines.append(f"part {part}: folds not run: {', '.join(map(str, left))}")
     return lines
 
 

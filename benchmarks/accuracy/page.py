@@ -1,6 +1,7 @@
 """docs/accuracy.md and its chart, from complete results only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.accuracy.parts import PARTS, Part
 from benchmarks.accuracy.records import Record, Run
+from benchmarks.accuracy.systems import SYSTEMS
 from benchmarks.accuracy.tables import Results, dice_table, effort_table, lesion_table, patient_table
 from lts.base import write_utf8
 
@@ -31,7 +33,11 @@ class Page:
     @property
     def records(self) -> list[Record]:
         """All results on the page."""
-        return [record for systems in self.parts.values() for one in systems for record in one.records]
+        return [record for part in self.parts for record in self.of_part(part)]
+
+    def of_part(self, part: str) -> list[Record]:
+        """All results of a part."""
+        return [record for one in self.parts[part] for record in one.records]
 
 
 def gather(
@@ -71,12 +77,21 @@ def write_page(docs: Path, page: Page) -> None:
     lines = [
         "# Accuracy after equal time",
         "",
-        "Written by `make accuracy`. Every system was trained on the same cases for the same time on the",
-        "same number of processors, in a process of its own, and its masks were scored on each scan's own",
-        "grid with the same code. The time is that of training alone. No case was held out to choose a",
-        "checkpoint: the last weights were used. The recipe of each system is in its file in",
-        "`benchmarks/accuracy/systems`, those of lts are explained in [recipes](recipes.md). The scores of",
-        "each case are in `benchmarks/results/accuracy.jsonl`.",
+        *_wrapped(
+            "Written by `make accuracy`. Every system was trained on the same cases for the same time on "
+            "the same number of processors, in a process of its own, and its masks were scored on each "
+            "scan's own grid with the same code. The time is that of training alone. No case was held out "
+            "to choose a checkpoint: the last weights were used. So short a training tells how soon a "
+            "system learns, not how good it becomes. The recipe of each system is in its file in "
+            "`benchmarks/accuracy/systems`, those of lts are explained in [recipes](recipes.md). The "
+            "scores of each case are in `benchmarks/results/accuracy.jsonl`."
+        ),
+        "",
+        "The systems:",
+        "",
+        *(line for name, about in _systems(page) for line in _wrapped(f"- {name}: {about}", indent="  ")),
+        "",
+        "The runs:",
         "",
         *_conditions(page.records),
         "",
@@ -87,6 +102,12 @@ def write_page(docs: Path, page: Page) -> None:
     for part, systems in page.parts.items():
         lines += _part(PARTS[part], systems)
     write_utf8(docs / "accuracy.md", "\n".join(lines).rstrip() + "\n")
+
+
+def _systems(page: Page) -> Iterator[tuple[str, str]]:
+    """The systems with results that are known, and what is trained of each."""
+    there = {one.system.partition(":")[0] for systems in page.parts.values() for one in systems}
+    return ((name, known.about) for name, known in SYSTEMS.items() if name in there)
 
 
 def _conditions(records: Sequence[Record]) -> list[str]:
@@ -112,10 +133,12 @@ def _part(part: Part, systems: Sequence[Results]) -> list[str]:
     folds = sorted({record.run.fold for record in systems[0].records})
     minutes = _values(f"{record.run.minutes:g}" for one in systems for record in one.records)
     lines = [
-        f"## {part.title}",
+        f"## Part {part.name}: {part.title[0].lower()}{part.title[1:]}",
         "",
-        f"Folds: {', '.join(map(str, folds))}. Each training: {minutes} minutes. "
-        f"Recipe of lts: `{part.recipe}`.",
+        *_wrapped(
+            f"Folds: {', '.join(map(str, folds))}. Each training: {minutes} minutes. Recipe of lts: "
+            f"`{part.recipe}`. {part.about}"
+        ),
         "",
     ]
     for region in systems[0].regions:
@@ -126,6 +149,10 @@ def _part(part: Part, systems: Sequence[Results]) -> list[str]:
     for region in systems[0].regions:
         lines += [f"### Dice of the {region}, by case", "", *patient_table(systems, region), ""]
     return lines
+
+
+def _wrapped(text: str, *, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _draw(path: Path, page: Page) -> None:
@@ -141,7 +168,7 @@ def _draw(path: Path, page: Page) -> None:
             aside = place + np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [place]
             axes.plot(aside, values, "o", color=_COLORS[place % len(_COLORS)], markersize=3.5)
             axes.hlines(np.median(values), place - 0.32, place + 0.32, color="#000000", linewidth=1.5)
-        axes.set_title(f"{part}: {region}", fontsize=9)
+        axes.set_title(f"Part {part}: {region}", fontsize=9)
         axes.set_xticks(
             range(len(systems)),
             [one.system for one in systems],

@@ -35,6 +35,7 @@ class Part:
         folds: Makes its folds, given the folder for phantoms and the folder of real scans.
         minutes: Length of a training unless the command line gives another.
         recipe: The `experiment` of lts that README names for such scans.
+        about: What a reader must know to weigh its figures.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Part:
     folds: Callable[[Path, Path], list[Fold]]
     minutes: float
     recipe: str
+    about: str
 
     def absent(self, real: Path) -> str | None:
         """Why it cannot run, None if it can."""
@@ -107,6 +109,11 @@ PARTS = {
             folds=_liver_slices,
             minutes=8,
             recipe="liver_cpu",
+            about=(
+                "The scans are single axial slices of MSD Task03, with values cut to 0 to 255 HU. The "
+                "recipe of lts was chosen on folds of the same patients ([recipes](recipes.md)), those of "
+                "the other systems were not."
+            ),
         ),
         Part(
             name="b",
@@ -115,6 +122,12 @@ PARTS = {
             folds=_tumors,
             minutes=12,
             recipe="liver_closely",
+            about=(
+                "The recipe of lts was chosen on these same three patients ([recipes](recipes.md)), those "
+                "of the other systems were not: so its figures are what the recipe gave on the scans that "
+                "it was chosen for, not what to expect of others. Three patients are too few for a test of "
+                "significance."
+            ),
         ),
         Part(
             name="c",
@@ -123,6 +136,7 @@ PARTS = {
             folds=_phantoms,
             minutes=8,
             recipe="phantom_cpu",
+            about="The phantoms, and the recipe that was chosen on others like them, are made by lts.",
         ),
     )
 }

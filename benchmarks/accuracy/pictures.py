@@ -33,12 +33,12 @@ def draw_worst(folder: Path, page: Page, folds: Mapping[str, Sequence[Fold]]) ->
         folds: All folds by part.
 
     Returns:
-        The files, one per part that lts has results in.
+        The files, one per part that lts has results and still all masks in.
     """
     drawn = []
     for part, systems in page.parts.items():
         best = ours(systems)
-        if best is None:
+        if best is None or not all(masks_of(record.run, folder).is_dir() for record in page.of_part(part)):
             continue
         cases = {case.id: case for fold in folds[part] for case in fold.test}
         dice = best.dice(best.regions[-1])

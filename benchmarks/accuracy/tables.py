@@ -1,7 +1,7 @@
 """Tables of results: each system alone, and compared with lts patient by patient."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,10 +30,14 @@ class Results:
 
     def dice(self, region: str) -> dict[str, float]:
         """The Dice of each case, averaged over seeds."""
+        return self.mean("dice", region)
+
+    def mean(self, score: str, region: str) -> dict[str, float]:
+        """A score of each case, averaged over seeds."""
         found: dict[str, list[float]] = {}
         for record in self.records:
             for case in record.cases:
-                found.setdefault(case["case"], []).append(case["rows"][region]["dice"])
+                found.setdefault(case["case"], []).append(case["rows"][region][score])
         return {case: statistics.fmean(values) for case, values in found.items()}
 
     @property
@@ -85,10 +89,12 @@ def dice_table(systems: Sequence[Results], region: str) -> list[str]:
     reference = ours(systems)
     for one in systems:
         values = one.dice(region)
-        worst = min(values, key=values.__getitem__)
+        least = min(values.values())
+        of_least = [case for case, value in values.items() if value == least]
+        worst = of_least[0] if len(of_least) == 1 else f"{len(of_least)} cases"
         lines.append(
             f"| {one.system} | {len(values)} | {statistics.fmean(values.values()):.3f} "
-            f"| {statistics.median(values.values()):.3f} | {values[worst]:.3f} ({worst}) "
+            f"| {statistics.median(values.values()):.3f} | {least:.3f} ({worst}) "
             f"| {_against(reference, one, region)} |"
         )
     return lines
@@ -112,7 +118,7 @@ def effort_table(systems: Sequence[Results]) -> list[str]:
     """One row per system: slices seen, minutes, and the processor time that it got of them."""
     lines = [
         "| system | slices or patches seen | minutes of training | minutes with preparing and predicting "
-        "| of these on a processor, least run |",
+        "| share of those computing, least of the runs |",
         "| --- | --- | --- | --- | --- |",
     ]
     return lines + [
@@ -123,14 +129,20 @@ def effort_table(systems: Sequence[Results]) -> list[str]:
 
 
 def patient_table(systems: Sequence[Results], region: str) -> list[str]:
-    """One row per case with the Dice of every system."""
-    columns: Sequence[Mapping[str, float]] = [one.dice(region) for one in systems]
+    """One row per case with its volume, and the Dice of every system, told where it predicted nothing."""
+    reference_ml = systems[0].mean("reference_ml", region)
+    columns = [(one.dice(region), one.mean("predicted_ml", region)) for one in systems]
     lines = [
-        f"| case | {' | '.join(one.system for one in systems)} |",
-        f"| --- |{' --- |' * len(systems)}",
+        f"| case | ml | {' | '.join(one.system for one in systems)} |",
+        f"| --- | --- |{' --- |' * len(systems)}",
     ]
     return lines + [
-        f"| {case} | {' | '.join(f'{column[case]:.3f}' for column in columns)} |" for case in columns[0]
+        f"| {case} | {reference_ml[case]:.1f} | "
+        + " | ".join(
+            f"{dice[case]:.3f}{'' if found_ml[case] else ' (none predicted)'}" for dice, found_ml in columns
+        )
+        + " |"
+        for case in reference_ml
     ]
 
 

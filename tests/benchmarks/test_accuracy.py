@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,14 @@ from benchmarks.accuracy.page import gather
 from benchmarks.accuracy.parts import LIVER_AND_TUMOR, PARTS, Fold, Part
 from benchmarks.accuracy.records import FILE, Record, Run, add_record, read_records
 from benchmarks.accuracy.systems import SYSTEMS, Known, absent, lts_training, nnunet_2d
-from benchmarks.accuracy.tables import Results, compared, dice_table, effort_table, lesion_table
+from benchmarks.accuracy.tables import (
+    Results,
+    compared,
+    dice_table,
+    effort_table,
+    lesion_table,
+    patient_table,
+)
 from lts.base import ConfigError
 from lts.figures import overlay_sheet
 from lts.volume import read_geometry, read_mask
@@ -48,6 +56,7 @@ def small_part(monkeypatch: pytest.MonkeyPatch, make_case: Any) -> list[Fold]:
         folds=lambda _made, _real: folds,
         minutes=8,
         recipe="phantom_cpu",
+        about="The scans are those of a test.",
     )
     monkeypatch.setitem(PARTS, "c", part)
     monkeypatch.setenv("LTS_REAL_DATA", "/nowhere")
@@ -164,7 +173,7 @@ def test_a_line_that_a_kill_cut_short_is_run_again(folder: Path, in_this_process
 def test_what_is_absent_is_skipped_in_one_line(
     folder: Path, in_this_process: list[Job], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setitem(SYSTEMS, "nnunet", Known("nowhere", "no_such_package", "nnunet"))
+    monkeypatch.setitem(SYSTEMS, "nnunet", Known("nowhere", "no_such_package", "nnunet", "nothing"))
     asked = ["--parts", "a", "c", "--systems", "nnunet", "lts:perfect", "--folder", str(folder)]
     assert main([*asked, "--page", "--docs", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -212,6 +221,23 @@ def test_lts_is_held_against_another_case_by_case() -> None:
     assert theirs.startswith("| monai | 6 | 0.887 | 0.895 | 0.800 (case-0) | +0.038 | 5 of 6 | 0.062")
 
 
+def test_the_worst_of_many_alike_is_no_single_patient() -> None:
+    (row,) = dice_table(
+        [Results("lts", [record("lts", {"case-0": 0.0, "case-1": 0.5, "case-2": 0.0})])], "liver"
+    )[2:]
+    assert row.startswith("| lts | 3 | 0.167 | 0.000 | 0.000 (2 cases) |")
+
+
+def test_a_patient_in_whom_nothing_was_predicted_is_told() -> None:
+    found = record("lts", {"case-0": 0.0, "case-1": 0.0})
+    for case, predicted_ml in zip(found.cases, (0.0, 0.1), strict=True):
+        case["rows"]["liver"] |= {"reference_ml": 1500.0, "predicted_ml": predicted_ml}
+    assert patient_table([Results("lts", [found])], "liver")[2:] == [
+        "| case-0 | 1500.0 | 0.000 (none predicted) |",
+        "| case-1 | 1500.0 | 0.000 |",
+    ]
+
+
 def test_a_patient_counts_once_however_many_seeds() -> None:
     of_seeds = [record("lts", {"case-0": value}, seed=seed) for seed, value in enumerate((0.5, 0.7))]
     assert Results("lts", of_seeds).dice("liver") == {"case-0": pytest.approx(0.6)}
@@ -249,22 +275,25 @@ def test_the_page_tells_what_was_run(folder: Path) -> None:
     page = (folder / "accuracy.md").read_text()
     missing = page.partition("What is missing:")[2].partition("![")[0].split("\n- ")
     assert [line.strip() for line in missing[1:]] == [
-        "part a: not asked for",
-        "part b: not asked for",
-        "monai: not asked for",
-        "nnunet: not asked for",
+        f"part a ({PARTS['a'].title}): not run",
+        f"part b ({PARTS['b'].title}): not run",
+        "monai: not run",
+        "nnunet: not run",
     ]
     for told in (
         "- processor: ",
-        "## Small scans",
+        "- lts: this project's U-Net",
+        "- smp: the ResNet-18 Unet",
+        "## Part c: small scans",
         "### Lesions",
-        "Folds: 0, 1. Each training: 0.5 minutes. Recipe of lts: `phantom_cpu`.",
+        "Folds: 0, 1. Each training: 0.5 minutes. Recipe of lts: `phantom_cpu`. The scans are those of",
     ):
         assert told in page
-    assert "| case-2 | 1.000 |" in page
+    assert "- monai: MONAI" not in page
+    assert "| 1.000 |" in page.partition("| case-2 |")[2].partition("\n")[0]
     assert (folder / "accuracy.png").stat().st_size > 1000
     assert bench(folder, *asked, "--folds", "1") == 0
-    assert "- part c: folds not asked for: 0\n" in (folder / "accuracy.md").read_text()
+    assert "- part c: folds not run: 0\n" in (folder / "accuracy.md").read_text()
     assert bench(folder, *asked, "--folds", "5") == 1
 
 
@@ -301,6 +330,9 @@ def test_the_worst_patients_of_lts_are_drawn_with_all_systems(
         assert np.array_equal(view.prediction, view.reference)
         assert np.array_equal(view.reference[0], most > 0)
     assert (folder / "pictures" / "c.png").stat().st_size > 1000
+    shutil.rmtree(folder / "runs")  # results may be kept without the masks
+    assert bench(folder, *asked) == 0
+    assert len(sheets) == 1
 
 
 def test_without_a_complete_system_there_is_no_page(folder: Path, capsys: Any) -> None:
