@@ -158,11 +158,12 @@ def _report(findings: Sequence[Finding], *, n_cases: int, where: Path) -> None:
                 "code": finding.code,
                 "severity": finding.severity,
                 "found": finding.message,
-                "corrected by": finding.remedy,
             }
             for finding in in_order
         ]
-        print_table(f"findings, cases checked: {n_cases}", rows)
+        print_table(f"findings, cases read: {n_cases}", rows)
+        for code, remedy in dict.fromkeys((finding.code, finding.remedy) for finding in in_order):
+            print_line(f"{code}: {remedy}")
     errors = [finding for finding in in_order if finding.severity == "error"]
     if errors:
         raise CohortError(f"{_summary(errors)}; all are in {where}")

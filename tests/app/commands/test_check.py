@@ -10,6 +10,7 @@ from fault_kit import plant_fault
 from lts.app.commands.check import check_not_learned_from
 from lts.base import ConfigError
 from lts.cohort import find_cases
+from lts.cohort.doctor.findings import CHECKS
 from lts.phantom import make_phantom_cohort
 
 TINY = (
@@ -66,7 +67,7 @@ def test_a_cohort_with_errors_and_notes(run, cohort: Path, tmp_path: Path) -> No
     assert told["checks"]["truncated"] == 0
     table = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in table] == [
-        [one["case"], one["code"], one["severity"], one["message"], one["remedy"]] for one in told["findings"]
+        [one["case"], one["code"], one["severity"], one["message"]] for one in told["findings"]
     ]
     again = run("check", "data=lits", "data.root=cohort", "paths.output_dir=out", cwd=tmp_path)
     assert again.returncode == 2
@@ -98,13 +99,15 @@ def test_warnings_and_notes_end_well(succeed, cohort: Path, tmp_path: Path) -> N
     plant_fault("no-tumor", case=other, other=case)
     printed = succeed("check", "data=lits", "data.root=cohort", "paths.output_dir=out", cwd=tmp_path)
     assert printed.index("tumor-outside-liver") < printed.index("no-tumor")
+    for code in ("tumor-outside-liver", "no-tumor"):  # its correction once, below the table
+        assert printed.splitlines().count(f"{code}: {CHECKS[code].remedy}") == 1
     assert "no error in 3 cases, 1 warning, 1 note; all are in" in printed
 
 
 def test_a_sound_cohort_has_no_table(succeed, cohort: Path, tmp_path: Path) -> None:
     printed = succeed("check", "data=lits", "data.root=cohort", cwd=tmp_path)
     assert "no error in 3 cases, 0 warnings, 0 notes" in printed
-    assert "corrected by" not in printed
+    assert "findings" not in printed
     (written,) = (tmp_path / "checks").glob("*/doctor.json")
     assert diagnosis(written.parent)["findings"] == []
     assert json.loads((written.parent / "run.json").read_text())["state"] == "done"
