@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
+from matplotlib.image import imread, imsave
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
@@ -77,3 +77,8 @@ def save_png(path: Path, rgb: Rgb) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as file:
         imsave(file, rgb, format="png")
+
+
+def read_png(path: Path) -> Rgb:
+    """A picture that `save_png` wrote, `(height, width, 3)` uint8."""
+    return (imread(path)[..., :3] * 255).round().astype(np.uint8)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
 
 from lts.app.commands.dicom_seg import Segmentation
 from lts.app.commands.earlier_predictions import read_predictions
+from lts.app.commands.mask_pictures import picture_file, write_contact_sheet, write_picture
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.commands.predictions import PREDICTIONS_FILE, CaseRequest, Predictions
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
@@ -27,13 +30,13 @@ from lts.app.run.signals import stop_signals
 from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed, natural_key
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
-from lts.volume import SegLayout, check_dicom_seg, write_mask
+from lts.volume import SegLayout, Volume, check_dicom_seg, write_mask
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
     *("shard", "shards"),
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
-    *("probabilities", "dicom_seg", "dicom_seg_layout"),
+    *("probabilities", "dicom_seg", "dicom_seg_layout", "overlays"),
 )
 """Settings of `conf/predict.yaml` that do not change masks; all others must agree for masks to be kept."""
 
@@ -120,6 +123,7 @@ def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str
                 ending=f".{settings.output_format}",
                 probabilities=settings.probabilities,
                 dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
+                overlays=settings.overlays,
             )
             for source in sources
         ]
@@ -224,6 +228,7 @@ class _Job:
         ending: How the names of its volumes end.
         probabilities: Whether to write probabilities too.
         dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
+        overlays: Whether to draw the mask on a slice too.
     """
 
     source: ScanSource
@@ -234,6 +239,7 @@ class _Job:
     ending: str
     probabilities: bool
     dicom_seg: SegLayout | None
+    overlays: bool
 
     @property
     def mask_path(self) -> Path:
@@ -246,11 +252,16 @@ class _Job:
         regions = self.predictor.regions if self.probabilities else ()
         volumes = probability_files(case, regions, suffix=self.ending)
         seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
-        asked = {"probabilities": self.probabilities, "dicom_seg": self.dicom_seg}
+        pictures = [picture_file(case)] if self.overlays else []
+        asked = {
+            "probabilities": self.probabilities,
+            "dicom_seg": self.dicom_seg,
+            "overlays": self.overlays,
+        }
         return CaseRequest(
             source=self.source,
             input=self.input,
-            files=(self.mask_path.name, *seg, *volumes.values()),
+            files=(self.mask_path.name, *seg, *volumes.values(), *pictures),
             outputs={name: value for name, value in asked.items() if value},
         )
 
@@ -289,6 +300,7 @@ class _Job:
                 for name, text in segmentation.write(self.output, mask, scan).items()
             },
             **volumes.write(self.output, self.source.case),
+            **self._draw(scan, mask),
         }
         watch.lap("write")
         return {
@@ -316,6 +328,21 @@ class _Job:
             ],
         }
 
+    def _draw(self, scan: Volume, mask: NDArray[np.uint8]) -> dict[str, str]:
+        """Draw the mask if that is asked for, and return the name of the picture."""
+        if not self.overlays:
+            return {}
+        name = picture_file(self.source.case)
+        write_picture(
+            self.output / name,
+            self.source.case,
+            scan,
+            mask,
+            regions=self.predictor.regions,
+            is_ct=self.predictor.modality == "ct",
+        )
+        return {"overlay": name}
+
 
 class _StopWatch:
     """Seconds between laps.
@@ -341,7 +368,7 @@ def report(
     asked: Sequence[str],
     output: Place,
 ) -> None:
-    """Print the table of what was asked for, and its warnings.
+    """Print the table of what was asked for, and its warnings; lay its pictures on one sheet.
 
     Args:
         cases: Rows of `predictions.json` by case.
@@ -356,6 +383,8 @@ def report(
     if rows:
         shown = [{name: row.get(name) for name in _TABLE} for row in rows]
         print_table(f"masks in {output}", shown, decimals=_DECIMALS)
+    if pictures := [row["overlay"] for row in rows if "overlay" in row]:
+        print_line(write_contact_sheet(Path(output).expanduser(), pictures))
     for row in rows:
         for warning in row.get("warnings", ()):
             print_line(f"{row['case']}: {warning}")

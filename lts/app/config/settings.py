@@ -308,6 +308,7 @@ class PredictSettings(PredictionSettings):
     probabilities: bool = False
     dicom_seg: bool = False
     dicom_seg_layout: Literal["nested", "disjoint", "labelmap"] = "nested"
+    overlays: bool = False
     series: str | int | tuple[str | int, ...] | None = None
     acquisition: str | int | None = None
     shards: int = 1

@@ -115,6 +115,22 @@ def test_a_scan_in_an_archive_is_named_by_the_archive(make_checkpoint, succeed, 
     np.testing.assert_array_equal(labels_in(tmp_path / "masks" / "anna_mask.nii.gz"), labels)
 
 
+def test_masks_are_drawn_and_laid_on_one_sheet(make_checkpoint, succeed, tmp_path: Path) -> None:
+    ckpt, scans = make_checkpoint(), tmp_path / "scans"
+    scans.mkdir()
+    write_scan(scans / "a.nii.gz")
+    asked = ("predict", f"ckpt={ckpt}", "input=scans", "output=masks", "overlays=true")
+    printed = succeed(*asked, cwd=tmp_path)
+    assert f"{Path('masks')}/overlays.png shows 1 mask\n" in printed
+    (row,) = predictions(tmp_path / "masks")["cases"]
+    assert row["overlay"] == "overlays/a.png"
+    assert set(row["files_sha256"]) == {"a_mask.nii.gz", "overlays/a.png"}
+    alone = (tmp_path / "masks" / "overlays.png").read_bytes()
+    write_scan(scans / "b.nii.gz", shift=2)
+    assert "overlays.png shows 2 masks" in succeed(*asked, cwd=tmp_path)  # that of the first was kept
+    assert (tmp_path / "masks" / "overlays.png").read_bytes() != alone
+
+
 def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -> None:
     ckpt, other = make_checkpoint(), make_checkpoint("other.ckpt")
     labels = write_scan(tmp_path / "a.nii.gz")
