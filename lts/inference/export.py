@@ -230,7 +230,7 @@ def _made(file_format: FileFormat, model: ServingModel, metadata: str, *, name: 
         raise CheckpointError(f"{name} it cannot be written: {reason}") from error
 
 
-def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
+def check_output(output: Path, *, overwrite: bool, inputs: list[Path], key: str = "output") -> None:
     """Check that a file may be written.
 
     Raises:
@@ -244,15 +244,15 @@ def check_output(output: Path, *, overwrite: bool, inputs: list[Path]) -> None:
         lts.base._errors.ConfigError: output: must lie in a folder that exists, got nowhere/model.onnx
     """
     if not output.parent.is_dir():
-        raise ConfigError(f"output: must lie in a folder that exists, got {output}")
+        raise ConfigError(f"{key}: must lie in a folder that exists, got {output}")
     if not output.exists():
         return
     if output.is_dir():
-        raise ConfigError(f"output: must be a file, but {output} is a folder")
+        raise ConfigError(f"{key}: must be a file, but {output} is a folder")
     if any(path.exists() and path.samefile(output) for path in inputs):
-        raise ConfigError(f"output: must not be a file that is read, got {output}")
+        raise ConfigError(f"{key}: must not be a file that is read, got {output}")
     if not overwrite:
-        raise ConfigError(f"output: {output} exists; overwrite=true replaces it")
+        raise ConfigError(f"{key}: {output} exists; overwrite=true replaces it")
 
 
 def describe(

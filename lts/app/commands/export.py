@@ -1,15 +1,17 @@
 """One export: a checkpoint as a file that runs without lts, checked against PyTorch on a scan."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lts.app.commands.model_card import model_card
 from lts.app.config.settings import ExportSettings
 from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, print_line
-from lts.base import AIR_HU, LIVER
+from lts.base import AIR_HU, LIVER, ConfigError, write_utf8
 from lts.inference import (
     Checkpoint,
     Exported,
@@ -50,6 +52,7 @@ def export(settings: ExportSettings) -> None:
     models = [checkpoint, *([checkpoint.locator] if checkpoint.locator else [])]
     for path in files_of(checkpoint, output)[1:]:
         check_output(path, overwrite=settings.overwrite, inputs=[ckpt, *([scan] if scan else [])])
+    card = _card(settings, checkpoint, files=[ckpt, *files_of(checkpoint, output)])
     if scan is None:
         shown = [_phantom_slices(model.recipe) for model in models]
     else:
@@ -68,6 +71,26 @@ def export(settings: ExportSettings) -> None:
     if exported.locator and checkpoint.locator:
         _report(exported.locator, checkpoint.locator, checked_on=checked_on)
         print_line(f"{files_of(checkpoint, output)[2]} says how both go together")
+    if card:
+        path, text = card
+        write_utf8(path, text)
+        print_line(f"wrote {path}, the model card")
+
+
+def _card(
+    settings: ExportSettings, checkpoint: Checkpoint, *, files: Sequence[Path]
+) -> tuple[Path, str] | None:
+    """The model card and where it goes, None where none is asked for."""
+    if settings.card is None:
+        if settings.scores:
+            raise ConfigError("scores: has no meaning without card")
+        return None
+    path = Path(settings.card).expanduser()
+    if path.resolve() in {file.resolve() for file in files}:
+        raise ConfigError(f"card: must be a file of its own, got {path}")
+    check_output(path, key="card", overwrite=settings.overwrite, inputs=list(files))
+    evaluations = [Path(folder).expanduser() for folder in settings.scores]
+    return path, model_card(checkpoint, title=files[1].name, evaluations=evaluations)
 
 
 def _scan_slices(path: Path, checkpoint: Checkpoint) -> list[Tensor]:

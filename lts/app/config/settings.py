@@ -336,6 +336,8 @@ class ExportSettings:
     output: Place
     overwrite: bool = False
     scan: Place | None = None
+    card: Place | None = None
+    scores: tuple[Place, ...] = ()
     trusted_modules: tuple[str, ...] = ()
 
 
