@@ -70,7 +70,7 @@ class Headed:
         """
         if self.data is None:
             return (path,)
-        name = self.data
+        name = self.data.removeprefix("./")
         is_plain = Path(name).name == name and name not in ("", ".", "..", "LIST")
         if not is_plain or re.search(r"[\\%]", name):  # % is of a pattern of names
             raise VolumeError(f"{path}: its voxels must be in itself or in one file beside it, got {name!r}")
@@ -124,11 +124,14 @@ def read_stored(path: Path, parse: Parse) -> StoredArray:
 
 
 def entries(text: bytes, separator: str) -> dict[str, str]:
-    """The lines of a header by what is before the separator, in lower case; the last of a name counts."""
+    """The lines of a header by what is before the separator, in lower case; the last of a name counts.
+
+    Lines of NRRD's free key/value pairs, `name:=value`, are no fields and are passed over.
+    """
     found = {}
     for line in text.decode("utf-8", "replace").splitlines():
         name, sign, value = line.partition(separator)
-        if sign and not line.startswith("#"):
+        if sign and not line.startswith("#") and not value.startswith("="):
             found[name.strip().lower()] = value.strip()
     return found
 

@@ -20,6 +20,7 @@ _DTYPES = {
 }
 _ELEMENTS = {dtype: name.upper() for name, dtype in _DTYPES.items()}
 
+_TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
 _DATA = "elementdatafile"
 """The last entry."""
 _LEVEL = 2
@@ -82,12 +83,12 @@ def parse(path: Path, head: bytes) -> Headed:
     shape = sizes(path, "DimSize", fields.get("dimsize", ""))
     one_of(path, "NDims", fields.get("ndims", ""), ("3",))
     one_of(path, "ElementNumberOfChannels", fields.get("elementnumberofchannels", "1"), ("1",))
-    one_of(path, "BinaryData", fields.get("binarydata", "True"), ("true",))
+    one_of(path, "BinaryData", fields.get("binarydata", "True"), _TRUE)
     one_of(path, "HeaderSize", fields.get("headersize", "0"), ("0",))
     element = one_of(path, "ElementType", fields.get("elementtype", ""), tuple(_DTYPES))
-    is_deflated = one_of(path, "CompressedData", fields.get("compresseddata", "False"), ("true", "false"))
+    is_deflated = one_of(path, "CompressedData", fields.get("compresseddata", "False"), (*_TRUE, *_FALSE))
     order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "False"))
-    is_big = one_of(path, "BinaryDataByteOrderMSB", order, ("true", "false")) == "true"
+    is_big = one_of(path, "BinaryDataByteOrderMSB", order, (*_TRUE, *_FALSE)) in _TRUE
     affine, notes = _affine(path, fields)
     is_here = fields[_DATA].upper() == "LOCAL"
     return Headed(
@@ -96,7 +97,7 @@ def parse(path: Path, head: bytes) -> Headed:
         affine=affine,
         data=None if is_here else fields[_DATA],
         offset=offset if is_here else 0,
-        is_deflated=is_deflated == "true",
+        is_deflated=is_deflated in _TRUE,
         notes=notes,
     )
 

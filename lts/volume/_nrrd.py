@@ -43,7 +43,7 @@ _TO_RAS = {
 _TO_RAS |= {"".join(word[0] for word in name.split("-")): signs for name, signs in _TO_RAS.items()}
 """Signs of x and y, of the spaces that say where the patient is."""
 
-_MM_OF_UNIT = {"mm": 1.0, "um": 0.001, "\N{MICRO SIGN}m": 0.001, "cm": 10.0, "m": 1000.0}
+_MM_OF_UNIT = {"mm": 1.0, "millimeters": 1.0, "um": 0.001, "\N{MICRO SIGN}m": 0.001, "cm": 10.0, "m": 1000.0}
 """Of `space units`, which are free text."""
 
 _LEVEL = 2
@@ -92,7 +92,6 @@ def parse(path: Path, head: bytes) -> Headed:
         raise VolumeError(f"{path}: not an NRRD file", code="not-nifti")
     end = re.search(rb"\r?\n\r?\n", head)
     fields = entries(head[: end.end() if end else len(head)], ":")
-    fields = {name: value for name, value in fields.items() if not value.startswith("=")}  # key/value pairs
     data = fields.get("data file", fields.get("datafile"))
     if end is None and data is None:
         raise VolumeError(f"{path}: truncated: the header has no end", code="truncated")
@@ -137,11 +136,27 @@ def _affine(path: Path, fields: dict[str, str]) -> tuple[FloatArray, tuple[Note,
         corner = re.sub(r"[(),]", " ", fields.get("space origin", "(0,0,0)"))
         affine[:3, 3] = numbers(path, "space origin", corner, 3)
     else:
-        np.fill_diagonal(affine[:3, :3], numbers(path, "spacings", fields.get("spacings", "1 1 1"), 3))
+        spacing = numbers(path, "spacings", fields.get("spacings", "1 1 1"), 3)
+        np.fill_diagonal(affine[:3, :3], spacing)
+        affine[:3, 3] = _corner(path, fields, spacing)
     signs = _TO_RAS.get(fields.get("space", "").lower()) if vectors else None
     mm, note = _unit(path, fields)
     affine[:3] *= mm
     return np.diag([*(signs or (-1, -1)), 1, 1]) @ affine, tuple(chain(() if signs else (UNSTATED,), note))
+
+
+def _corner(path: Path, fields: dict[str, str], spacing: list[float]) -> list[float]:
+    """The middle of the first voxel by `axis mins`: those are edges where axes are not centered on nodes."""
+    mins = fields.get("axis mins", fields.get("axismins", ""))
+    if not mins or "nan" in mins.lower():  # not known
+        return [0.0, 0.0, 0.0]
+    centers = fields.get("centers", fields.get("centerings", "")).lower().split() or ["cell"] * 3
+    if len(centers) != 3:
+        raise VolumeError(f"{path}: centers must be of 3 axes, got {' '.join(centers)[:80]!r}")
+    return [
+        least + (0 if center == "node" else step / 2)
+        for least, step, center in zip(numbers(path, "axis mins", mins, 3), spacing, centers, strict=True)
+    ]
 
 
 def _unit(path: Path, fields: dict[str, str]) -> tuple[float, tuple[Note, ...]]:
@@ -153,4 +168,4 @@ def _unit(path: Path, fields: dict[str, str]) -> tuple[float, tuple[Note, ...]]:
     if len(stated) > 1 or units not in _MM_OF_UNIT:
         raise VolumeError(f"{path}: space units must be one of {', '.join(_MM_OF_UNIT)}, got {units[:80]}")
     told = f"The space unit is {units}: SimpleITK, 3D Slicer and what rests on ITK take its numbers for mm."
-    return _MM_OF_UNIT[units], () if units == "mm" else (Note(told, code="other-unit"),)
+    return _MM_OF_UNIT[units], () if _MM_OF_UNIT[units] == 1 else (Note(told, code="other-unit"),)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lts.base import VolumeError
 from lts.volume._geometry import FloatArray, Geometry
-from lts.volume._notes import grid_notes
+from lts.volume._notes import Note, grid_notes
 
 
 class Stored(Protocol):
@@ -62,12 +62,13 @@ class StoredArray:
     voxels: npt.NDArray[Any]
     slope: float = 1.0
     inter: float = 0.0
-    more_notes: tuple[str, ...] = ()
+    more_notes: tuple[Note, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """See `Stored`."""
-        return (*self.more_notes, *grid_notes(self.geometry))
+        told = {note.code for note in self.more_notes}
+        return (*self.more_notes, *(note for note in grid_notes(self.geometry) if note.code not in told))
 
     @property
     def plain(self) -> npt.NDArray[Any] | None:

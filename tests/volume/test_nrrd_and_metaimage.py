@@ -321,13 +321,13 @@ def test_what_is_no_volume_of_real_numbers_is_refused(
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ("BinaryData = False", "BinaryData must be true, got 'False'"),
+        ("BinaryData = False", "BinaryData must be one of true, t, 1, got 'False'"),
         ("HeaderSize = -1", "HeaderSize must be 0, got '-1'"),
         ("ElementType = MET_STRING", "ElementType must be one of met_char, .*, got 'MET_STRING'"),
         ("ElementSpacing = 1 0 1", r"ElementSpacing must be > 0, got \[1.0, 0.0, 1.0\]"),
         ("Offset = 1 2", "Offset must be 3 numbers, got '1 2'"),
         ("DimSize = 4 5 x", "DimSize must be whole numbers from 1, got '4 5 x'"),
-        ("CompressedData = maybe", "CompressedData must be one of true, false, got 'maybe'"),
+        ("CompressedData = maybe", "CompressedData must be one of true, t, 1, false, f, 0, got 'maybe'"),
     ],
 )
 def test_an_entry_of_metaimage_that_breaks_its_rule_is_named(entry: str, told: str, tmp_path: Path) -> None:
@@ -419,3 +419,39 @@ def test_wild_files_are_read_or_refused_in_a_line(name: str, tmp_path: Path) -> 
             assert found.voxels.shape == found.geometry.canonical_shape
     assert 300 < len(refused) < 1000
     assert all("\n" not in line for line in refused)
+
+
+@pytest.mark.parametrize("line", ["Space Origin:=scanner", "space:=Talairach", "Type:=CT", "sizes:=1 1 1"])
+def test_a_free_pair_is_no_field_of_its_name(line: str, tmp_path: Path) -> None:
+    sitk.WriteImage(scan(), str(tmp_path / "a.nrrd"))
+    plain = read_ct(tmp_path / "a.nrrd")
+    head, _, data = (tmp_path / "a.nrrd").read_bytes().partition(b"\n\n")
+    (tmp_path / "b.nrrd").write_bytes(head + b"\n" + line.encode() + b"\n\n" + data)
+    found = read_ct(tmp_path / "b.nrrd")
+    assert found.geometry == plain.geometry
+    np.testing.assert_array_equal(found.voxels, plain.voxels)
+    np.testing.assert_allclose(
+        found.geometry.affine, affine_of(sitk.ReadImage(str(tmp_path / "b.nrrd"))), rtol=0, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("mins", "centers"), [("1 2 3", None), ("1 2 3", "node node cell"), ("NaN NaN NaN", None)]
+)
+def test_axis_mins_are_the_corner_where_they_are_known(
+    mins: str, centers: str | None, tmp_path: Path
+) -> None:
+    nowhere = {"space": None, "space_directions": None, "space_origin": None}
+    path = write_nrrd(tmp_path / "a.nrrd", spacings="0.7 0.8 2.5", axis_mins=mins, centers=centers, **nowhere)
+    np.testing.assert_allclose(read_geometry(path).affine, affine_of(sitk.ReadImage(str(path))), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["a.nhdr", "a.mhd"])
+def test_the_voxels_may_be_named_to_be_in_this_folder(name: str, tmp_path: Path) -> None:
+    sitk.WriteImage(scan(), str(tmp_path / name))
+    voxels = read_ct(tmp_path / name).voxels
+    text = (tmp_path / name).read_text()
+    beside = source_files(tmp_path / name)[1].name
+    assert text.count(beside) == 1
+    (tmp_path / name).write_text(text.replace(beside, f"./{beside}"))
+    np.testing.assert_array_equal(read_ct(tmp_path / name).voxels, voxels)
