@@ -44,6 +44,12 @@ _FLATTEST = 1e-4
 """The smallest volume of a voxel, as a share of the box with its edges, that still spans space."""
 
 
+_OF_BARE_ARRAYS = (
+    (np.eye(4), "the affine is the identity"),
+    (np.diag([-1.0, -1.0, 1.0, 1.0]), "the affine is that which ITK gives an array without a grid"),
+)
+
+
 @dataclass(frozen=True)
 class Geometry:
     """What a file says of its grid. Two are equal where the same mask would be written back.
@@ -172,7 +178,10 @@ class Geometry:
         header = self.nifti_header()
         if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
             return "the header states no orientation"
-        return "the affine is the identity" if np.allclose(self.affine, np.eye(4), atol=1e-6) else ""
+        for affine, what in _OF_BARE_ARRAYS:
+            if np.allclose(self.affine, affine, atol=1e-6):
+                return what
+        return ""
 
     @property
     def axes(self) -> str:

@@ -154,7 +154,11 @@ def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("affine", "reason"),
-    [(np.eye(4), "the affine is the identity"), (None, "the header states no orientation")],
+    [
+        (np.eye(4), "the affine is the identity"),
+        (np.diag([-1, -1, 1, 1]), "the affine is that which ITK gives an array without a grid"),
+        (None, "the header states no orientation"),
+    ],
 )
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "AIL"])
 def test_a_mask_without_a_grid_takes_its_image_s(affine, reason: str, codes: str, tmp_path: Path) -> None:
