@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, check_regions
+from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, check_regions, name_some
 from lts.inference.building import build
 from lts.intensity import Intensity
 from lts.networks.meta import check_answer, without_memory
@@ -224,6 +224,20 @@ def network_weights(saved: Mapping[str, Any]) -> dict[str, Tensor]:
     }
 
 
+def not_finite(weights: Mapping[str, object]) -> list[str]:
+    """Names of weights that no training leaves but one that diverged.
+
+    Example:
+        >>> not_finite({"head.bias": torch.tensor([0.0, float("nan")]), "head.weight": torch.zeros(1)})
+        ['head.bias']
+    """
+    return [
+        name
+        for name, weight in weights.items()
+        if not (isinstance(weight, Tensor) and not weight.is_complex() and weight.isfinite().all())
+    ]
+
+
 def locator_in(saved: Mapping[str, Any]) -> dict[str, Any]:
     """The description of a locator, plain types and tensors, made of a checkpoint of a liver network.
 
@@ -260,6 +274,8 @@ def _parts_of(
     description: Mapping[str, Any], weights: Mapping[str, Tensor], *, trusted_modules: Sequence[str]
 ) -> dict[str, Any]:
     """What a description says of a model, built."""
+    if wrong := not_finite(weights):
+        raise CheckpointError(f"weights must be finite real numbers, not so: {name_some(wrong)}")
     # A description may state any size: memory is taken when the weights are known to be of that size.
     with without_memory():
         build(description["network"], trusted_modules=trusted_modules).load_state_dict(weights, assign=True)

@@ -131,6 +131,17 @@ def test_weights_that_are_none_are_refused_in_one_line(tmp_path: Path, make_cont
     check_refusal(path, "does not describe a model that can be built")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_of_a_training_that_diverged_are_refused_in_one_line(
+    tmp_path: Path, make_content, value: float
+) -> None:
+    content = make_content()
+    name, weight = next((name, weight) for name, weight in content["state_dict"].items() if weight.ndim > 1)
+    content["state_dict"][name] = torch.full_like(weight, value)
+    named = name.removeprefix("network.")
+    check_refusal(save(tmp_path, content), f"weights must be finite real numbers, not so: {named}")
+
+
 def test_a_description_without_a_network_is_refused_in_one_line(tmp_path: Path, make_content) -> None:
     saved = {**make_content(), "lts": {"format": 1}}
     check_refusal(save(tmp_path, saved), "does not describe a model that can be built: 'network'")

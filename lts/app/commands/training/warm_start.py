@@ -14,6 +14,7 @@ from lts.app.config.settings import TrainSettings
 from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, listed, name_some
 from lts.inference import cases_learned_from, read_checkpoint
 from lts.inference.building import find_class, without_start_weights
+from lts.inference.checkpoint import not_finite
 from lts.networks.meta import without_memory
 
 _NETWORK = "network."
@@ -83,7 +84,7 @@ def open_start(settings: TrainSettings) -> WarmStart | None:
         cases = cases_learned_from(saved[DESCRIPTION_KEY])
     except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"init: {path} does not describe a model: {error}") from error
-    if wrong := [name for name, weight in weights.items() if not _is_finite(weight)]:
+    if wrong := not_finite(weights):
         raise CheckpointError(
             f"init: {path}: weights must be finite real numbers, not so: {name_some(wrong)}"
         )
@@ -132,10 +133,6 @@ def fit_to_network(start: WarmStart, network: nn.Module, settings: TrainSettings
         not_taken=not_taken,
         left_over=[name for name in start.weights if name not in own],
     )
-
-
-def _is_finite(weight: object) -> bool:
-    return isinstance(weight, Tensor) and not weight.is_complex() and bool(weight.isfinite().all())
 
 
 def _by_region(weight: Tensor, given: Tensor, *, regions: Sequence[str], saved: Sequence[str]) -> Tensor:
