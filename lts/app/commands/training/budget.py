@@ -20,6 +20,7 @@ from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import precision_of
 from lts.base import DESCRIPTION_KEY, ConfigError
 from lts.data import SliceDataModule
+from lts.data.datamodule import MOST_SLICES
 from lts.inference import read_checkpoint
 from lts.task import WholeCheckpointIO, parameter_groups
 from lts.task.compiling import LONG_RUN_STEPS, why_not_compiled
@@ -129,6 +130,11 @@ def fit_to_budget(settings: TrainSettings, data: SliceDataModule) -> Fitted:
         raise ConfigError(
             f"budget_minutes: must be at least {least_min:g} on this machine for one epoch of one step, "
             f"got {settings.budget_minutes:g}"
+        )
+    if steps * settings.data.batch_size > MOST_SLICES:
+        raise ConfigError(
+            f"budget_minutes: would take more than {MOST_SLICES} slices an epoch with trainer.max_epochs="
+            f"{settings.max_epochs}, got {settings.budget_minutes:g}"
         )
     plan = Plan(max_epochs=epochs, slices_per_epoch=steps * settings.data.batch_size, compiled=compiled)
     return Fitted(
