@@ -239,10 +239,12 @@ def test_masks_of_other_systems_are_scored_with_their_labels(
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "all" / "metrics.json").read_text())
     assert [scores["regions"][region]["dice_per_case"] for region in ("liver", "tumor")] == [1, 1]
+    assert "in none of" not in done.stdout
     done = run("evaluate", *both, "reference_labels={liver: [5, 7]}", "paths.output_dir=liver", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "liver" / "metrics.json").read_text())
     assert 0 < scores["regions"]["liver"]["dice_per_case"] < 1
+    assert "tumor: in none of 1 reference\n" in done.stdout  # which a mistyped number shows as well
     done = run("evaluate", *both, "reference_labels={liver: [5, 5]}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,

@@ -1,6 +1,6 @@
 """Writes the results of an evaluation: tables, pictures and the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from lts.app.run.console import print_line, print_table
 from lts.app.run.provenance import RunRecord
 from lts.app.run.records import METRICS_FILE
-from lts.base import write_csv, write_json
+from lts.base import counted, write_csv, write_json
 from lts.evaluation import PRINTED, ReportData, ScoringRules, Summary, rank_cases, write_report
 from lts.figures import save_roc
 from lts.scores import LesionFinding
@@ -79,6 +79,8 @@ def write_results(
     )
     write_report(output_dir / "report.html", report)
     _print_results(title, metrics)
+    for line in _sides_without(summary.rows, rules.regions):
+        print_line(line)
     return metrics
 
 
@@ -90,6 +92,15 @@ def _print_results(title: str, metrics: Mapping[str, Any]) -> None:
     print_table(f"{title}, on each scan's own grid", rows)
     for remark in (*metrics["panel_remarks"], *metrics.get("advice", ())):
         print_line(remark)
+
+
+def _sides_without(rows: Sequence[Mapping[str, Any]], regions: Sequence[str]) -> Iterator[str]:
+    """Where a region is in no mask of a side, as with a mistyped label or a model that finds nothing."""
+    for region in regions:
+        of_region = [row for row in rows if row["region"] == region]
+        for side, volume in (("reference", "reference_ml"), ("prediction", "predicted_ml")):
+            if not any(row[volume] for row in of_region):
+                yield f"{region}: in none of {counted(len(of_region), side)}"
 
 
 def _curves(summary: Summary) -> dict[str, tuple[Sequence[float], Sequence[float], float]] | None:

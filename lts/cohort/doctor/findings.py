@@ -87,7 +87,10 @@ CHECKS: dict[str, Check] = {
     ),
     "labels-rounded": Check("note", _NONE),
     "empty-mask": Check("warning", f"pair the image with its mask, or {_UNUSED}"),
-    "no-liver": Check("warning", "label the liver 1, or train on tumors alone by data.regions=[tumor]"),
+    "no-liver": Check(
+        "warning",
+        "label the liver 1, or name its label by data.labels; data.regions=[tumor] trains on tumors alone",
+    ),
     "no-tumor": Check("note", _NONE),
     "tumor-outside-liver": Check("warning", _DRAWN),
     "liver-volume": Check("warning", _DRAWN),
