@@ -16,6 +16,7 @@ import kill_kit
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 from filelock import FileLock
 
 from lts.app.commands import predict as predicting
@@ -282,6 +283,35 @@ def test_what_failed_is_tried_again_and_leaves_the_list(again, scans, masks) -> 
         again(overwrite=True)
     (scans / "b.nii.gz").write_bytes(sound)
     assert again()["failed"] == []  # its mask is still there
+
+
+def test_a_scan_of_which_a_file_is_gone_stops_no_other(again, scans, masks) -> None:
+    image = SimpleITK.ReadImage(str(scans / "a.nii.gz"))
+    for key in image.GetMetaDataKeys():
+        image.EraseMetaData(key)
+    SimpleITK.WriteImage(image, str(scans / "d.nhdr"))
+    again()
+    (voxels,) = scans.glob("d.raw*")
+    voxels.unlink()
+    write_scan(scans / "e.nii.gz", shift=4)
+    with pytest.raises(
+        CohortError, match=r"1 of 5 scans could not be predicted: .*d.nhdr: its voxels must be"
+    ):
+        again()
+    told = json.loads((masks / "predictions.json").read_text())
+    assert [row["case"] for row in told["failed"]] == ["d"]
+    assert "e" in [row["case"] for row in told["cases"]]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_scan_is_replaced_by_its_mask(again, scans: Path, masks: Path, overwrite: bool) -> None:
+    before = content(scans)
+    scan = scans / "a.nii.gz"
+    with pytest.raises(
+        ConfigError, match=r"output: .*a\.nii\.gz is a scan of the input and would be replaced"
+    ):
+        again(input=str(scan), output=str(scans), mask_suffix="", overwrite=overwrite)
+    assert content(scans) == before
 
 
 OURS = {

@@ -132,9 +132,18 @@ def again(home: Path, common: list[str]) -> Callable[..., dict[str, Any]]:
 
 
 def test_a_shard_alone_predicts_its_part_and_the_command_without_shards_the_rest(
-    again: Callable[..., dict[str, Any]],
+    again: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert [row["case"] for row in again(shards=2, shard=1)["cases"]] == ["c1", "c3"]
+    assert "without a mask yet: c0, c2, c4, 3 of 5 scans;" in capsys.readouterr().out
+    again(shards=2, shard=0)
+    assert "without a mask" not in capsys.readouterr().out
+
+
+def test_what_a_shard_leaves_the_command_without_shards_predicts(
+    again: Callable[..., dict[str, Any]],
+) -> None:
+    again(shards=2, shard=1)
     whole = again()
     assert sorted(row["case"] for row in whole["cases"]) == [f"c{number}" for number in range(5)]
 

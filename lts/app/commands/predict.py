@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,17 @@ from lts.app.config.values import Place
 from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
-from lts.base import CohortError, ConfigError, LtsError, StorageError, counted, listed, natural_key
+from lts.base import (
+    CohortError,
+    ConfigError,
+    LtsError,
+    StorageError,
+    VolumeError,
+    counted,
+    listed,
+    name_some,
+    natural_key,
+)
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
 from lts.volume import SegLayout, Volume, check_dicom_seg, write_mask
@@ -60,7 +71,9 @@ def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
         LtsError: The input or config was wrong and nothing is written; or the disk is full.
         Interrupted: The command was told to stop.
     """
-    record, asked = predict_unreported(settings)
+    record, asked, found = _predict_recorded(settings)
+    if settings.shard is not None:
+        _tell_what_is_left(found, Path(settings.output).expanduser())
     report(record.cases, record.failed, asked, settings.output)
     return tuple(record.cases[case] for case in asked)
 
@@ -92,6 +105,11 @@ def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str
     Returns:
         The record, and the names of the cases that were asked for.
     """
+    return _predict_recorded(settings)[:2]
+
+
+def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str], list[str]]:
+    """As `predict_unreported`, and with the names of all scans of the input, those of other shards too."""
     check_settings(settings)
     shard = shard_of(settings)
     output, scans = (Path(path).expanduser() for path in (settings.output, settings.input))
@@ -127,6 +145,7 @@ def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str
             )
             for source in sources
         ]
+        _check_no_scan_is_replaced(jobs)
         record = Predictions(
             output,
             _facts(settings, predictor),
@@ -135,14 +154,43 @@ def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str
         )
         for line in found.passed_over:
             print_line(f"passed over: {line}")
-        _predict_all(
-            jobs,
-            record,
-            overwrite=settings.overwrite,
-            named=[source.case for source in found.sources],
-            stop=stop,
+        named = [source.case for source in found.sources]
+        _predict_all(jobs, record, overwrite=settings.overwrite, named=named, stop=stop)
+    return record, [job.source.case for job in jobs], named
+
+
+def _tell_what_is_left(found: Sequence[str], output: Path) -> None:
+    """Print which scans have no mask when a shard is done: of shards that still run, or in no shard at all.
+
+    The latter happens where scans came between the starts of two shards, as each takes every N-th of those
+    that it finds.
+    """
+    record = read_predictions(output / PREDICTIONS_FILE)
+    known = {row["case"] for kind in ("cases", "failed") for row in record.get(kind, ())}
+    if left := [case for case in found if case not in known]:
+        print_line(
+            f"without a mask yet: {name_some(left)}, {len(left)} of {len(found)} scans; when all shards have "
+            "ended, the command without shards goes on with what is left"
         )
-    return record, [job.source.case for job in jobs]
+
+
+def _check_no_scan_is_replaced(jobs: Sequence["_Job"]) -> None:
+    """Check that no file to be written is one that is read: `overwrite=true` is about masks.
+
+    Raises:
+        ConfigError: One is.
+    """
+    read: set[Path] = set()
+    for job in jobs:
+        with suppress(VolumeError):  # told when its turn comes
+            read.update(file.resolve() for file in job.source.files)
+    for job in jobs:
+        for name in job.wanted().files:
+            if (path := job.output / name).resolve() in read:
+                raise ConfigError(
+                    f"output: {path} is a scan of the input and would be replaced; choose another folder or "
+                    "mask_suffix"
+                )
 
 
 def _predict_all(

@@ -155,7 +155,11 @@ class Predictions:
         row = self.cases.get(one.case)
         if row is None:
             return False, self._foreign_file(one, known={})
-        if changed := self._changed(one, row):
+        try:
+            changed = self._changed(one, row)
+        except VolumeError:  # fails when its turn comes, and stops no other
+            return False, ""
+        if changed:
             return False, changed
         known = row["files_sha256"]
         is_whole = all((self._folder / name).exists() for name in one.files if name in known)
