@@ -69,6 +69,7 @@ html_static_path = ["static"]
 html_css_files = ["lts.css"]
 html_copy_source = False
 html_show_copyright = False
+html_show_search_summary = False  # a page in a file may not fetch others
 html_theme_options = {"navigation_with_keys": True}
 
 
