@@ -22,17 +22,8 @@ CONTENTS = {
     "Score": ("docs/scores", "docs/conventions", "docs/accuracy"),
     "Use a model": ("docs/predict", "docs/export", "docs/service"),
     "Python": ("docs/library", "docs/reference"),
-    "How it is made": (
-        *(
-            "ARCHITECTURE",
-            "docs/decisions",
-            "docs/faults",
-            "docs/benchmarks",
-            "docs/speed",
-            "findings/README",
-        ),
-        *("CONTRIBUTING", "SECURITY", "CHANGELOG"),
-    ),
+    "How it is made": ("ARCHITECTURE", "docs/decisions", "docs/faults", "docs/benchmarks", "docs/speed"),
+    "Project": ("CONTRIBUTING", "SECURITY", "CHANGELOG", "findings/README"),
 }
 """Pages by the headings of the site's contents. A page that is not named here ends the build."""
 
@@ -41,6 +32,7 @@ author = "the authors of lts"
 version = release = lts.__version__
 html_title = f"lts {version}"
 root_doc = "README"
+# The first suffix is that of the pages which autosummary makes.
 source_suffix = {".rst": "restructuredtext", ".md": "markdown", ".ipynb": "markdown"}
 include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb", "docs/reference/*.rst", "findings/README.md"]
 # Folders without pages are not looked through: data may hold a million files.
