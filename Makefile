@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup train test test-lowest lint types format tour bench accuracy
+.PHONY: setup train test test-lowest lint types docs format tour bench accuracy
 
 setup: .venv/installed
 
@@ -36,6 +36,11 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The pages, the tour and a reference from docstrings as a site, build/site/index.html; any warning is an error.
+docs: setup
+	rm -rf build/site docs/reference
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs/site . build/site
 
 format: setup
 	$(BIN)/ruff format .

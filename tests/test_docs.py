@@ -33,6 +33,12 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+def test_the_reference_shows_the_packages_that_are_public() -> None:
+    of_library = (DOCS / "library.md").read_text().split("## The packages")[1].split("are public")[0]
+    shown = re.findall(r"^   (lts[.\w]*)$", (DOCS / "reference.md").read_text(), flags=re.M)
+    assert shown == ["lts", *re.findall(r"`(lts\.\w+)`", of_library)]
+
+
 def test_the_table_of_scores_is_that_of_the_code() -> None:
     assert lines_missing() == []
     page = (DOCS / "scores.md").read_text()

@@ -83,7 +83,7 @@ def write_page(docs: Path, page: Page) -> None:
             "scan's own grid with the same code. The time is that of training alone. No case was held out "
             "to choose a checkpoint: the last weights were used. So short a training tells how soon a "
             "system learns, not how good it becomes. The recipe of each system is in its file in "
-            "`benchmarks/accuracy/systems`, those of lts are explained in [recipes](recipes.md). The "
+            "`benchmarks/accuracy/systems`, [recipes](recipes.md#the-patients) explains those of lts. The "
             "scores of each case are in `benchmarks/results/accuracy.jsonl`."
         ),
         "",
