@@ -107,7 +107,7 @@ def find_liver(
         builder.add(some, probs_on_square(locator, scan.voxels, view, looks[some], device=device).cpu())
         check()
     rows, columns = view.plane.on_square
-    liver = builder.finish(None, voxel_ml=1.0)[:, rows, columns] >= LIVER
+    liver = builder.finish(voxel_ml=1.0)[:, rows, columns] >= LIVER
     labels, pieces = find_components(np.ascontiguousarray(liver), voxel_ml=1.0)
     if not pieces:
         return Located(box=None)

@@ -279,12 +279,12 @@ class Predictor:
         Returns:
             `(Z, H, W)` uint8, after post-processing.
         """
-        builder = MaskBuilder(self.regions, scan.voxels.shape)
+        builder = MaskBuilder(self.regions, scan.voxels.shape, self._postprocess)
         for slab in self.slabs(scan, located=located):
             builder.add(slab.slices, slab.probs)
             if on_slab is not None:
                 on_slab(slab)
-        return builder.finish(self._postprocess, voxel_ml=scan.geometry.voxel_volume_ml)
+        return builder.finish(voxel_ml=scan.geometry.voxel_volume_ml)
 
     def slabs(self, scan: Volume, *, located: Sequence[Located | None] | None = None) -> Iterator[SlabProbs]:
         """Probabilities of a scan, slab by slab from the feet up; 0 where no model looks.

@@ -9,7 +9,7 @@ from lts.base import ConfigError
 from lts.inference import MaskBuilder, Postprocess
 
 REGIONS = ("liver", "tumor")
-OFF = {"largest_liver": False, "tumor_within_liver": False, "min_lesion_ml": 0}
+OFF = {"largest_liver": False, "tumor_within_liver": False, "min_lesion_ml": 0, "min_lesion_probability": 0}
 
 
 def probs_of(rows: list[str]) -> torch.Tensor:
@@ -24,9 +24,9 @@ def drawn(labels: np.ndarray) -> list[str]:
 
 def mask_of(*slices: list[str], voxel_ml: float = 1.0, **rules: object) -> list[list[str]]:
     probs = torch.cat([probs_of(rows) for rows in slices])
-    builder = MaskBuilder(REGIONS, (len(slices), *probs.shape[2:]))
+    builder = MaskBuilder(REGIONS, (len(slices), *probs.shape[2:]), Postprocess(**{**OFF, **rules}))
     builder.add(slice(0, len(slices)), probs)
-    labels = builder.finish(Postprocess(**{**OFF, **rules}), voxel_ml=voxel_ml)
+    labels = builder.finish(voxel_ml=voxel_ml)
     assert labels.dtype == np.uint8
     return [drawn(plane) for plane in labels]
 
@@ -38,7 +38,7 @@ def test_tumor_wins_over_liver_and_stands_alone() -> None:
 def test_a_probability_of_one_half_is_background() -> None:
     builder = MaskBuilder(REGIONS, (1, 1, 3))
     builder.add(slice(0, 1), torch.tensor([0.5, 0.5001, 0.0]).expand(1, 2, 1, 3))
-    assert builder.finish(None, voxel_ml=1).tolist() == [[[0, 2, 0]]]
+    assert builder.finish(voxel_ml=1).tolist() == [[[0, 2, 0]]]
 
 
 @pytest.mark.parametrize("size", [1, 3, 50])
@@ -48,14 +48,14 @@ def test_the_size_of_slabs_changes_nothing(size: int) -> None:
     for start in range(0, 40, size):
         builder.add(slice(start, min(start + size, 40)), probs[start : start + size])
     expected = np.where(probs[:, 1] > 0.5, 2, np.where(probs[:, 0] > 0.5, 1, 0))
-    assert np.array_equal(builder.finish(Postprocess(**OFF), voxel_ml=1), expected)
+    assert np.array_equal(builder.finish(voxel_ml=1), expected)
 
 
 @pytest.mark.parametrize(("regions", "labels"), [(("liver",), [0, 1]), (("tumor",), [0, 2])])
 def test_a_model_of_one_region_writes_its_label_alone(regions: tuple[str, ...], labels: list[int]) -> None:
     builder = MaskBuilder(regions, (1, 1, 2))
     builder.add(slice(0, 1), torch.tensor([0.0, 1.0]).view(1, 1, 1, 2))
-    assert builder.finish(None, voxel_ml=1).ravel().tolist() == labels
+    assert builder.finish(voxel_ml=1).ravel().tolist() == labels
 
 
 def test_only_the_largest_piece_of_liver_stays_with_its_tumors() -> None:
@@ -74,9 +74,9 @@ def test_pieces_reach_through_slices_and_beyond_a_slab() -> None:
 def test_the_largest_piece_is_that_of_scipy() -> None:
     noise = np.random.default_rng(0).random((70, 12, 12)) < 0.1
     probs = torch.from_numpy(np.stack([noise, np.zeros_like(noise)], axis=1)).float()
-    builder = MaskBuilder(REGIONS, noise.shape)
+    builder = MaskBuilder(REGIONS, noise.shape, Postprocess(**{**OFF, "largest_liver": True}))
     builder.add(slice(0, 70), probs)
-    found = builder.finish(Postprocess(**{**OFF, "largest_liver": True}), voxel_ml=1)
+    found = builder.finish(voxel_ml=1)
     numbers, _ = ndimage.label(noise, np.ones((3, 3, 3)))
     sizes = np.bincount(numbers.ravel())[1:]
     assert (sizes == sizes.max()).sum() == 1
@@ -105,6 +105,26 @@ def test_small_tumors_go_beyond_the_first_slab() -> None:
     assert mask_of(*slices, min_lesion_ml=2) == [["1111"]] * 70
 
 
+def test_lesions_of_which_the_model_is_nowhere_sure_become_liver() -> None:
+    liver = torch.ones(1, 1, 1, 9)
+    tumor = torch.tensor([0.6, 0.9, 0.0, 0.89, 0.7, 0.0, 0.95, 0.0, 0.4]).view(1, 1, 1, 9)
+    found = {}
+    for least in (0, 0.3, 0.9, 0.96):
+        rules = Postprocess(**{**OFF, "min_lesion_probability": least})
+        builder = MaskBuilder(REGIONS, (1, 1, 9), rules)
+        builder.add(slice(0, 1), torch.cat([liver, tumor], dim=1))
+        found[least] = drawn(builder.finish(voxel_ml=1)[0])[0]
+    assert found == {0: "221221211", 0.3: "221221211", 0.9: "221111211", 0.96: "111111111"}
+
+
+def test_a_lesion_goes_that_is_too_small_or_not_sure() -> None:
+    tumor = torch.tensor([0.95, 0.95, 0.0, 0.95, 0.0, 0.6, 0.6]).view(1, 1, 1, 7)
+    rules = Postprocess(**{**OFF, "min_lesion_ml": 2, "min_lesion_probability": 0.9})
+    builder = MaskBuilder(("tumor",), (1, 1, 7), rules)
+    builder.add(slice(0, 1), tumor)
+    assert drawn(builder.finish(voxel_ml=1)[0]) == ["22....."]
+
+
 def test_the_rules_are_applied_in_their_order() -> None:
     # The piece at the right is the tumor's own: with it gone, the lesion at the left is too small.
     rows = ["LT....", "......", "...tTL"]
@@ -126,6 +146,12 @@ def test_a_volume_that_is_none_is_refused(value: float) -> None:
         Postprocess(**{**OFF, "min_lesion_ml": value})
 
 
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_probability_that_is_none_is_refused(value: float) -> None:
+    with pytest.raises(ConfigError, match="^min_lesion_probability: must be from 0 to 1, got "):
+        Postprocess(**{**OFF, "min_lesion_probability": value})
+
+
 @pytest.mark.parametrize(
     ("rule", "regions"),
     [
@@ -133,6 +159,7 @@ def test_a_volume_that_is_none_is_refused(value: float) -> None:
         ("tumor_within_liver", ("tumor",)),
         ("tumor_within_liver", ("liver",)),
         ("min_lesion_ml", ("liver",)),
+        ("min_lesion_probability", ("liver",)),
     ],
 )
 def test_a_rule_about_a_region_that_the_model_lacks_is_refused(rule: str, regions: tuple[str, ...]) -> None:

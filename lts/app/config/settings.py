@@ -152,6 +152,7 @@ class PostprocessSettings:
     largest_liver: bool = False
     tumor_within_liver: bool = False
     min_lesion_ml: float = 0
+    min_lesion_probability: float = 0
 
 
 @dataclass(frozen=True, kw_only=True)

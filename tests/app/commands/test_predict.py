@@ -155,7 +155,12 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
         "mask_suffix": "_mask",
         "flips": ["left_right", "front_back"],
         "temperature": [2, 2],
-        "postprocess": {"largest_liver": True, "tumor_within_liver": False, "min_lesion_ml": 5},
+        "postprocess": {
+            "largest_liver": True,
+            "tumor_within_liver": False,
+            "min_lesion_ml": 5,
+            "min_lesion_probability": 0,
+        },
     }
     assert len(told["checkpoints"]) == 2
     (row,) = told["cases"]
