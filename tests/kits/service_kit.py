@@ -93,12 +93,13 @@ class HeldPredictor:
 
 @dataclass(eq=False)
 class Running:
-    """A service that runs in a thread, and what it logged."""
+    """A service that runs in a thread, what it logged, and the links of a result that its page shows."""
 
     service: Service
     server: Server
     url: str
     lines: list[str] = field(default_factory=list)
+    shown: dict[str, str] | None = None
 
     @property
     def port(self) -> int:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from service_kit import Running, as_bytes, make_hu, upload
 
-from lts.service.scans import VALUES_FILE, _windows, _write_values
+from lts.service.planes import VALUES_FILE, write_values
+from lts.service.scans import _windows
 
 MIB = 2**20
 SCAN = as_bytes(make_hu()[0])
@@ -90,7 +91,7 @@ def test_a_zip_of_one_scan_is_a_scan(running: Running, tmp_path: Path) -> None:
 
 def test_an_mr_in_fractions_keeps_its_scale(tmp_path: Path) -> None:
     signal = np.random.default_rng(0).gamma(2, 0.3, (3, 4, 5)).astype(np.float32)
-    slope, intercept = _write_values(tmp_path / VALUES_FILE, signal)
+    slope, intercept = write_values(tmp_path / VALUES_FILE, signal)
     stored = np.fromfile(tmp_path / VALUES_FILE, "<i2").reshape(signal.shape)
     assert np.abs(stored * slope + intercept - signal).max() <= slope
     assert (stored.min(), stored.max()) == (-32768, 32767)
@@ -99,7 +100,7 @@ def test_an_mr_in_fractions_keeps_its_scale(tmp_path: Path) -> None:
     assert first["level"] == pytest.approx((low + high) / 2)
     assert first["width"] == pytest.approx(high - low)
     flat = np.full((2, 2, 2), 7.5, np.float32)
-    slope, intercept = _write_values(tmp_path / VALUES_FILE, flat)
+    slope, intercept = write_values(tmp_path / VALUES_FILE, flat)
     assert np.fromfile(tmp_path / VALUES_FILE, "<i2")[0] * slope + intercept == pytest.approx(7.5)
     assert _windows(flat, np.zeros(flat.shape, np.uint8), modality="mr")[0]["width"] > 0
 

@@ -1,0 +1,100 @@
+// What a drag does, and the arrow keys with Shift in its place.
+
+import { clamp } from "./planes.js";
+
+const DRAG_SHARE = 1 / 250;
+const NUDGE_PX = 20;
+const GRAB_PX = 12;
+const LEAST_PX = 3;
+
+/**
+ * The tools of a viewer by their names. Each has `begin(pane, point)`, `drag(pane, point, by)`, `end(pane)`,
+ * `cancel(pane)`, and `nudge(pane, by)` by one step to the right or down; those that measure, a `kind`.
+ */
+export function makeTools(viewer) {
+  return {
+    crosshair: crosshair(viewer),
+    window: grayWindow(viewer),
+    move: move(),
+    distance: measuring(viewer, "distance"),
+    area: measuring(viewer, "area"),
+  };
+}
+
+const nothing = () => {};
+
+function crosshair(viewer) {
+  const to = (pane, point) => viewer.lookAt(pane.plane.toVoxel(pane.pictureAt(point), pane.index));
+  return {
+    begin: to,
+    drag: to,
+    end: nothing,
+    cancel: nothing,
+    nudge: ({ plane }, [across, down]) => {
+      const voxel = [...viewer.voxel];
+      voxel[plane.columns] = clamp(voxel[plane.columns] + across, plane.nColumns);
+      voxel[plane.rows] = clamp(voxel[plane.rows] + (plane.headIsAbove ? -down : down), plane.nRows);
+      viewer.lookAt(voxel);
+    },
+  };
+}
+
+function grayWindow(viewer) {
+  const change = ([across, down]) => {
+    const { level, width } = viewer.window;
+    viewer.setWindow({
+      width: width * Math.exp(2 * across * DRAG_SHARE),
+      level: level - down * width * DRAG_SHARE,
+    });
+  };
+  return {
+    begin: nothing,
+    drag: (_pane, _point, by) => change(by),
+    end: nothing,
+    cancel: nothing,
+    nudge: (_pane, [across, down]) => change([across * NUDGE_PX, down * NUDGE_PX]),
+  };
+}
+
+function move() {
+  return {
+    begin: nothing,
+    drag: (pane, _point, by) => pane.moveBy(by),
+    end: nothing,
+    cancel: nothing,
+    nudge: (pane, [across, down]) => pane.moveBy([across * NUDGE_PX, down * NUDGE_PX]),
+  };
+}
+
+/** Draws a measure from a point to another, or moves an end of one that is there. */
+function measuring({ measures }, kind) {
+  let held = null; // {measure, end, isNew}
+  return {
+    kind,
+    begin: (pane, point) => {
+      const at = pane.pictureAt(point);
+      const ends = measures.on(pane).flatMap((measure) => [0, 1].map((end) => ({ measure, end, isNew: false })));
+      const grabbed = ends.find(({ measure, end }) => pane.pixelsBetween(measure.points[end], at) < GRAB_PX);
+      held = grabbed ?? { measure: measures.add(kind, pane, [at, at]), end: 1, isNew: true };
+      measures.select(held.measure);
+    },
+    drag: (pane, point) => measures.move(pane, held.measure, held.end, pane.pictureAt(point)),
+    end: (pane) => {
+      if (pane.pixelsBetween(...held.measure.points) < LEAST_PX) {
+        measures.remove(held.measure);
+      }
+    },
+    cancel: () => {
+      if (held.isNew) {
+        measures.remove(held.measure);
+      }
+    },
+    nudge: (pane, [across, down]) => {
+      const measure = measures.selected;
+      if (measures.on(pane).includes(measure)) {
+        const [column, row] = measure.points[1];
+        measures.move(pane, measure, 1, [column + across, row + down]);
+      }
+    },
+  };
+}
