@@ -107,5 +107,22 @@ def drag(browser: Any, *points: tuple[int, int], button: int = 0, kind: str = "m
     actions.perform()
 
 
+def scroll(browser: Any, plane: str, delta: int, **keys: bool) -> None:
+    """Turn the wheel by so many pixels in the middle of a plane."""
+    browser.execute_script(
+        """
+        const [plane, deltaY, keys] = arguments;
+        const canvas = document.getElementById(plane);
+        const box = canvas.getBoundingClientRect();
+        const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
+        const at = {deltaY, clientX, clientY, bubbles: true, cancelable: true, ...keys};
+        canvas.dispatchEvent(new WheelEvent("wheel", at));
+        """,
+        plane,
+        delta,
+        keys,
+    )
+
+
 def near(canvas: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
     return np.abs(canvas - color).max(axis=2) < 40

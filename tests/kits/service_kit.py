@@ -91,6 +91,21 @@ class HeldPredictor:
         assert self.started.acquire(timeout=10)
 
 
+class KnownPredictor:
+    """Answers with labels that are known."""
+
+    regions, modality, checkpoints, device = ("liver", "tumor"), "ct", (), "cpu"
+
+    def __init__(self, labels_zhw: np.ndarray) -> None:
+        self._labels = labels_zhw
+
+    def find_liver(self, scan: Any, *, check: Callable[[], None]) -> Any:
+        return ()
+
+    def mask(self, scan: Any, *, on_slab: Callable[[Any], None], located: Any) -> Any:
+        return self._labels
+
+
 @dataclass(eq=False)
 class Running:
     """A service that runs in a thread, what it logged, and the links of a result that its page shows."""

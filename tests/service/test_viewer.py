@@ -17,6 +17,7 @@ from page_kit import (
     pixels,
     point,
     press,
+    scroll,
     shown_slice,
     shown_voxel,
     text,
@@ -201,22 +202,6 @@ def test_up_is_to_the_front_and_to_the_right(viewer: Any, plane: str, up: str) -
     wait_until(lambda: shown_slice(viewer, plane) == 0)
     viewer.find_element("id", plane).send_keys(Keys.ARROW_DOWN, Keys.ARROW_DOWN)
     wait_until(lambda: shown_slice(viewer, plane) == 2)
-
-
-def scroll(browser: Any, plane: str, delta: int, **keys: bool) -> None:
-    browser.execute_script(
-        """
-        const [plane, deltaY, keys] = arguments;
-        const canvas = document.getElementById(plane);
-        const box = canvas.getBoundingClientRect();
-        const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
-        const at = {deltaY, clientX, clientY, bubbles: true, cancelable: true, ...keys};
-        canvas.dispatchEvent(new WheelEvent("wheel", at));
-        """,
-        plane,
-        delta,
-        keys,
-    )
 
 
 def slide(browser: Any, plane: str, value: int) -> None:

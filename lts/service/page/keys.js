@@ -22,10 +22,10 @@ function onKey(viewer, event) {
     return;
   }
   const pane = viewer.active;
-  const isInput = target instanceof HTMLInputElement; // whose arrows are its own
+  const hasArrows = target.type === "radio" || target.type === "range";
   if (event.shiftKey && key in ARROWS) {
     viewer.tool.nudge(pane, ARROWS[key]);
-  } else if (key in STEPS && !isInput) {
+  } else if (key in STEPS && !hasArrows) {
     // Home is the lowest slice of an axial plane, the back of a coronal and the left of a sagittal one.
     pane.step(STEPS[key]);
   } else if (key === "Enter" && target === pane.canvas) {

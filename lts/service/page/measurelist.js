@@ -20,18 +20,19 @@ export class Measures {
   /** Begin one in the plane that a pane shows; a point is `[column, row]`. */
   add(kind, pane, points) {
     this.last += 1;
-    const measure = { kind, number: this.last, plane: pane.plane, index: pane.index, points };
+    const { plane, index, image } = pane;
+    const measure = { kind, number: this.last, plane, index, image, points };
     this.all.push(measure);
-    this.update(pane, measure);
+    this.update(measure);
     return measure;
   }
 
   /** Move one of its two points, within the picture. */
-  move(pane, measure, end, [column, row]) {
+  move(measure, end, [column, row]) {
     const { nColumns, nRows } = measure.plane;
     const within = (value, most) => Math.min(most, Math.max(0, value));
     measure.points = measure.points.with(end, [within(column, nColumns), within(row, nRows)]);
-    this.update(pane, measure);
+    this.update(measure);
   }
 
   remove(measure) {
@@ -53,13 +54,13 @@ export class Measures {
     this.changed();
   }
 
-  update(pane, measure) {
+  update(measure) {
     const unit = this.scan.modality === "ct" ? " HU" : "";
-    const [a, b] = measure.points;
+    const { plane, image, points } = measure;
     if (measure.kind === "distance") {
-      measure.label = `${distanceMm(measure.plane, a, b).toFixed(1)} mm`;
+      measure.label = `${distanceMm(plane, ...points).toFixed(1)} mm`;
     } else {
-      const { areaMm2, mean, deviation } = measureEllipse(measure.plane, pane.image, this.scan.value_scale, a, b);
+      const { areaMm2, mean, deviation } = measureEllipse(plane, image, this.scan.value_scale, ...points);
       const values = mean === null ? "no pixel in it" : `${mean.toFixed(1)} \u00b1 ${deviation.toFixed(1)}${unit}`;
       measure.label = `${areaMm2.toFixed(1)} mm\u00b2, ${values}`;
     }

@@ -87,7 +87,10 @@ export class Pane {
 
   /** Tell which plane is looked at, before it is here. */
   show(voxel) {
-    this.index = voxel[this.plane.along];
+    const index = voxel[this.plane.along];
+    if (index !== this.index) {
+      [this.index, this.image] = [index, null];
+    }
     const number = `${this.index + 1} of ${this.plane.count}`;
     this.number.textContent = number;
     this.where = `slice ${number}, ${depthOf(this.scan, this.plane, voxel)}`;

@@ -78,7 +78,7 @@ function measuring({ measures }, kind) {
       held = grabbed ?? { measure: measures.add(kind, pane, [at, at]), end: 1, isNew: true };
       measures.select(held.measure);
     },
-    drag: (pane, point) => measures.move(pane, held.measure, held.end, pane.pictureAt(point)),
+    drag: (pane, point) => measures.move(held.measure, held.end, pane.pictureAt(point)),
     end: (pane) => {
       if (pane.pixelsBetween(...held.measure.points) < LEAST_PX) {
         measures.remove(held.measure);
@@ -93,7 +93,7 @@ function measuring({ measures }, kind) {
       const measure = measures.selected;
       if (measures.on(pane).includes(measure)) {
         const [column, row] = measure.points[1];
-        measures.move(pane, measure, 1, [column + across, row + down]);
+        measures.move(measure, 1, [column + across, row + down]);
       }
     },
   };

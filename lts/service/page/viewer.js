@@ -235,6 +235,10 @@ export class Viewer {
       byId("fill").checked = true;
       this.refresh();
     });
+    for (const id of ["tools", "windows"]) {
+      // After a click of the mouse, arrows go on through the slices.
+      on(id, "click", (event) => event.detail > 0 && this.active.canvas.focus());
+    }
     on("tools", "change", (event) => this.setTool(event.target.value));
     this.setTool(document.querySelector("#tools input:checked").value);
     on("zoom-in", "click", () => this.zoom(ZOOM_STEP));
