@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browser_kit import resize
-from page_kit import HEIGHT, PLANES, WIDTH, open_scan, shown_slice, state, text
+from page_kit import HEIGHT, PLANES, WIDTH, open_scan, press, shown_slice, state, text
 from service_kit import DEPTH, HeldPredictor, Running, multipart, run_service, wait_until
 
 from lts.inference import Predictor
@@ -129,6 +129,78 @@ def test_waiting_predicting_cancelling_and_a_full_queue_are_told(
         assert state(browser) == "start"
         wait_until(lambda: running.service.gate.taken == 0 and running.left_over() == set())
     browser.get_log("browser")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_text_stands_out_and_everything_has_a_name(viewer: Any, scheme: str) -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    try:
+        viewer.find_element("css selector", ".keys summary").click()
+        found = viewer.execute_script(
+            """
+            const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+            const ground = (element) => {
+              const color = numbers(getComputedStyle(element).backgroundColor);
+              return color.length === 4 && color[3] === 0 ? ground(element.parentElement) : color;
+            };
+            return [...document.querySelectorAll("body *")]
+              .filter((one) => one.checkVisibility() && one.offsetWidth > 1)
+              .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+              .map((one) => [one.textContent.trim(), numbers(getComputedStyle(one).color), ground(one)]);
+            """
+        )
+        assert len(found) > 40
+        low = [(what, contrast(ink, paper)) for what, ink, paper in found if contrast(ink, paper) < 7]
+        assert low == []
+        nameless = viewer.execute_script(
+            """
+            const all = "button, input, canvas:not([aria-hidden]), a, section, summary";
+            const named = ({ ariaLabel, textContent, labels }) =>
+              ariaLabel || textContent.trim() || labels?.[0]?.textContent.trim();
+            return [...document.querySelectorAll(all)]
+              .filter((one) => one.checkVisibility() && !named(one))
+              .map((one) => one.outerHTML);
+            """
+        )
+        assert nameless == []
+    finally:
+        viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def contrast(ink: list[float], paper: list[float]) -> float:
+    """As WCAG defines it."""
+
+    def luminance(color: list[float]) -> float:
+        shares = [channel / 255 for channel in color[:3]]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(ink), luminance(paper)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_tab_reaches_every_control(viewer: Any) -> None:
+    """Once round the page: what can be clicked can be focused, and the focus is seen."""
+    wanted = viewer.execute_script(
+        """
+        const controls = [...document.querySelectorAll("button, input, canvas[tabindex], a[href], summary")];
+        globalThis.wanted = controls.filter((one) => one.checkVisibility()
+          && !(one.type === "radio" && !one.checked));
+        return globalThis.wanted.length;
+        """
+    )
+    reached = set()
+    for _ in range(wanted + 3):
+        press(viewer, "\ue004")  # Tab
+        index, outline = viewer.execute_script(
+            "const one = document.activeElement;"
+            "const shown = [one, one.parentElement].map((each) => getComputedStyle(each).outlineStyle);"
+            "return [globalThis.wanted.indexOf(one), shown.some((style) => style !== 'none')];"
+        )
+        reached.add(index)
+        assert outline or index < 0
+    assert reached >= set(range(wanted))
 
 
 @pytest.mark.parametrize("width", [1280, 900, 390])

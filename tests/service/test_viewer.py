@@ -14,6 +14,7 @@ from page_kit import (
     drag,
     near,
     on_canvas,
+    open_scan,
     pixels,
     point,
     press,
@@ -22,10 +23,12 @@ from page_kit import (
     shown_voxel,
     text,
 )
-from service_kit import DEPTH, SIDE, SPACING_MM, make_hu, wait_until
+from service_kit import DEPTH, SIDE, SPACING_MM, KnownPredictor, make_hu, run_service, wait_until
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium.webdriver.common.keys import Keys
+
+from lts.volume import read_ct, read_mask
 
 
 def seen(volume_zhw: np.ndarray, voxel: tuple[int, int, int], plane: str) -> np.ndarray:
@@ -96,6 +99,33 @@ def test_planes_are_seen_as_radiologists_see_them(viewer: Any, plane: str) -> No
     away = {name: np.mean(np.abs(found - each) > 15) for name, each in turns.items()}
     assert away["as it is"] < 0.15  # under letters, the scale and the cross-hair
     assert min(away["mirrored"], away["upside down"]) > 2 * away["as it is"]
+
+
+def test_a_patient_lies_as_the_letters_say(browser: Any, real_data: Path) -> None:
+    """A scan from the lungs to the kidneys: the liver is right, above and in front, the spine behind."""
+    file = real_data / "lits_real" / "volume-1.nii.gz"
+    scan = read_ct(file)
+    labels = read_mask(file.with_name("segmentation-1.nii.gz"), image=scan.geometry).voxels
+    with run_service(KnownPredictor(labels), max_upload_mib=64, max_voxels=10**7) as running:
+        open_scan(browser, running, file)
+        middle = int(np.flatnonzero((scan.voxels > -300).any(axis=(0, 1))).mean())
+        slide(browser, "sagittal", scan.voxels.shape[2] - 1 - middle)
+        press(browser, "2")  # -160 to 240 HU
+        wait_until(lambda: shown_slice(browser, "sagittal") == middle)
+        canvases = {plane: pixels(browser, plane) for plane in PLANES}
+    liver = {plane: share_of_canvas(near(canvas, YELLOW)) for plane, canvas in canvases.items()}
+    spine = share_of_canvas(canvases["sagittal"].min(axis=2) > 235)
+    assert liver["axial"][0] < 0.4
+    assert liver["coronal"][0] < 0.48
+    assert max(liver["coronal"][1], liver["sagittal"][1]) < 0.46
+    assert liver["sagittal"][0] < 0.4
+    assert spine[0] > 0.6
+
+
+def share_of_canvas(mask: np.ndarray) -> tuple[float, float]:
+    """How far to the right and how far down a mask lies, 0 to 1."""
+    y, x = np.nonzero(mask)
+    return float(x.mean()) / mask.shape[1], float(y.mean()) / mask.shape[0]
 
 
 def test_letters_name_the_sides_of_the_patient(viewer: Any) -> None:
