@@ -20,8 +20,8 @@ from lts.service.refusals import RefusedError
 from lts.service.results import Result
 from lts.service.scans import MASK_FILE, Pending, mask_of, result_of
 from lts.service.service import Service
-from lts.service.uploads import FIELD
-from lts.volume import MASK_SUFFIX, suffixes_in_words
+from lts.service.uploads import FIELD, uploads_in_words
+from lts.volume import MASK_SUFFIX
 
 UPLOAD_PATHS = frozenset({"/predict", "/scans"})
 
@@ -64,7 +64,7 @@ _UPLOAD = {
                         FIELD: {
                             "type": "string",
                             "format": "binary",
-                            "description": f"A {suffixes_in_words()} file, or a .zip of one scan.",
+                            "description": f"A {uploads_in_words()}.",
                         }
                     },
                 }
