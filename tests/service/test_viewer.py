@@ -193,6 +193,8 @@ def test_the_cross_hair_is_drawn_where_the_planes_cross(viewer: Any) -> None:
         left, top, column, row = on_canvas(canvas.shape, plane)
         assert blue.mean(axis=0).argmax() == pytest.approx(left + (across + 0.5) * column, abs=1.5)
         assert blue.mean(axis=1).argmax() == pytest.approx(top + (down + 0.5) * row, abs=1.5)
+    press(viewer, "h")
+    wait_until(lambda: (pixels(viewer)[..., 2] - pixels(viewer)[..., 0]).max() < 20)
 
 
 def test_keys_wheel_and_slider_move_through_the_slices(viewer: Any) -> None:

@@ -37,7 +37,7 @@ export class Drawing {
    * Draw `image` where `view` says.
    *
    * `table` and `window` are the gray window, `mask` is `{contours, fill, opacity}`, `crosshair` a point of the
-   * picture, `lesion` one to mark or null, and `measures` those of this plane.
+   * picture or null, `lesion` one to mark or null, and `measures` those of this plane.
    */
   draw(image, view, { table, window, mask, crosshair, lesion, measures }) {
     const ratio = globalThis.devicePixelRatio || 1;
@@ -57,7 +57,9 @@ export class Drawing {
     const [wide, high] = [canvas.width / ratio, canvas.height / ratio];
     const shown = view.place(wide, high);
     const at = ([column, row]) => [shown.x + column * shown.perColumn, shown.y + row * shown.perRow];
-    drawCrosshair(context, at(crosshair), wide, high);
+    if (crosshair) {
+      drawCrosshair(context, at(crosshair), wide, high);
+    }
     if (lesion) {
       drawRing(context, at(this.plane.toPicture(lesion.voxel)), lesion.radiusMm * shown.perMm, lesion.number);
     }

@@ -5,7 +5,7 @@ const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowR
 const STEPS = { ArrowUp: 1, ArrowDown: -1, PageUp: PAGE, PageDown: -PAGE, Home: -Infinity, End: Infinity };
 // Keys that press something which has a name on the page too.
 const PRESSES = {
-  c: "#contours", f: "#fill", r: "#reset", "+": "#zoom-in", "=": "#zoom-in", "-": "#zoom-out",
+  c: "#contours", f: "#fill", h: "#lines", r: "#reset", "+": "#zoom-in", "=": "#zoom-in", "-": "#zoom-out",
   n: "#next", p: "#previous",
   x: "#tools [value=crosshair]", w: "#tools [value=window]", m: "#tools [value=move]",
   d: "#tools [value=distance]", a: "#tools [value=area]",

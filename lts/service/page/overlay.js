@@ -63,12 +63,17 @@ export function drawMeasure(context, { kind, number, label, selected }, [a, b], 
     context.fillStyle = MEASURE;
     context.fill(end);
   }
-  const right = Math.max(a[0], b[0]) + 8;
-  const text = `${number}: ${label}`;
+  drawLabel(context, `${number}: ${label}`, [Math.max(a[0], b[0]) + 8, Math.max(a[1], b[1]) + 12], width);
+}
+
+/** Text on a ground of its own, within the width of the canvas. */
+function drawLabel(context, text, [x, y], width) {
   context.font = fontOf({ size: 12.5 });
-  const room = width - EDGE - context.measureText(text).width;
-  const lowest = kind === "distance" ? Math.max(a[1], b[1]) + 12 : Math.max(a[1], b[1]) + 10;
-  write(context, text, Math.max(EDGE, Math.min(right, room)), lowest, { size: 12.5, color: MEASURE });
+  const wide = context.measureText(text).width;
+  const left = Math.max(EDGE, Math.min(x, width - EDGE - wide));
+  context.fillStyle = "rgb(0 0 0 / 65%)";
+  context.fillRect(left - 4, y - 9, wide + 8, 18);
+  write(context, text, left, y, { size: 12.5, color: MEASURE });
 }
 
 /** Sides of the body, the gray window where there is room, and a scale. */

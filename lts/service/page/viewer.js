@@ -195,7 +195,7 @@ export class Viewer {
         fill: byId("fill").checked,
         opacity: byId("opacity").valueAsNumber / 100,
       },
-      crosshair: pane.plane.toPicture(this.voxel),
+      crosshair: byId("lines").checked ? pane.plane.toPicture(this.voxel) : null,
       lesion: this.lesionIn(pane),
       measures: this.measures.on(pane),
     });
@@ -228,7 +228,7 @@ export class Viewer {
 
   listen(signal) {
     const on = (id, type, handle) => byId(id).addEventListener(type, handle, { signal });
-    for (const id of ["contours", "fill"]) {
+    for (const id of ["contours", "fill", "lines"]) {
       on(id, "change", () => this.refresh());
     }
     on("opacity", "input", () => {
