@@ -80,6 +80,19 @@ def test_a_reload_finds_the_result_again_and_leaving_deletes_it(viewer: Any, run
     assert "#" not in viewer.current_url
 
 
+def test_a_result_that_is_gone_is_told_where_its_picture_would_be(viewer: Any, running: Running) -> None:
+    assert running.shown is not None
+    with running.client as client:
+        client.delete(running.shown["self"])
+    viewer.find_element("id", "sagittal").send_keys("\ue011")  # Home: far from those that were fetched
+    told = "[data-plane=sagittal] .loading"
+    wait_until(lambda: text(viewer, told) == "This result is no longer kept.")
+    resize(viewer, WIDTH - 20, HEIGHT)
+    wait_until(lambda: text(viewer, told) == "This result is no longer kept.")
+    resize(viewer, WIDTH, HEIGHT)
+    viewer.get_log("browser")  # where the browser itself tells of each 404
+
+
 @pytest.mark.parametrize(
     ("name", "size", "title"),
     [

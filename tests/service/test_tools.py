@@ -70,6 +70,9 @@ def test_a_zoomed_plane_is_moved_and_comes_back(viewer: Any) -> None:
     assert region_box(viewer) - before == pytest.approx([-31, -31, -17, -17], abs=2)
     drag(viewer, (start[0] - 31, start[1] - 17), start, button=1)  # the middle button, with any tool
     wait_until(lambda: np.abs(region_box(viewer) - before).max() <= 2)
+    press(viewer, "m")
+    shift(viewer, left=2, up=1)  # 20 pixels each
+    wait_until(lambda: np.abs(region_box(viewer) - before - [-40, -40, -20, -20]).max() <= 2)
     press(viewer, "-", "-")
     viewer.find_element("id", "reset").click()
     wait_until(lambda: np.array_equal(region_box(viewer), whole))

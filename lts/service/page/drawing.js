@@ -36,20 +36,20 @@ export class Drawing {
   /**
    * Draw `image` where `view` says.
    *
-   * `table` and `window` are the gray window, `mask` is `{contours, fill, opacity}`, `crosshair` a point of the
-   * picture or null, `lesion` one to mark or null, and `measures` those of this plane.
+   * `table` and `window` are the gray window, `contours`, `fill` with `opacity` and `lines` say what is drawn,
+   * `crosshair` is a point of the picture, `lesion` one to mark or null, and `measures` those of this plane.
    */
-  draw(image, view, { table, window, mask, crosshair, lesion, measures }) {
+  draw(image, view, { table, window, contours, fill, opacity, lines, crosshair, lesion, measures }) {
     const ratio = globalThis.devicePixelRatio || 1;
     const { canvas, context } = this;
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
     const place = view.place(canvas.width, canvas.height);
-    this.paint(image, table, mask.fill ? mask.opacity : 0);
+    this.paint(image, table, fill ? opacity : 0);
     context.imageSmoothingQuality = "high";
     const width = this.gray.width * place.perColumn;
     context.drawImage(this.gray, place.x, place.y, width, this.gray.height * place.perRow);
-    if (mask.contours) {
+    if (contours) {
       this.drawContours(image, place, ratio);
     }
     // From here on in CSS pixels.
@@ -57,7 +57,7 @@ export class Drawing {
     const [wide, high] = [canvas.width / ratio, canvas.height / ratio];
     const shown = view.place(wide, high);
     const at = ([column, row]) => [shown.x + column * shown.perColumn, shown.y + row * shown.perRow];
-    if (crosshair) {
+    if (lines) {
       drawCrosshair(context, at(crosshair), wide, high);
     }
     if (lesion) {

@@ -29,7 +29,7 @@ function onKey(viewer, event) {
     // Home is the lowest slice of an axial plane, the back of a coronal and the left of a sagittal one.
     pane.step(STEPS[key]);
   } else if (key === "Enter" && target === pane.canvas) {
-    viewer.beginMeasure();
+    viewer.tool.start(pane);
   } else if (key === "Delete" || key === "Backspace") {
     viewer.measures.removeSelected();
   } else if (key.toLowerCase() in PRESSES) {

@@ -91,6 +91,7 @@ export class Pane {
     if (index !== this.index) {
       [this.index, this.image] = [index, null];
     }
+    this.waiting = "Loading\u2026";
     const number = `${this.index + 1} of ${this.plane.count}`;
     this.number.textContent = number;
     this.where = `slice ${number}, ${depthOf(this.scan, this.plane, voxel)}`;
@@ -107,6 +108,11 @@ export class Pane {
     const seen = regionsIn(image, this.scan.regions);
     const regions = seen.length > 0 ? `with ${seen.join(" and ")}` : "without a region";
     this.canvas.setAttribute("aria-label", `${this.plane.title} ${this.where}, ${regions}`);
+  }
+
+  /** Without the picture, say that it is awaited, or why it does not come. */
+  wait() {
+    this.say(this.waiting);
   }
 
   say(text) {

@@ -8,28 +8,31 @@ const GRAB_PX = 12;
 const LEAST_PX = 3;
 
 /**
- * The tools of a viewer by their names. Each has `begin(pane, point)`, `drag(pane, point, by)`, `end(pane)`,
- * `cancel(pane)`, and `nudge(pane, by)` by one step to the right or down; those that measure, a `kind`.
+ * The tools of a viewer by their names. Each has `begin(pane, point)`, `drag(pane, point, by)`, `end(pane)` and
+ * `cancel()` for a pointer; for keys, `nudge(pane, by)` by one step to the right or down, and `start(pane)`.
  */
 export function makeTools(viewer) {
   return {
-    crosshair: crosshair(viewer),
-    window: grayWindow(viewer),
-    move: move(),
+    crosshair: { ...NOTHING, ...crosshair(viewer) },
+    window: { ...NOTHING, ...grayWindow(viewer) },
+    move: { ...NOTHING, ...MOVE },
     distance: measuring(viewer, "distance"),
     area: measuring(viewer, "area"),
   };
 }
 
-const nothing = () => {};
+const NOTHING = { begin() {}, drag() {}, end() {}, cancel() {}, nudge() {}, start() {} };
+
+const MOVE = {
+  drag: (pane, _point, by) => pane.moveBy(by),
+  nudge: (pane, [across, down]) => pane.moveBy([across * NUDGE_PX, down * NUDGE_PX]),
+};
 
 function crosshair(viewer) {
   const to = (pane, point) => viewer.lookAt(pane.plane.toVoxel(pane.pictureAt(point), pane.index));
   return {
     begin: to,
     drag: to,
-    end: nothing,
-    cancel: nothing,
     nudge: ({ plane }, [across, down]) => {
       const voxel = [...viewer.voxel];
       voxel[plane.columns] = clamp(voxel[plane.columns] + across, plane.nColumns);
@@ -48,45 +51,47 @@ function grayWindow(viewer) {
     });
   };
   return {
-    begin: nothing,
     drag: (_pane, _point, by) => change(by),
-    end: nothing,
-    cancel: nothing,
     nudge: (_pane, [across, down]) => change([across * NUDGE_PX, down * NUDGE_PX]),
   };
 }
 
-function move() {
-  return {
-    begin: nothing,
-    drag: (pane, _point, by) => pane.moveBy(by),
-    end: nothing,
-    cancel: nothing,
-    nudge: (pane, [across, down]) => pane.moveBy([across * NUDGE_PX, down * NUDGE_PX]),
-  };
-}
-
 /** Draws a measure from a point to another, or moves an end of one that is there. */
-function measuring({ measures }, kind) {
-  let held = null; // {measure, end, isNew}
+function measuring(viewer, kind) {
+  const { measures } = viewer;
+  let held = null; // {measure, end, isNew}, null also while the picture is not here
+  const grab = (pane, at) =>
+    measures
+      .on(pane)
+      .flatMap((measure) => [0, 1].map((end) => ({ measure, end, isNew: false })))
+      .find(({ measure, end }) => pane.pixelsBetween(measure.points[end], at) < GRAB_PX);
+  const draw = (pane, at) => ({ measure: measures.add(kind, pane, [at, at]), end: 1, isNew: true });
   return {
-    kind,
     begin: (pane, point) => {
       const at = pane.pictureAt(point);
-      const ends = measures.on(pane).flatMap((measure) => [0, 1].map((end) => ({ measure, end, isNew: false })));
-      const grabbed = ends.find(({ measure, end }) => pane.pixelsBetween(measure.points[end], at) < GRAB_PX);
-      held = grabbed ?? { measure: measures.add(kind, pane, [at, at]), end: 1, isNew: true };
-      measures.select(held.measure);
+      held = pane.image === null ? null : (grab(pane, at) ?? draw(pane, at));
+      if (held !== null) {
+        measures.select(held.measure);
+      }
     },
-    drag: (pane, point) => measures.move(held.measure, held.end, pane.pictureAt(point)),
+    drag: (pane, point) => {
+      if (held !== null) {
+        measures.move(held.measure, held.end, pane.pictureAt(point));
+      }
+    },
     end: (pane) => {
-      if (pane.pixelsBetween(...held.measure.points) < LEAST_PX) {
+      if (held !== null && pane.pixelsBetween(...held.measure.points) < LEAST_PX) {
         measures.remove(held.measure);
       }
     },
     cancel: () => {
-      if (held.isNew) {
+      if (held?.isNew) {
         measures.remove(held.measure);
+      }
+    },
+    start: (pane) => {
+      if (pane.image !== null) {
+        measures.select(draw(pane, pane.plane.toPicture(viewer.voxel)).measure);
       }
     },
     nudge: (pane, [across, down]) => {

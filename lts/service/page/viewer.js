@@ -1,5 +1,6 @@
 // The viewer: a voxel that three planes cross in, and what is drawn in them.
 
+import { listenToControls, overlays } from "./controls.js";
 import { grayTable } from "./drawing.js";
 import { listenToKeys } from "./keys.js";
 import { Lesions } from "./lesions.js";
@@ -9,7 +10,6 @@ import { clamp, Plane, worldOf } from "./planes.js";
 import { Slices } from "./slices.js";
 import { makeTools } from "./tools.js";
 
-const ZOOM_STEP = 1.25;
 const LEFT_BUTTON = 0;
 const MIDDLE_BUTTON = 1;
 
@@ -26,7 +26,9 @@ export class Viewer {
     this.slices = new Slices(planes, {
       onLoad: (plane, index) => this.paneOf(plane).index === index && this.refresh(),
       onFail: (plane, status) => {
-        this.paneOf(plane).say(status === 404 ? "This result is no longer kept." : "It could not be loaded.");
+        const gone = "This result is no longer kept.";
+        this.paneOf(plane).waiting = status === 404 ? gone : "It could not be loaded.";
+        this.refresh();
       },
     });
     this.measures = new Measures(scan, {
@@ -42,9 +44,11 @@ export class Viewer {
       signal,
     });
     this.tools = makeTools(this);
-    this.tool = this.tools.crosshair;
     this.voxel = scan.start_zhw;
-    this.listen(signal);
+    listenToControls(this, signal);
+    listenToKeys(this, signal);
+    this.sizes = new ResizeObserver(() => this.refresh());
+    this.panes.forEach((pane) => this.sizes.observe(pane.canvas));
     this.enlarge(null);
     this.activate(this.panes[0]);
     this.setWindow(scan.windows[0]);
@@ -68,15 +72,11 @@ export class Viewer {
         // The right button sets the gray window and the middle one moves, whatever tool is chosen.
         const others = button === MIDDLE_BUTTON ? this.tools.move : this.tools.window;
         tool = button === LEFT_BUTTON ? this.tool : others;
-        if (pane.image !== null) {
-          tool.begin(pane, point);
-        } else {
-          tool = null;
-        }
+        tool.begin(pane, point);
       },
-      drag: (pane, point, by) => tool?.drag(pane, point, by),
-      end: (pane) => tool?.end(pane),
-      cancel: (pane) => tool?.cancel(pane),
+      drag: (pane, point, by) => tool.drag(pane, point, by),
+      end: (pane) => tool.end(pane),
+      cancel: () => tool.cancel(),
     };
   }
 
@@ -134,6 +134,7 @@ export class Viewer {
     this.refresh();
   }
 
+  /** Let a drag do what the tool of a name does. */
   setTool(name) {
     this.tool = this.tools[name];
     byId("stage").dataset.tool = name;
@@ -149,15 +150,6 @@ export class Viewer {
   reset() {
     this.panes.forEach((pane) => pane.view.reset());
     this.refresh();
-  }
-
-  /** By a key: a measure that begins at the cross-hair, whose other end the arrow keys move. */
-  beginMeasure() {
-    const pane = this.active;
-    if (this.tool.kind !== undefined && pane.image !== null) {
-      const point = pane.plane.toPicture(this.voxel);
-      this.measures.select(this.measures.add(this.tool.kind, pane, [point, point]));
-    }
   }
 
   goToLesion(by) {
@@ -184,18 +176,14 @@ export class Viewer {
     }
     const image = this.slices.get(pane.plane, pane.index);
     if (image === undefined) {
-      pane.say("Loading\u2026");
+      pane.wait();
       return;
     }
     pane.draw(image, {
       table: this.table,
       window: this.window,
-      mask: {
-        contours: byId("contours").checked,
-        fill: byId("fill").checked,
-        opacity: byId("opacity").valueAsNumber / 100,
-      },
-      crosshair: byId("lines").checked ? pane.plane.toPicture(this.voxel) : null,
+      ...overlays(),
+      crosshair: pane.plane.toPicture(this.voxel),
       lesion: this.lesionIn(pane),
       measures: this.measures.on(pane),
     });
@@ -224,30 +212,5 @@ export class Viewer {
       value.textContent = `${Number((slope * number + intercept).toPrecision(4))}${unit}`;
     }
     byId("place").replaceChildren(place, " ", value);
-  }
-
-  listen(signal) {
-    const on = (id, type, handle) => byId(id).addEventListener(type, handle, { signal });
-    for (const id of ["contours", "fill", "lines"]) {
-      on(id, "change", () => this.refresh());
-    }
-    on("opacity", "input", () => {
-      byId("fill").checked = true;
-      this.refresh();
-    });
-    for (const id of ["tools", "windows"]) {
-      // After a click of the mouse, arrows go on through the slices.
-      on(id, "click", (event) => event.detail > 0 && this.active.canvas.focus());
-    }
-    on("tools", "change", (event) => this.setTool(event.target.value));
-    this.setTool(document.querySelector("#tools input:checked").value);
-    on("zoom-in", "click", () => this.zoom(ZOOM_STEP));
-    on("zoom-out", "click", () => this.zoom(1 / ZOOM_STEP));
-    on("reset", "click", () => this.reset());
-    on("previous", "click", () => this.goToLesion(-1));
-    on("next", "click", () => this.goToLesion(1));
-    listenToKeys(this, signal);
-    this.sizes = new ResizeObserver(() => this.refresh());
-    this.panes.forEach((pane) => this.sizes.observe(pane.canvas));
   }
 }
