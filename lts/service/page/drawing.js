@@ -64,7 +64,7 @@ export class Drawing {
       drawRing(context, at(this.plane.toPicture(lesion.voxel)), lesion.radiusMm * shown.perMm, lesion.number);
     }
     for (const measure of measures) {
-      drawMeasure(context, measure, measure.points.map(at), wide);
+      drawMeasure(context, measure, measure.points.map(at), wide, high);
     }
     drawEdges(context, { letters: this.plane.letters, window, perMm: shown.perMm, width: wide, height: high });
   }

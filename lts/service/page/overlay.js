@@ -46,7 +46,7 @@ export function drawRing(context, [x, y], radius, number) {
 }
 
 /** A measure `{kind, number, label, selected}` between the corners or ends `a` and `b`. */
-export function drawMeasure(context, { kind, number, label, selected }, [a, b], width) {
+export function drawMeasure(context, { kind, number, label, selected }, [a, b], width, height) {
   const shape = new Path2D();
   if (kind === "distance") {
     shape.moveTo(...a);
@@ -63,17 +63,15 @@ export function drawMeasure(context, { kind, number, label, selected }, [a, b], 
     context.fillStyle = MEASURE;
     context.fill(end);
   }
-  drawLabel(context, `${number}: ${label}`, [Math.max(a[0], b[0]) + 8, Math.max(a[1], b[1]) + 12], width);
-}
-
-/** Text on a ground of its own, within the width of the canvas. */
-function drawLabel(context, text, [x, y], width) {
+  // Its text is on a ground of its own, and on the canvas wherever the measure is.
+  const text = `${number}: ${label}`;
   context.font = fontOf({ size: 12.5 });
   const wide = context.measureText(text).width;
-  const left = Math.max(EDGE, Math.min(x, width - EDGE - wide));
+  const x = Math.max(EDGE, Math.min(Math.max(a[0], b[0]) + 8, width - EDGE - wide));
+  const y = Math.max(EDGE, Math.min(Math.max(a[1], b[1]) + 12, height - EDGE));
   context.fillStyle = "rgb(0 0 0 / 65%)";
-  context.fillRect(left - 4, y - 9, wide + 8, 18);
-  write(context, text, left, y, { size: 12.5, color: MEASURE });
+  context.fillRect(x - 4, y - 9, wide + 8, 18);
+  write(context, text, x, y, { size: 12.5, color: MEASURE });
 }
 
 /** Sides of the body, the gray window where there is room, and a scale. */
