@@ -107,19 +107,22 @@ def drag(browser: Any, *points: tuple[int, int], button: int = 0, kind: str = "m
     actions.perform()
 
 
-def scroll(browser: Any, plane: str, delta: int, **keys: bool) -> None:
-    """Turn the wheel by so many pixels in the middle of a plane."""
+def scroll(
+    browser: Any, plane: str, delta: int, *, at: tuple[float, float] = (0.5, 0.5), **keys: bool
+) -> None:
+    """Turn the wheel by so many pixels at a share of a plane's width and height, with keys held."""
     browser.execute_script(
         """
-        const [plane, deltaY, keys] = arguments;
+        const [plane, deltaY, [across, down], keys] = arguments;
         const canvas = document.getElementById(plane);
-        const box = canvas.getBoundingClientRect();
-        const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
-        const at = {deltaY, clientX, clientY, bubbles: true, cancelable: true, ...keys};
-        canvas.dispatchEvent(new WheelEvent("wheel", at));
+        const { x, y, width, height } = canvas.getBoundingClientRect();
+        const [clientX, clientY] = [x + across * width, y + down * height];
+        const event = { deltaY, clientX, clientY, bubbles: true, cancelable: true, ...keys };
+        canvas.dispatchEvent(new WheelEvent("wheel", event));
         """,
         plane,
         delta,
+        at,
         keys,
     )
 

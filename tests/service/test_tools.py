@@ -48,11 +48,10 @@ def first_measure(browser: Any) -> str:
 @pytest.mark.parametrize("plane", PLANES)
 def test_zooming_keeps_the_point_under_the_pointer(viewer: Any, plane: str) -> None:
     before = region_box(viewer, plane)
-    shape = pixels(viewer, plane).shape
-    scroll(viewer, plane, -90, ctrlKey=True)  # in the middle
-    factor = math.exp(90 / 300)
-    middle = np.array([shape[1], shape[1], shape[0], shape[0]]) / 2
-    expected = middle + factor * (before - middle)
+    height, width, _ = pixels(viewer, plane).shape
+    scroll(viewer, plane, -90, at=(0.3, 0.4), ctrlKey=True)
+    held = np.array([0.3 * width, 0.3 * width, 0.4 * height, 0.4 * height])
+    expected = held + math.exp(90 / 300) * (before - held)
     wait_until(lambda: np.abs(region_box(viewer, plane) - expected).max() < 4)
     press(viewer, "r")
     wait_until(lambda: np.abs(region_box(viewer, plane) - before).max() < 1)
