@@ -94,10 +94,10 @@ class HeldPredictor:
 class KnownPredictor:
     """Answers with labels that are known."""
 
-    regions, modality, checkpoints, device = ("liver", "tumor"), "ct", (), "cpu"
+    modality, checkpoints, device = "ct", (), "cpu"
 
-    def __init__(self, labels_zhw: np.ndarray) -> None:
-        self._labels = labels_zhw
+    def __init__(self, labels_zhw: np.ndarray, *, regions: tuple[str, ...] = ("liver", "tumor")) -> None:
+        self._labels, self.regions = labels_zhw, regions
 
     def find_liver(self, scan: Any, *, check: Callable[[], None]) -> Any:
         return ()

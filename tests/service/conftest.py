@@ -101,15 +101,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterat
 
 
 @pytest.fixture
-def viewer(browser: Any, running: Running, scan_file: Path) -> Any:
-    """The page with the scan, which is predicted once for as long as its result is kept."""
+def viewer(browser: Any, running: Running, scan_file: Path) -> Iterator[Any]:
+    """The page with the scan, predicted once for as long as its result is kept; no script may fail."""
     browser.get_log("browser")
     browser.get_log("performance")
     with running.client as client:
         if running.shown is None or client.get(running.shown["self"]).status_code == 404:
             running.shown = upload(client, scan_file).json()["links"]
     open_result(browser, f"{running.url}{running.shown['page']}")
-    return browser
+    yield browser
+    assert browser.get_log("browser") == []
 
 
 @pytest.fixture(scope="module")

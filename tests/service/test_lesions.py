@@ -163,3 +163,14 @@ def test_a_scan_without_lesions_or_liver_says_so(
         press(browser, "n")
         wait_until(lambda: text(browser, "#told") == sentence)
         assert browser.get_log("browser") == []
+
+
+def test_a_model_of_the_liver_alone_lists_no_lesions(browser: Any, scan: Path) -> None:
+    labels = (make_labels() > 0).astype(np.uint8)
+    with run_service(KnownPredictor(labels, regions=("liver",))) as running:
+        open_scan(browser, running, scan)
+        assert text(browser, "#no-lesions") == "The model does not look for tumors."
+        assert text(browser, "#legend") == "Liver"
+        assert near(pixels(browser), YELLOW).sum() > 100
+        assert not near(pixels(browser), ORANGE).any()
+        assert browser.get_log("browser") == []

@@ -80,21 +80,34 @@ def test_a_zoomed_plane_is_moved_and_comes_back(viewer: Any) -> None:
 
 
 def test_keys_zoom_about_the_cross_hair_and_follow_it(viewer: Any) -> None:
+    before, crossing = region_box(viewer), crossing_of(viewer)
+    press(viewer, "+")
+    held = np.repeat(crossing, 2)
+    expected = held + 1.25 * (before - held)
+    wait_until(lambda: np.abs(region_box(viewer) - expected).max() < 4)
+    assert crossing_of(viewer) == pytest.approx(crossing, abs=1.5)
+    press(viewer, "-")
+    wait_until(lambda: np.abs(region_box(viewer) - before).max() < 1)
     press(viewer, *["+"] * 12)
     z, row, column = shown_voxel(viewer)
     shift(viewer, left=column)
     wait_until(lambda: shown_voxel(viewer) == (z, row, 0))
-    canvas = pixels(viewer)
-    lit = canvas[..., 2] - canvas[..., 0]
-    assert lit.mean(axis=0).max() > 40  # the vertical line is still on the canvas
-    assert lit.mean(axis=1).max() > 40
+    width = pixels(viewer).shape[1]
+    wait_until(lambda: crossing_of(viewer)[0] > 0.1 * width)  # the picture follows what would be far outside
 
 
-def test_two_fingers_zoom_and_one_moves_the_cross_hair(viewer: Any) -> None:
-    before = region_box(viewer)
-    x, y = point(viewer, "axial", 16, 16)
+def crossing_of(browser: Any, plane: str = "axial") -> tuple[int, int]:
+    """Where the lines of the cross-hair are drawn on a canvas."""
+    canvas = pixels(browser, plane)
+    blue = canvas[..., 2] - canvas[..., 0]
+    assert min(blue.mean(axis=0).max(), blue.mean(axis=1).max()) > 30
+    return int(blue.mean(axis=0).argmax()), int(blue.mean(axis=1).argmax())
+
+
+def pinch(browser: Any, x: int, y: int) -> None:
+    """Move two fingers away from each other, from 80 to 120 pixels."""
     fingers = [PointerInput("touch", name) for name in ("one", "two")]
-    actions = ActionBuilder(viewer, mouse=fingers[0], duration=20)
+    actions = ActionBuilder(browser, mouse=fingers[0], duration=20)
     actions.devices.append(fingers[1])
     for finger, side in zip(fingers, (-1, 1), strict=True):
         finger.create_pointer_move(duration=0, x=x + side * 40, y=y)
@@ -102,7 +115,17 @@ def test_two_fingers_zoom_and_one_moves_the_cross_hair(viewer: Any) -> None:
         finger.create_pointer_move(duration=30, x=x + side * 60, y=y)
         finger.create_pointer_up(button=0)
     actions.perform()
+
+
+def test_two_fingers_zoom_and_one_moves_the_cross_hair(viewer: Any) -> None:
+    before, where = region_box(viewer), shown_voxel(viewer)
+    pinch(viewer, *point(viewer, "axial", 16, 16))
     wait_until(lambda: np.ptp(region_box(viewer)[:2]) > 1.4 * np.ptp(before[:2]))
+    assert shown_voxel(viewer) == where  # though the first finger came alone
+    press(viewer, "d")
+    pinch(viewer, *point(viewer, "axial", 16, 16))
+    assert viewer.find_elements("css selector", "#measures li") == []
+    press(viewer, "x")
     press(viewer, "r")
     wait_until(lambda: np.abs(region_box(viewer) - before).max() < 1)
     drag(viewer, point(viewer, "axial", 6.5, 8.5), kind="touch")

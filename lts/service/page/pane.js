@@ -69,10 +69,16 @@ export class Pane {
     return [(x - place.x) / place.perColumn, (y - place.y) / place.perRow];
   }
 
+  /** The point of the canvas at a point of the picture. */
+  canvasAt([column, row]) {
+    const place = this.view.place(...this.size);
+    return [place.x + column * place.perColumn, place.y + row * place.perRow];
+  }
+
   /** How far two points of the picture are from each other on the canvas. */
   pixelsBetween(a, b) {
-    const { perColumn, perRow } = this.view.place(...this.size);
-    return Math.hypot((a[0] - b[0]) * perColumn, (a[1] - b[1]) * perRow);
+    const [[x0, y0], [x1, y1]] = [this.canvasAt(a), this.canvasAt(b)];
+    return Math.hypot(x1 - x0, y1 - y0);
   }
 
   zoomBy(factor, point) {

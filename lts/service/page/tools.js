@@ -30,9 +30,14 @@ const MOVE = {
 
 function crosshair(viewer) {
   const to = (pane, point) => viewer.lookAt(pane.plane.toVoxel(pane.pictureAt(point), pane.index));
+  let before = null;
   return {
-    begin: to,
+    begin: (pane, point) => {
+      before = viewer.voxel;
+      to(pane, point);
+    },
     drag: to,
+    cancel: () => viewer.lookAt(before),
     nudge: ({ plane }, [across, down]) => {
       const voxel = [...viewer.voxel];
       voxel[plane.columns] = clamp(voxel[plane.columns] + across, plane.nColumns);
