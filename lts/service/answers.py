@@ -77,8 +77,12 @@ class ScanAnswer(BaseModel):
     regions: list[str] = Field(description="What the model segments.")
     shape: list[int] = Field(description="Slices, rows and columns.")
     spacing_mm: list[float] = Field(description="Between neighbors along the same axes.")
-    first_slice_mm: float = Field(description="Height of the first slice toward the head, in RAS.")
-    slice_step_mm: float = Field(description="From a slice to the next, toward the head.")
+    affine_ras_mm: list[list[float]] = Field(
+        description="4 x 4: from (slice, row, column, 1), counted from 0, to the world, as NIfTI counts."
+    )
+    start_zhw: list[int] = Field(
+        description="Where to look first: in the largest lesion, else the liver, by slice, row and column."
+    )
     liver_ml: float | None = Field(default=None, description="With its tumors.")
     tumor_ml: float | None = None
     tumor_burden: float | None = Field(default=None, description="Share of the liver that is tumor, 0 to 1.")

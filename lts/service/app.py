@@ -17,11 +17,10 @@ from lts.service.guard import Guard
 from lts.service.refusals import RefusedError
 from lts.service.routes import UPLOAD_PATHS, make_routes
 from lts.service.service import Service
-from lts.service.uploads import upload_suffixes
-from lts.volume import scan_suffixes
+from lts.service.uploads import upload_suffixes, uploads_in_words
 
 _ABOUT = """\
-Segments liver and tumors in a scan: a NIfTI, NRRD or MetaImage file, or a zip of one DICOM series.
+Segments liver and tumors in a scan: a {uploads}.
 For research use, not a medical device.
 
 `curl -F scan=@scan.nii.gz http://127.0.0.1:8000/predict -o mask.nii.gz`
@@ -48,7 +47,7 @@ def make_app(
     api = FastAPI(
         title="lts",
         version=__version__,
-        description=_ABOUT,
+        description=_ABOUT.format(uploads=uploads_in_words()),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -108,8 +107,7 @@ def _with_kinds(page: str) -> str:
     """The page with the kinds of files that the service takes, for the file dialog and in words."""
     # Dialogs go by what follows the last dot.
     accepted = ",".join(sorted({suffix[suffix.rfind(".") :] for suffix in upload_suffixes()}))
-    kinds = f"{', '.join(scan_suffixes())}, or a .zip of one DICOM series"
-    return page.replace("{{accept}}", accepted).replace("{{kinds}}", kinds)
+    return page.replace("{{accept}}", accepted).replace("{{kinds}}", f"A {uploads_in_words()}")
 
 
 def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

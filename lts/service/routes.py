@@ -15,12 +15,13 @@ from lts.base import shortened
 from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, Version, problems
 from lts.service.handling import handle_upload
 from lts.service.metrics import MEDIA_TYPE
+from lts.service.planes import PLANE_AXES, PlaneKind, read_plane
 from lts.service.refusals import RefusedError
 from lts.service.results import Result
-from lts.service.scans import MASK_FILE, Pending, mask_of, read_slice, result_of
+from lts.service.scans import MASK_FILE, Pending, mask_of, result_of
 from lts.service.service import Service
-from lts.service.uploads import FIELD
-from lts.volume import MASK_SUFFIX, suffixes_in_words
+from lts.service.uploads import FIELD, uploads_in_words
+from lts.volume import MASK_SUFFIX
 
 UPLOAD_PATHS = frozenset({"/predict", "/scans"})
 
@@ -63,7 +64,7 @@ _UPLOAD = {
                         FIELD: {
                             "type": "string",
                             "format": "binary",
-                            "description": f"A {suffixes_in_words()} file, or a .zip of one scan.",
+                            "description": f"A {uploads_in_words()}.",
                         }
                     },
                 }
@@ -193,7 +194,7 @@ def _add_results(router: APIRouter, service: Service) -> None:
         return _mask_answer(content, case=result.answer["case"], notes=result.answer["notes"])
 
     @router.get(
-        "/scans/{id}/slices/{z}",
+        "/scans/{id}/{plane}/{index}",
         response_class=Response,
         responses={
             200: {"description": "Rows times columns int16, then as many uint8.", "content": _OCTETS},
@@ -201,18 +202,21 @@ def _add_results(router: APIRouter, service: Service) -> None:
         },
         tags=["results"],
     )
-    async def slices(id: Id, z: int) -> Response:  # noqa: A002
-        """Fetch a slice: its values as little-endian int16, then its labels as uint8.
+    async def plane(id: Id, plane: PlaneKind, index: int) -> Response:  # noqa: A002
+        """Fetch a plane as radiologists see it: its values as little-endian int16, then its labels as uint8.
 
         Values are HU for CT; `value_scale` gives those of MR their own scale.
 
-        Both planes run row by row, front to back, and in a row from the patient's right to left.
+        `slices` are axial, counted from the feet: rows run front to back, columns from the patient's right to
+        left. `coronal` ones are counted from the front: rows run head to feet, columns right to left.
+        `sagittal` ones are counted from the right: rows run head to feet, columns front to back.
         """
         result = find(id)
         shape = result.answer["shape"]
-        if not 0 <= z < shape[0]:
-            raise RefusedError(404, f"slices are 0 to {shape[0] - 1}, got {z}")
-        content = await _read(lambda: read_slice(result.folder, z, shape=shape))
+        count = shape[PLANE_AXES[plane]]
+        if not 0 <= index < count:
+            raise RefusedError(404, f"{plane}: must be 0 to {count - 1}, got {index}")
+        content = await _read(lambda: read_plane(result.folder, plane, index, shape=shape))
         return Response(content, media_type="application/octet-stream")
 
     @router.delete("/scans/{id}", status_code=204, responses=problems(403, 404, 422), tags=["results"])
@@ -237,6 +241,8 @@ def _links(id_: str, *, root_path: str) -> dict[str, str]:
         "self": own,
         "mask": f"{own}/mask",
         "slices": f"{own}/slices/{{z}}",
+        "coronal": f"{own}/coronal/{{row}}",
+        "sagittal": f"{own}/sagittal/{{column}}",
         "page": f"{root_path}/#{id_}",
     }
 

@@ -1,7 +1,7 @@
 """The jobs of scans: checked before they wait, read and segmented in turn."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,12 +14,13 @@ from lts.base import LIVER, REGION_MIN_LABEL, LtsError, listed, printable, short
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Findings, Located, Predictor, measure, prediction_warnings
 from lts.service.jobs import Job
+from lts.service.planes import LABELS_FILE, VALUES_FILE, write_slices, write_values
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
-from lts.volume import MASK_SUFFIX, Geometry, Volume, write_mask
+from lts.volume import MASK_SUFFIX, Volume, write_mask
 
-MASK_FILE, VALUES_FILE, LABELS_FILE = f"mask{MASK_SUFFIX}", "values.int16", "labels.uint8"
+MASK_FILE = f"mask{MASK_SUFFIX}"
 
 _SOFT_TISSUE = {"name": "Soft tissue", "level": 40.0, "width": 400.0}
 _ANY_LIVER = {"name": "Liver", "level": 90.0, "width": 220.0}
@@ -31,7 +32,6 @@ _MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
 _SAMPLED = 2**20
 _LONGEST_LINE = 500
 _MOST_NAMED = 5
-_INT16 = np.iinfo(np.int16)
 _PATH_CHARACTERS = 60
 """Characters of the beginning of a path that messages keep, however long it is."""
 
@@ -131,15 +131,16 @@ def result_of(pending: Pending, predictor: Predictor, job: Job, *, folder: Path)
     job.check()
     folder.mkdir(mode=0o700)
     write_mask(folder / MASK_FILE, labels, geometry=scan.geometry)
-    _write_planes(folder / LABELS_FILE, labels)
-    slope, intercept = _write_values(folder / VALUES_FILE, scan.voxels)
+    write_slices(folder / LABELS_FILE, labels)
+    slope, intercept = write_values(folder / VALUES_FILE, scan.voxels)
     return {
         "case": pending.upload.case,
         "modality": predictor.modality,
         "regions": list(regions),
         "shape": list(labels.shape),
         "spacing_mm": list(scan.geometry.spacing_mm),
-        **_heights(scan.geometry),
+        "affine_ras_mm": scan.geometry.canonical_affine.tolist(),
+        "start_zhw": _start(labels, findings),
         **findings.to_dict(),
         "pixels_per_slice": _pixels(labels, regions),
         "value_scale": {"slope": slope, "intercept": intercept},
@@ -190,45 +191,6 @@ def _segment(
     return scan, labels, located
 
 
-def read_slice(folder: Path, index: int, *, shape: tuple[int, int, int]) -> bytes:
-    """Values as int16, then labels as uint8, of one slice `(H, W)`; little endian.
-
-    Raises:
-        FileNotFoundError: The result is no longer kept.
-    """
-    n_pixels = shape[1] * shape[2]
-    planes = []
-    for name, n_bytes in ((VALUES_FILE, 2 * n_pixels), (LABELS_FILE, n_pixels)):
-        with (folder / name).open("rb") as file:
-            file.seek(index * n_bytes)
-            planes.append(file.read(n_bytes))
-    return b"".join(planes)
-
-
-def _write_values(path: Path, voxels: NDArray[Any]) -> tuple[float, float]:
-    """Write voxels as int16; returns slope and intercept that give back their own scale."""
-    if voxels.dtype == np.int16:
-        _write_planes(path, voxels.astype("<i2", copy=False))
-        return 1.0, 0.0
-    low, high = float(voxels.min()), float(voxels.max())
-    slope = (high - low) / (_INT16.max - _INT16.min) or 1.0
-    intercept = low - slope * _INT16.min
-
-    def stored(plane: NDArray[Any]) -> NDArray[Any]:
-        values = np.rint((plane.astype(np.float64) - intercept) / slope)
-        return values.clip(_INT16.min, _INT16.max).astype("<i2")
-
-    _write_planes(path, map(stored, voxels))
-    return slope, intercept
-
-
-def _write_planes(path: Path, planes: Iterable[NDArray[Any]]) -> None:
-    """Write arrays one after the other; `tofile` would not report a full disk."""
-    with path.open("wb") as file:
-        for plane in planes:
-            file.write(plane.tobytes())
-
-
 def _windows(voxels: NDArray[Any], labels: NDArray[np.uint8], *, modality: str) -> list[Mapping[str, Any]]:
     """Gray windows, the first of which the page opens with."""
     if modality == "ct":
@@ -261,9 +223,15 @@ def _pixels(labels: NDArray[np.uint8], regions: tuple[str, ...]) -> dict[str, li
     }
 
 
-def _heights(geometry: Geometry) -> dict[str, float]:
-    """Height of the center of the first slice and the step to the next, toward the head."""
-    affine = geometry.canonical_affine
-    _, height, width = geometry.canonical_shape
-    first = affine @ (0, (height - 1) / 2, (width - 1) / 2, 1)
-    return {"first_slice_mm": round(float(first[2]), 4), "slice_step_mm": round(float(affine[2, 0]), 4)}
+def _start(labels: NDArray[np.uint8], findings: Findings) -> list[int]:
+    """The voxel to look at first: the center of the largest lesion, else of the liver, else of the scan."""
+    if findings.lesions:
+        center: Sequence[float] = findings.lesions[0].center_zhw
+    else:
+        in_liver = labels >= LIVER
+        counts = [in_liver.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+        center = [
+            float(np.average(np.arange(len(count)), weights=count)) if count.any() else len(count) // 2
+            for count in counts
+        ]
+    return [round(index) for index in center]

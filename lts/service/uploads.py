@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from lts.base import in_words
 from lts.service.refusals import RefusedError
-from lts.volume import scan_suffixes
+from lts.volume import header_suffixes, scan_suffixes
 
 FIELD = "scan"
 _ARCHIVE_SUFFIX = ".zip"
@@ -212,8 +212,23 @@ class _Parts:
 
 
 def upload_suffixes() -> tuple[str, ...]:
-    """Suffixes of accepted files: scans and archives."""
-    return (*scan_suffixes(), _ARCHIVE_SUFFIX)
+    """Suffixes of accepted files: scans that are one file, and archives."""
+    return (*_single_suffixes(), _ARCHIVE_SUFFIX)
+
+
+def uploads_in_words() -> str:
+    """What an upload may be, the same wherever it is told.
+
+    Example:
+        >>> uploads_in_words()
+        '.nii, .nii.gz, .nrrd or .mha file, or a .zip of one scan, such as a DICOM series'
+    """
+    return f"{in_words(_single_suffixes())} file, or a {_ARCHIVE_SUFFIX} of one scan, such as a DICOM series"
+
+
+def _single_suffixes() -> list[str]:
+    """Without headers whose voxels lie in a second file, as an upload is one."""
+    return [suffix for suffix in scan_suffixes() if suffix not in header_suffixes()]
 
 
 def name_upload(filename: str, *, folder: Path) -> Upload:
@@ -224,8 +239,12 @@ def name_upload(filename: str, *, folder: Path) -> Upload:
     """
     name = _UNPRINTABLE.sub(" ", re.split(r"[/\\]", filename)[-1])[-_LONGEST_NAME:].strip()
     fitting = [suffix for suffix in upload_suffixes() if name.lower().endswith(suffix)]
+    if name.lower().endswith(header_suffixes()):
+        raise RefusedError(
+            422, f"{name}: is a header alone; send it and the file of its voxels in one {_ARCHIVE_SUFFIX}"
+        )
     if not fitting:
-        raise RefusedError(422, f"{name or 'the file'}: must be a {in_words(upload_suffixes())} file")
+        raise RefusedError(422, f"{name or 'the file'}: must be a {uploads_in_words()}")
     suffix = max(fitting, key=len)
     case = _NOT_IN_NAMES.sub("_", name[: -len(suffix)]).strip("._-") or "scan"
     return Upload(path=folder / f"scan{suffix}", name=name, case=case)

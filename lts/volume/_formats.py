@@ -46,6 +46,7 @@ class Format:
         name: What messages call it.
         suffixes: How the names of files end that hold one volume each, in lower case; none where names do not
             tell.
+        header_suffixes: Those of them that name a header, whose voxels lie in a file beside it.
         may_be_gzipped: Whether `.gz` may follow each of them.
         fits: Whether a path whose name tells nothing is of this kind.
         read_geometry: Its grid, without a voxel.
@@ -63,6 +64,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...] = ()
+    header_suffixes: tuple[str, ...] = ()
     may_be_gzipped: bool = False
     fits: Callable[[Path], bool] = lambda _path: False
     read_geometry: Callable[[Path], Geometry]
@@ -84,14 +86,15 @@ class Format:
 
 
 def _headed_format(
-    name: str, suffixes: tuple[str, ...], *, written: str, parse: _headed.Parse, write: _Write
+    name: str, suffix: str, *, header_suffix: str, parse: _headed.Parse, write: _Write
 ) -> Format:
     """A kind of file with a header of text, the voxels behind it or in a file beside it."""
     read_stored = partial(_headed.read_stored, parse=parse)
     return Format(
         name=name,
-        suffixes=suffixes,
-        written=(written,),
+        suffixes=(suffix, header_suffix),
+        header_suffixes=(header_suffix,),
+        written=(suffix,),
         read_geometry=partial(_headed.read_geometry, parse=parse),
         read_image=lambda path, _modality: read_stored(path),
         read_mask=read_stored,
@@ -110,10 +113,8 @@ FORMATS: tuple[Format, ...] = (
         read_mask=_nifti.read_stored,
         write=_nifti.write,
     ),
-    _headed_format("NRRD", (".nrrd", ".nhdr"), written=".nrrd", parse=_nrrd.parse, write=_nrrd.write),
-    _headed_format(
-        "MetaImage", (".mha", ".mhd"), written=".mha", parse=_metaimage.parse, write=_metaimage.write
-    ),
+    _headed_format("NRRD", ".nrrd", header_suffix=".nhdr", parse=_nrrd.parse, write=_nrrd.write),
+    _headed_format("MetaImage", ".mha", header_suffix=".mhd", parse=_metaimage.parse, write=_metaimage.write),
     Format(
         name="DICOM",
         fits=holds_dicom,
@@ -162,6 +163,16 @@ def scan_suffixes() -> tuple[str, ...]:
         ('.nii', '.nii.gz', '.nrrd', '.nhdr', '.mha', '.mhd')
     """
     return tuple(ending for one in FORMATS for ending in one.endings)
+
+
+def header_suffixes() -> tuple[str, ...]:
+    """Those of them that need another file beside them, which holds the voxels.
+
+    Example:
+        >>> header_suffixes()
+        ('.nhdr', '.mhd')
+    """
+    return tuple(suffix for one in FORMATS for suffix in one.header_suffixes)
 
 
 def scan_stem(path: Path) -> str | None:

@@ -15,8 +15,8 @@ from lts.volume import read_ct
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 from browser_kit import open_browser, resize
-from page_kit import HEIGHT, WIDTH, open_scan
-from service_kit import SIDE, HeldPredictor, Running, make_hu, run_service, wait_until, write_scan
+from page_kit import HEIGHT, WIDTH, open_result
+from service_kit import SIDE, HeldPredictor, Running, make_hu, run_service, upload, wait_until, write_scan
 
 NETWORK = {"in_channels": 1, "out_channels": 2, "width": 4, "depth": 2, "norm": "batch", "dropout": 0.0}
 
@@ -101,11 +101,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterat
 
 
 @pytest.fixture
-def viewer(browser: Any, running: Running, scan_file: Path) -> Any:
+def viewer(browser: Any, running: Running, scan_file: Path) -> Iterator[Any]:
+    """The page with the scan, predicted once for as long as its result is kept; no script may fail."""
     browser.get_log("browser")
     browser.get_log("performance")
-    open_scan(browser, running, scan_file)
-    return browser
+    with running.client as client:
+        if running.shown is None or client.get(running.shown["self"]).status_code == 404:
+            running.shown = upload(client, scan_file).json()["links"]
+    open_result(browser, f"{running.url}{running.shown['page']}")
+    yield browser
+    assert browser.get_log("browser") == []
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from service_kit import DEPTH, SIDE, SPACING_MM, Running, make_hu, run_service, upload, wait_until, write_scan
 
-from lts.inference import Predictor
+from lts.inference import Findings, Predictor
+from lts.service.planes import VALUES_FILE
 from lts.service.routes import header_of_notes
+from lts.service.scans import _start
 from lts.volume import read_ct, read_mask
 
 
@@ -106,7 +108,10 @@ def test_a_scan_is_told_by_its_findings(told: dict[str, Any], predictor: Predict
     assert told["tumor_burden"] == pytest.approx((labels == 2).sum() / (labels >= 1).sum())
     assert told["pixels_per_slice"]["tumor"] == [int((plane == 2).sum()) for plane in labels]
     assert told["pixels_per_slice"]["liver"] == [int((plane >= 1).sum()) for plane in labels]
-    assert [told["first_slice_mm"], told["slice_step_mm"]] == [0.0, 4.0]
+    # The first voxel is the lowest, foremost and rightmost, that of the file the rearmost and leftmost.
+    corner = [[0, 0, -1.5, 1.5 * (SIDE - 1)], [0, -2.0, 0, 2.0 * (SIDE - 1)], [4.0, 0, 0, 0], [0, 0, 0, 1]]
+    assert np.allclose(told["affine_ras_mm"], corner)
+    assert told["start_zhw"] == np.argwhere(labels == 2).mean(axis=0).round().astype(int).tolist()
     fitted, soft_tissue = told["windows"]
     assert fitted["level"] == pytest.approx(110, abs=2)  # of the liver
     assert 150 <= fitted["width"] < 200
@@ -137,6 +142,32 @@ def test_slices_are_values_then_labels_with_the_patients_right_first(
     assert np.array_equal(fetch_slice(running, told, 2)[0], hu[::-1, ::-1, 2].T)
 
 
+def test_coronal_and_sagittal_planes_are_seen_with_the_head_above(
+    told: dict[str, Any], running: Running, scan_file: Path, predictor: Predictor
+) -> None:
+    scan = read_ct(scan_file)
+    volumes = ((scan.voxels, "<i2"), (predictor.mask(scan), "u1"))
+    with running.client as client:
+        for index in (0, 9, SIDE - 1):
+            for plane, where in (("coronal", np.s_[::-1, index]), ("sagittal", np.s_[::-1, :, index])):
+                content = client.get(re.sub(r"{\w+}", str(index), told["links"][plane])).content
+                expected = b"".join(volume[where].astype(kind).tobytes() for volume, kind in volumes)
+                assert content == expected
+    # On disk x runs to the right, y to the front, z to the head.
+    hu = make_hu()[0]
+    assert np.array_equal(
+        np.frombuffer(content[: 2 * DEPTH * SIDE], "<i2").reshape(DEPTH, SIDE), hu[0].T[::-1, ::-1]
+    )
+
+
+def test_without_a_lesion_the_liver_is_looked_at_first_and_without_that_the_middle() -> None:
+    labels = np.zeros((6, 9, 12), np.uint8)
+    none = Findings(0.0, 0.0, None, ())
+    assert _start(labels, none) == [3, 4, 6]
+    labels[2:5, 1:4, 7:10] = 1
+    assert _start(labels, none) == [3, 2, 8]
+
+
 def test_a_kept_result_is_found_again_until_it_is_deleted(
     running: Running, scan_file: Path, told: dict[str, Any]
 ) -> None:
@@ -164,13 +195,34 @@ def test_another_id_opens_nothing(running: Running, id_: str) -> None:
             assert set(answer.json()) == {"detail"}
 
 
-@pytest.mark.parametrize(("z", "status"), [(-1, 404), (DEPTH, 404), ("two", 422), (DEPTH - 1, 200)])
-def test_slices_end_where_the_scan_does(
-    running: Running, told: dict[str, Any], z: object, status: int
+@pytest.mark.parametrize(
+    ("plane", "index", "status"),
+    [
+        ("slices", -1, 404),
+        ("slices", DEPTH, 404),
+        ("slices", "two", 422),
+        ("slices", DEPTH - 1, 200),
+        ("coronal", DEPTH, 200),
+        ("coronal", SIDE, 404),
+        ("sagittal", -1, 404),
+        ("oblique", 0, 422),
+    ],
+)
+def test_planes_end_where_the_scan_does(
+    running: Running, told: dict[str, Any], plane: str, index: object, status: int
 ) -> None:
     with running.client as client:
-        answer = client.get(told["links"]["slices"].replace("{z}", str(z)))
+        answer = client.get(f"{told['links']['self']}/{plane}/{index}")
     assert answer.status_code == status
+
+
+def test_a_plane_of_an_emptied_file_is_no_longer_kept(running: Running, scan_file: Path) -> None:
+    with running.client as client:
+        links = upload(client, scan_file).json()["links"]
+        newest = max(running.kept(), key=lambda folder: folder.stat().st_ctime_ns)
+        (newest / VALUES_FILE).write_bytes(b"")
+        for plane in ("slices", "coronal", "sagittal"):
+            assert client.get(f"{links['self']}/{plane}/0").status_code == 404
 
 
 def test_the_folder_is_its_owners_alone(running: Running, told: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browser_kit import resize
-from page_kit import HEIGHT, WIDTH, open_scan, shown_slice, state, text
+from page_kit import HEIGHT, PLANES, WIDTH, open_scan, press, shown_slice, state, text
 from service_kit import DEPTH, HeldPredictor, Running, multipart, run_service, wait_until
 
 from lts.inference import Predictor
@@ -18,7 +18,7 @@ HOSTILE = "<img src=x onerror=document.title='owned'>.nii.gz"
 
 def test_nothing_is_asked_from_elsewhere_and_the_console_is_silent(viewer: Any, running: Running) -> None:
     viewer.get(f"{running.url}/docs")
-    wait_until(lambda: "/scans/{id}/slices/{z}" in text(viewer, "#operations"))
+    wait_until(lambda: "/scans/{id}/{plane}/{index}" in text(viewer, "#operations"))
     assert "ScanAnswer" in text(viewer, "#schemas")
     assert viewer.get_log("browser") == []
     messages = [json.loads(entry["message"])["message"] for entry in viewer.get_log("performance")]
@@ -80,6 +80,19 @@ def test_a_reload_finds_the_result_again_and_leaving_deletes_it(viewer: Any, run
     assert "#" not in viewer.current_url
 
 
+def test_a_result_that_is_gone_is_told_where_its_picture_would_be(viewer: Any, running: Running) -> None:
+    assert running.shown is not None
+    with running.client as client:
+        client.delete(running.shown["self"])
+    viewer.find_element("id", "sagittal").send_keys("\ue011")  # Home: far from those that were fetched
+    told = "[data-plane=sagittal] .loading"
+    wait_until(lambda: text(viewer, told) == "This result is no longer kept.")
+    resize(viewer, WIDTH - 20, HEIGHT)
+    wait_until(lambda: text(viewer, told) == "This result is no longer kept.")
+    resize(viewer, WIDTH, HEIGHT)
+    viewer.get_log("browser")  # where the browser itself tells of each 404
+
+
 @pytest.mark.parametrize(
     ("name", "size", "title"),
     [
@@ -131,18 +144,94 @@ def test_waiting_predicting_cancelling_and_a_full_queue_are_told(
     browser.get_log("browser")
 
 
-@pytest.mark.parametrize("width", [1280, 900, 400])
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_text_stands_out_and_everything_has_a_name(viewer: Any, scheme: str) -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    try:
+        viewer.find_element("css selector", ".keys summary").click()
+        found = viewer.execute_script(
+            """
+            const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+            const ground = (element) => {
+              const color = numbers(getComputedStyle(element).backgroundColor);
+              return color.length === 4 && color[3] === 0 ? ground(element.parentElement) : color;
+            };
+            return [...document.querySelectorAll("body *")]
+              .filter((one) => one.checkVisibility() && one.offsetWidth > 1)
+              .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+              .map((one) => [one.textContent.trim(), numbers(getComputedStyle(one).color), ground(one)]);
+            """
+        )
+        assert len(found) > 40
+        low = [(what, contrast(ink, paper)) for what, ink, paper in found if contrast(ink, paper) < 7]
+        assert low == []
+        nameless = viewer.execute_script(
+            """
+            const all = "button, input, canvas:not([aria-hidden]), a, section, summary";
+            const named = ({ ariaLabel, textContent, labels }) =>
+              ariaLabel || textContent.trim() || labels?.[0]?.textContent.trim();
+            return [...document.querySelectorAll(all)]
+              .filter((one) => one.checkVisibility() && !named(one))
+              .map((one) => one.outerHTML);
+            """
+        )
+        assert nameless == []
+    finally:
+        viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def contrast(ink: list[float], paper: list[float]) -> float:
+    """As WCAG defines it."""
+
+    def luminance(color: list[float]) -> float:
+        shares = [channel / 255 for channel in color[:3]]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(ink), luminance(paper)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_tab_reaches_every_control(viewer: Any) -> None:
+    """Once round the page: what can be clicked can be focused, and the focus is seen."""
+    wanted = viewer.execute_script(
+        """
+        const controls = [...document.querySelectorAll("button, input, canvas[tabindex], a[href], summary")];
+        globalThis.wanted = controls.filter((one) => one.checkVisibility()
+          && !(one.type === "radio" && !one.checked));
+        return globalThis.wanted.length;
+        """
+    )
+    reached = set()
+    for _ in range(wanted + 3):
+        press(viewer, "\ue004")  # Tab
+        index, outline = viewer.execute_script(
+            "const one = document.activeElement;"
+            "const seen = getComputedStyle(one).opacity === '0' ? one.parentElement : one;"
+            "return [globalThis.wanted.indexOf(one), getComputedStyle(seen).outlineStyle !== 'none'];"
+        )
+        reached.add(index)
+        assert outline or index < 0
+    assert reached >= set(range(wanted))
+
+
+@pytest.mark.parametrize("width", [1280, 900, 390])
 def test_the_page_never_scrolls_sideways(viewer: Any, width: int) -> None:
     resize(viewer, width, HEIGHT)
     try:
         excess = "const root = document.documentElement; return root.scrollWidth - root.clientWidth"
         assert viewer.execute_script(excess) == 0
-        wait_until(lambda: viewer.execute_script("return document.getElementById('slice').clientWidth") > 200)
+        for plane in PLANES:
+            element = viewer.find_element("id", plane)
+            wait_until(lambda element=element: element.size["width"] > 120)
     finally:
         resize(viewer, WIDTH, HEIGHT)
 
 
-def test_slices_are_fetched_around_the_current_one_and_a_few_are_kept(browser: Any, running: Running) -> None:
+def test_planes_are_fetched_around_the_current_ones_and_a_few_are_kept(
+    browser: Any, running: Running
+) -> None:
     browser.get(running.url)
     found = browser.execute_async_script(
         """
@@ -150,23 +239,30 @@ def test_slices_are_fetched_around_the_current_one_and_a_few_are_kept(browser: A
         import("/page/slices.js").then(async ({ Slices }) => {
           const asked = [];
           globalThis.fetch = async (address) => {
-            asked.push(Number(address));
-            return { ok: true, arrayBuffer: async () => new ArrayBuffer(3 * 4096 * 4096) };
+            asked.push(address);
+            return { ok: true, arrayBuffer: async () => new ArrayBuffer(3 * 700 * 700) };
           };
-          const scan = { shape: [200, 4096, 4096], links: { slices: "{z}" } };
-          const slices = new Slices(scan, { onLoad() {}, onFail() {} });
+          const size = { count: 200, nRows: 700, nColumns: 700 };
+          const plane = (name) => ({ name, ...size, address: `${name}/{index}` });
+          const [axial, coronal] = [plane("axial"), plane("coronal")];
+          const slices = new Slices([axial, coronal], { onLoad() {}, onFail() {} });
           const settle = () => new Promise((resolve) => setTimeout(resolve, 400));
-          slices.most = 25;
-          slices.look(100);
+          slices.look([[axial, 100], [coronal, 3]]);
           await settle();
           const around = [...asked];
-          slices.look(150);
+          slices.look([[axial, 150], [coronal, 3]]);
           await settle();
-          done([around, [...slices.loaded.keys()]]);
+          const kept = [...slices.loaded.get(axial).keys()];
+          const huge = { ...plane("axial"), nRows: 4096, nColumns: 4096 };
+          done([around, kept, slices.most(axial), slices.most(huge)]);
         });
         """
     )
-    around, kept = found
-    assert around[:3] == [100, 101, 99]
-    assert sorted(around) == list(range(88, 113))
-    assert sorted(kept) == list(range(138, 163))
+    around, kept, most, most_of_huge = found
+    assert around[:6] == ["axial/100", "coronal/3", "axial/101", "axial/99", "coronal/4", "coronal/2"]
+    expected = {f"axial/{index}" for index in range(92, 109)} | {f"coronal/{index}" for index in range(12)}
+    assert sorted(around) == sorted(expected)
+    assert most * 3 * 700 * 700 <= 32 * 2**20
+    assert len(kept) == most
+    assert set(range(142, 159)) <= set(kept)
+    assert most_of_huge == 3  # it and its neighbors, however large

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from service_kit import Running, as_bytes, make_hu, upload
+import SimpleITK
+from service_kit import DEPTH, SIDE, SPACING_MM, Running, as_bytes, make_hu, upload
 
-from lts.service.scans import VALUES_FILE, _windows, _write_values
+from lts.service.planes import VALUES_FILE, write_values
+from lts.service.scans import _windows
 
 MIB = 2**20
+WORDS = ".nii, .nii.gz, .nrrd or .mha file, or a .zip of one scan, such as a DICOM series"
 SCAN = as_bytes(make_hu()[0])
 BROKEN = {
     "text.nii": (b"not a scan at all", "text.nii: "),
@@ -22,8 +25,10 @@ BROKEN = {
     "four.nii": (as_bytes(np.zeros((4, 4, 4, 3), np.int16)), "four.nii: "),
     "no.zip": (b"PK\x03\x04 and no more", "no.zip: is no archive"),
     "nothing.zip": (b"PK\x05\x06" + bytes(18), "nothing.zip: "),
-    "scan.exe": (SCAN, "scan.exe: must be a .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd or .zip file"),
-    "noname": (SCAN, "noname: must be a .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd or .zip file"),
+    "scan.exe": (SCAN, f"scan.exe: must be a {WORDS}"),
+    "noname": (SCAN, f"noname: must be a {WORDS}"),
+    "scan.mhd": (b"", "scan.mhd: is a header alone; send it and the file of its voxels in one .zip"),
+    "SCAN.NHDR": (b"", "SCAN.NHDR: is a header alone; send it and the file of its voxels in one .zip"),
 }
 
 
@@ -54,6 +59,30 @@ def test_what_is_no_scan_is_told_in_one_line_without_a_path(
     assert str(running.root.parent) not in detail.replace(name, "")
     assert "lts-service" not in detail
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_an_upload_may_be_is_told_alike_everywhere(running: Running) -> None:
+    with running.client as client:
+        assert f"A {WORDS}<" in client.get("/").text
+        api = client.get("/openapi.json").json()
+    assert f"a {WORDS}." in api["info"]["description"]
+    body = api["paths"]["/scans"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert body["properties"]["scan"]["description"] == f"A {WORDS}."
+    docs = (Path(__file__).parents[2] / "docs" / "service.md").read_text().replace("`", "")
+    assert f"A scan is a {WORDS}" in docs
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_a_header_and_its_voxels_come_in_one_archive(running: Running, tmp_path: Path, suffix: str) -> None:
+    image = SimpleITK.GetImageFromArray(make_hu()[0].T)
+    image.SetSpacing(SPACING_MM)
+    SimpleITK.WriteImage(image, str(tmp_path / f"scan{suffix}"))
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(files) == 2
+    with running.client as client:
+        told = upload(client, zipped(tmp_path, files)).json()
+    assert told["shape"] == [DEPTH, SIDE, SIDE]
+    assert told["spacing_mm"] == pytest.approx(SPACING_MM[::-1])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +119,7 @@ def test_a_zip_of_one_scan_is_a_scan(running: Running, tmp_path: Path) -> None:
 
 def test_an_mr_in_fractions_keeps_its_scale(tmp_path: Path) -> None:
     signal = np.random.default_rng(0).gamma(2, 0.3, (3, 4, 5)).astype(np.float32)
-    slope, intercept = _write_values(tmp_path / VALUES_FILE, signal)
+    slope, intercept = write_values(tmp_path / VALUES_FILE, signal)
     stored = np.fromfile(tmp_path / VALUES_FILE, "<i2").reshape(signal.shape)
     assert np.abs(stored * slope + intercept - signal).max() <= slope
     assert (stored.min(), stored.max()) == (-32768, 32767)
@@ -99,7 +128,7 @@ def test_an_mr_in_fractions_keeps_its_scale(tmp_path: Path) -> None:
     assert first["level"] == pytest.approx((low + high) / 2)
     assert first["width"] == pytest.approx(high - low)
     flat = np.full((2, 2, 2), 7.5, np.float32)
-    slope, intercept = _write_values(tmp_path / VALUES_FILE, flat)
+    slope, intercept = write_values(tmp_path / VALUES_FILE, flat)
     assert np.fromfile(tmp_path / VALUES_FILE, "<i2")[0] * slope + intercept == pytest.approx(7.5)
     assert _windows(flat, np.zeros(flat.shape, np.uint8), modality="mr")[0]["width"] > 0
 

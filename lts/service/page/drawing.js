@@ -1,27 +1,10 @@
-// One slice on a canvas: gray values, contours, sides of the body and a scale, in physical proportion.
+// One plane on a canvas: gray values and the mask, then what is drawn over them.
 
 import { outline } from "./contours.js";
+import { drawCrosshair, drawEdges, drawMeasure, drawRing, stroke } from "./overlay.js";
 
 export const COLORS = { liver: "#F0E442", tumor: "#FF6A13" };
-export const MIN_LABELS = { liver: 1, tumor: 2 };
-
-const SCALES_MM = [100, 50, 20, 10, 5, 2, 1];
-const EDGE = 12;
-const FONT = '"Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
-
-/** Where a slice lies on a canvas of `width` times `height` pixels: `{x, y, perColumn, perRow, perMm}`. */
-export function fit(scan, width, height) {
-  const [, rows, columns] = scan.shape;
-  const [, rowMm, columnMm] = scan.spacing_mm;
-  const perMm = Math.min(width / (columns * columnMm), height / (rows * rowMm));
-  return {
-    x: (width - columns * columnMm * perMm) / 2,
-    y: (height - rows * rowMm * perMm) / 2,
-    perColumn: columnMm * perMm,
-    perRow: rowMm * perMm,
-    perMm,
-  };
-}
+const MIN_LABELS = { liver: 1, tumor: 2 };
 
 /** Gray values of all stored numbers in a window; `scale` gives the numbers their meaning. */
 export function grayTable(scale, { level, width }) {
@@ -33,122 +16,109 @@ export function grayTable(scale, { level, width }) {
   return table;
 }
 
+/** The regions of a loaded plane, from the liver to the tumor in it. */
+export function regionsIn(image, regions) {
+  image.highest ??= image.labels.reduce((a, b) => Math.max(a, b), 0);
+  return regions.filter((region) => MIN_LABELS[region] <= image.highest);
+}
+
 export class Drawing {
-  constructor(canvas, scan) {
-    this.canvas = canvas;
+  constructor(canvas, plane, regions) {
+    [this.canvas, this.plane, this.regions] = [canvas, plane, regions];
     this.context = canvas.getContext("2d", { alpha: false });
-    this.scan = scan;
     this.gray = document.createElement("canvas");
-    [, this.gray.height, this.gray.width] = scan.shape;
-    this.pixels = this.gray.getContext("2d").createImageData(this.gray.width, this.gray.height);
+    [this.gray.height, this.gray.width] = [plane.nRows, plane.nColumns];
+    this.pixels = this.gray.getContext("2d").createImageData(plane.nColumns, plane.nRows);
     this.pixels.data.fill(255);
+    this.painted = [];
   }
 
-  /** Draw `slice` in a gray window; `contours` says whether to outline regions, `lesion` which one to mark. */
-  draw(slice, { table, window, contours, lesion }) {
+  /**
+   * Draw `image` where `view` says.
+   *
+   * `table` and `window` are the gray window, `contours`, `fill` with `opacity` and `lines` say what is drawn,
+   * `crosshair` is a point of the picture, `lesion` one to mark or null, and `measures` those of this plane.
+   */
+  draw(image, view, { table, window, contours, fill, opacity, lines, crosshair, lesion, measures }) {
     const ratio = globalThis.devicePixelRatio || 1;
     const { canvas, context } = this;
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
-    const place = fit(this.scan, canvas.width, canvas.height);
-    this.drawGray(slice.values, table, place);
+    const place = view.place(canvas.width, canvas.height);
+    this.paint(image, table, fill ? opacity : 0);
+    context.imageSmoothingQuality = "high";
+    const width = this.gray.width * place.perColumn;
+    context.drawImage(this.gray, place.x, place.y, width, this.gray.height * place.perRow);
     if (contours) {
-      for (const region of this.scan.regions) {
-        this.drawContour(slice.labels, region, place, ratio);
-      }
+      this.drawContours(image, place, ratio);
+    }
+    // From here on in CSS pixels.
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const [wide, high] = [canvas.width / ratio, canvas.height / ratio];
+    const shown = view.place(wide, high);
+    const at = ([column, row]) => [shown.x + column * shown.perColumn, shown.y + row * shown.perRow];
+    if (lines) {
+      drawCrosshair(context, at(crosshair), wide, high);
     }
     if (lesion) {
-      this.drawMark(lesion, place, ratio);
+      drawRing(context, at(this.plane.toPicture(lesion.voxel)), lesion.radiusMm * shown.perMm, lesion.number);
     }
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    this.write(canvas.width / ratio, canvas.height / ratio, window, place.perMm / ratio);
+    for (const measure of measures) {
+      drawMeasure(context, measure, measure.points.map(at), wide, high);
+    }
+    drawEdges(context, { letters: this.plane.letters, window, perMm: shown.perMm, width: wide, height: high });
   }
 
-  drawGray(values, table, place) {
+  /** Gray values, tinted where the mask is filled; kept until one of them changes. */
+  paint(image, table, opacity) {
+    const wanted = [image, table, opacity];
+    if (wanted.every((one, index) => one === this.painted[index])) {
+      return;
+    }
+    this.painted = wanted;
     const { data } = this.pixels;
+    const tints = tintsOf(this.regions, opacity);
+    const { values, labels } = image;
     for (let index = 0; index < values.length; index += 1) {
       const gray = table[values[index] + 32768];
-      data[4 * index] = gray;
-      data[4 * index + 1] = gray;
-      data[4 * index + 2] = gray;
+      const { keep, color } = tints[labels[index]];
+      data[4 * index] = keep * gray + color[0];
+      data[4 * index + 1] = keep * gray + color[1];
+      data[4 * index + 2] = keep * gray + color[2];
     }
     this.gray.getContext("2d").putImageData(this.pixels, 0, 0);
-    this.context.imageSmoothingQuality = "high";
-    const width = this.gray.width * place.perColumn;
-    this.context.drawImage(this.gray, place.x, place.y, width, this.gray.height * place.perRow);
   }
 
-  drawContour(labels, region, place, ratio) {
-    const segments = outline(labels, this.gray.height, this.gray.width, MIN_LABELS[region]);
+  drawContours(image, place, ratio) {
+    image.outlines ??= new Map(this.regions.map((region) => [region, this.outlineOf(image, region)]));
+    this.context.lineCap = "round";
+    for (const [region, path] of image.outlines) {
+      const placed = new Path2D();
+      placed.addPath(path, new DOMMatrix([place.perColumn, 0, 0, place.perRow, place.x, place.y]));
+      stroke(this.context, placed, "rgb(0 0 0 / 50%)", 3.4 * ratio);
+      stroke(this.context, placed, COLORS[region], 2 * ratio);
+    }
+  }
+
+  outlineOf(image, region) {
+    const segments = outline(image.labels, this.plane.nRows, this.plane.nColumns, MIN_LABELS[region]);
     const path = new Path2D();
     for (let index = 0; index < segments.length; index += 4) {
-      const [x0, y0, x1, y1] = segments.slice(index, index + 4);
-      path.moveTo(place.x + x0 * place.perColumn, place.y + y0 * place.perRow);
-      path.lineTo(place.x + x1 * place.perColumn, place.y + y1 * place.perRow);
+      path.moveTo(segments[index], segments[index + 1]);
+      path.lineTo(segments[index + 2], segments[index + 3]);
     }
-    this.context.lineCap = "round";
-    this.stroke(path, "rgb(0 0 0 / 50%)", 3.4 * ratio);
-    this.stroke(path, COLORS[region], 2 * ratio);
-  }
-
-  drawMark({ number, row, column, radiusMm }, place, ratio) {
-    const x = place.x + (column + 0.5) * place.perColumn;
-    const y = place.y + (row + 0.5) * place.perRow;
-    const radius = (radiusMm + 5) * place.perMm + 4 * ratio;
-    const ring = new Path2D();
-    ring.arc(x, y, radius, 0, 2 * Math.PI);
-    this.stroke(ring, "rgb(0 0 0 / 55%)", 3 * ratio);
-    this.context.setLineDash([4 * ratio, 4 * ratio]);
-    this.stroke(ring, "rgb(255 255 255 / 90%)", 1.2 * ratio);
-    this.context.setLineDash([]);
-    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    this.text(String(number), (x + 0.75 * radius) / ratio + 6, (y - 0.75 * radius) / ratio - 2, { size: 13 });
-    this.context.setTransform(1, 0, 0, 1, 0, 0);
-  }
-
-  stroke(path, color, width) {
-    this.context.strokeStyle = color;
-    this.context.lineWidth = width;
-    this.context.stroke(path);
-  }
-
-  /** Sides of the body, window and scale along the edges; in CSS pixels. */
-  write(width, height, window, perMm) {
-    for (const [letter, x, y] of [
-      ["R", EDGE + 4, height / 2],
-      ["L", width - EDGE - 4, height / 2],
-      ["A", width / 2, EDGE + 6],
-      ["P", width / 2, height - EDGE - 6],
-    ]) {
-      this.text(letter, x, y, { size: 17, weight: 700, align: "center" });
-    }
-    this.text(`W ${shown(window.width)}  L ${shown(window.level)}`, EDGE, height - EDGE - 4, { size: 12.5 });
-    const mm = SCALES_MM.find((length) => length * perMm <= width / 4);
-    if (mm !== undefined) {
-      const end = width - EDGE;
-      const bar = new Path2D();
-      bar.rect(end - mm * perMm, height - EDGE - 2, mm * perMm, 2);
-      this.stroke(bar, "#000", 3);
-      this.context.fillStyle = "#fff";
-      this.context.fill(bar);
-      this.text(`${mm} mm`, end - (mm * perMm) / 2, height - EDGE - 13, { size: 12.5, align: "center" });
-    }
-  }
-
-  text(text, x, y, { size, weight = 500, align = "left" }) {
-    const { context } = this;
-    context.font = `${weight} ${size}px ${FONT}`;
-    context.textAlign = align;
-    context.textBaseline = "middle";
-    context.lineJoin = "round";
-    context.strokeStyle = "#000";
-    context.lineWidth = 3;
-    context.strokeText(text, x, y);
-    context.fillStyle = "#fff";
-    context.fillText(text, x, y);
+    return path;
   }
 }
 
-function shown(value) {
-  return Math.abs(value) >= 10 ? String(Math.round(value)) : value.toPrecision(3);
+/** By label: the share of gray that is kept, and what is added to it. */
+function tintsOf(regions, opacity) {
+  const tints = [0, 1, 2].map(() => ({ keep: 1, color: [0, 0, 0] }));
+  for (const region of regions) {
+    for (let label = MIN_LABELS[region]; label < tints.length; label += 1) {
+      const channels = [1, 3, 5].map((from) => Number.parseInt(COLORS[region].slice(from, from + 2), 16));
+      tints[label] = { keep: 1 - opacity, color: channels.map((channel) => opacity * channel) };
+    }
+  }
+  return tints;
 }

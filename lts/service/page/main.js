@@ -92,15 +92,10 @@ function open(scan) {
   enter("viewer");
   document.title = `${scan.case} \u00b7 lts`;
   history.replaceState(null, "", `#${scan.id}`);
-  byId("contours").checked = true;
-  byId("legend").classList.remove("off");
-  fillPanel(scan, {
-    onLesion: (lesion) => viewer.mark(lesion),
-    onWindow: (window) => viewer.setWindow(window),
-  });
+  fillPanel(scan, { onWindow: (window) => viewer.setWindow(window) });
   viewer?.close();
   viewer = new Viewer(scan);
-  byId("slice").focus();
+  byId("axial").focus();
 }
 
 async function reopen(id) {

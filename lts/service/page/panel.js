@@ -2,7 +2,7 @@
 
 const byId = (id) => document.getElementById(id);
 
-function element(tag, text = "", className = "") {
+export function element(tag, text = "", className = "") {
   const made = document.createElement(tag);
   made.textContent = text;
   made.className = className;
@@ -17,12 +17,11 @@ export function amount(value) {
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** Fill the panel; `onLesion(lesion)` is called with `{number, slice, row, column, radiusMm}`. */
-export function fillPanel(scan, { onLesion, onWindow }) {
+/** Fill the panel and the choice of gray windows; `onWindow(window)` is called with the one that is chosen. */
+export function fillPanel(scan, { onWindow }) {
   byId("case").textContent = scan.case;
   byId("download").href = scan.links.mask;
   fillVolumes(scan);
-  fillLesions(scan, onLesion);
   byId("notes").replaceChildren(...scan.notes.map((note) => element("li", note)));
   byId("notes-box").hidden = scan.notes.length === 0;
   fillFacts(scan);
@@ -52,48 +51,6 @@ function fillVolumes(scan) {
       return row;
     }),
   );
-}
-
-function fillLesions(scan, onLesion) {
-  const lesions = scan.lesions ?? [];
-  byId("lesions-title").textContent = lesions.length > 0 ? `Lesions (${lesions.length})` : "Lesions";
-  byId("no-lesions").hidden = lesions.length > 0;
-  byId("no-lesions").textContent = scan.regions.includes("tumor")
-    ? "No tumor was found."
-    : "The model does not look for tumors.";
-  byId("lesions").replaceChildren(...lesions.map((lesion, index) => lesionEntry(lesion, index, onLesion)));
-}
-
-function lesionEntry(lesion, index, onLesion) {
-  const [, row, column] = lesion.center_zhw;
-  const slice = lesion.slice_from_feet;
-  const target = { number: index + 1, slice, row, column, radiusMm: lesion.diameter_mm / 2 };
-  const button = element("button");
-  button.type = "button";
-  const diameter = element("span", lesion.diameter_mm.toFixed(1));
-  const volume = element("span", amount(lesion.volume_ml));
-  diameter.append(" ", element("small", "mm"));
-  volume.append(" ", element("small", "ml"));
-  button.append(
-    element("span", String(target.number), "number"),
-    diameter,
-    volume,
-    element("span", `slice ${target.slice + 1}`, "at"),
-  );
-  button.setAttribute(
-    "aria-label",
-    `Lesion ${target.number}: diameter ${lesion.diameter_mm.toFixed(1)} mm, ` +
-      `volume ${amount(lesion.volume_ml)} ml, go to slice ${target.slice + 1}`,
-  );
-  button.addEventListener("click", () => {
-    for (const other of document.querySelectorAll("#lesions button")) {
-      other.setAttribute("aria-current", String(other === button));
-    }
-    onLesion(target);
-  });
-  const entry = element("li");
-  entry.append(button);
-  return entry;
 }
 
 function fillFacts(scan) {

@@ -1,88 +1,104 @@
-// Slices from the service: those around the one that is looked at come first, and memory stays bounded.
+// Planes from the service: the one that is looked at first, then its neighbors; memory stays bounded.
 
-const AROUND = 12;
+const AROUND = 8;
 const AT_ONCE = 4;
-const MOST_BYTES = 96 * 2 ** 20;
+const MOST_BYTES = 32 * 2 ** 20;
 
 export class Slices {
-  /** `onLoad(z)` is called when a slice has come, `onFail(status)` when one cannot be had, 0 without an answer. */
-  constructor(scan, { onLoad, onFail }) {
-    [this.depth, this.rows, this.columns] = scan.shape;
-    this.address = scan.links.slices;
-    this.onLoad = onLoad;
-    this.onFail = onFail;
-    this.loaded = new Map();
+  /**
+   * `onLoad(plane, index)` is called when one has come, `onFail(plane, status)` when one cannot be had, with 0
+   * where there was no answer.
+   */
+  constructor(planes, { onLoad, onFail }) {
+    this.planes = planes;
+    [this.onLoad, this.onFail] = [onLoad, onFail];
+    this.loaded = new Map(planes.map((plane) => [plane, new Map()]));
     this.coming = new Set();
     this.wanted = [];
-    this.current = 0;
-    this.most = Math.max(2 * AROUND + 1, Math.floor(MOST_BYTES / (3 * this.rows * this.columns)));
+    this.indices = new Map();
     this.stopper = new AbortController();
   }
 
-  /** The slice if it is here: `{values, labels}`; it and its neighbors are fetched otherwise. */
-  look(z) {
-    this.current = z;
-    this.wanted = [z];
+  /** How many of a plane are kept: a share of memory, and never fewer than one and its neighbors. */
+  most(plane) {
+    return Math.max(3, Math.floor(MOST_BYTES / (3 * plane.nRows * plane.nColumns)));
+  }
+
+  /** Look at one of each of some planes, `[[plane, index], ...]`; all are fetched that are not here. */
+  look(places) {
+    this.indices = new Map(places);
+    this.wanted = [...places];
     for (let step = 1; step <= AROUND; step += 1) {
-      this.wanted.push(z + step, z - step);
+      for (const [plane, index] of places) {
+        if (2 * step + 1 <= this.most(plane)) {
+          this.wanted.push([plane, index + step], [plane, index - step]);
+        }
+      }
     }
-    this.wanted = this.wanted.filter((other) => other >= 0 && other < this.depth);
+    this.wanted = this.wanted.filter(([plane, index]) => index >= 0 && index < plane.count);
     this.fetchNext();
-    return this.loaded.get(z);
+  }
+
+  /** `{values, labels}` if it is here. */
+  get(plane, index) {
+    return this.loaded.get(plane).get(index);
   }
 
   /** Stop fetching and forget all. */
   close() {
     this.wanted = [];
     this.stopper.abort();
-    this.loaded.clear();
+    this.loaded.forEach((kept) => kept.clear());
   }
 
   fetchNext() {
-    for (const z of this.wanted) {
+    for (const [plane, index] of this.wanted) {
       if (this.coming.size >= AT_ONCE) {
         return;
       }
-      if (!this.loaded.has(z) && !this.coming.has(z)) {
-        this.coming.add(z);
-        this.fetch(z);
+      const name = `${plane.name} ${index}`;
+      if (this.get(plane, index) === undefined && !this.coming.has(name)) {
+        this.coming.add(name);
+        this.fetch(plane, index).finally(() => {
+          this.coming.delete(name);
+          this.fetchNext();
+        });
       }
     }
   }
 
-  async fetch(z) {
+  async fetch(plane, index) {
     try {
-      const answer = await fetch(this.address.replace("{z}", z), { signal: this.stopper.signal });
-      if (!answer.ok) {
-        this.fail(answer.status);
-        return;
+      const address = plane.address.replace(/\{\w+\}/, index);
+      const answer = await fetch(address, { signal: this.stopper.signal });
+      if (answer.ok) {
+        this.take(plane, index, await answer.arrayBuffer());
+      } else {
+        this.fail(plane, answer.status);
       }
-      this.take(z, await answer.arrayBuffer());
     } catch (error) {
       if (error.name !== "AbortError") {
-        this.fail(0);
+        this.fail(plane, 0);
       }
-    } finally {
-      this.coming.delete(z);
     }
-    this.fetchNext();
   }
 
-  take(z, buffer) {
-    const pixels = this.rows * this.columns;
-    this.loaded.set(z, {
+  take(plane, index, buffer) {
+    const pixels = plane.nRows * plane.nColumns;
+    const kept = this.loaded.get(plane);
+    kept.set(index, {
       values: new Int16Array(buffer, 0, pixels),
       labels: new Uint8Array(buffer, 2 * pixels, pixels),
     });
-    while (this.loaded.size > this.most) {
-      const distance = (other) => Math.abs(other - this.current);
-      this.loaded.delete([...this.loaded.keys()].reduce((a, b) => (distance(b) > distance(a) ? b : a)));
+    while (kept.size > this.most(plane)) {
+      const distance = (other) => Math.abs(other - this.indices.get(plane));
+      kept.delete([...kept.keys()].reduce((a, b) => (distance(b) > distance(a) ? b : a)));
     }
-    this.onLoad(z);
+    this.onLoad(plane, index);
   }
 
-  fail(status) {
+  fail(plane, status) {
     this.wanted = [];
-    this.onFail(status);
+    this.onFail(plane, status);
   }
 }

@@ -1,0 +1,108 @@
+"""Values and labels of a kept result on disk: written slice by slice, read as planes of three kinds."""
+
+from collections.abc import Callable, Iterable
+from io import FileIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+VALUES_FILE, LABELS_FILE = "values.int16", "labels.uint8"
+
+PlaneKind = Literal["slices", "coronal", "sagittal"]
+"""As in addresses; slices are axial."""
+
+PLANE_AXES: dict[PlaneKind, int] = {"slices": 0, "coronal": 1, "sagittal": 2}
+"""The axis of `(Z, H, W)` along which planes of a kind follow each other."""
+
+_INT16 = np.iinfo(np.int16)
+_DTYPES: dict[str, np.dtype[Any]] = {VALUES_FILE: np.dtype("<i2"), LABELS_FILE: np.dtype("u1")}
+
+Shape = tuple[int, int, int]
+
+
+def write_values(path: Path, voxels: NDArray[Any]) -> tuple[float, float]:
+    """Write voxels `(Z, H, W)` as int16; returns slope and intercept that give back their own scale."""
+    if voxels.dtype == np.int16:
+        write_slices(path, voxels.astype("<i2", copy=False))
+        return 1.0, 0.0
+    low, high = float(voxels.min()), float(voxels.max())
+    slope = (high - low) / (_INT16.max - _INT16.min) or 1.0
+    intercept = low - slope * _INT16.min
+
+    def stored(plane: NDArray[Any]) -> NDArray[Any]:
+        values = np.rint((plane.astype(np.float64) - intercept) / slope)
+        return values.clip(_INT16.min, _INT16.max).astype("<i2")
+
+    write_slices(path, map(stored, voxels))
+    return slope, intercept
+
+
+def write_slices(path: Path, slices: Iterable[NDArray[Any]]) -> None:
+    """Write arrays one after the other; `tofile` would not report a full disk."""
+    with path.open("wb") as file:
+        for one in slices:
+            file.write(one.tobytes())
+
+
+def read_plane(folder: Path, kind: PlaneKind, index: int, *, shape: Shape) -> bytes:
+    """Values as int16, then labels as uint8, of one plane as it is seen; little endian.
+
+    Slices are `(H, W)`, coronal planes `(Z, W)` and sagittal ones `(Z, H)`; H runs front to back, W from the
+    patient's right to left, and Z here from head to feet, so that the head is above.
+
+    The files are not mapped into memory: were one emptied meanwhile, that would end the process.
+
+    Args:
+        folder: Of the result.
+        kind: Which planes.
+        index: Of the plane, from the feet, the front or the right.
+        shape: `(Z, H, W)` of the scan.
+
+    Raises:
+        FileNotFoundError: The result is no longer kept.
+    """
+    planes = []
+    for name, dtype in _DTYPES.items():
+        with (folder / name).open("rb", buffering=0) as file:
+            planes.append(_READERS[kind](file, index, shape, dtype).tobytes())
+    return b"".join(planes)
+
+
+def _read_axial(file: FileIO, index: int, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+    _, height, width = shape
+    plane = np.empty((height, width), dtype)
+    _read_into(plane, file, index * plane.nbytes)
+    return plane
+
+
+def _read_coronal(file: FileIO, index: int, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+    depth, height, width = shape
+    plane = np.empty((depth, width), dtype)
+    for z, row in enumerate(plane):
+        _read_into(row, file, (z * height + index) * row.nbytes)
+    return plane[::-1]
+
+
+def _read_sagittal(file: FileIO, index: int, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The whole file passes through one slice of memory: 0.1 s for 512 x 512 x 1000 values."""
+    depth, height, width = shape
+    plane, axial = np.empty((depth, height), dtype), np.empty((height, width), dtype)
+    for z in range(depth):
+        _read_into(axial, file, z * axial.nbytes)
+        plane[z] = axial[:, index]
+    return plane[::-1]
+
+
+_READERS: dict[PlaneKind, Callable[[FileIO, int, Shape, np.dtype[Any]], NDArray[Any]]] = {
+    "slices": _read_axial,
+    "coronal": _read_coronal,
+    "sagittal": _read_sagittal,
+}
+
+
+def _read_into(array: NDArray[Any], file: FileIO, offset: int) -> None:
+    file.seek(offset)
+    if file.readinto(array.data) != array.nbytes:
+        raise FileNotFoundError(f"{file.name}: was emptied")
