@@ -9,6 +9,7 @@ from lts.task.model_selection import Mode, mode_of, needs_region, score_names, s
 from lts.task.module import SegmentationTask, parameter_groups
 from lts.task.resuming import ApplyNewSettings, SeedEpochs
 from lts.task.storage import BestCheckpoint, WholeCheckpointIO
+from lts.task.summary import LogSummary
 
 __all__ = [
     "ApplyNewSettings",
@@ -18,6 +19,7 @@ __all__ = [
     "EpochHistory",
     "FreezeEncoder",
     "LogOverlays",
+    "LogSummary",
     "Mode",
     "PrintEpochs",
     "PrintTimeLeft",

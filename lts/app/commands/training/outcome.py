@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.commands.scoring import score_model
+from lts.app.commands.training.loggers import log_test_scores
 from lts.app.commands.training.monitor import finite_or_none, standstill_of
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
@@ -95,6 +96,7 @@ def conclude(
             settings=settings.scoring,
             record=record,
         )
+        log_test_scores(trainer, metrics)
     record.finish(**facts)
     training = training_of(settings, trainer, metrics)
     best = "" if training.score is None else f"best {_best_of(trainer).monitor} {training.score:.4f}; "
