@@ -1,5 +1,6 @@
 """What a logger tells of a whole run: its settings, and the scores of its best epoch."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,10 +8,16 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from lts.task.callbacks import EpochHistory
-from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS
+from lts.task.model_selection import score_names
 
-_OF_SUMMARY = ("/dice_per_case", "/dice_global")
-"""Beside the monitored score and the loss; the others stay in the curves."""
+_OF_SUMMARY = tuple(
+    name
+    for name in score_names()
+    if name.endswith(("/loss", "/dice_where_present", "/dice_per_case", "/dice_global"))
+)
+"""Beside the monitored score; the others stay in the curves."""
+_COLUMNS = {f"best/{name}": math.nan for name in _OF_SUMMARY}
+"""TensorBoard has the scores of its first run as columns of all, also where other runs have others."""
 
 
 class LogSummary(Callback):
@@ -50,18 +57,13 @@ class LogSummary(Callback):
         scores = {f"best/{name}": score for name, score in self._scores_of(best).items()}
         for logger in trainer.loggers:
             if is_first and isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(self._tuned, scores, trainer.global_step - 1)
+                logger.log_hyperparams(self._tuned, _COLUMNS | scores, trainer.global_step - 1)
             else:
                 logger.log_metrics(scores, trainer.global_step - 1)
 
     def _scores_of(self, epoch: int) -> dict[str, float]:
         scores = self._history.epochs[epoch]
-        loss = VAL_LOSS if VAL_LOSS in scores else TRAIN_LOSS
-        return {
-            name: score
-            for name, score in scores.items()
-            if name in (self._history.monitor, loss) or name.endswith(_OF_SUMMARY)
-        }
+        return {name: scores[name] for name in scores if name in (*_OF_SUMMARY, self._history.monitor)}
 
 
 def _new_to(logger: Logger, settings: Mapping[str, Any]) -> dict[str, Any]:

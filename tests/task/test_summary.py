@@ -1,5 +1,6 @@
 """What loggers are told of a whole run."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,8 +33,18 @@ EPOCHS = [
         "val/tumor/auroc": 0.8,
     },
 ]
-OF_THE_FIRST = {"best/val/loss": 0.8, f"best/{MONITOR}": 0.1, "best/val/tumor/dice_per_case": 0.2}
-OF_THE_SECOND = {"best/val/loss": 0.6, f"best/{MONITOR}": 0.5, "best/val/tumor/dice_per_case": 0.4}
+OF_THE_FIRST = {
+    "best/train/loss": 0.9,
+    "best/val/loss": 0.8,
+    f"best/{MONITOR}": 0.1,
+    "best/val/tumor/dice_per_case": 0.2,
+}
+OF_THE_SECOND = {
+    "best/train/loss": 0.7,
+    "best/val/loss": 0.6,
+    f"best/{MONITOR}": 0.5,
+    "best/val/tumor/dice_per_case": 0.4,
+}
 SETTINGS = {"optimizer.lr": 0.1, "seed": 3}
 TUNED = {"optimizer.lr": 0.1}
 
@@ -88,7 +99,13 @@ def test_the_scores_of_the_best_epoch_are_logged_when_it_is_another_one() -> Non
 def test_tensorboard_takes_tuned_settings_with_the_first_scores() -> None:
     board = Board()
     told_of(EPOCHS, board)
-    assert board.told == [(TUNED, OF_THE_FIRST, 3), (OF_THE_SECOND, 7)]
+    (tuned, columns, step), *later = board.told
+    assert (tuned, step, later) == (TUNED, 3, [(OF_THE_SECOND, 7)])
+    assert {name: value for name, value in columns.items() if not math.isnan(value)} == OF_THE_FIRST
+    # Those of its first run are the columns of all that TensorBoard shows.
+    other = Board()
+    told_of([{"train/loss": 0.9}], other, monitor=None)
+    assert other.told[0][1].keys() == columns.keys()
 
 
 def test_mlflow_is_told_the_settings_that_its_run_does_not_have() -> None:
