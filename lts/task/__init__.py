@@ -1,8 +1,10 @@
 """Training around any network: the LightningModule and its callbacks."""
 
+from lts.task.averaging import AverageWeights
 from lts.task.callbacks import DescribeCheckpoint, EpochHistory, FreezeEncoder, LogOverlays, PrintEpochs
 from lts.task.compiling import CompileNetwork
 from lts.task.divergence import WatchLoss
+from lts.task.early_stopping import StopEarly
 from lts.task.epochs import is_validated, scores_of_epoch
 from lts.task.logs import PrintTimeLeft, WholeLogs
 from lts.task.model_selection import Mode, mode_of, needs_region, score_names, standstill
@@ -13,6 +15,7 @@ from lts.task.summary import LogSummary
 
 __all__ = [
     "ApplyNewSettings",
+    "AverageWeights",
     "BestCheckpoint",
     "CompileNetwork",
     "DescribeCheckpoint",
@@ -25,6 +28,7 @@ __all__ = [
     "PrintTimeLeft",
     "SeedEpochs",
     "SegmentationTask",
+    "StopEarly",
     "WatchLoss",
     "WholeCheckpointIO",
     "WholeLogs",

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
-from torch import Tensor
 
 from lts.task.epochs import scores_of_epoch
 
@@ -28,7 +27,7 @@ class WholeLogs(Callback):
     """
 
     def __init__(self) -> None:
-        self._scores_of_step: dict[int, dict[str, Tensor | float]] = {}
+        self._scores_of_step: dict[int, dict[str, float]] = {}
         self._is_resumed = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -42,7 +41,7 @@ class WholeLogs(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger):
                 for step, scores in self._scores_of_step.items():
-                    logger.log_metrics(scores, step)
+                    logger.log_metrics({**scores}, step)
                 logger.save()
             else:
                 logger.log_metrics(training, last)

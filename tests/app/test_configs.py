@@ -128,6 +128,12 @@ def test_callbacks_are_built(callbacks: str) -> None:
     assert all(isinstance(each, pl.Callback) for each in made.values())
 
 
+def test_callbacks_go_together() -> None:
+    names = compose("callbacks=[early_stopping,weight_averaging,freeze_encoder]").callbacks.keys()
+    own = compose("callbacks=default").callbacks.keys()
+    assert names == {*own, "early_stopping", "weight_averaging", "freeze_encoder"}
+
+
 @pytest.mark.parametrize("data", [name for name in choices("data") if name not in ("base", "checkpoint")])
 def test_data_sets_say_all_that_a_run_needs(data: str) -> None:
     settings = compose(f"data={data}", "data.root=X")
