@@ -36,4 +36,4 @@ class AverageWeights(WeightAveraging):
 
     def _average(self, averages: Sequence[Tensor], current: Sequence[Tensor], steps: Tensor | int) -> None:
         decay = min(self._decay, (1 + int(steps)) / (10 + int(steps)))
-        get_ema_multi_avg_fn(decay)(averages, current, steps)
+        get_ema_multi_avg_fn(decay)(averages, current, steps)  # type: ignore[no-untyped-call]

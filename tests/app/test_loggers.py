@@ -68,7 +68,7 @@ def test_wandb_is_told_settings_scores_and_pictures_and_goes_on_with_its_run(suc
     folder = home / "wandb-run"
     (run,) = runs_of_wandb(folder)
     assert f"W&B: `wandb sync {folder}/wandb/offline-run-" in printed
-    assert (run["name"], run["exit_code"]) == ("wandb-run", 0)
+    assert (run["name"], run["exit_code"]) == (f"{home.name}/wandb-run", 0)
     assert run["settings"]["optimizer.lr"] == 0.01
     assert run["settings"]["optimizer._target_"] == "torch.optim.Adam"
     assert run["last"]["best/val/loss"] == pytest.approx(run["last"]["val/loss"])
@@ -89,7 +89,7 @@ def test_mlflow_is_told_settings_scores_and_pictures_and_goes_on_with_its_run(su
     client = mlflow.MlflowClient(f"sqlite:///{home}/mlflow.db")
     run_id = read(home / "mlflow-run" / "loggers.json")["mlflow"]
     run = client.get_run(run_id)
-    assert (run.info.run_name, run.info.status) == ("mlflow-run", "FINISHED")
+    assert (run.info.run_name, run.info.status) == (f"{home.name}/mlflow-run", "FINISHED")
     assert run.data.params["optimizer.lr"] == "0.01"
     assert run.data.metrics["best/val/loss"] == pytest.approx(run.data.metrics["val/loss"])
     assert run.data.metrics.keys() >= {*BEST, "train/loss", "test/tumor/dice_per_case"}
@@ -165,5 +165,6 @@ def test_tensorboard_shows_tuned_settings_beside_the_best_scores(succeed, home: 
     assert "paths.output_dir" not in shown
     names = {info.name.tag for info in found["_hparams_/experiment"].experiment.metric_infos}
     assert names >= set(BEST)
+    assert len(events.Scalars("test/tumor/dice_per_case")) == 1
     best = max(event.value for event in events.Scalars("val/tumor/dice_where_present"))
     assert events.Scalars("best/val/tumor/dice_where_present")[-1].value == best

@@ -92,7 +92,8 @@ def make_loggers(settings: TrainSettings, *, for_rehearsal: bool = False) -> lis
                 raise ConfigError(f'{key}: needs {", ".join(missing)}: pip install ".[{service.extra}]"')
             for variable, value in service.environment.items():
                 os.environ.setdefault(variable, value)
-            given = {service.run_name: each.arguments.get(service.run_name) or folder.name}
+            # The folder of a job, or of a locator, says little by itself.
+            given = {service.run_name: each.arguments.get(service.run_name) or "/".join(folder.parts[-2:])}
             if name in begun:
                 given[service.run_id] = begun[name]
             if each.arguments.get("offline"):
@@ -129,7 +130,8 @@ def open_loggers(trainer: pl.Trainer, settings: TrainSettings) -> Iterator[None]
                 with as_config_error(f"logger.{name}"):
                     runs[name] = _begin(logger)
         if runs:
-            write_json(Path(settings.paths.output_dir) / LOGGERS_FILE, runs)
+            folder = Path(settings.paths.output_dir)
+            write_json(folder / LOGGERS_FILE, {**_runs_begun(folder), **runs})
         yield
         exit_code = 0
     finally:
