@@ -77,6 +77,20 @@ class Split:
         return cls(**{part: tuple(ids) for part, ids in parts.items()})
 
 
+def limit_split(split: Split, cases: Iterable[Case], *, limit: int) -> Split:
+    """Keep so many cases of each part, those of the smallest scan files; the others become unused.
+
+    Args:
+        split: The split.
+        cases: Its cases and maybe others.
+        limit: How many of each part are kept, > 0; parts that have fewer keep all.
+    """
+    file_bytes = {case.id: case.image.stat().st_size for case in cases}
+    kept = {part: sorted(split.subset(part), key=file_bytes.__getitem__)[:limit] for part in PARTS}
+    left = set(split.subset("all")).difference(*kept.values())
+    return Split(**{part: tuple(ids) for part, ids in kept.items()}, unused=(*split.unused, *left))
+
+
 def _repeated(named: Iterable[tuple[str, str]]) -> list[str]:
     """A problem for the cases that are named more than once, with the parts that name them."""
     parts = grouped((case_id, part) for part, case_id in named)

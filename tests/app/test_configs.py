@@ -158,6 +158,16 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -
     assert compose("experiment=phantom_cpu", "model.width=8").model.arguments["width"] == 8
 
 
+@pytest.mark.parametrize("debug", choices("debug"))
+def test_a_try_is_small_whatever_the_experiment(debug: str) -> None:
+    settings = compose(f"debug={debug}", "experiment=liver_closely", "budget_minutes=60", "data.batch_size=3")
+    assert settings.split.limit <= 3
+    assert settings.data.slices_per_epoch * settings.max_epochs <= 64 * 50
+    assert str(settings.paths.output_dir).startswith("debug/")
+    assert settings.compile is False
+    assert compose(f"debug={debug}", "trainer.max_epochs=2").max_epochs == 2
+
+
 @pytest.mark.parametrize(("model", "epochs", "batch"), [("unet", 50, 16), ("resnet50", 10, 4)])
 def test_the_recipe_of_the_keras_project_stays_as_it_was(model: str, epochs: int, batch: int) -> None:
     settings = compose("experiment=keras", f"model={model}")

@@ -63,6 +63,7 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ("split.val_share=2", "split.val_share: must be 0 or more and less than 1, got 2"),
         ("split.test_share=0.8", "split.val_share and split.test_share: must leave cases to train on"),
         ("split.seed=-1", "split.seed: must be 0 or more, got -1"),
+        ("split.limit=0", "split.limit: must be at least 1, got 0"),
         ("data.image_size=8", "data.image_size: must be from 16 to 4096 pixels, got 8"),
         ("data.pixel_mm=0", "data.pixel_mm: must be from 0.01 to 100.0 mm or null, got 0"),
         ("data.context=65", "data.context: must be from 0 to 64, got 65"),
