@@ -132,7 +132,7 @@ def test_a_run_that_fails_says_so_to_wandb(run, home: Path) -> None:
             "train: logger.wandb: No API key configured",
         ),
         (
-            ("logger=mlflow", "logger.mlflow.tracking_uri=sqlite:////nowhere/a.db"),
+            ("logger=mlflow", "logger.mlflow.tracking_uri=sqlite:////dev/null/a.db"),
             "mlflow",
             "train: logger.mlflow: ",
         ),
