@@ -24,6 +24,7 @@ class AverageWeights(WeightAveraging):
         ConfigError: `decay` is outside its range.
 
     Example:
+        >>> from pytorch_lightning import Trainer
         >>> average = AverageWeights(decay=0.999)  # of some thousand steps, or the last tenth of fewer
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[average])
     """
