@@ -129,7 +129,7 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ),
         ("+trainer.strategy=ddp_spawn", "trainer.strategy: must start processes anew, as ddp does"),
         ("+trainer.strategy=word", "trainer: You selected an invalid strategy name"),
-        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run: must be false, got true: .*max_epochs=1"),
+        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run: must be false, got true: .*debug=batch"),
         ("+trainer.fast_dev_run=3", "trainer.fast_dev_run: must be false, got 3"),
         (
             "+trainer.overfit_batches=1",
