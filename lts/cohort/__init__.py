@@ -6,7 +6,7 @@ from lts.cohort.files import case_stem
 from lts.cohort.layouts import LAYOUTS, find_cases
 from lts.cohort.scans import FoundScans, ScanSource, find_scans
 from lts.cohort.series import SeriesChoice
-from lts.cohort.splits import Split, check_draw, read_split, split_by_patient, split_into_folds
+from lts.cohort.splits import Split, check_draw, limit_split, read_split, split_by_patient, split_into_folds
 
 __all__ = [
     "LAYOUTS",
@@ -23,6 +23,7 @@ __all__ = [
     "check_draw",
     "find_cases",
     "find_scans",
+    "limit_split",
     "read_split",
     "split_by_patient",
     "split_into_folds",

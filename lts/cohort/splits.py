@@ -77,6 +77,28 @@ class Split:
         return cls(**{part: tuple(ids) for part, ids in parts.items()})
 
 
+def limit_split(split: Split, cases: Iterable[Case], *, limit: int) -> Split:
+    """Keep so many cases of each part, those of the smallest scan files; the others become unused.
+
+    Args:
+        split: The split.
+        cases: Its cases and maybe others.
+        limit: How many of each part are kept, > 0; parts that have fewer keep all.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     cases = [Case(name, patient=name, image=Path(folder, name), mask=None) for name in "ab"]
+        ...     sizes = [case.image.write_text("x" * size) for case, size in zip(cases, (4, 1), strict=True)]
+        ...     limit_split(Split(train=("a", "b")), cases, limit=1)
+        Split(train=('b',), val=(), test=(), unused=('a',))
+    """
+    file_bytes = {case.id: case.image.stat().st_size for case in cases}
+    kept = {part: sorted(split.subset(part), key=file_bytes.__getitem__)[:limit] for part in PARTS}
+    left = set(split.subset("all")).difference(*kept.values())
+    return Split(**{part: tuple(ids) for part, ids in kept.items()}, unused=(*split.unused, *left))
+
+
 def _repeated(named: Iterable[tuple[str, str]]) -> list[str]:
     """A problem for the cases that are named more than once, with the parts that name them."""
     parts = grouped((case_id, part) for part, case_id in named)

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 from lts.base import DESCRIPTION_KEY, MASK_THRESHOLD, CheckpointError, ConfigError, StorageError
 from lts.figures import gray_range, overlay, save_curves
 from lts.task.epochs import scores_of_epoch
-from lts.task.logs import as_duration
+from lts.task.logs import as_duration, log_picture
 from lts.task.model_selection import TRAIN_LOSS, VAL_LOSS, best_epoch, mode_of
 from lts.task.module import Batch, SegmentationTask
 
@@ -188,7 +187,7 @@ class _Shown:
 
 
 class LogOverlays(Callback):
-    """Logs slices of validation cases to TensorBoard, with contours of reference and prediction.
+    """Logs slices of validation cases, with contours of reference and prediction, where a logger takes them.
 
     Of each of the first cases it takes the slice with most of the last region, or of the first region if the
     last is absent.
@@ -244,7 +243,7 @@ class LogOverlays(Callback):
                 )
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw what was remembered into TensorBoard."""
+        """Draw what was remembered."""
         assert isinstance(pl_module, SegmentationTask)
         for case, shown in sorted(self._best.items()):
             level_hu, width_hu = self._window_hu or gray_range([shown.hu])
@@ -259,10 +258,7 @@ class LogOverlays(Callback):
                 width_hu=width_hu,
             )
             for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(
-                        f"val/case {case}", picture, trainer.global_step, dataformats="HWC"
-                    )
+                log_picture(logger, f"val/case {case}", picture, trainer.global_step)
         self._best = {}
 
     def _due(self, trainer: Trainer) -> bool:

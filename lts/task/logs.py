@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from lts.task.epochs import scores_of_epoch
 
@@ -18,8 +19,8 @@ class WholeLogs(Callback):
     """Keeps the logs of a killed and resumed run complete.
 
     The trainer logs training scores after the checkpoint of an epoch, TensorBoard buffers its writes, and
-    other logs start anew with every process. So logs are flushed before a checkpoint is written, and a
-    resumed run logs again the scores in its checkpoint that a log may lack.
+    Lightning's CSV log starts anew with every process. So logs are flushed before a checkpoint is written,
+    and a resumed run logs again the scores in its checkpoint that a log may lack.
 
     Example:
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[WholeLogs()])
@@ -38,12 +39,12 @@ class WholeLogs(Callback):
             name: score for name, score in self._scores_of_step[last].items() if not name.startswith("val/")
         }
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.log_metrics(training, last)
-            else:
+            if isinstance(logger, CSVLogger):
                 for step, scores in self._scores_of_step.items():
-                    logger.log_metrics(scores, step)
+                    logger.log_metrics({**scores}, step)
                 logger.save()
+            else:
+                logger.log_metrics(training, last)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Keep the scores of the epoch by the step at which the trainer will log them."""
@@ -121,3 +122,13 @@ def as_duration(seconds: float) -> str:
     if seconds < 100:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def log_picture(logger: Logger, name: str, picture: np.ndarray, step: int) -> None:
+    """Log a picture, `(H, W, 3)` uint8, where the logger takes pictures: TensorBoard, W&B and MLflow do."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(name, picture, step, dataformats="HWC")
+    elif isinstance(logger, WandbLogger):
+        logger.log_image(name, [picture], step)
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_image(logger.run_id, picture, key=name, step=step)

@@ -173,7 +173,7 @@ def _labels_of(path: Path, stored: Stored) -> tuple[npt.NDArray[np.uint8], bool]
         if min(others) < _AIR_HU:
             shown += ": values of a scan, so image and mask may be swapped"
         elif all(label > 0 and label.is_integer() for label in others):
-            shown += "; settings such as data.labels can name others"
+            shown += "; others can be named by settings"
         raise VolumeError(f"{path}: labels must be among {list(LABELS)}, got {shown}", code="labels-unknown")
     return labels, noise
 

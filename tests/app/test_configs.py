@@ -128,6 +128,12 @@ def test_callbacks_are_built(callbacks: str) -> None:
     assert all(isinstance(each, pl.Callback) for each in made.values())
 
 
+def test_callbacks_go_together() -> None:
+    names = compose("callbacks=[early_stopping,weight_averaging,freeze_encoder]").callbacks.keys()
+    own = compose("callbacks=default").callbacks.keys()
+    assert names == {*own, "early_stopping", "weight_averaging", "freeze_encoder"}
+
+
 @pytest.mark.parametrize("data", [name for name in choices("data") if name not in ("base", "checkpoint")])
 def test_data_sets_say_all_that_a_run_needs(data: str) -> None:
     settings = compose(f"data={data}", "data.root=X")
@@ -150,6 +156,16 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -
     assert (preset.optimizer.arguments["lr"], preset.model.arguments["width"]) == (2e-3, 16)
     assert preset.data.batch_size == 8
     assert compose("experiment=phantom_cpu", "model.width=8").model.arguments["width"] == 8
+
+
+@pytest.mark.parametrize("debug", choices("debug"))
+def test_a_try_is_small_whatever_the_experiment(debug: str) -> None:
+    settings = compose(f"debug={debug}", "experiment=liver_closely", "budget_minutes=60", "data.batch_size=3")
+    assert settings.split.limit <= 3
+    assert settings.data.slices_per_epoch * settings.max_epochs <= 64 * 50
+    assert str(settings.paths.output_dir).startswith("debug/")
+    assert settings.compile is False
+    assert compose(f"debug={debug}", "trainer.max_epochs=2").max_epochs == 2
 
 
 @pytest.mark.parametrize(("model", "epochs", "batch"), [("unet", 50, 16), ("resnet50", 10, 4)])

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from command_kit import ROOT
 from run_kit import ON_CPU, logged, read, same_weights, saved, start, wait_for
 
@@ -119,6 +120,31 @@ def test_a_run_killed_while_it_was_scored_is_scored_anew(succeed, home: Path, wh
     succeed("train", *SIX_EPOCHS, "paths.output_dir=whole", "ckpt=last", cwd=home)
     assert {name: (whole / name).read_bytes() for name in expected} == expected
     assert read(whole / "run.json")["state"] == "done"
+
+
+def test_averaged_weights_and_an_early_end_are_those_of_a_run_left_alone(
+    succeed, home: Path, whole: Path
+) -> None:
+    settings = (
+        *(*ON_CPU, "callbacks=[weight_averaging,early_stopping]"),
+        *("callbacks.best.monitor=val/loss", "callbacks.early_stopping.monitor=val/accuracy"),
+        *("callbacks.early_stopping.patience=2", "callbacks.early_stopping.min_delta=1"),
+    )
+    alone, resumed = (*settings, "paths.output_dir=alone"), (*settings, "paths.output_dir=resumed")
+    printed = succeed("train", *alone, "trainer.max_epochs=6", cwd=home)
+    told = "stopped after epoch 3: val/accuracy did not get better than"
+    assert told in printed
+    succeed("train", *resumed, "trainer.max_epochs=1", cwd=home)
+    for _ in range(2):  # the second has nothing left to train
+        assert told in succeed("train", *resumed, "trainer.max_epochs=6", "ckpt=last", cwd=home)
+        for name in ("last", "best"):
+            one, other = saved(home / "alone", name), saved(home / "resumed", name)
+            assert same_weights(one, other)
+            current, others = one["current_model_state"], other["current_model_state"]
+            assert all(torch.equal(current[key], others[key]) for key in current)
+            assert not same_weights(one, {"state_dict": current})
+        assert read(home / "alone" / "metrics.json") == read(home / "resumed" / "metrics.json")
+    assert read(home / "resumed" / "run.json")["stopped_after_epoch"] == 3
 
 
 def test_a_csv_log_keeps_its_epochs_when_the_run_goes_on(succeed, home: Path, whole: Path) -> None:

@@ -39,6 +39,10 @@ print(len(names))
 """
 
 
+SILENT = ("NO_ALBUMENTATIONS_UPDATE", "PYTEST_CURRENT_TEST", "CI", "GITHUB_ACTIONS")
+"""Variables that keep libraries from asking, whatever lts does."""
+
+
 class Offline:
     """Runs Python where any use of the network fails and is written down, even if its error is swallowed."""
 
@@ -50,7 +54,7 @@ class Offline:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {
-            **{name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"},
+            **{name: value for name, value in os.environ.items() if name not in SILENT},
             "PYTHONPATH": f"{self.folder / 'hooks'}{os.pathsep}{ROOT}",
             "TORCH_HOME": str(self.folder / "torch"),
         }
@@ -88,6 +92,15 @@ def test_training_and_predicting_ask_nothing(offline: Offline, make_case) -> Non
     done = offline.run(str(ROOT / "predict.py"), f"ckpt={best}", f"input={scan}", "output=masks")
     assert done.returncode == 0, done.stderr
     assert (offline.folder / "masks" / "volume-0_mask.nii.gz").is_file()
+    assert offline.asked() == ""
+
+
+def test_loggers_that_could_send_ask_nothing(offline: Offline) -> None:
+    pytest.importorskip("wandb")
+    pytest.importorskip("mlflow")
+    settings = (*ON_CPU, "trainer.max_epochs=1", "logger=[wandb,mlflow]", "paths.output_dir=run")
+    trained = offline.run(str(ROOT / "train.py"), *settings)
+    assert trained.returncode == 0, trained.stderr
     assert offline.asked() == ""
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold
 
 from lts.base import CohortError, ConfigError
-from lts.cohort import Case, Split, read_split, split_by_patient, split_into_folds
+from lts.cohort import Case, Split, limit_split, read_split, split_by_patient, split_into_folds
 
 
 def make_cases(cases_of_patient: Sequence[int]) -> list[Case]:
@@ -367,3 +367,15 @@ def test_a_split_of_any_content_is_refused_in_one_short_line(
     assert str(error.value).isprintable()
     assert len(str(error.value)) <= 1500
     assert str(path) in str(error.value)
+
+
+def test_a_limit_keeps_the_smallest_scans_of_each_part(tmp_path: Path) -> None:
+    cases = []
+    for name, size in {"a": 3, "b": 1, "c": 2, "d": 9, "e": 8, "f": 5}.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+        cases.append(Case(id=name, patient=name, image=tmp_path / name, mask=None))
+    split = Split(train=("a", "b", "c"), val=("d", "e"), unused=("f",))
+    limited = limit_split(split, cases, limit=1)
+    assert limited == Split(train=("b",), val=("e",), unused=("a", "c", "d", "f"))
+    assert limit_split(split, cases, limit=2).train == ("b", "c")
+    assert limit_split(split, cases, limit=3) == split

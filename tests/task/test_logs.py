@@ -6,16 +6,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
 from lts.task import PrintTimeLeft, WholeLogs, logs
-from lts.task.logs import as_duration
+from lts.task.logs import as_duration, log_picture
 
 
 @pytest.mark.parametrize(
@@ -223,3 +224,42 @@ def test_tensorboard_is_on_the_disk_before_a_checkpoint_is(first: bool, told: li
     trainer = trainer_after(1, board, table, first=first)
     WholeLogs().on_save_checkpoint(trainer, SimpleNamespace(), {})  # type: ignore[arg-type]
     assert (board.told, table.told) == (told, [])
+
+
+class Run(Noted, WandbLogger):
+    """W&B, whose log goes on in a run that it has begun."""
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
+        self.told.append((key, images, step))
+
+
+def test_a_log_that_a_service_keeps_is_told_the_last_training_scores_alone() -> None:
+    callback, run = WholeLogs(), Run()
+    callback.load_state_dict(after_two_epochs().state_dict())
+    callback.on_train_start(trainer_after(1, run), SimpleNamespace())  # type: ignore[arg-type]
+    assert run.told == [(7, {"train/loss": 0.25, "epoch": 1})]
+
+
+def test_a_picture_goes_to_each_logger_in_its_own_way() -> None:
+    picture, told = np.zeros((4, 6, 3), np.uint8), []
+
+    class Pictures(Board):
+        def add_image(self, *given: Any, dataformats: str) -> None:
+            told.append((*given, dataformats))
+
+    class Store(Noted, MLFlowLogger):
+        run_id = "a"
+
+        @property
+        def experiment(self) -> Any:
+            return SimpleNamespace(log_image=lambda *given, **named: told.append((*given, named)))
+
+    run, table = Run(), Table()
+    for logger in (Pictures(), Store(), run, table):
+        log_picture(logger, "val/case 0", picture, 5)  # type: ignore[arg-type]
+    assert told == [
+        ("val/case 0", picture, 5, "HWC"),
+        ("a", picture, {"key": "val/case 0", "step": 5}),
+    ]
+    assert run.told == [("val/case 0", [picture], 5)]
+    assert table.told == []

@@ -15,7 +15,7 @@ LABELS = np.zeros((4, 5, 6), np.uint8)
 LABELS[1:3, 1:4, 2:5] = 1
 LABELS[2, 2, 3] = 2
 IMAGE = Geometry.from_affine(AFFINE, shape=LABELS.shape)
-NAMED = "; settings such as data.labels can name others"
+NAMED = "; others can be named by settings"
 
 
 def _save(path: Path, labels: np.ndarray, affine: np.ndarray | None = AFFINE) -> Path:

@@ -12,6 +12,7 @@ from lts.cohort import (
     Split,
     check_draw,
     find_cases,
+    limit_split,
     read_split,
     split_by_patient,
     split_into_folds,
@@ -69,6 +70,8 @@ def check_split(settings: SplitSettings) -> None:
     Raises:
         ConfigError: Settings that exclude each other, or break their rule.
     """
+    if settings.limit is not None and settings.limit < 1:
+        raise ConfigError(f"split.limit: must be at least 1, got {settings.limit}")
     if settings.file is not None and (settings.fold is not None or settings.folds is not None):
         raise ConfigError("split.file: excludes split.fold and split.folds")
     if (settings.fold is None) != (settings.folds is None):
@@ -93,6 +96,11 @@ def split_cohort(cohort: Cohort, settings: SplitSettings) -> Split:
         CohortError: Too few patients, or a split file that does not fit.
     """
     check_split(settings)
+    split = _whole_split(cohort, settings)
+    return split if settings.limit is None else limit_split(split, cohort.cases, limit=settings.limit)
+
+
+def _whole_split(cohort: Cohort, settings: SplitSettings) -> Split:
     if settings.file is not None:
         return read_split(Path(settings.file), cases=cohort.cases)
     val_share, seed = settings.val_share, settings.seed

@@ -15,6 +15,7 @@ from lts.app.commands.training.budget import fit_to_budget, with_plan_of
 from lts.app.commands.training.data_fit import fit_to_data, with_fit_of
 from lts.app.commands.training.locator import Locator, open_locator, trains_locator
 from lts.app.commands.training.locator_training import train_locator
+from lts.app.commands.training.loggers import open_loggers
 from lts.app.commands.training.monitor import check_search, facts_of_choice, settle_monitor
 from lts.app.commands.training.outcome import Training, conclude, training_of
 from lts.app.commands.training.parts import (
@@ -142,19 +143,20 @@ def _train_and_score(
         locator=locator,
         fingerprint=fingerprint,
     )
-    began = time.perf_counter()
-    with other_processes(trainer, output_dir):
-        fit(trainer, task, data, resume)
-    return conclude(
-        settings,
-        trainer,
-        cohort,
-        split,
-        rules=rules,
-        record=stop.record,
-        fit_s=time.perf_counter() - began,
-        steps_before=resume.steps if resume else 0,
-    )
+    with open_loggers(trainer, settings):
+        began = time.perf_counter()
+        with other_processes(trainer, output_dir):
+            fit(trainer, task, data, resume)
+        return conclude(
+            settings,
+            trainer,
+            cohort,
+            split,
+            rules=rules,
+            record=stop.record,
+            fit_s=time.perf_counter() - began,
+            steps_before=resume.steps if resume else 0,
+        )
 
 
 def _write_choices(settings: TrainSettings, split: Split, record: RunRecord) -> None:
@@ -272,8 +274,9 @@ def _print_cases(cohort: Cohort, split: Split, output_dir: Path) -> None:
 
 def _silence_libraries() -> None:
     """Keep the advice of libraries out of the output."""
-    for library in ("pytorch_lightning", "lightning_fabric"):
+    for library in ("pytorch_lightning", "lightning_fabric", "mlflow.store"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)  # of a first experiment
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # looks for CUDA on CPUs too
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -81,6 +81,7 @@ class SplitSettings:
     folds: int | None = None
     fold: int | None = None
     seed: int = 0
+    limit: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,7 @@ RULES: dict[str, Rule] = {
     "split": "cases",
     # Weights, moments and scores depend on these; whatever is not listed is fixed too.
     "callbacks.best": "fixed",
+    "callbacks.weight_averaging": "fixed",
     "data": "fixed",
     "init": "fixed",
     "intensity": "fixed",

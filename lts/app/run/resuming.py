@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.config.settings import TrainSettings
-from lts.app.run.records import RUN_FILE, read_run
+from lts.app.run.records import LOGGERS_FILE, RUN_FILE, read_run
 from lts.app.run.resume_settings import (
     Change,
     check_cases,
@@ -20,7 +20,7 @@ from lts.cohort import Split
 from lts.inference import read_checkpoint
 
 _STATE_OF_TRAINING = ("loops", "global_step", "callbacks", "optimizer_states", "lr_schedulers")
-_WRITTEN_BY_EPOCHS = ("checkpoints", "tensorboard", "csv", "curves.png")
+_WRITTEN_BY_EPOCHS = ("checkpoints", "tensorboard", "csv", "wandb", LOGGERS_FILE, "curves.png")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ def test_masks_are_read_with_the_labels_that_are_named(run, cohort: Path, tmp_pa
     plant_fault("labels-unknown", case=other, other=case)
     refused = run("check", "data=lits", "data.root=cohort", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "; settings such as data.labels can name others" in refused.stderr
+    assert "; others can be named by settings" in refused.stderr
     named = "data.labels={liver: [1], tumor: [2]}"
     done = run("check", "data=lits", "data.root=cohort", named, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

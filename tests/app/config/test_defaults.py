@@ -88,6 +88,7 @@ FOR_NO_CLASS = {
     "split.file": "null is a split that is drawn",
     "split.fold": "null is a split by shares",
     "split.folds": "null is a split by shares",
+    "split.limit": "null is a split of all cases",
     "trainer.max_epochs": "of Lightning's trainer",
     "budget_minutes": "the command's own",
     "init": "the command's own",

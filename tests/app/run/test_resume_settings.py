@@ -45,7 +45,10 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def test_every_key_of_a_training_has_a_rule_that_was_thought_of() -> None:
-    groups = ("model=resnet50", "scheduler=cosine", "pruning=median", "trainer=ddp", "loss=focal_dice")
+    groups = (
+        *("model=resnet50", "scheduler=cosine", "pruning=median", "trainer=ddp", "loss=focal_dice"),
+        "callbacks=weight_averaging",
+    )
     keys = {key for chosen in ((), groups) for key in leaves(settings_to_dict(compose(*chosen)))}
     assert len(keys) > 100
     for key in keys:
@@ -85,6 +88,8 @@ def test_an_unchanged_run_changes_nothing_wherever_its_folder_is() -> None:
         ("data.region_share=0.1", "data.region_share", "taken"),
         ("augment.flip_left_right=0.5", "augment.flip_left_right", "taken"),
         ("callbacks=freeze_encoder", "callbacks.freeze_encoder", "taken"),
+        ("callbacks=early_stopping", "callbacks.early_stopping", "taken"),
+        ("callbacks=weight_averaging", "callbacks.weight_averaging", "fixed"),
         ("data.num_workers=7", "data.num_workers", "free"),
         ("logger=csv", "logger.csv", "free"),
         ("scoring.lits=true", "scoring.lits", "free"),

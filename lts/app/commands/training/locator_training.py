@@ -12,6 +12,7 @@ from lts.app.commands.training.locator import (
     read_locator,
     training_of_locator,
 )
+from lts.app.commands.training.loggers import open_loggers
 from lts.app.commands.training.monitor import settle_monitor
 from lts.app.commands.training.parts import fit, make_task_and_trainer, members_of, set_up_data
 from lts.app.commands.training.precision import with_precision_of
@@ -110,7 +111,8 @@ def _train(
     print_line(f"locator: {chosen_by}")
     task, trainer = make_task_and_trainer(settings, data, members=members, signals=signals, resume=resume)
     began = time.perf_counter()
-    with other_processes(trainer, folder):  # of which there are none, but a strategy may leave its state
+    # Of other processes there are none, but a strategy may leave its state.
+    with open_loggers(trainer, settings), other_processes(trainer, folder):
         fit(trainer, task, data, resume)
     return {
         "fit_s": round(time.perf_counter() - began, 2),

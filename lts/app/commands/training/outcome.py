@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.commands.scoring import score_model
+from lts.app.commands.training.loggers import log_test_scores
 from lts.app.commands.training.monitor import finite_or_none, standstill_of
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
@@ -17,7 +18,7 @@ from lts.app.sweep.pruning import pruned_at
 from lts.cohort import Cohort, Split
 from lts.evaluation import ScoringRules
 from lts.inference import Predictor
-from lts.task import SegmentationTask
+from lts.task import SegmentationTask, StopEarly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,10 @@ def conclude(
     facts = _facts_of(settings, trainer, fit_s=fit_s, steps_before=steps_before)
     if standstill := standstill_of(trainer):
         print_line(standstill)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, StopEarly) and (ended := callback.line()):
+            facts["stopped_after_epoch"] = trainer.current_epoch
+            print_line(f"stopped after epoch {trainer.current_epoch}: {ended}")
     metrics = None
     if (epoch := pruned_at(trainer)) is not None:
         facts |= {"state": "pruned", "pruned_after_epoch": epoch}
@@ -95,6 +100,7 @@ def conclude(
             settings=settings.scoring,
             record=record,
         )
+        log_test_scores(trainer, metrics)
     record.finish(**facts)
     training = training_of(settings, trainer, metrics)
     best = "" if training.score is None else f"best {_best_of(trainer).monitor} {training.score:.4f}; "

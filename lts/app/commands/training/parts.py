@@ -1,24 +1,24 @@
 """The parts of a training run, made from its settings: data, cases, network and trainer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import LearningRateMonitor
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lts.app.commands.training.data_fit import load_fitted
 from lts.app.commands.training.locator import Locator, recipe_of
+from lts.app.commands.training.loggers import flat_settings, make_loggers, tuned_settings
 from lts.app.commands.training.network import build_network, describe_run
 from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.commands.training.warm_start import WarmStart, fit_to_network
-from lts.app.config.instantiate import as_config_error, build_component, keys_in_errors
+from lts.app.config.instantiate import build_component, keys_in_errors
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.distributed import StopOnSignal, is_first_process, precision_of
@@ -33,6 +33,7 @@ from lts.task import (
     CompileNetwork,
     DescribeCheckpoint,
     EpochHistory,
+    LogSummary,
     PrintEpochs,
     PrintTimeLeft,
     SeedEpochs,
@@ -177,6 +178,7 @@ def make_task_and_trainer(
         SeedEpochs(seed=settings.seed),
         watch_loss,
         history,
+        LogSummary(history, settings=flat_settings(settings), tuned=tuned_settings(settings)),
         describe,
         WholeLogs(),
         PrintTimeLeft(print_line),
@@ -220,17 +222,6 @@ def make_scheduler(settings: TrainSettings) -> Callable[[Optimizer], LRScheduler
         settings.scheduler, key="scheduler", kind=LRScheduler, partial=True
     )
     return made
-
-
-def make_loggers(settings: TrainSettings) -> list[Logger]:
-    """The loggers of a run, none or several."""
-    loggers = []
-    for name, each in (settings.logger or {}).items():
-        loggers.append(build_component(each, key=f"logger.{name}", kind=Logger))
-        if isinstance(loggers[-1], TensorBoardLogger):
-            with as_config_error(f"logger.{name}"):
-                import_module("torch.utils.tensorboard")  # by itself it would be when the training begins
-    return loggers
 
 
 def make_callbacks(settings: TrainSettings, loggers: Sequence[Logger]) -> dict[str, pl.Callback]:

@@ -19,9 +19,10 @@ from lts.app.commands.training.locator import (
     training_of_locator,
     trains_locator,
 )
+from lts.app.commands.training.loggers import make_loggers
 from lts.app.commands.training.monitor import check_monitors, follow, monitor_of
 from lts.app.commands.training.network import build_network
-from lts.app.commands.training.parts import make_callbacks, make_loggers, make_scheduler
+from lts.app.commands.training.parts import make_callbacks, make_scheduler
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.commands.training.warm_start import WarmStart, fit_to_network
 from lts.app.config.component import OPEN
@@ -80,7 +81,7 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
     channels = _channels_of(settings)
     _check_checkpoints(settings)
     settled = _with_some_monitor(settings)
-    loggers = make_loggers(settings)
+    loggers = make_loggers(settings, for_rehearsal=True)
     callbacks = make_callbacks(settled, loggers)
     check_monitors(callbacks, tuple(data.regions))
     trainer = make_trainer(settings, callbacks=list(callbacks.values()), loggers=loggers)

@@ -25,17 +25,14 @@ _SET_ELSEWHERE = {
     "default_root_dir": "paths.output_dir",
 }
 _WHOLE_EPOCHS = "checkpoints and scores are of whole epochs; data.slices_per_epoch makes epochs shorter"
-_WHOLE_CASES = "scores are of whole cases; split.file can name fewer of them"
+_WHOLE_CASES = "scores are of whole cases; split.limit takes fewer of them"
 _BEST = "a run ends with the scores of its best checkpoint"
-_TRY = f"{_BEST}, which this does not write; trainer.max_epochs=1 data.slices_per_epoch=16 is a quick try"
+_TRY = f"{_BEST}, which this does not write; debug=batch is a quick try"
 _FIXED: dict[str, tuple[Any, str]] = {
     "fast_dev_run": (False, _TRY),
     "barebones": (False, _TRY),
     "enable_checkpointing": (True, _BEST),
-    "overfit_batches": (
-        0.0,
-        "validation is of its own cases; data.slices_per_epoch=16 augment=none learns few",
-    ),
+    "overfit_batches": (0.0, "validation is of its own cases; debug=overfit learns one scan by heart"),
     "limit_val_batches": (1.0, _WHOLE_CASES),
     "limit_test_batches": (1.0, _WHOLE_CASES),
     "limit_predict_batches": (1.0, "a training predicts nothing"),

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ def compose(*overrides: str) -> TrainSettings:
         ("logger=none", "scheduler=none", "+trainer.max_time=00:01:00:00"),
         ("optimizer._target_=torch.optim.SGD", "+optimizer.momentum=0.9"),
         ("callbacks.best.monitor=val/accuracy",),  # brings its mode
+        ("logger=[wandb,mlflow]",),
         ("pruning=median",),  # which refers to a monitor that only the cases will tell
         ("loss=tversky", "augment=none", "data.context=1", "data.batch_size=1"),
         ("data.pixel_mm=auto", "data.image_size=auto", "intensity=ct_fitted"),
@@ -43,6 +45,9 @@ def compose(*overrides: str) -> TrainSettings:
 def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
     overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "logger=[wandb,mlflow]" in overrides:
+        pytest.importorskip("wandb")
+        pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
     before = torch.random.get_rng_state()
     rehearse(compose(*overrides))
@@ -58,6 +63,7 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ("split.val_share=2", "split.val_share: must be 0 or more and less than 1, got 2"),
         ("split.test_share=0.8", "split.val_share and split.test_share: must leave cases to train on"),
         ("split.seed=-1", "split.seed: must be 0 or more, got -1"),
+        ("split.limit=0", "split.limit: must be at least 1, got 0"),
         ("data.image_size=8", "data.image_size: must be from 16 to 4096 pixels, got 8"),
         ("data.pixel_mm=0", "data.pixel_mm: must be from 0.01 to 100.0 mm or null, got 0"),
         ("data.context=65", "data.context: must be from 0 to 64, got 65"),
@@ -98,7 +104,7 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ("~callbacks.best.filename", "callbacks.best.filename: must be 'best', got null"),
         ("callbacks.overlays.every_n_epochs=0", "callbacks.overlays.every_n_epochs: must be at least 1"),
         ("callbacks.learning_rate.logging_interval=day", "callbacks.learning_rate.logging_interval: must be"),
-        ("+logger.w._target_=pytorch_lightning.loggers.WandbLogger", "logger.w: .*wandb"),
+        ("+logger.w._target_=pytorch_lightning.loggers.CometLogger", "logger.w: .*comet"),
         ("trainer.accelerator=gpu", "trainer.accelerator: gpu is not on this machine; trainer=cpu trains on"),
         ("trainer.accelerator=mps", "trainer.accelerator: mps is not on this machine"),
         ("trainer.accelerator=quantum", "trainer: You selected an invalid accelerator name"),
@@ -123,7 +129,7 @@ def test_settings_that_a_run_can_have_are_rehearsed_and_write_nothing(
         ),
         ("+trainer.strategy=ddp_spawn", "trainer.strategy: must start processes anew, as ddp does"),
         ("+trainer.strategy=word", "trainer: You selected an invalid strategy name"),
-        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run: must be false, got true: .*max_epochs=1"),
+        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run: must be false, got true: .*debug=batch"),
         ("+trainer.fast_dev_run=3", "trainer.fast_dev_run: must be false, got 3"),
         (
             "+trainer.overfit_batches=1",
@@ -219,6 +225,18 @@ def test_a_logger_whose_package_is_broken_is_told_before_anything_is_read(
     with pytest.raises(ConfigError, match=r"^logger\.tensorboard: .*torch\.utils\.tensorboard"):
         rehearse(compose())
     rehearse(compose("logger=csv"))
+
+
+@pytest.mark.parametrize(("logger", "package"), [("wandb", "wandb"), ("mlflow", "alembic")])
+def test_a_logger_whose_package_is_missing_names_its_extra(
+    logger: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("wandb", "mlflow", "sqlalchemy"):  # there, wherever this runs
+        monkeypatch.setitem(sys.modules, each, SimpleNamespace(__spec__=each))
+    monkeypatch.setitem(sys.modules, package, None)
+    line = rf'^logger\.{logger}: needs {package}: pip install "\.\[{logger}\]"$'
+    with pytest.raises(ConfigError, match=line):
+        rehearse(compose(f"logger=[tensorboard,{logger}]"))
 
 
 def test_weights_that_are_not_there_are_missed_before_anything_is_read() -> None:
