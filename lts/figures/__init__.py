@@ -1,13 +1,14 @@
 """Pictures of slices, cases, training and scores: arrays in, RGB arrays or PNG files out."""
 
-from lts.figures.canvas import save_png
+from lts.figures.canvas import save_png, to_jpeg
 from lts.figures.cases import CaseOverlays
 from lts.figures.charts import save_curves, save_leaderboard, save_roc
-from lts.figures.slices import SliceView, gray_range, overlay, overlay_sheet
+from lts.figures.slices import SliceView, closeup, gray_range, overlay, overlay_sheet
 
 __all__ = [
     "CaseOverlays",
     "SliceView",
+    "closeup",
     "gray_range",
     "overlay",
     "overlay_sheet",
@@ -15,4 +16,5 @@ __all__ = [
     "save_leaderboard",
     "save_png",
     "save_roc",
+    "to_jpeg",
 ]
