@@ -3,10 +3,11 @@
 from lts.figures.canvas import save_png, to_jpeg
 from lts.figures.cases import CaseOverlays
 from lts.figures.charts import save_curves, save_leaderboard, save_roc
-from lts.figures.slices import SliceView, closeup, gray_range, overlay, overlay_sheet
+from lts.figures.slices import Cut, SliceView, closeup, gray_range, overlay, overlay_sheet
 
 __all__ = [
     "CaseOverlays",
+    "Cut",
     "SliceView",
     "closeup",
     "gray_range",

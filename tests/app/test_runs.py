@@ -56,12 +56,14 @@ def test_a_run_leaves_all_that_is_promised(trained: tuple[Path, str]) -> None:
         "metrics.json",
         "cases.csv",
         "lesions.csv",
+        "masks",
         "overlays",
         "report.html",
         "roc.png",
         "split.json",
         "config.yaml",
         "run.json",
+        "sources.json",
     }
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert "epoch 3/3" in printed
