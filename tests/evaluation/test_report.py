@@ -3,13 +3,13 @@ import hashlib
 import math
 import re
 from dataclasses import fields, replace
-from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from html_kit import Node, cells, read_page
 
 from lts.evaluation import score_table
 from lts.evaluation.failures import failure_totals
@@ -20,11 +20,11 @@ from lts.evaluation.report.headline import left_out
 from lts.evaluation.report.markup import element
 from lts.figures import save_png
 from lts.figures.charts import _REGION_COLORS
+from lts.figures.slices import _COLORS
 from lts.scores import LesionFinding
 from lts.scores.findings import FALSE_ALARM, FOUND, MISSED
 
 HOSTILE = "</td><script>alert(1)</script>\"'><img src=x onerror=alert(1)>${style}$title&amp;"
-VOID = {"img", "meta", "link"}
 SECTIONS = [
     "scores",
     "conventions",
@@ -37,55 +37,6 @@ SECTIONS = [
     "provenance",
     "definitions",
 ]
-
-
-class Node:
-    """An element as a browser would find it."""
-
-    def __init__(self, tag: str, attrs: dict[str, str | None]) -> None:
-        self.tag, self.attrs = tag, attrs
-        self.children: list[Node | str] = []
-
-    def all(self, tag: str | None = None, **attrs: str) -> list["Node"]:
-        found = []
-        for child in self.children:
-            if isinstance(child, Node):
-                wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attrs.items()}
-                if tag in (None, child.tag) and wanted.items() <= child.attrs.items():
-                    found.append(child)
-                found += child.all(tag, **attrs)
-        return found
-
-    def one(self, tag: str | None = None, **attrs: str) -> "Node":
-        (found,) = self.all(tag, **attrs)
-        return found
-
-    @property
-    def text(self) -> str:
-        return "".join(child if isinstance(child, str) else child.text for child in self.children)
-
-    def number(self, name: str) -> float:
-        return float(self.attrs[name] or "nan")
-
-
-class Reader(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open = [Node("", {})]
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        node = Node(tag, dict(attrs))
-        self.open[-1].children.append(node)
-        if tag not in VOID:
-            self.open.append(node)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().tag == tag
-
-    def handle_data(self, data: str) -> None:
-        self.open[-1].children.append(data)
 
 
 def case_row(case: str, region: str, dice: float, hd95_mm: float | None, **more: Any) -> dict[str, Any]:
@@ -189,13 +140,7 @@ def data(tmp_path: Path) -> ReportData:
 
 def page(tmp_path: Path, data: ReportData) -> Node:
     write_report(tmp_path / "report.html", data)
-    reader = Reader((tmp_path / "report.html").read_text("utf-8"))
-    (document,) = reader.open
-    return document
-
-
-def cells(table: Node) -> list[list[str]]:
-    return [[cell.text for cell in row.children] for row in table.one("tbody").children]
+    return read_page(tmp_path / "report.html")
 
 
 def titles(node: Node) -> list[str]:
@@ -492,12 +437,12 @@ def test_points_of_the_same_value_do_not_cover_each_other(tmp_path: Path, data: 
 
 def test_curves_go_through_their_points(tmp_path: Path, data: ReportData) -> None:
     roc, reliability = page(tmp_path, data).one("section", id="probabilities").all("svg")
-    # The square reaches from (46, 328) to (366, 8).
+    # The square reaches from (56, 328) to (376, 8).
     assert (
-        roc.one("g", data_region="liver").one("polyline").attrs["points"] == "46.0,328.0 206.0,8.0 366.0,8.0"
+        roc.one("g", data_region="liver").one("polyline").attrs["points"] == "56.0,328.0 216.0,8.0 376.0,8.0"
     )
     assert roc.one("g", data_region="tumor").one("polyline").attrs["points"] == ""
-    assert reliability.one("polyline").attrs["points"] == "126.0,328.0 286.0,8.0"
+    assert reliability.one("polyline").attrs["points"] == "136.0,328.0 296.0,8.0"
     assert titles(reliability.one("g", data_region="tumor")) == [
         "tumor: mean probability 0.250, observed 0.000, 30 voxels",
         "tumor: mean probability 0.750, observed 1.000, 10 voxels",
@@ -629,10 +574,8 @@ def test_the_scores_of_the_challenge_stand_with_their_notes(tmp_path: Path, data
     assert section.one("ul").text == "By other rules."
 
 
-def test_provenance_is_told_one_fact_a_line(tmp_path: Path, data: ReportData) -> None:
-    facts = page(tmp_path, data).one("section", id="provenance").one("dl")
-    names, values = ([node.text for node in facts.all(tag)] for tag in ("dt", "dd"))
-    assert dict(zip(names, values, strict=True)) == {
+def test_provenance_is_told_one_fact_a_row(tmp_path: Path, data: ReportData) -> None:
+    assert dict(cells(page(tmp_path, data).one("table", id="provenance-table"))) == {
         "command": "evaluate",
         "versions: torch": "2.8.0",
         "overrides": "ckpt=a seed=1",
@@ -689,3 +632,6 @@ def test_regions_have_the_colors_of_the_figures() -> None:
     style = files("lts.evaluation.report").joinpath("style.css").read_text("utf-8")
     for region, color in _REGION_COLORS.items():
         assert f'[data-region="{region}"] {{ --region: {color}; }}' in style
+    for region, sides in _COLORS.items():
+        for side, color in zip(("reference", "prediction"), sides, strict=True):
+            assert f'[data-contour="{region} {side}"] {{ --region: {color}; }}' in style

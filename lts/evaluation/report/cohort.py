@@ -1,18 +1,21 @@
 """Sections on cases: spread of scores, the table of all cases, pictures, and probabilities."""
 
-import base64
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from lts.evaluation.quantity import format_number, is_defined
-from lts.evaluation.report.charts import Curve, distribution_chart, unit_chart
+from lts.evaluation.report.charts import distribution_chart
 from lts.evaluation.report.data import ReportData
 from lts.evaluation.report.glossary import about, cell, column
-from lts.evaluation.report.markup import Row, element, intro, section, table
+from lts.evaluation.report.markup import Row, element, intro, picture, section, table
+from lts.evaluation.report.squares import Curve, unit_chart
 
+CONTOURS = (
+    "Solid contours are the reference, dashed ones the prediction. R, L, A and P mark the patient's right, "
+    "left, front and back."
+)
 _SPREADS: tuple[tuple[str, float | None], ...] = (("dice", 1.0), ("hd95_mm", None))
-_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 
 
 def spread(data: ReportData) -> ET.Element:
@@ -89,9 +92,7 @@ def pictures(data: ReportData) -> ET.Element | None:
         element(
             "figure",
             element("figcaption", element("strong", case), " ", caption),
-            element(
-                "img", src=_data_uri(path), alt=f"Slices of {case} with contours; {caption}", decoding="async"
-            ),
+            picture(path.read_bytes(), f"Slices of {case} with contours; {caption}", name=str(path)),
         )
         for case, caption, path in data.pictures
     ]
@@ -99,12 +100,19 @@ def pictures(data: ReportData) -> ET.Element | None:
         "pictures",
         "Cases in pictures",
         intro(data.pictures_remark) if data.pictures_remark else None,
-        intro(
-            "Solid contours are the reference, dashed ones the prediction. R, L, A and P mark the patient's "
-            "right, left, front and back."
-        ),
+        intro(CONTOURS),
         element("div", *figures, class_="pictures"),
     )
+
+
+def contour_legend(regions: Sequence[str]) -> ET.Element:
+    """The colors of the contours, for pictures that do not tell them."""
+    entries = [
+        element("li", f"{region}, {side}", data_contour=f"{region} {side}")
+        for region in regions
+        for side in ("reference", "prediction")
+    ]
+    return element("ul", *entries, class_="legend row")
 
 
 def probabilities(data: ReportData) -> ET.Element:
@@ -187,11 +195,3 @@ def _figure(title: str, chart: ET.Element, legend: list[tuple[str, str]], about:
         element("ul", *entries, class_="legend"),
         element("p", about, class_="detail"),
     )
-
-
-def _data_uri(path: Path) -> str:
-    content = path.read_bytes()
-    for start, kind in _KINDS.items():
-        if content.startswith(start):
-            return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    raise ValueError(f"{path}: a picture must be PNG or JPEG, it starts with {content[:8]!r}")
