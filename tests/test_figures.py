@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lts.base import ConfigError, VolumeError
 from lts.figures import (
     SliceView,
-    closeup,
+    closeups,
     gray_range,
     overlay,
     overlay_sheet,
@@ -206,7 +206,7 @@ def test_a_closeup_shows_its_cut_alone_and_a_mask_that_goes_on_is_not_closed_at_
     masks = np.stack([disk(32, 32, 30), disk(32, 45, 4)])
     cut = slice(20, 40), slice(30, 60)
     view = SliceView(image=image, prediction=masks, spacing_mm=(2.0, 1.0), cut=cut)
-    picture = closeup(view, regions=BOTH, height_px=200)
+    picture = closeups([view], regions=BOTH, height_px=200)
     assert picture.shape == (200, 150, 3)  # 40 by 30 mm
     white = (picture > 250).all(axis=-1)
     assert white[30:74, 56:95].all()  # rows 23 to 27, columns 41 to 49; an A stands above
@@ -219,6 +219,15 @@ def test_a_closeup_shows_its_cut_alone_and_a_mask_that_goes_on_is_not_closed_at_
     yellow = near(picture, PREDICTION["liver"])
     assert not yellow[:150, :4].any()
     assert not yellow[:4, :130].any()
+
+
+def test_a_frame_is_white_around_its_rows_and_columns() -> None:
+    view = SliceView(image=phantom(), spacing_mm=(1.0, 1.0), frame=(slice(16, 32), slice(40, 48)))
+    whole = closeups([view, view], height_px=256)
+    assert whole.shape == (256, 518, 3)  # with a gap
+    assert (whole[66:126, 160] > 200).all()  # 4 pixels a row, at the left edge
+    assert (whole[64, 164:188] > 200).all()
+    assert not (whole[100, 166:186] > 200).any()
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

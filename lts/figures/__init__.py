@@ -1,16 +1,17 @@
 """Pictures of slices, cases, training and scores: arrays in, RGB arrays or PNG files out."""
 
 from lts.figures.canvas import save_png, to_jpeg
-from lts.figures.cases import CaseOverlays
+from lts.figures.cases import CaseOverlays, lesion_picture
 from lts.figures.charts import save_curves, save_leaderboard, save_roc
-from lts.figures.slices import Cut, SliceView, closeup, gray_range, overlay, overlay_sheet
+from lts.figures.slices import Cut, SliceView, closeups, gray_range, overlay, overlay_sheet
 
 __all__ = [
     "CaseOverlays",
     "Cut",
     "SliceView",
-    "closeup",
+    "closeups",
     "gray_range",
+    "lesion_picture",
     "overlay",
     "overlay_sheet",
     "save_curves",

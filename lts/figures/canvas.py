@@ -99,6 +99,19 @@ def save_png(path: Path, rgb: Rgb) -> None:
         imsave(file, rgb, format="png")
 
 
+def save_jpeg(path: Path, rgb: Rgb) -> None:
+    """Write a picture as a JPEG file, as `save_png` does.
+
+    Raises:
+        ValueError: `rgb` is not `(height, width, 3)` uint8.
+        StorageError: It cannot be written.
+    """
+    content = to_jpeg(rgb)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
+        file.write(content)
+
+
 def _check(name: object, rgb: Rgb) -> None:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"{name}: a picture must be (height, width, 3) uint8, got {rgb.shape} {rgb.dtype}")

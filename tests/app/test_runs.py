@@ -48,7 +48,7 @@ def trained(succeed, home: Path) -> tuple[Path, str]:
 
 def test_a_run_leaves_all_that_is_promised(trained: tuple[Path, str]) -> None:
     folder, printed = trained
-    made = {path.name for path in folder.iterdir()}
+    made = {path.name for path in folder.iterdir()} - {"lesions"}  # only where a lesion was missed or false
     assert made == {
         "checkpoints",
         "tensorboard",

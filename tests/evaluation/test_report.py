@@ -59,6 +59,8 @@ def finding(case: str, outcome: str, diameter_mm: float, **more: Any) -> LesionF
             "outcome": outcome,
             "iou": 0.0,
             "slice": 7,
+            "row": 20,
+            "column": 30,
             "volume_ml": 0.25,
             "diameter_mm": diameter_mm,
             "mean_hu": 61.2,
@@ -531,6 +533,28 @@ def test_missed_lesions_and_false_alarms_are_listed_the_largest_first(
         tmp_path, replace(data, lesions=[row for row in data.lesions if row["outcome"] != MISSED])
     )
     assert "Missed lesions: none." in none_missed.one("section", id="lesions").text
+
+
+def test_a_lesion_leads_to_its_picture_or_to_that_of_its_case(tmp_path: Path, data: ReportData) -> None:
+    save_png(tmp_path / "lesion.png", np.full((8, 16, 3), 200, np.uint8))
+    (number,) = [n for n, row in enumerate(data.lesions) if row["outcome"] == MISSED and row["case"] == "b"]
+    shown = replace(data, lesion_pictures={number: tmp_path / "lesion.png"})
+    document = page(tmp_path, shown)
+    links = {
+        row.one("th").text: [link.attrs["href"] for link in row.all("a")]
+        for row in document.one("table", id="missed-lesions").one("tbody").children
+    }
+    of_case = {case: f"#picture-{n}" for n, (case, *_) in enumerate(data.pictures, start=1)}
+    assert links == {"b": [f"#lesion-{number + 1}"], "a": [of_case["a"]]}
+    figure = document.one("figure", id=f"lesion-{number + 1}")
+    assert figure.one("img").attrs["src"].startswith("data:image/png")
+    assert figure.one("figcaption").text == "b, slice 7, 12.0\N{NO-BREAK SPACE}mm, small"
+    lesions = document.one("section", id="lesions")
+    assert "1 of 2 are drawn: the largest" in lesions.text
+    assert "tumor, prediction" in lesions.text
+    ids = {node.attrs["id"] for node in document.all() if "id" in node.attrs}
+    assert {link.attrs["href"].removeprefix("#") for link in document.all("a")} <= ids
+    assert not page(tmp_path, data).one("section", id="lesions").all("img")
 
 
 def test_a_cohort_without_tumors_has_a_sensible_page(tmp_path: Path, data: ReportData) -> None:

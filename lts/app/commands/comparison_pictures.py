@@ -11,7 +11,7 @@ from lts.app.commands.sources import Sources
 from lts.base import REGION_MIN_LABEL, CohortError, LtsError, MaskLabels, path_exists, printable
 from lts.components import bounding_box
 from lts.evaluation import CasePictures, DifferingCase, find_score
-from lts.figures import Cut, SliceView, closeup, gray_range, to_jpeg
+from lts.figures import Cut, SliceView, closeups, gray_range, to_jpeg
 from lts.scores import count_overlap, dice, region_masks
 from lts.volume import Geometry, read_image, read_mask, read_mask_geometry
 
@@ -73,7 +73,7 @@ def _draw_runs(
             spacing_mm=spacing_mm,
             cut=cut,
         )
-        drawn = closeup(view, regions=regions, level_hu=level_hu, width_hu=width_hu, height_px=_HEIGHT_PX)
+        drawn = closeups([view], regions=regions, level_hu=level_hu, width_hu=width_hu, height_px=_HEIGHT_PX)
         caption = name if labels is None else f"{name}: Dice {find_score('dice').format(case.dice[name])}"
         pictures.append((caption, to_jpeg(drawn)))
     ground = "" if scan is not None else ", the scan is not at hand"

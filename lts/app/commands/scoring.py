@@ -53,7 +53,7 @@ def rules_of(
     output_dir: Path,
     window_hu: tuple[float, float] | None,
 ) -> ScoringRules:
-    """What is scored, with pictures in `overlays/`.
+    """What is scored, with pictures in `overlays/` and `lesions/`.
 
     Raises:
         ConfigError: A setting breaks its rule.
@@ -65,6 +65,7 @@ def rules_of(
             nsd_mm=settings.nsd_mm,
             lits=settings.lits,
             overlay_dir=output_dir / "overlays",
+            lesion_dir=output_dir / "lesions",
             window_hu=window_hu,
         )
 

@@ -8,7 +8,7 @@ from lts.evaluation.quantity import format_number, is_defined
 from lts.evaluation.report.charts import distribution_chart
 from lts.evaluation.report.data import ReportData
 from lts.evaluation.report.glossary import about, cell, column
-from lts.evaluation.report.markup import Row, element, intro, picture, section, table
+from lts.evaluation.report.markup import Cell, Child, Row, element, intro, picture, section, table
 from lts.evaluation.report.squares import Curve, unit_chart
 
 CONTOURS = (
@@ -47,7 +47,16 @@ def case_table(data: ReportData) -> ET.Element:
     """All cases; sorts and filters in the browser."""
     columns = [about(name) for name in (data.cases[0] if data.cases else ())]
     rows = [
-        Row([cell(one, row[one.name]) for one in columns], region=str(row["region"])) for row in data.cases
+        Row(
+            [
+                Cell(case_link(data, row["case"]), row["case"])
+                if one.name == "case"
+                else cell(one, row[one.name])
+                for one in columns
+            ],
+            region=str(row["region"]),
+        )
+        for row in data.cases
     ]
     options = [element("option", region.capitalize(), value=region) for region in data.regions]
     chooser = element(
@@ -93,8 +102,9 @@ def pictures(data: ReportData) -> ET.Element | None:
             "figure",
             element("figcaption", element("strong", case), " ", caption),
             picture(path.read_bytes(), f"Slices of {case} with contours; {caption}", name=str(path)),
+            id=f"picture-{number}",
         )
-        for case, caption, path in data.pictures
+        for number, (case, caption, path) in enumerate(data.pictures, start=1)
     ]
     return section(
         "pictures",
@@ -103,6 +113,12 @@ def pictures(data: ReportData) -> ET.Element | None:
         intro(CONTOURS),
         element("div", *figures, class_="pictures"),
     )
+
+
+def case_link(data: ReportData, case: str) -> Child:
+    """The name of a case, which leads to its picture where there is one."""
+    number = next((n for n, (shown, *_) in enumerate(data.pictures, start=1) if shown == case), None)
+    return case if number is None else element("a", case, href=f"#picture-{number}")
 
 
 def contour_legend(regions: Sequence[str]) -> ET.Element:

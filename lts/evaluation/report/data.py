@@ -41,6 +41,7 @@ class ReportData:
         provenance: Where the results come from; may be nested.
         notes: What was left out or is not defined.
         level: Confidence level of the intervals, in (0, 1); None where it is not known.
+        lesion_pictures: By the number of a row of `lesions`, from 0, its PNG or JPEG file.
         pictures_remark: How the cases of the pictures were chosen, in sentences.
     """
 
@@ -60,6 +61,7 @@ class ReportData:
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     level: float | None = None
+    lesion_pictures: dict[int, Path] = field(default_factory=dict)
     pictures_remark: str = ""
 
     @property
