@@ -98,7 +98,7 @@ def _pictures(
     drawn = [one for one in differing if one.spread > 0][:_DRAWN_CASES]
     if silent := [name for name in folders if name not in sources]:
         problem = f"{folders[silent[0]]} has no {SOURCES_FILE}, which tells where its masks lie"
-        return {one.case: CasePictures(problem=problem) for one in drawn}
+        return {one.case: CasePictures(problem=problem) for one in drawn[:1]}  # told once
     found = {}
     progress = ShowProgress("drawing cases that differ")
     shown = tuple(region for region in REGION_MIN_LABEL if region in regions)

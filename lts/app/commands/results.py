@@ -13,7 +13,7 @@ from lts.base import path_exists, write_csv, write_json
 from lts.evaluation import PRINTED, ReportData, ScoringRules, Summary, rank_cases, write_report
 from lts.figures import lesion_picture, save_roc
 from lts.scores import LesionFinding
-from lts.scores.findings import FALSE_ALARM, FOUND, MISSED
+from lts.scores.findings import FALSE_ALARM, MISSED
 
 CASES_FILE = "cases.csv"
 
@@ -92,11 +92,11 @@ def _lesion_pictures(findings: Sequence[LesionFinding], folder: Path | None) -> 
     if folder is None:
         return {}
     in_case: Counter[str] = Counter()
-    drawn: dict[str, list[tuple[float, int, Path]]] = {MISSED: [], FALSE_ALARM: [], FOUND: []}
+    drawn: dict[str, list[tuple[float, int, Path]]] = {MISSED: [], FALSE_ALARM: []}
     for number, finding in enumerate(findings):
         path = lesion_picture(folder, finding.case, in_case[finding.case])
         in_case[finding.case] += 1
-        if finding.outcome != FOUND and path_exists(path):
+        if finding.outcome in drawn and path_exists(path):
             drawn[finding.outcome].append((-finding.diameter_mm, number, path))
     return {number: path for found in drawn.values() for _, number, path in sorted(found)[:_SHOWN_LESIONS]}
 

@@ -1,5 +1,6 @@
 """Scores models or masks on cases."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -250,6 +251,8 @@ def score_masks(
 
 
 def _case_scorer(rules: ScoringRules, settings: ScoringSettings, *, title: str, cases: int) -> CaseScorer:
+    if rules.lesion_dir:  # a resumed run may have pictures of lesions that another checkpoint missed
+        shutil.rmtree(rules.lesion_dir, ignore_errors=True)
     progress = ShowProgress(title)
     return CaseScorer(
         rules,

@@ -62,11 +62,9 @@ def read_sources(folder: Path) -> Sources:
     """Read `sources.json` of an evaluation.
 
     Raises:
-        CohortError: The folder has none, or it is damaged.
+        CohortError: It cannot be read, or is damaged.
     """
     path = folder / SOURCES_FILE
-    if not path.is_file():
-        raise CohortError(f"{path}: is not there, it tells where masks and scans lie")
     content = read_json_object(path)
     try:
         window = content["window_hu"]

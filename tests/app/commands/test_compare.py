@@ -124,6 +124,16 @@ def test_the_case_that_differs_is_drawn_under_each_mask_at_the_slice_where_they_
     assert made_by == [f"masks in {scored / name}" for name in "ab"]
 
 
+def test_pictures_of_lesions_are_those_of_this_scoring(run: Any, scored: Path) -> None:
+    (scored / "again" / "lesions").mkdir(parents=True)
+    (scored / "again" / "lesions" / "volume-1-1.jpg").write_bytes(b"of an earlier one")
+    of = ("predictions=a", "data=lits", "data.root=lits", "paths.output_dir=again", "scoring.workers=1")
+    done = run("evaluate", *of, cwd=scored)
+    assert done.returncode == 0, done.stderr
+    assert not (scored / "again" / "lesions").exists()
+    assert [path.name for path in (scored / "scored-b" / "lesions").iterdir()] == ["volume-1-1.jpg"]
+
+
 def test_a_mask_that_has_changed_is_told_and_not_drawn(run: Any, scored: Path) -> None:
     shutil.copy(scored / "a" / "volume-1.nii.gz", scored / "b" / "volume-1.nii.gz")
     section = compared(run, scored, "scored-a", "scored-b").one("section", id="differing")
