@@ -83,6 +83,9 @@ class ReportData:
 class CasePictures:
     """One slice of a case under the masks of each run.
 
+    >>> CasePictures(problem="the mask is gone").pictures
+    ()
+
     Attributes:
         title: Which slice, and why this one.
         pictures: What each shows, and the content of a PNG or JPEG file.
