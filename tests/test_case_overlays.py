@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from lts.figures import CaseOverlays
+from lts.figures import CaseOverlays, lesion_picture
 from lts.figures.cases import informative_slices
-from lts.scores import CaseCounts, CaseMasks, count_overlap
+from lts.scores import CaseCounts, CaseMasks, count_overlap, score_case
 from lts.volume import Voxel, read_ct
 
 REGIONS = ("liver", "tumor")
@@ -68,3 +69,36 @@ def test_a_case_without_a_scan_is_drawn_on_gray(tmp_path: Path) -> None:
     grays, counts = np.unique(pixels[(pixels.max(axis=-1) == pixels.min(axis=-1))][:, 0], return_counts=True)
     assert grays[counts.argmax()] == 128  # the window of the CT is not that of this scan
     assert (pixels.max(axis=-1) != pixels.min(axis=-1)).any()  # contours have colors
+
+
+def test_the_largest_failures_are_drawn_where_they_lie(tmp_path: Path) -> None:
+    """Twelve missed lesions, the later ones larger, one that was found and a false alarm."""
+    reference = np.ones((14, 64, 64), np.uint8)
+    prediction = reference.copy()
+    for n in range(12):
+        reference[n, 10 : 13 + n, 30 : 33 + n] = 2 if n % 2 == 0 else 1
+        reference[n, 50 - n // 2 : 53, 5 : 9 + n // 2] = 2 if n % 2 else 1
+    reference[13, :8, :8] = prediction[13, :8, :8] = 2
+    prediction[13, 40:60, 40:60] = 2
+    masks = CaseMasks(
+        case="a", prediction=prediction, reference=reference, voxel=Voxel.of_spacing((5.0, 1.0, 1.0))
+    )
+    overlays = CaseOverlays(folder=tmp_path / "o", lesion_folder=tmp_path / "lesions", window_hu=(40, 400))
+    findings = score_case(masks, draw=overlays.draw).findings
+    failures = [number for number, one in enumerate(findings) if one.outcome != "found"]
+    missed = sorted(
+        (n for n in failures if findings[n].outcome == "missed"), key=lambda n: findings[n].volume_ml
+    )
+    alarms = [n for n in failures if findings[n].outcome == "false alarm"]
+    assert len(missed) == 12
+    assert (len(alarms), findings[alarms[0]].row, findings[alarms[0]].column) == (1, 51, 51)
+    expected = {lesion_picture(tmp_path / "lesions", "a", n) for n in (*missed[4:], *alarms)}
+    assert set((tmp_path / "lesions").iterdir()) == expected
+    with Image.open(lesion_picture(tmp_path / "lesions", "a", alarms[0])) as picture:
+        pixels = np.asarray(picture).astype(int)
+    orange = np.abs(pixels - (255, 106, 19)).max(axis=-1) < 70
+    # the slice at the left, 64 mm high, below the lesion that was found
+    px_per_mm = pixels.shape[0] / 64
+    top = round(20 * px_per_mm)
+    rows, columns = orange[top:, : pixels.shape[1] // 2].nonzero()
+    assert ((top + rows.mean()) / px_per_mm, columns.mean() / px_per_mm) == pytest.approx((50, 50), abs=1.5)

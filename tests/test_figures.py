@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lts.base import ConfigError, VolumeError
 from lts.figures import (
     SliceView,
+    closeups,
     gray_range,
     overlay,
     overlay_sheet,
@@ -19,6 +20,7 @@ from lts.figures import (
     save_leaderboard,
     save_png,
     save_roc,
+    to_jpeg,
 )
 
 Rgb = NDArray[np.uint8]
@@ -198,6 +200,36 @@ def test_a_sheet_shows_every_slice_in_reading_order() -> None:
     assert centers == pytest.approx([0, 64, 128, 192, 0, 0], abs=1)
 
 
+def test_a_closeup_shows_its_cut_alone_and_a_mask_that_goes_on_is_not_closed_at_its_edge() -> None:
+    image = phantom()
+    image[20:30, 40:50] = 1000
+    masks = np.stack([disk(32, 32, 30), disk(32, 45, 4)])
+    cut = slice(20, 40), slice(30, 60)
+    view = SliceView(image=image, prediction=masks, spacing_mm=(2.0, 1.0), cut=cut)
+    picture = closeups([view], regions=BOTH, height_px=200)
+    assert picture.shape == (200, 150, 3)  # 40 by 30 mm
+    white = (picture > 250).all(axis=-1)
+    assert white[30:74, 56:95].all()  # rows 23 to 27, columns 41 to 49; an A stands above
+    assert not white[110:165, 30:130].any()
+    red = near(picture, PREDICTION["tumor"])
+    assert red.any()
+    rows = np.flatnonzero(red.any(axis=1))
+    assert (rows.min(), rows.max()) == pytest.approx(((28 - 20) * 10, (37 - 20) * 10), abs=4)
+    # the liver lies around all that is shown but its corners at the right
+    yellow = near(picture, PREDICTION["liver"])
+    assert not yellow[:150, :4].any()
+    assert not yellow[:4, :130].any()
+
+
+def test_a_frame_is_white_around_its_rows_and_columns() -> None:
+    view = SliceView(image=phantom(), spacing_mm=(1.0, 1.0), frame=(slice(16, 32), slice(40, 48)))
+    whole = closeups([view, view], height_px=256)
+    assert whole.shape == (256, 518, 3)  # with a gap
+    assert (whole[66:126, 160] > 200).all()  # 4 pixels a row, at the left edge
+    assert (whole[64, 164:188] > 200).all()
+    assert not (whole[100, 166:186] > 200).any()
+
+
 def test_arrays_that_do_not_fit_are_refused() -> None:
     image, mask = phantom(), np.zeros((2, 64, 64), bool)
     with pytest.raises(ValueError, match=r"reference: must be \(2, 64, 64\) bool .* got \(1, 64, 64\) bool"):
@@ -240,6 +272,15 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"folder\.png"):
         save_png(path, draw(phantom()))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_jpeg_shows_the_picture(tmp_path: Path) -> None:
+    picture = draw(phantom(), np.stack([disk(32, 32), disk(32, 45, 4)]))
+    (tmp_path / "a.jpg").write_bytes(to_jpeg(picture))
+    read = imread(tmp_path / "a.jpg")
+    assert np.abs(read.astype(int) - picture).mean() < 2
+    with pytest.raises(ValueError, match="must be"):
+        to_jpeg(picture[..., 0])
 
 
 def test_what_is_no_picture_is_not_written(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from lts.evaluation.calibration import CalibrationCounts
 from lts.evaluation.compare import PairedComparison, compare_cases
 from lts.evaluation.compare_many import RankedRuns, RunPair, common_cases, rank_runs
 from lts.evaluation.confidence import MIN_CASES, Bootstrap
+from lts.evaluation.differing import DifferingCase, differing_cases
 from lts.evaluation.ranking import rank_cases
-from lts.evaluation.report import ReportData, write_report
+from lts.evaluation.report import CasePictures, ComparisonData, ReportData, write_comparison, write_report
 from lts.evaluation.rules import ScoringRules
 from lts.evaluation.score import CaseRegion, CohortRegion, CohortScore, Score
 from lts.evaluation.scorer import CaseScorer, ProbabilityScores
@@ -18,10 +19,13 @@ __all__ = [
     "PRINTED",
     "Bootstrap",
     "CalibrationCounts",
+    "CasePictures",
     "CaseRegion",
     "CaseScorer",
     "CohortRegion",
     "CohortScore",
+    "ComparisonData",
+    "DifferingCase",
     "PairedComparison",
     "ProbabilityScores",
     "RankedRuns",
@@ -32,10 +36,12 @@ __all__ = [
     "Summary",
     "common_cases",
     "compare_cases",
+    "differing_cases",
     "find_score",
     "rank_cases",
     "rank_runs",
     "score_table",
     "summarize",
+    "write_comparison",
     "write_report",
 ]

@@ -115,7 +115,7 @@ def compare_cases(
         _check_same_cases(a[region], b[region], region=region, names=names)
         for score in scores:
             values = np.array(
-                [[_number(run[case], score) for case in a[region]] for run in (a[region], b[region])]
+                [[score_of(run[case], score) for case in a[region]] for run in (a[region], b[region])]
             )
             found.append(
                 _compare(
@@ -215,7 +215,7 @@ def _check_same_cases(
     for case in a:
         if "reference_ml" not in a[case] or "reference_ml" not in b[case]:
             continue
-        volumes_ml = [_number(run[case], "reference_ml") for run in (a, b)]
+        volumes_ml = [score_of(run[case], "reference_ml") for run in (a, b)]
         if not math.isclose(*volumes_ml, rel_tol=_SAME_REFERENCE):
             raise CohortError(
                 f"compare: case {case!r} must have the same reference in both runs, {region} is "
@@ -223,8 +223,15 @@ def _check_same_cases(
             )
 
 
-def _number(row: Mapping[str, Any], score: str) -> float:
-    """The score of a row, NaN where it is not defined."""
+def score_of(row: Mapping[str, Any], score: str) -> float:
+    """The score of a row of `cases.csv`, NaN where it is not defined.
+
+    >>> score_of({"case": "1", "region": "liver", "dice": "0.5"}, "dice")
+    0.5
+
+    Raises:
+        CohortError: The row lacks it, or it is not a finite number.
+    """
     where = f"compare: case {row['case']!r}, region {row['region']!r}"
     if score not in row:
         raise CohortError(f"{where}: has no score {score!r}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata
 
 from lts.base import CohortError
-from lts.evaluation.compare import PairedComparison, compare_cases
+from lts.evaluation.compare import PairedComparison, compare_cases, score_of
 from lts.evaluation.confidence import Bootstrap
 from lts.evaluation.table import find_score
 
@@ -181,14 +181,11 @@ def common_cases(runs: Mapping[str, _Rows]) -> tuple[dict[str, list[Mapping[str,
 def _values(runs: Mapping[str, _Rows], region: str, score: str) -> NDArray[np.float64]:
     """`(runs, cases)`, NaN where a run lacks the score; `compare_cases` has checked the rows."""
     of_runs = [
-        {str(row["case"]): row[score] for row in rows if row["region"] == region} for rows in runs.values()
+        {str(row["case"]): score_of(row, score) for row in rows if row["region"] == region}
+        for rows in runs.values()
     ]
     cases = list(of_runs[0])
-    return np.array([[_number(run[case]) for case in cases] for run in of_runs]).reshape(len(runs), -1)
-
-
-def _number(value: Any) -> float:
-    return np.nan if value is None or value == "" else float(value)
+    return np.array([[run[case] for case in cases] for run in of_runs]).reshape(len(runs), -1)
 
 
 def _losses(values: NDArray[np.float64], score: str) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ class ScoringRules:
         nsd_mm: Tolerances of the surface Dice, each >= 0.
         lits: Whether to score by the rules of the LiTS challenge, too.
         overlay_dir: Where a picture of each case is drawn, None for none.
+        lesion_dir: Where pictures of missed lesions and false alarms are drawn, if `overlay_dir` is given.
         window_hu: Level and width of the pictures, None for percentiles of each scan.
 
     Raises:
@@ -36,6 +37,7 @@ class ScoringRules:
     nsd_mm: tuple[float, ...] = (2.0,)
     lits: bool = False
     overlay_dir: Path | None = None
+    lesion_dir: Path | None = None
     window_hu: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -58,7 +60,12 @@ class ScoringRules:
         """
         draw = None
         if self.overlay_dir:
-            draw = CaseOverlays(folder=self.overlay_dir, regions=self.regions, window_hu=self.window_hu).draw
+            draw = CaseOverlays(
+                folder=self.overlay_dir,
+                regions=self.regions,
+                window_hu=self.window_hu,
+                lesion_folder=self.lesion_dir,
+            ).draw
         return partial(
             score_case,
             regions=self.regions,

@@ -33,8 +33,9 @@ class Summary:
 
     Attributes:
         metrics: Plain types: `regions`, `intervals`, how many cases each rests on (`intervals_n`) and takes
-            (`intervals_min_cases`), `panel`, `panel_remarks`, with tumors `failures` and `advice`, with
-            probabilities `calibration`, and where it was asked for `lits`.
+            (`intervals_min_cases`), `panel`, `panel_remarks`, with tumors `failures` and `advice` (none
+            without probabilities, as of masks it is not known what made them), with probabilities
+            `calibration`, and where it was asked for `lits`.
         rows: One row a case and region.
         findings: Every lesion found, missed or falsely seen.
         roc: Per region false-positive rates, true-positive rates and the area; None without probabilities.
@@ -91,7 +92,7 @@ def summarize(
         "panel_remarks": panel_remarks(panel),
     }
     if "tumor" in regions:
-        metrics |= {"failures": failure_totals(findings), "advice": advice(findings)}
+        metrics |= {"failures": failure_totals(findings), "advice": advice(findings) if probabilities else []}
     roc, curves = None, None
     if probabilities and areas:
         roc = {region: (*probabilities.auroc.roc(region), area) for region, area in areas.items()}

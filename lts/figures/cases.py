@@ -1,23 +1,32 @@
-"""The slices of a case that tell most, drawn with the contours of reference and prediction."""
+"""The slices of a case that tell most, and its failures, drawn with the contours of both masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lts.base import REGION_MIN_LABEL
-from lts.figures.canvas import save_png
-from lts.figures.slices import SliceView, gray_range, overlay_sheet
-from lts.scores import CaseCounts, CaseMasks, region_masks
+from lts.figures.canvas import save_jpeg, save_png
+from lts.figures.slices import SliceView, closeups, gray_range, overlay_sheet
+from lts.scores import CaseCounts, CaseMasks, LesionFinding, region_masks
+from lts.scores.findings import FALSE_ALARM, MISSED
+
+_MOST_OF_A_KIND = 8
+_LEAST_SIDE_MM = 60.0
+_SIDE_OF_DIAMETER = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOverlays:
-    """Draws one picture a case: the slices with most of each region in the reference, and with most errors.
+    """Draws the slices of a case with most of each region in the reference and most errors, and its failures.
+
+    Of missed lesions and of false alarms the eight largest are drawn, each in its slice and at close range.
 
     Attributes:
         folder: Where `<case>.png` is written; made if it is not there.
+        lesion_folder: Where failures are, as `lesion_picture` names them; None for no such pictures.
         regions: Regions in channel order.
         window_hu: Level and width of the gray window, None for percentiles of the drawn slices; of a scan
             that is no CT, it is always the latter.
@@ -29,7 +38,8 @@ class CaseOverlays:
         >>> labels[1, 4:12, 4:12] = 1
         >>> voxel = Voxel.of_spacing((5, 1, 1))
         >>> case = CaseMasks(case="a", prediction=labels, reference=labels, voxel=voxel)
-        >>> CaseOverlays(folder=Path("pictures")).draw(case, score_case(case).counts)
+        >>> score_case(case, draw=CaseOverlays(folder=Path("pictures")).draw).findings
+        ()
         >>> [path.name for path in Path("pictures").iterdir()]
         ['a.png']
     """
@@ -37,33 +47,84 @@ class CaseOverlays:
     folder: Path
     regions: Sequence[str] = tuple(REGION_MIN_LABEL)
     window_hu: tuple[float, float] | None = None
+    lesion_folder: Path | None = None
 
-    def draw(self, masks: CaseMasks, counts: CaseCounts) -> None:
+    def draw(self, masks: CaseMasks, counts: CaseCounts, findings: Sequence[LesionFinding] = ()) -> None:
         """Draw a case, on plain gray where its scan is not at hand; patient's right is at the left.
 
         Args:
             masks: The case.
             counts: Its voxel counts, by which slices are chosen; the middle one where nothing is counted.
+            findings: Its lesions.
 
         Raises:
-            StorageError: The picture cannot be written.
+            StorageError: A picture cannot be written.
         """
-        image = np.zeros_like(masks.reference) if masks.image is None else masks.image
-        depth = len(image)
+        depth = len(masks.reference)
         views = [
-            SliceView(
-                image=image[z],
-                reference=region_masks(masks.reference[z], self.regions),
-                prediction=region_masks(masks.prediction[z], self.regions),
-                spacing_mm=masks.voxel.spacing_mm[1:],
-                title=f"{masks.case}, slice {z + 1}/{depth}: {why}",
-            )
+            self._view(masks, z, title=f"{masks.case}, slice {z + 1}/{depth}: {why}")
             for z, why in (informative_slices(counts, self.regions) or {depth // 2: "the middle"}).items()
         ]
-        window_hu = self.window_hu if masks.is_ct else None
-        level_hu, width_hu = window_hu or gray_range([view.image for view in views])
+        level_hu, width_hu = self._window(masks, views)
         picture = overlay_sheet(views, regions=self.regions, level_hu=level_hu, width_hu=width_hu)
         save_png(self.folder / f"{masks.case}.png", picture)
+        if self.lesion_folder:
+            for number in _drawn(findings):
+                views = self._views_of(findings[number], masks)
+                level_hu, width_hu = self._window(masks, views[:1])
+                picture = closeups(views, regions=self.regions, level_hu=level_hu, width_hu=width_hu)
+                save_jpeg(lesion_picture(self.lesion_folder, masks.case, number), picture)
+
+    def _view(self, masks: CaseMasks, z: int, **more: Any) -> SliceView:
+        return SliceView(
+            image=np.zeros_like(masks.reference[z]) if masks.image is None else masks.image[z],
+            reference=region_masks(masks.reference[z], self.regions),
+            prediction=region_masks(masks.prediction[z], self.regions),
+            spacing_mm=masks.voxel.spacing_mm[1:],
+            **more,
+        )
+
+    def _views_of(self, lesion: LesionFinding, masks: CaseMasks) -> list[SliceView]:
+        """The slice with most of a lesion, and the lesion in it at close range."""
+        middle = (lesion.row - 1, lesion.column - 1)
+        side_mm = max(_LEAST_SIDE_MM, _SIDE_OF_DIAMETER * lesion.diameter_mm)
+        rows, columns = (
+            _around(at, max(1, round(side_mm / mm)), length)
+            for at, mm, length in zip(
+                middle, masks.voxel.spacing_mm[1:], masks.reference.shape[1:], strict=True
+            )
+        )
+        z, cut = lesion.slice - 1, (rows, columns)
+        return [self._view(masks, z, frame=cut), self._view(masks, z, cut=cut)]
+
+    def _window(self, masks: CaseMasks, views: Sequence[SliceView]) -> tuple[float, float]:
+        window_hu = self.window_hu if masks.is_ct else None
+        return window_hu or gray_range([view.image for view in views])
+
+
+def lesion_picture(folder: Path, case: str, number: int) -> Path:
+    """The picture of a lesion, by its number from 0 among all lesions of its case.
+
+    >>> lesion_picture(Path("lesions"), "volume-7", 0).name
+    'volume-7-1.jpg'
+    """
+    return folder / f"{case}-{number + 1}.jpg"
+
+
+def _drawn(findings: Sequence[LesionFinding]) -> list[int]:
+    """The largest missed lesions and false alarms, by their numbers."""
+    chosen: list[int] = []
+    for outcome in (MISSED, FALSE_ALARM):
+        of_kind = [number for number, lesion in enumerate(findings) if lesion.outcome == outcome]
+        chosen += sorted(of_kind, key=lambda number: -findings[number].volume_ml)[:_MOST_OF_A_KIND]
+    return chosen
+
+
+def _around(middle: int, side: int, length: int) -> slice:
+    """About `side` pixels around one, within `length`."""
+    side = min(side, length)
+    start = min(max(0, middle - side // 2), length - side)
+    return slice(start, start + side)
 
 
 def informative_slices(counts: CaseCounts, regions: Sequence[str]) -> dict[int, str]:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from lts.base import ConfigError, VolumeError, printable
 from lts.figures.canvas import Rgb, fit_text, new_figure, render
 
 Mask = NDArray[np.bool_]
+Cut = tuple[slice, slice]
+Bounds = tuple[tuple[float, float], tuple[float, float]]
 
 # Reference and prediction: Okabe and Ito's palette for color-blind readers, brightened for a dark ground.
 _COLORS = {"liver": ("#56B4E9", "#F0E442"), "tumor": ("#00C896", "#FF6A13")}
@@ -41,6 +44,8 @@ class SliceView:
         prediction: As `reference`.
         spacing_mm: Pixel size along H and W.
         title: A line above the slice, such as case, slice and score.
+        cut: The rows and columns that are shown; None for all.
+        frame: The rows and columns that a white line frames; None for none.
 
     Example:
         >>> view = SliceView(image=np.zeros((100, 200)), spacing_mm=(2.0, 1.0))
@@ -53,12 +58,26 @@ class SliceView:
     prediction: Mask | None = None
     spacing_mm: tuple[float, float]
     title: str = ""
+    cut: Cut | None = None
+    frame: Cut | None = None
+
+    @property
+    def shown_mm(self) -> Bounds:
+        """Where what is shown begins and ends along H and W, from the upper left corner of the slice."""
+        rows, columns = self.image.shape
+        return self.bounds_mm(self.cut or (slice(0, rows), slice(0, columns)))
+
+    def bounds_mm(self, cut: Cut) -> Bounds:
+        """Where rows and columns begin and end, likewise."""
+        (rows, columns), (row_mm, column_mm) = cut, self.spacing_mm
+        return (rows.start * row_mm, rows.stop * row_mm), (
+            columns.start * column_mm,
+            columns.stop * column_mm,
+        )
 
     def size_px(self, height_px: int) -> tuple[int, int]:
         """Height and width in physical proportion, `height_px` high unless that makes it very wide."""
-        height_mm, width_mm = (
-            pixels * mm for pixels, mm in zip(self.image.shape, self.spacing_mm, strict=True)
-        )
+        height_mm, width_mm = (end - start for start, end in self.shown_mm)
         px_per_mm = height_px / max(height_mm, width_mm / _MAX_ASPECT)
         return max(1, round(height_mm * px_per_mm)), max(1, round(width_mm * px_per_mm))
 
@@ -104,6 +123,41 @@ def overlay(
         image=image, reference=reference, prediction=prediction, spacing_mm=spacing_mm, title=title
     )
     return _draw_sheet([view], regions, (level_hu, width_hu), columns=1, height_px=_HEIGHT_PX)
+
+
+def closeups(
+    views: Sequence[SliceView],
+    *,
+    regions: Sequence[str] = ("liver", "tumor"),
+    level_hu: float = 40,
+    width_hu: float = 400,
+    height_px: int = 260,
+) -> Rgb:
+    """Draw slices or cuts of them side by side as `overlay` does, small and without a legend.
+
+    Args:
+        views: The slices, at least one.
+        regions: The R regions of its masks.
+        level_hu: Center of the gray window.
+        width_hu: Width of the gray window.
+        height_px: Height of the slice; less where it is very wide.
+
+    Returns:
+        `(height, width, 3)` uint8.
+
+    Raises:
+        ConfigError: `width_hu` is not positive.
+        VolumeError: `spacing_mm` is not positive.
+        ValueError: An array has another shape or dtype.
+
+    Example:
+        >>> cut = slice(20, 40), slice(10, 50)
+        >>> view = SliceView(image=np.zeros((64, 64)), spacing_mm=(5.0, 5.0), cut=cut)
+        >>> closeups([view], height_px=100).shape
+        (100, 200, 3)
+    """
+    window = level_hu, width_hu
+    return _draw_sheet(views, regions, window, columns=len(views), height_px=height_px, legend=False)
 
 
 def gray_range(images: Sequence[NDArray[np.generic]]) -> tuple[float, float]:
@@ -161,6 +215,7 @@ def _draw_sheet(
     *,
     columns: int,
     height_px: int,
+    legend: bool = True,
 ) -> Rgb:
     if window[1] <= 0:
         raise ConfigError(f"width_hu: must be > 0, got {window[1]}")
@@ -169,10 +224,11 @@ def _draw_sheet(
     columns = min(columns, len(views))
     rows = -(-len(views) // columns)
     head = _STRIP_PX if any(view.title for view in views) else 0
-    sizes = np.array([_MIN_CELL_PX, *(view.size_px(height_px) for view in views)])
+    entries = _legend_entries(views, regions) if legend else []
+    least = [_MIN_CELL_PX] if legend else []
+    sizes = np.array([*least, *(view.size_px(height_px) for view in views)])
     cell_height, cell_width = (int(size) for size in sizes.max(axis=0))
     width = columns * (cell_width + _GAP_PX) - _GAP_PX
-    entries = _legend_entries(views, regions)
     per_row = max(1, min(len(entries), 2 * (width // (2 * _ENTRY_PX))))
     foot = _STRIP_PX * -(-len(entries) // per_row)
     height = rows * (head + cell_height + _GAP_PX) - _GAP_PX + foot
@@ -258,7 +314,8 @@ def _draw_cell(
         axes.set_axis_off()
     _draw_slice(slice_axes, view, regions, window)
     cell_axes.set(xlim=(0, cell_width), ylim=(0, cell_height))
-    _annotate(cell_axes, window, px_per_mm=width / (view.image.shape[1] * view.spacing_mm[1]))
+    left_mm, right_mm = view.shown_mm[1]
+    _annotate(cell_axes, window, px_per_mm=width / (right_mm - left_mm))
 
 
 def _draw_slice(axes: Axes, view: SliceView, regions: Sequence[str], window: tuple[float, float]) -> None:
@@ -285,7 +342,13 @@ def _draw_slice(axes: Axes, view: SliceView, regions: Sequence[str], window: tup
                 ringed = np.pad(mask, 1).astype(np.float32)
                 contour = axes.contour(x, y, ringed, levels=[0.5], colors=_COLORS[region][index])
                 contour.set(linestyles=[_STYLES[index]], linewidths=1.6, path_effects=_halo(2.8, alpha=0.5))
-    axes.set(xlim=(0, width_mm), ylim=(height_mm, 0))
+    if view.frame:
+        (top_mm, bottom_mm), (left_mm, right_mm) = view.bounds_mm(view.frame)
+        frame = Rectangle((left_mm, top_mm), right_mm - left_mm, bottom_mm - top_mm)
+        frame.set(fill=False, edgecolor="white", linewidth=1.2, path_effects=_halo(2.4))
+        axes.add_patch(frame)
+    (top_mm, bottom_mm), (left_mm, right_mm) = view.shown_mm
+    axes.set(xlim=(left_mm, right_mm), ylim=(bottom_mm, top_mm))
 
 
 def _annotate(axes: Axes, window: tuple[float, float], *, px_per_mm: float) -> None:

@@ -49,6 +49,8 @@ class Appearance:
     Attributes:
         diameter_mm: Of the sphere of equal volume.
         slice: The axial slice with most of it, counted from 1 at the feet; the lowest of several.
+        row: Of its middle in that slice, counted from 1 at the front.
+        column: Of its middle there, counted from 1 at the patient's right.
         mean_hu: Mean in the lesion; None without a scan.
         texture_hu: Standard deviation in the lesion; None without a scan.
         contrast_hu: Mean minus median of the liver around it: voxels of the reference liver that are tumor
@@ -65,6 +67,8 @@ class Appearance:
 
     diameter_mm: float
     slice: int
+    row: int
+    column: int
     mean_hu: float | None
     texture_hu: float | None
     contrast_hu: float | None
@@ -120,9 +124,14 @@ class Surroundings:
         ring = self._ring(lesion, labels)
         contrast_hu = None if ring is None or mean_hu is None else mean_hu - float(np.median(ring))
         outside_share = self._outside_share(lesion.box, mask)
+        largest = int(mask.sum(axis=(1, 2)).argmax())
+        row, column = (round(float(along.mean())) for along in mask[largest].nonzero())
+        z, y, x = (side.start + 1 for side in lesion.box)
         return Appearance(
             diameter_mm=lesion.diameter_mm,
-            slice=lesion.box[0].start + int(mask.sum(axis=(1, 2)).argmax()) + 1,
+            slice=z + largest,
+            row=y + row,
+            column=x + column,
             mean_hu=mean_hu,
             texture_hu=texture_hu,
             contrast_hu=contrast_hu,

@@ -76,7 +76,7 @@ def score_case(
     regions: Sequence[str] = tuple(REGION_MIN_LABEL),
     surfaces: SurfaceScores = MappingProxyType({}),
     lits: bool = False,
-    draw: Callable[[CaseMasks, CaseCounts], object] | None = None,
+    draw: Callable[[CaseMasks, CaseCounts, Sequence[LesionFinding]], object] | None = None,
 ) -> CaseScores:
     """Measure one case.
 
@@ -94,7 +94,7 @@ def score_case(
         regions: Regions in channel order.
         surfaces: What is measured of their surfaces, by name.
         lits: Whether to measure by the rules of the LiTS challenge, too.
-        draw: Called with the case and its counts, to draw a picture.
+        draw: Called with the case, its counts and its lesions, to draw pictures.
 
     Raises:
         ConfigError: `regions` are not known ones in channel order.
@@ -104,7 +104,7 @@ def score_case(
     measured = tuple(_surface_scores(masks, label, surfaces) for label in region_min_labels(regions))
     lesions, findings = _score_lesions(masks, regions)
     if draw is not None:
-        draw(masks, counts)
+        draw(masks, counts, findings)
     by_challenge = lits_case(masks.prediction, masks.reference, voxel=masks.voxel) if lits else None
     return CaseScores(counts, measured, lesions, findings, by_challenge)
 

@@ -23,7 +23,7 @@ class LesionFinding:
     >>> voxel, tumor = Voxel.of_spacing((5.0, 1.0, 1.0)), np.ones((1, 2, 2), bool)
     >>> match = match_lesions(tumor, tumor, voxel=voxel)
     >>> describe_lesions("a", match=match, voxel=voxel)  # doctest: +ELLIPSIS
-    [LesionFinding(case='a', outcome='found', iou=1.0, slice=1, volume_ml=0.02, ...)]
+    [LesionFinding(case='a', outcome='found', iou=1.0, slice=1, row=1, column=1, ...)]
 
     Attributes:
         case: Case id.
@@ -31,6 +31,8 @@ class LesionFinding:
             matched one to one at any overlap, so that a second piece of a found lesion is a false alarm.
         iou: With its match; 0 where it has none.
         slice: The axial slice with most of it, counted from 1 as in the overlays.
+        row: Of its middle in that slice, counted from 1 at the front.
+        column: Of its middle there, counted from 1 at the patient's right.
         volume_ml: Volume.
         diameter_mm: Of the sphere of equal volume.
         mean_hu: Mean; None without a scan.
@@ -47,6 +49,8 @@ class LesionFinding:
     outcome: str
     iou: float
     slice: int
+    row: int
+    column: int
     volume_ml: float
     diameter_mm: float
     mean_hu: float | None

@@ -2,13 +2,18 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
+import numpy as np
 import pytest
+import torch
 from omegaconf import DictConfig
 
+from lts.evaluation import ProbabilityScores, ScoringRules, summarize
 from lts.evaluation.failures import advice, failure_totals
-from lts.scores import LesionFinding
+from lts.scores import CaseMasks, LesionFinding
+from lts.volume import Voxel
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -17,6 +22,8 @@ PLAIN = LesionFinding(
     outcome="found",
     iou=0.0,
     slice=1,
+    row=1,
+    column=1,
     volume_ml=1.0,
     diameter_mm=15.0,
     mean_hu=60.0,
@@ -128,6 +135,22 @@ def test_advice_is_given_where_the_figures_bear_it_and_not_otherwise(
     for sentence, part in zip(sentences, said, strict=True):
         assert part in sentence
         assert sentence.endswith(".")
+
+
+def test_masks_of_unknown_origin_get_no_advice() -> None:
+    reference, prediction = np.zeros((2, 4, 40, 40), np.uint8)
+    reference[:] = prediction[:] = 1
+    reference[1, ::8, ::8] = 2
+    masks = CaseMasks(
+        case="a", prediction=prediction, reference=reference, voxel=Voxel.of_spacing((5.0, 1.0, 1.0))
+    )
+    scored = [ScoringRules().score_case(masks)]
+    probabilities = ProbabilityScores()
+    slab = SimpleNamespace(slices=slice(0, 4), probs=torch.rand(4, 2, 40, 40))
+    probabilities.add(reference, slab)
+    assert summarize(scored).metrics["advice"] == []
+    (told,) = summarize(scored, probabilities=probabilities).metrics["advice"]
+    assert told.startswith("25 of 25 lesions were missed")
 
 
 def test_advice_quotes_the_counts_it_rests_on() -> None:

@@ -3,13 +3,13 @@ import hashlib
 import math
 import re
 from dataclasses import fields, replace
-from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from html_kit import Node, cells, read_page
 
 from lts.evaluation import score_table
 from lts.evaluation.failures import failure_totals
@@ -20,11 +20,11 @@ from lts.evaluation.report.headline import left_out
 from lts.evaluation.report.markup import element
 from lts.figures import save_png
 from lts.figures.charts import _REGION_COLORS
+from lts.figures.slices import _COLORS
 from lts.scores import LesionFinding
 from lts.scores.findings import FALSE_ALARM, FOUND, MISSED
 
 HOSTILE = "</td><script>alert(1)</script>\"'><img src=x onerror=alert(1)>${style}$title&amp;"
-VOID = {"img", "meta", "link"}
 SECTIONS = [
     "scores",
     "conventions",
@@ -37,55 +37,6 @@ SECTIONS = [
     "provenance",
     "definitions",
 ]
-
-
-class Node:
-    """An element as a browser would find it."""
-
-    def __init__(self, tag: str, attrs: dict[str, str | None]) -> None:
-        self.tag, self.attrs = tag, attrs
-        self.children: list[Node | str] = []
-
-    def all(self, tag: str | None = None, **attrs: str) -> list["Node"]:
-        found = []
-        for child in self.children:
-            if isinstance(child, Node):
-                wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attrs.items()}
-                if tag in (None, child.tag) and wanted.items() <= child.attrs.items():
-                    found.append(child)
-                found += child.all(tag, **attrs)
-        return found
-
-    def one(self, tag: str | None = None, **attrs: str) -> "Node":
-        (found,) = self.all(tag, **attrs)
-        return found
-
-    @property
-    def text(self) -> str:
-        return "".join(child if isinstance(child, str) else child.text for child in self.children)
-
-    def number(self, name: str) -> float:
-        return float(self.attrs[name] or "nan")
-
-
-class Reader(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open = [Node("", {})]
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        node = Node(tag, dict(attrs))
-        self.open[-1].children.append(node)
-        if tag not in VOID:
-            self.open.append(node)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().tag == tag
-
-    def handle_data(self, data: str) -> None:
-        self.open[-1].children.append(data)
 
 
 def case_row(case: str, region: str, dice: float, hd95_mm: float | None, **more: Any) -> dict[str, Any]:
@@ -108,6 +59,8 @@ def finding(case: str, outcome: str, diameter_mm: float, **more: Any) -> LesionF
             "outcome": outcome,
             "iou": 0.0,
             "slice": 7,
+            "row": 20,
+            "column": 30,
             "volume_ml": 0.25,
             "diameter_mm": diameter_mm,
             "mean_hu": 61.2,
@@ -189,13 +142,7 @@ def data(tmp_path: Path) -> ReportData:
 
 def page(tmp_path: Path, data: ReportData) -> Node:
     write_report(tmp_path / "report.html", data)
-    reader = Reader((tmp_path / "report.html").read_text("utf-8"))
-    (document,) = reader.open
-    return document
-
-
-def cells(table: Node) -> list[list[str]]:
-    return [[cell.text for cell in row.children] for row in table.one("tbody").children]
+    return read_page(tmp_path / "report.html")
 
 
 def titles(node: Node) -> list[str]:
@@ -492,12 +439,12 @@ def test_points_of_the_same_value_do_not_cover_each_other(tmp_path: Path, data: 
 
 def test_curves_go_through_their_points(tmp_path: Path, data: ReportData) -> None:
     roc, reliability = page(tmp_path, data).one("section", id="probabilities").all("svg")
-    # The square reaches from (46, 328) to (366, 8).
+    # The square reaches from (56, 328) to (376, 8).
     assert (
-        roc.one("g", data_region="liver").one("polyline").attrs["points"] == "46.0,328.0 206.0,8.0 366.0,8.0"
+        roc.one("g", data_region="liver").one("polyline").attrs["points"] == "56.0,328.0 216.0,8.0 376.0,8.0"
     )
     assert roc.one("g", data_region="tumor").one("polyline").attrs["points"] == ""
-    assert reliability.one("polyline").attrs["points"] == "126.0,328.0 286.0,8.0"
+    assert reliability.one("polyline").attrs["points"] == "136.0,328.0 296.0,8.0"
     assert titles(reliability.one("g", data_region="tumor")) == [
         "tumor: mean probability 0.250, observed 0.000, 30 voxels",
         "tumor: mean probability 0.750, observed 1.000, 10 voxels",
@@ -588,6 +535,28 @@ def test_missed_lesions_and_false_alarms_are_listed_the_largest_first(
     assert "Missed lesions: none." in none_missed.one("section", id="lesions").text
 
 
+def test_a_lesion_leads_to_its_picture_or_to_that_of_its_case(tmp_path: Path, data: ReportData) -> None:
+    save_png(tmp_path / "lesion.png", np.full((8, 16, 3), 200, np.uint8))
+    (number,) = [n for n, row in enumerate(data.lesions) if row["outcome"] == MISSED and row["case"] == "b"]
+    shown = replace(data, lesion_pictures={number: tmp_path / "lesion.png"})
+    document = page(tmp_path, shown)
+    links = {
+        row.one("th").text: [link.attrs["href"] for link in row.all("a")]
+        for row in document.one("table", id="missed-lesions").one("tbody").children
+    }
+    of_case = {case: f"#picture-{n}" for n, (case, *_) in enumerate(data.pictures, start=1)}
+    assert links == {"b": [f"#lesion-{number + 1}"], "a": [of_case["a"]]}
+    figure = document.one("figure", id=f"lesion-{number + 1}")
+    assert figure.one("img").attrs["src"].startswith("data:image/png")
+    assert figure.one("figcaption").text == "b, slice 7, 12.0\N{NO-BREAK SPACE}mm, small"
+    lesions = document.one("section", id="lesions")
+    assert "1 of 2 are drawn: the largest" in lesions.text
+    assert "tumor, prediction" in lesions.text
+    ids = {node.attrs["id"] for node in document.all() if "id" in node.attrs}
+    assert {link.attrs["href"].removeprefix("#") for link in document.all("a")} <= ids
+    assert not page(tmp_path, data).one("section", id="lesions").all("img")
+
+
 def test_a_cohort_without_tumors_has_a_sensible_page(tmp_path: Path, data: ReportData) -> None:
     without = page(tmp_path, replace(data, lesions=[], failure_totals=failure_totals([]), advice=[]))
     assert "There is no lesion" in without.one("section", id="lesions").text
@@ -629,10 +598,8 @@ def test_the_scores_of_the_challenge_stand_with_their_notes(tmp_path: Path, data
     assert section.one("ul").text == "By other rules."
 
 
-def test_provenance_is_told_one_fact_a_line(tmp_path: Path, data: ReportData) -> None:
-    facts = page(tmp_path, data).one("section", id="provenance").one("dl")
-    names, values = ([node.text for node in facts.all(tag)] for tag in ("dt", "dd"))
-    assert dict(zip(names, values, strict=True)) == {
+def test_provenance_is_told_one_fact_a_row(tmp_path: Path, data: ReportData) -> None:
+    assert dict(cells(page(tmp_path, data).one("table", id="provenance-table"))) == {
         "command": "evaluate",
         "versions: torch": "2.8.0",
         "overrides": "ckpt=a seed=1",
@@ -689,3 +656,6 @@ def test_regions_have_the_colors_of_the_figures() -> None:
     style = files("lts.evaluation.report").joinpath("style.css").read_text("utf-8")
     for region, color in _REGION_COLORS.items():
         assert f'[data-region="{region}"] {{ --region: {color}; }}' in style
+    for region, sides in _COLORS.items():
+        for side, color in zip(("reference", "prediction"), sides, strict=True):
+            assert f'[data-contour="{region} {side}"] {{ --region: {color}; }}' in style

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(10)
         for region in ("liver", "tumor")
     ]
-    lesion = {"case": HOSTILE, "diameter_mm": 8.0, "contrast_hu": None, "cause": "small"}
+    lesion = {"case": HOSTILE, "slice": 7, "diameter_mm": 8.0, "contrast_hu": None, "cause": "small"}
     data = ReportData(
         title=HOSTILE,
         regions=("liver", "tumor"),
@@ -55,6 +56,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         roc={"tumor": ([0.0, 1.0], [0.0, 1.0], 0.5)},
         reliability=None,
         pictures=[(HOSTILE, "worst", folder / "a.png")] * 2,
+        lesion_pictures={0: folder / "a.png"},
         lits=None,
         provenance={"path": "a" * 400},
         notes=[],
@@ -163,11 +165,59 @@ def test_every_picture_is_drawn_within_the_page(opened: Any) -> None:
         return Array.from(document.images, (image) => [image.naturalWidth, right(image)]);
         """
     )
-    assert len(sizes) == 2
+    assert len(sizes) == 3
     assert all(natural == 1500 and right <= WIDTH for natural, right in sizes)
 
 
-@pytest.mark.parametrize("width", [1280, 1024, 400])
+def test_a_lesion_leads_to_its_picture_which_is_then_marked(opened: Any) -> None:
+    opened.find_element("css selector", "#missed-lesions tbody a").click()
+    top, outline = opened.execute_script(
+        """
+        const picture = document.querySelector("figure:target img");
+        return [picture.getBoundingClientRect().top, getComputedStyle(picture).outlineStyle];
+        """
+    )
+    assert 0 <= top < HEIGHT / 2
+    assert outline == "solid"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground_in_both_schemes(opened: Any, scheme: str) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        pairs = opened.execute_script(
+            """
+            const ground = (box) => {
+              for (; box; box = box.parentElement) {
+                const color = getComputedStyle(box).backgroundColor;
+                if (!color.endsWith(", 0)")) return color;
+              }
+            };
+            const texts = document.querySelectorAll("h1, h2, p, td, th, li, a, select, dt, dd, figcaption");
+            return Array.from(texts, (box) => [getComputedStyle(box).color, ground(box)]);
+            """
+        )
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert len(pairs) > 100
+    assert min(contrast(*pair) for pair in pairs) > 4.5  # WCAG AA
+    assert (luminance(pairs[0][1]) < 0.1) == (scheme == "dark")
+
+
+def luminance(color: str) -> float:
+    """Relative luminance by WCAG, of what a browser calls a color."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("width", [1280, 1024, 390])
 def test_the_page_never_scrolls_sideways_but_its_tables_do(opened: Any, width: int) -> None:
     resize(opened, width, HEIGHT)
     try:

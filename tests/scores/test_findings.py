@@ -66,6 +66,8 @@ def test_a_missed_box_is_described_by_hand_computed_figures() -> None:
         "outcome": "missed",
         "iou": 0.0,
         "slice": 7,
+        "row": 13,
+        "column": 13,
         "volume_ml": pytest.approx(volume_mm3 / 1000),
         "diameter_mm": pytest.approx((6 * volume_mm3 / math.pi) ** (1 / 3)),
         "mean_hu": 60.0,
@@ -381,6 +383,8 @@ def test_a_liver_of_numbers_is_refused() -> None:
 PLAIN = Appearance(
     diameter_mm=15.0,
     slice=1,
+    row=1,
+    column=1,
     mean_hu=60.0,
     texture_hu=10.0,
     contrast_hu=-40.0,

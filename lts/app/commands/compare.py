@@ -6,12 +6,23 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
+from lts.app.commands.comparison_page import comparison_data
 from lts.app.commands.results import CASES_FILE
 from lts.app.commands.scoring import bootstrap_of, check_scoring
+from lts.app.commands.sources import SOURCES_FILE, read_sources
 from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import print_table
 from lts.app.run.provenance import RunRecord
-from lts.base import CohortError, ConfigError, counted, printable, read_csv_rows, write_csv, write_json
+from lts.base import (
+    CohortError,
+    ConfigError,
+    counted,
+    path_exists,
+    printable,
+    read_csv_rows,
+    write_csv,
+    write_json,
+)
 from lts.evaluation import (
     COMPARED,
     MIN_CASES,
@@ -21,6 +32,7 @@ from lts.evaluation import (
     common_cases,
     compare_cases,
     rank_runs,
+    write_comparison,
 )
 
 _Rows = Sequence[Mapping[str, Any]]
@@ -48,6 +60,8 @@ class _Found:
         columns: its columns,
         rows: and its rows.
         table: The printed rows.
+        pairs: What was found of two runs.
+        ranked: What was found of more.
     """
 
     facts: Mapping[str, Any]
@@ -55,6 +69,8 @@ class _Found:
     columns: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     table: Sequence[Mapping[str, Any]]
+    pairs: Sequence[PairedComparison] = ()
+    ranked: Sequence[RankedRuns] = ()
 
 
 def compare_runs(
@@ -65,7 +81,9 @@ def compare_runs(
     output_dir: Path,
     begin: Callable[[], RunRecord],
 ) -> dict[str, Any]:
-    """Compare the `cases.csv` of folders; write `comparison.json`, and `differences.csv` or `ranks.csv`.
+    """Compare the `cases.csv` of folders; write what was found as a page, JSON and a table.
+
+    These are `comparison.html`, `comparison.json`, and `differences.csv` of two folders, `ranks.csv` of more.
 
     Args:
         folders: Of evaluations or trainings, of the same cases; they are called a, b and so on. Three or more
@@ -79,7 +97,7 @@ def compare_runs(
         What `comparison.json` holds.
 
     Raises:
-        CohortError: A folder has no scores, or the cases differ.
+        CohortError: A folder has no scores or a damaged `sources.json`, or the cases differ.
         ConfigError: There are fewer than two folders, or more than letters.
     """
     check_scoring(settings)
@@ -92,12 +110,26 @@ def compare_runs(
         common, left_out = common_cases(runs)
         runs = {**common}
     found = (_pair if len(runs) == 2 else _ranks)(runs, bootstrap_of(settings))
+    sources = {
+        name: read_sources(folder) for name, folder in named.items() if path_exists(folder / SOURCES_FILE)
+    }
     record = begin()
     paths = {name: str(folder) for name, folder in named.items()}
     of_common = {"left_out": left_out} if allow_unpaired else {}
     comparison = {**paths, **of_common, "intervals_min_cases": MIN_CASES, **found.facts}
     write_json(output_dir / "comparison.json", comparison)
     write_csv(output_dir / found.file, found.rows, columns=found.columns)
+    page = comparison_data(
+        named,
+        runs,
+        sources,
+        pairs=found.pairs,
+        ranked=found.ranked,
+        left_out=left_out,
+        level=settings.level,
+        provenance=record.origins(),
+    )
+    write_comparison(output_dir / "comparison.html", page)
     print_table("\n".join(_titles(paths, left_out)), found.table)
     record.finish(**paths)
     return comparison
@@ -139,6 +171,7 @@ def _pair(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
             for one in found
             if one.score in COMPARED and one.pairs
         ],
+        pairs=found,
     )
 
 
@@ -156,7 +189,9 @@ def _ranks(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
         }
         for one in found
     ]
-    return _Found(facts={"ranked": facts}, file="ranks.csv", columns=_RANKS, rows=table, table=table)
+    return _Found(
+        facts={"ranked": facts}, file="ranks.csv", columns=_RANKS, rows=table, table=table, ranked=found
+    )
 
 
 def _rank_rows(one: RankedRuns) -> list[tuple[Any, ...]]:

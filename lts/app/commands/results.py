@@ -1,5 +1,6 @@
 """Writes the results of an evaluation: tables, pictures and the report."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import Any
 from lts.app.run.console import print_line, print_table
 from lts.app.run.provenance import RunRecord
 from lts.app.run.records import METRICS_FILE
-from lts.base import counted, write_csv, write_json
+from lts.base import counted, path_exists, write_csv, write_json
 from lts.evaluation import PRINTED, ReportData, ScoringRules, Summary, rank_cases, write_report
-from lts.figures import save_roc
+from lts.figures import lesion_picture, save_roc
 from lts.scores import LesionFinding
+from lts.scores.findings import FALSE_ALARM, MISSED
 
 CASES_FILE = "cases.csv"
 
 _SHOWN_CASES = 3
+_SHOWN_LESIONS = 24
+"""Missed lesions, and false alarms, in pictures; one takes some 30 KB of the report."""
 
 
 def write_results(
@@ -72,6 +76,7 @@ def write_results(
         reliability=summary.reliability,
         pictures=[(one.case, one.caption, overlay_dir / f"{one.case}.png") for one in ranking.shown],
         pictures_remark=ranking.remark,
+        lesion_pictures=_lesion_pictures(summary.findings, rules.lesion_dir),
         lits=metrics.get("lits"),
         provenance=record.origins(),
         notes=[],
@@ -82,6 +87,20 @@ def write_results(
     for line in _sides_without(summary.rows, rules.regions):
         print_line(line)
     return metrics
+
+
+def _lesion_pictures(findings: Sequence[LesionFinding], folder: Path | None) -> dict[int, Path]:
+    """Pictures of the largest missed lesions and of the largest false alarms, by the finding's number."""
+    if folder is None:
+        return {}
+    in_case: Counter[str] = Counter()
+    drawn: dict[str, list[tuple[float, int, Path]]] = {MISSED: [], FALSE_ALARM: []}
+    for number, finding in enumerate(findings):
+        path = lesion_picture(folder, finding.case, in_case[finding.case])
+        in_case[finding.case] += 1
+        if finding.outcome in drawn and path_exists(path):
+            drawn[finding.outcome].append((-finding.diameter_mm, number, path))
+    return {number: path for found in drawn.values() for _, number, path in sorted(found)[:_SHOWN_LESIONS]}
 
 
 def _print_results(title: str, metrics: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Scores models or masks on cases."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -7,18 +8,20 @@ from typing import Any
 
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import write_results
+from lts.app.commands.sources import MASK_FOLDER, write_sources
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.provenance import RunRecord
-from lts.base import ConfigError, Modality, usable_processors
+from lts.base import ConfigError, Modality, listed, usable_processors
 from lts.cohort import Case
 from lts.evaluation import Bootstrap, CaseScorer, ProbabilityScores, ScoringRules, summarize
 from lts.inference import Predictor
 from lts.scores import CaseMasks
-from lts.volume import read_image, read_mask, read_mask_geometry
+from lts.volume import MASK_SUFFIX, read_image, read_mask, read_mask_geometry, write_mask
 
 _SLICES_OF_A_BATCH = 16
+_NAMED_MODELS = 5
 _MOST_RESAMPLES = 100_000
 """More take memory and add no useful digits."""
 
@@ -51,7 +54,7 @@ def rules_of(
     output_dir: Path,
     window_hu: tuple[float, float] | None,
 ) -> ScoringRules:
-    """What is scored, with pictures in `overlays/`.
+    """What is scored, with pictures in `overlays/` and `lesions/`.
 
     Raises:
         ConfigError: A setting breaks its rule.
@@ -63,6 +66,7 @@ def rules_of(
             nsd_mm=settings.nsd_mm,
             lits=settings.lits,
             overlay_dir=output_dir / "overlays",
+            lesion_dir=output_dir / "lesions",
             window_hu=window_hu,
         )
 
@@ -77,7 +81,7 @@ def score_model(
     settings: ScoringSettings,
     record: RunRecord,
 ) -> dict[str, Any]:
-    """Score a model on each scan's own grid and write all files of an evaluation.
+    """Score a model on each scan's own grid and write all files of an evaluation, its masks among them.
 
     Args:
         predictor: The model.
@@ -130,11 +134,16 @@ def score_models(
         record: The run, for the report.
     """
     first = cases[0][1]
+    mask_dir = output_dir / MASK_FOLDER
+    mask_dir.mkdir(parents=True, exist_ok=True)
+    pairs = [_pair(case, mask_dir / f"{case.id}{MASK_SUFFIX}") for case, _ in cases]
     probabilities = ProbabilityScores(first.regions)
     with _case_scorer(rules, settings, title=f"scoring {subset} cases", cases=len(cases)) as scorer:
-        for case, predictor in cases:
-            scorer.add(_predicted(case, predictor, probabilities))
+        for pair, (_, predictor) in zip(pairs, cases, strict=True):
+            scorer.add(_predicted(pair, predictor, probabilities))
         scored = scorer.result()
+    made_by = _in_words([predictor for _, predictor in cases])
+    write_sources(output_dir, pairs, made_by=made_by, modality=first.modality, window_hu=rules.window_hu)
     summary = summarize(
         scored,
         rules=rules,
@@ -154,16 +163,32 @@ def score_models(
     )
 
 
-def _predicted(case: Case, predictor: Predictor, probabilities: ProbabilityScores) -> CaseMasks:
-    scan = read_image(case.image, modality=predictor.modality)
+def _pair(case: Case, prediction: Path) -> MaskPair:
     assert case.mask is not None
-    reference = read_mask(case.mask, image=scan.geometry, labels=case.labels)
+    return MaskPair(case.id, prediction, case.mask, case.image, reference_labels=case.labels)
+
+
+def _in_words(predictors: Sequence[Predictor]) -> str:
+    """The models by their networks and files."""
+    models = dict.fromkeys(checkpoint for predictor in predictors for checkpoint in predictor.checkpoints)
+    networks = dict.fromkeys(type(model.network).__name__ for model in models)
+    return (
+        f"{' and '.join(networks)} of {listed((str(m.path.resolve()) for m in models), most=_NAMED_MODELS)}"
+    )
+
+
+def _predicted(pair: MaskPair, predictor: Predictor, probabilities: ProbabilityScores) -> CaseMasks:
+    """Predict a case, and write its mask."""
+    assert pair.image is not None
+    scan = read_image(pair.image, modality=predictor.modality)
+    reference = read_mask(pair.reference, image=scan.geometry, labels=pair.reference_labels)
     located = predictor.find_liver(scan)
     for line in dict.fromkeys(line for one in located if one for line in one.warnings()):
-        print_line(f"{case.id}: {line}")
+        print_line(f"{pair.case}: {line}")
     prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference.voxels), located=located)
+    write_mask(pair.prediction, prediction, geometry=scan.geometry)
     return CaseMasks(
-        case=case.id,
+        case=pair.case,
         prediction=prediction,
         reference=reference.voxels,
         image=scan.voxels,
@@ -204,6 +229,8 @@ def score_masks(
                 )
             )
         scored = scorer.result()
+    made_by = f"masks in {pairs[0].prediction.resolve().parent}"
+    write_sources(output_dir, pairs, made_by=made_by, modality=modality, window_hu=rules.window_hu)
     summary = summarize(
         scored,
         rules=rules,
@@ -224,6 +251,8 @@ def score_masks(
 
 
 def _case_scorer(rules: ScoringRules, settings: ScoringSettings, *, title: str, cases: int) -> CaseScorer:
+    if rules.lesion_dir:  # a resumed run may have pictures of lesions that another checkpoint missed
+        shutil.rmtree(rules.lesion_dir, ignore_errors=True)
     progress = ShowProgress(title)
     return CaseScorer(
         rules,

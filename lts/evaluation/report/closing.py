@@ -1,6 +1,6 @@
 """The last sections: the challenge's scores, provenance, and definitions of scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -43,31 +43,39 @@ def lits(data: ReportData) -> ET.Element | None:
     )
 
 
-def provenance(data: ReportData) -> ET.Element:
-    """Where the results come from, nested facts one a line."""
-    lines = []
-    for name, value in _flat(data.provenance):
-        lines += [element("dt", name), element("dd", value)]
-    content = element("dl", *lines, class_="facts") if lines else intro("Not known.")
+def provenance(facts: Mapping[str, Any]) -> ET.Element:
+    """Where the results come from, nested facts one a row."""
+    columns = [Column(label="Fact"), Column(label="Value")]
+    rows = [Row([Cell(name, None), Cell(value, None)]) for name, value in _flat(facts)]
+    content = (
+        table("The run that wrote this page", columns, rows, sortable=False, id_="provenance-table")
+        if rows
+        else intro("Not known.")
+    )
     return section("provenance", "Where these results come from", content)
 
 
 def definitions(data: ReportData) -> ET.Element:
     """One line a score that the report shows."""
-    names = dict.fromkeys(
-        [
-            *(name for region in data.regions for name in data.scores_of(region)),
-            *(name for row in (*data.cases[:1], *data.lesions[:1]) for name in row),
-        ]
-    )
-    known = [(quantity.title, quantity.meaning) for quantity in map(about, names)]
+    names = [
+        *(name for region in data.regions for name in data.scores_of(region)),
+        *(name for row in (*data.cases[:1], *data.lesions[:1]) for name in row),
+    ]
     # The others are scores under the same name, and told above.
-    known += [
-        (f"Dice {convention.label}", convention.meaning)
+    conventions = {
+        f"Dice {convention.label}": convention.meaning
         for name, convention in CONVENTIONS.items()
         if not find_score(f"dice_{name}").meaning and any(name in panel for panel in data.panel.values())
+    }
+    return defined(names, conventions)
+
+
+def defined(names: Iterable[str], others: Mapping[str, str]) -> ET.Element:
+    """Definitions of scores and columns by their names, and of others by their labels."""
+    known = {**{quantity.title: quantity.meaning for quantity in map(about, names)}, **others}
+    lines = [
+        element(*part) for label, text in known.items() if text for part in (("dt", label), ("dd", text))
     ]
-    lines = [element(*part) for label, text in known if text for part in (("dt", label), ("dd", text))]
     return section("definitions", "What the scores mean", element("dl", *lines, class_="facts"))
 
 

@@ -1,18 +1,21 @@
 """Sections on cases: spread of scores, the table of all cases, pictures, and probabilities."""
 
-import base64
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from lts.evaluation.quantity import format_number, is_defined
-from lts.evaluation.report.charts import Curve, distribution_chart, unit_chart
+from lts.evaluation.report.charts import distribution_chart
 from lts.evaluation.report.data import ReportData
 from lts.evaluation.report.glossary import about, cell, column
-from lts.evaluation.report.markup import Row, element, intro, section, table
+from lts.evaluation.report.markup import Cell, Child, Row, element, intro, picture, section, table
+from lts.evaluation.report.squares import Curve, unit_chart
 
+CONTOURS = (
+    "Solid contours are the reference, dashed ones the prediction. R, L, A and P mark the patient's right, "
+    "left, front and back."
+)
 _SPREADS: tuple[tuple[str, float | None], ...] = (("dice", 1.0), ("hd95_mm", None))
-_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 
 
 def spread(data: ReportData) -> ET.Element:
@@ -44,7 +47,16 @@ def case_table(data: ReportData) -> ET.Element:
     """All cases; sorts and filters in the browser."""
     columns = [about(name) for name in (data.cases[0] if data.cases else ())]
     rows = [
-        Row([cell(one, row[one.name]) for one in columns], region=str(row["region"])) for row in data.cases
+        Row(
+            [
+                Cell(case_link(data, row["case"]), row["case"])
+                if one.name == "case"
+                else cell(one, row[one.name])
+                for one in columns
+            ],
+            region=str(row["region"]),
+        )
+        for row in data.cases
     ]
     options = [element("option", region.capitalize(), value=region) for region in data.regions]
     chooser = element(
@@ -89,22 +101,34 @@ def pictures(data: ReportData) -> ET.Element | None:
         element(
             "figure",
             element("figcaption", element("strong", case), " ", caption),
-            element(
-                "img", src=_data_uri(path), alt=f"Slices of {case} with contours; {caption}", decoding="async"
-            ),
+            picture(path.read_bytes(), f"Slices of {case} with contours; {caption}", name=str(path)),
+            id=f"picture-{number}",
         )
-        for case, caption, path in data.pictures
+        for number, (case, caption, path) in enumerate(data.pictures, start=1)
     ]
     return section(
         "pictures",
         "Cases in pictures",
         intro(data.pictures_remark) if data.pictures_remark else None,
-        intro(
-            "Solid contours are the reference, dashed ones the prediction. R, L, A and P mark the patient's "
-            "right, left, front and back."
-        ),
+        intro(CONTOURS),
         element("div", *figures, class_="pictures"),
     )
+
+
+def case_link(data: ReportData, case: str) -> Child:
+    """The name of a case, which leads to its picture where there is one."""
+    number = next((n for n, (shown, *_) in enumerate(data.pictures, start=1) if shown == case), None)
+    return case if number is None else element("a", case, href=f"#picture-{number}")
+
+
+def contour_legend(regions: Sequence[str]) -> ET.Element:
+    """The colors of the contours, for pictures that do not tell them."""
+    entries = [
+        element("li", f"{region}, {side}", data_contour=f"{region} {side}")
+        for region in regions
+        for side in ("reference", "prediction")
+    ]
+    return element("ul", *entries, class_="legend row")
 
 
 def probabilities(data: ReportData) -> ET.Element:
@@ -187,11 +211,3 @@ def _figure(title: str, chart: ET.Element, legend: list[tuple[str, str]], about:
         element("ul", *entries, class_="legend"),
         element("p", about, class_="detail"),
     )
-
-
-def _data_uri(path: Path) -> str:
-    content = path.read_bytes()
-    for start, kind in _KINDS.items():
-        if content.startswith(start):
-            return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    raise ValueError(f"{path}: a picture must be PNG or JPEG, it starts with {content[:8]!r}")

@@ -1,11 +1,15 @@
-"""Data of a report."""
+"""Data of the pages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lts.base import REGION_MIN_LABEL
+from lts.evaluation.compare import PairedComparison
+from lts.evaluation.compare_many import RankedRuns
+from lts.evaluation.differing import DifferingCase
+from lts.evaluation.table import COMPARED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +41,7 @@ class ReportData:
         provenance: Where the results come from; may be nested.
         notes: What was left out or is not defined.
         level: Confidence level of the intervals, in (0, 1); None where it is not known.
+        lesion_pictures: By the number of a row of `lesions`, from 0, its PNG or JPEG file.
         pictures_remark: How the cases of the pictures were chosen, in sentences.
     """
 
@@ -56,6 +61,7 @@ class ReportData:
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     level: float | None = None
+    lesion_pictures: dict[int, Path] = field(default_factory=dict)
     pictures_remark: str = ""
 
     @property
@@ -71,3 +77,68 @@ class ReportData:
         """The cohort's scores of one region; empty where there are none."""
         scores: dict[str, Any] = self.metrics.get("regions", {}).get(region, {})
         return scores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CasePictures:
+    """One slice of a case under the masks of each run.
+
+    >>> CasePictures(problem="the mask is gone").pictures
+    ()
+
+    Attributes:
+        title: Which slice, and why this one.
+        pictures: What each shows, and the content of a PNG or JPEG file.
+        problem: Why there is none; empty if there are pictures.
+    """
+
+    title: str = ""
+    pictures: Sequence[tuple[str, bytes]] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ComparisonData:
+    """Plain data of a comparison.
+
+    >>> rows = [{"case": "1", "region": "liver", "dice": 0.5}]
+    >>> ComparisonData(runs={"a": {}, "b": {}}, rows={"a": rows, "b": rows}).n_cases
+    1
+
+    Attributes:
+        runs: By name, facts that tell the run, each with the same labels.
+        rows: By name, rows of its `cases.csv`; of the same cases.
+        pairs: Of two runs, what `compare_cases` found.
+        ranked: Of more runs, what `rank_runs` found.
+        region: Whose Dice tells where runs differ; None where Dice was not scored.
+        differing: What `differing_cases` found of it.
+        pictures: By case, pictures of those that differ most.
+        level: Confidence level of the intervals.
+        provenance: Where the page comes from; may be nested.
+    """
+
+    runs: Mapping[str, Mapping[str, str]]
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    pairs: Sequence[PairedComparison] = ()
+    ranked: Sequence[RankedRuns] = ()
+    region: str | None = None
+    differing: Sequence[DifferingCase] = ()
+    pictures: Mapping[str, CasePictures] = field(default_factory=dict)
+    level: float = 0.95
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_cases(self) -> int:
+        """Number of cases."""
+        return len({row["case"] for rows in self.rows.values() for row in rows})
+
+    @property
+    def regions(self) -> list[str]:
+        """Regions that are compared."""
+        return list(dict.fromkeys([one.region for one in self.pairs] + [one.region for one in self.ranked]))
+
+    @property
+    def scores(self) -> list[str]:
+        """Names of the scores that are told."""
+        found = [one.score for one in self.pairs] + [one.score for one in self.ranked]
+        return [name for name in dict.fromkeys(found) if name in COMPARED]

@@ -15,6 +15,8 @@ COLUMNS = (
     Quantity(
         "slice", "Slice", "Axial slice with most of the lesion, counted from 1 at the feet.", decimals=0
     ),
+    Quantity("row", "Row", "Of the middle of the lesion in it, counted from 1 at the front.", decimals=0),
+    Quantity("column", "Column", "Of its middle there, counted from 1 at the patient's right.", decimals=0),
     Quantity("diameter_mm", "Diameter", "Diameter of the sphere of equal volume.", unit="mm", decimals=1),
     Quantity("volume_ml", "Volume", "Volume of the lesion.", unit="ml", decimals=2),
     Quantity("mean_hu", "Mean", "Mean in the lesion.", _NO_CT, "HU", decimals=0),

@@ -1,21 +1,25 @@
 """Section on lesions: detection by size, failures and causes, and advice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from lts.evaluation.quantity import Quantity, is_defined
 from lts.evaluation.report.charts import share_bar
+from lts.evaluation.report.cohort import CONTOURS, case_link, contour_legend
 from lts.evaluation.report.data import ReportData
 from lts.evaluation.report.glossary import about, cell, column, shown
 from lts.evaluation.report.markup import (
     Cell,
+    Child,
     Column,
     Row,
     element,
     intro,
     paragraphs,
+    picture,
     scroll_box,
     section,
     table,
@@ -41,7 +45,7 @@ _TOTALS = {
 _OUTCOMES = {"found": "Found", "missed": "Missed", "false_alarms": "False alarms"}
 _COUNT = Quantity("lesions", "Lesions", why_undefined="it is not counted here", decimals=0)
 # Told by the table they stand in.
-_NOT_LISTED = ("outcome", "iou")
+_NOT_LISTED = ("outcome", "iou", "row", "column")
 
 
 def lesions(data: ReportData) -> ET.Element:
@@ -64,6 +68,11 @@ def lesions(data: ReportData) -> ET.Element:
         ),
         element(
             "div", *(_totals(data, kind) for kind in _TOTALS if kind in data.failure_totals), class_="totals"
+        ),
+        *(
+            (intro(f"A case leads to the picture of the lesion. {CONTOURS}"), contour_legend(data.regions))
+            if data.lesion_pictures
+            else ()
         ),
         _list(data, MISSED, "Missed lesions, the largest first", "missed-lesions"),
         _list(data, FALSE_ALARM, "False alarms, the largest first", "false-alarms"),
@@ -141,13 +150,65 @@ def _plain(outcome: str) -> str:
 
 
 def _list(data: ReportData, outcome: str, caption: str, id_: str) -> ET.Element:
-    listed = [row for row in data.lesions if row["outcome"] == outcome]
-    if not listed:
+    """A table of the lesions of an outcome, which leads to the pictures below it."""
+    numbers = [number for number, row in enumerate(data.lesions) if row["outcome"] == outcome]
+    if not numbers:
         return element("p", f"{caption.partition(',')[0]}: none.", class_="caption")
-    columns = [about(name) for name in listed[0] if name not in _NOT_LISTED]
-    rows = [Row([cell(one, row[one.name]) for one in columns]) for row in _largest_first(listed)]
-    return table(f"{caption}: {len(rows)}", list(map(column, columns)), rows, sortable=True, id_=id_)
+    numbers.sort(key=lambda number: -_diameter_mm(data.lesions[number]))
+    columns = [about(name) for name in data.lesions[0] if name not in _NOT_LISTED]
+    rows = [
+        Row(
+            [
+                Cell(_place(data, number), data.lesions[number]["case"])
+                if one.name == "case"
+                else cell(one, data.lesions[number][one.name])
+                for one in columns
+            ]
+        )
+        for number in numbers
+    ]
+    return element(
+        "div",
+        table(f"{caption}: {len(rows)}", list(map(column, columns)), rows, sortable=True, id_=id_),
+        _gallery(data, numbers),
+    )
 
 
-def _largest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: -row["diameter_mm"] if is_defined(row.get("diameter_mm")) else 0)
+def _place(data: ReportData, number: int) -> Child:
+    """The case of a lesion, which leads to the lesion's picture, or else to that of the case."""
+    case = str(data.lesions[number]["case"])
+    if number in data.lesion_pictures:
+        return element("a", case, href=f"#lesion-{number + 1}")
+    return case_link(data, case)
+
+
+def _gallery(data: ReportData, numbers: Sequence[int]) -> ET.Element | None:
+    """Pictures of these lesions, and which of them have none; None where none was drawn."""
+    drawn = [number for number in numbers if number in data.lesion_pictures]
+    if not drawn:
+        return None
+    text = "Each at the left in its slice, framed, and at the right at close range."
+    if len(drawn) < len(numbers):
+        text += (
+            f" {len(drawn)} of {len(numbers)} are drawn: the largest, and no more than eight of a case. "
+            "Of the others the table tells the slice, and lesions.csv row and column."
+        )
+    figures = [_figure(data.lesions[number], data.lesion_pictures[number], number) for number in drawn]
+    return element(
+        "div", element("p", text, class_="detail"), element("div", *figures, class_="lesion-pictures")
+    )
+
+
+def _figure(row: Mapping[str, Any], path: Path, number: int) -> ET.Element:
+    size = f"{about('diameter_mm').format(row['diameter_mm'])}\N{NO-BREAK SPACE}mm"
+    caption = f"{row['case']}, slice {row['slice']}, {size}, {row['cause']}"
+    return element(
+        "figure",
+        picture(path.read_bytes(), f"{row['outcome']}: {caption}", name=str(path)),
+        element("figcaption", caption),
+        id=f"lesion-{number + 1}",
+    )
+
+
+def _diameter_mm(row: Mapping[str, Any]) -> float:
+    return row["diameter_mm"] if is_defined(row.get("diameter_mm")) else 0.0

@@ -1,5 +1,6 @@
 """HTML elements, whose texts and attributes the serializer escapes."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,9 @@ from xml.etree import ElementTree as ET
 from lts.base import printable
 
 Child = ET.Element | str | None
+
+_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
+"""Pictures by their first bytes."""
 
 DASH = "\N{EN DASH}"
 
@@ -174,3 +178,21 @@ def paragraphs(texts: Sequence[str], *, class_: str) -> ET.Element | None:
     if not texts:
         return None
     return element("ul", *(element("li", text) for text in texts), class_=class_)
+
+
+def picture(content: bytes, alt: str, *, name: str) -> ET.Element:
+    """A picture that is in the page itself.
+
+    Args:
+        content: Of a PNG or JPEG file.
+        alt: What it shows.
+        name: Of the file, for messages.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    for start, kind in _KINDS.items():
+        if content.startswith(start):
+            source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+            return element("img", src=source, alt=alt, decoding="async")
+    raise ValueError(f"{name}: a picture must be PNG or JPEG, it starts with {content[:8]!r}")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -16,7 +17,7 @@ from lts.evaluation.report.headline import convention_panel, headline
 from lts.evaluation.report.lesions import lesions
 from lts.evaluation.report.markup import element
 
-_SECTIONS = (
+_SECTIONS: tuple[Callable[[ReportData], ET.Element | None], ...] = (
     headline,
     convention_panel,
     spread,
@@ -25,7 +26,7 @@ _SECTIONS = (
     probabilities,
     lesions,
     lits,
-    provenance,
+    lambda data: provenance(data.provenance),
     definitions,
 )
 
@@ -52,35 +53,50 @@ def write_report(path: Path, data: ReportData) -> None:
         OSError: A picture cannot be read.
         StorageError: The page cannot be written.
     """
+    facts = [f"regions: {', '.join(data.regions)}"]
+    if started := data.provenance.get("started"):
+        facts.append(f"started {started}")
     sections = [made for make in _SECTIONS if (made := make(data)) is not None]
+    write_page(path, kind="evaluation", title=data.title, facts=facts, sections=sections)
+
+
+def write_page(
+    path: Path, *, kind: str, title: str, facts: Sequence[str], sections: Sequence[ET.Element]
+) -> None:
+    """Write a page of sections under a head that links to each.
+
+    Args:
+        path: As in `write_report`.
+        kind: What the page is, such as `evaluation`.
+        title: Its heading.
+        facts: Stand under it.
+        sections: What `section` made.
+
+    Raises:
+        StorageError: The page cannot be written.
+    """
     style, script, page = (_resource(name) for name in ("style.css", "script.js", "page.html"))
+    links = [element("li", element("a", made.findtext("h2"), href=f"#{made.get('id')}")) for made in sections]
+    head = element(
+        "header",
+        element("p", f"Liver tumor segmentation: {kind}", class_="over"),
+        element("h1", title),
+        element("p", " \N{MIDDLE DOT} ".join(facts), class_="facts-line"),
+        element("nav", element("ul", *links), aria_label="Sections"),
+    )
     content = Template(page).substitute(
-        title=html.escape(printable(data.title)),
+        title=html.escape(printable(title)),
         style=style,
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
         body="".join(
             ET.tostring(part, encoding="unicode", method="html")
-            for part in (_head(data, sections), element("main", *sections))
+            for part in (head, element("main", *sections))
         ),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_utf8(path, content)
-
-
-def _head(data: ReportData, sections: list[ET.Element]) -> ET.Element:
-    links = [element("li", element("a", made.findtext("h2"), href=f"#{made.get('id')}")) for made in sections]
-    facts = [f"regions: {', '.join(data.regions)}"]
-    if started := data.provenance.get("started"):
-        facts.append(f"started {started}")
-    return element(
-        "header",
-        element("p", "Liver tumor segmentation: evaluation", class_="over"),
-        element("h1", data.title),
-        element("p", " \N{MIDDLE DOT} ".join(facts), class_="facts-line"),
-        element("nav", element("ul", *links), aria_label="Sections"),
-    )
 
 
 def _resource(name: str) -> str:

@@ -33,6 +33,13 @@ function filterBy(select) {
   document.querySelector("output[for=region-filter]").textContent = `rows: ${shown} of ${rows.length}`;
 }
 
+function markCase(target) {
+  const name = target instanceof Element ? target.closest("[data-case]")?.dataset.case : undefined;
+  for (const point of document.querySelectorAll(".point[data-case]")) {
+    point.classList.toggle("same", point.dataset.case === name);
+  }
+}
+
 for (const button of document.querySelectorAll("table.sortable thead button")) {
   button.addEventListener("click", () => sortBy(button.closest("th")));
 }
@@ -43,3 +50,5 @@ if (select) {
   // A browser that comes back to the page restores the choice, not the rows.
   filterBy(select);
 }
+
+document.addEventListener("mouseover", (event) => markCase(event.target));

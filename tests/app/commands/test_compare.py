@@ -1,11 +1,20 @@
 """Several evaluations compared by the command: what is written, printed and refused."""
 
+import base64
 import csv
+import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
+from html_kit import Node, cells, read_page
+from PIL import Image
+
+from lts.volume import read_image, read_mask, write_mask
 
 
 @pytest.fixture
@@ -53,6 +62,100 @@ def test_two_runs_are_paired_on_the_cases_that_both_have(run: Any, home: Path) -
     (found,) = json.loads((home / "out" / "comparison.json").read_text())["comparisons"][:1]
     assert (found["pairs"], found["losses"]) == (5, 5)
     assert (home / "out" / "differences.csv").is_file()
+    runs = read_page(home / "out" / "comparison.html").one("table", id="runs-table")
+    assert [(row[1], row[-1]) for row in cells(runs)] == [
+        (str(home / "a"), "0 cases"),
+        (str(home / "c"), "1 case"),
+    ]
+
+
+@pytest.fixture
+def scored(run: Any, tmp_path: Path, make_case: Any) -> Path:
+    """Two cases under the masks of two systems; of the second, b's mask of volume-1 lacks the tumor."""
+    for number in range(2):
+        case = make_case(f"volume-{number}", seed=number)
+        scan = read_image(case.image, modality="ct")
+        labels = read_mask(case.mask, image=scan.geometry).voxels
+        for name in "ab":
+            (tmp_path / name).mkdir(exist_ok=True)
+            mask = np.minimum(labels, 1) if (name, number) == ("b", 1) else labels
+            write_mask(tmp_path / name / f"volume-{number}.nii.gz", mask, geometry=scan.geometry)
+        for kind, path in (("volume", case.image), ("segmentation", case.mask)):
+            (tmp_path / "lits").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "lits" / f"{kind}-{number}.nii.gz")
+    for name in "ab":
+        of = (f"predictions={name}", "data=lits", "data.root=lits", f"paths.output_dir=scored-{name}")
+        done = run("evaluate", *of, "scoring.workers=1", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def compared(run: Any, home: Path, *folders: str) -> Node:
+    out = home / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    done = run("evaluate", f"compare=[{','.join(folders)}]", "paths.output_dir=out", cwd=home)
+    assert done.returncode == 0, done.stderr
+    return read_page(out / "comparison.html")
+
+
+def test_the_case_that_differs_is_drawn_under_each_mask_at_the_slice_where_they_differ(
+    run: Any, scored: Path
+) -> None:
+    page = compared(run, scored, "scored-a", "scored-b")
+    section = page.one("section", id="differing")
+    assert [row[0] for row in cells(section.one("table"))] == ["volume-1", "volume-0"]
+    assert [image.attrs["alt"] for image in section.all("img")] == [
+        "volume-1, reference",
+        "volume-1, a: Dice 1.000",
+        "volume-1, b: Dice 0.000",
+    ]
+    labels = np.asarray(nib.load(scored / "lits" / "segmentation-1.nii.gz").dataobj)
+    most = int((labels == 2).sum(axis=(0, 1)).argmax()) + 1
+    assert f"volume-1 slice {most} of {labels.shape[2]}" in section.text
+    orange = (255, 106, 19)
+    has_contour = []
+    for image in section.all("img"):
+        content = base64.b64decode(image.attrs["src"].partition(",")[2])
+        with Image.open(io.BytesIO(content)) as picture:
+            far = np.abs(np.asarray(picture).astype(int) - orange).max(axis=-1)
+        has_contour.append(bool((far < 60).any()))
+    assert has_contour == [False, True, False]
+    made_by = [row[2] for row in cells(page.one("table", id="runs-table"))]
+    assert made_by == [f"masks in {scored / name}" for name in "ab"]
+
+
+def test_pictures_of_lesions_are_those_of_this_scoring(run: Any, scored: Path) -> None:
+    (scored / "again" / "lesions").mkdir(parents=True)
+    (scored / "again" / "lesions" / "volume-1-1.jpg").write_bytes(b"of an earlier one")
+    of = ("predictions=a", "data=lits", "data.root=lits", "paths.output_dir=again", "scoring.workers=1")
+    done = run("evaluate", *of, cwd=scored)
+    assert done.returncode == 0, done.stderr
+    assert not (scored / "again" / "lesions").exists()
+    assert [path.name for path in (scored / "scored-b" / "lesions").iterdir()] == ["volume-1-1.jpg"]
+
+
+def test_a_mask_that_has_changed_is_told_and_not_drawn(run: Any, scored: Path) -> None:
+    shutil.copy(scored / "a" / "volume-1.nii.gz", scored / "b" / "volume-1.nii.gz")
+    section = compared(run, scored, "scored-a", "scored-b").one("section", id="differing")
+    assert not section.all("img")
+    assert "has changed since run b scored it: Dice of tumor was 0.000000, is 1.000000" in section.text
+
+
+def test_without_a_scan_the_ground_is_plain_and_without_sources_nothing_is_drawn(
+    run: Any, scored: Path
+) -> None:
+    for path in (scored / "lits").glob("volume-*"):
+        path.unlink()
+    section = compared(run, scored, "scored-a", "scored-b").one("section", id="differing")
+    assert len(section.all("img")) == 3
+    assert "the scan is not at hand" in section.text
+    (scored / "scored-b" / "sources.json").unlink()
+    section = compared(run, scored, "scored-a", "scored-b").one("section", id="differing")
+    assert f"{scored / 'scored-b'} has no sources.json" in section.text
+    (scored / "scored-a" / "sources.json").write_text('{"cases": {}}')
+    done = run("evaluate", "compare=[scored-a,scored-b]", "paths.output_dir=other", cwd=scored)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "sources.json: is damaged: KeyError" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,6 +63,7 @@ def write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tupl
             nsd_mm=(2.0,),
             lits=False,
             overlay_dir=tmp_path / "overlays",
+            lesion_dir=tmp_path / "lesions",
             window_hu=None,
         )
         metrics = results.write_results(
@@ -119,6 +120,27 @@ def test_lesions_are_listed_where_tumors_are_asked_for_even_if_there_are_none(wr
     with lesions.open() as file:
         assert [row["outcome"] for row in csv.DictReader(file)] == ["found"]
     assert report.lesions[0]["case"] == "a"
+
+
+def test_the_largest_failures_of_each_kind_are_shown_and_found_lesions_are_not(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "_SHOWN_LESIONS", 2)
+    sizes = {
+        "a": (("missed", 5), ("found", 9), ("missed", 7)),
+        "b": (("missed", 6), ("false alarm", 1), ("missed", 99)),
+    }
+    findings = tuple(
+        replace(finding(), case=case, outcome=outcome, diameter_mm=float(size))
+        for case, found in sizes.items()
+        for outcome, size in found
+    )
+    (tmp_path / "lesions").mkdir()
+    for name in ("a-1", "a-2", "a-3", "b-1", "b-2"):  # the largest of all was not drawn
+        (tmp_path / "lesions" / f"{name}.jpg").touch()
+    _, report = write(summary({"a": 0.5, "b": 0.5}, findings=findings))
+    drawn = {number: path.stem for number, path in report.lesion_pictures.items()}
+    assert drawn == {2: "a-3", 3: "b-1", 4: "b-2"}
 
 
 def test_curves_are_drawn_where_there_are_probabilities(write, tmp_path: Path) -> None:

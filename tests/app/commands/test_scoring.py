@@ -20,7 +20,7 @@ def test_a_notebook_scores_as_the_command_does(tmp_path: Path) -> None:
     assert default == ScoringSettings()
     assert bootstrap_of(default) == Bootstrap()
     assert rules_of(default, rules.regions, output_dir=tmp_path, window_hu=None) == ScoringRules(
-        overlay_dir=tmp_path / "overlays"
+        overlay_dir=tmp_path / "overlays", lesion_dir=tmp_path / "lesions"
     )
 
 
