@@ -1,5 +1,6 @@
 """Which slices of a case are drawn, and that they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,11 @@ def test_the_largest_failures_are_drawn_where_they_lie(tmp_path: Path) -> None:
     assert (len(alarms), findings[alarms[0]].row, findings[alarms[0]].column) == (1, 51, 51)
     expected = {lesion_picture(tmp_path / "lesions", "a", n) for n in (*missed[4:], *alarms)}
     assert set((tmp_path / "lesions").iterdir()) == expected
+    few = replace(overlays, lesion_folder=tmp_path / "few", lesions_of_a_kind=1)
+    score_case(masks, draw=few.draw)
+    assert set((tmp_path / "few").iterdir()) == {
+        lesion_picture(tmp_path / "few", "a", n) for n in (missed[-1], *alarms)
+    }
     with Image.open(lesion_picture(tmp_path / "lesions", "a", alarms[0])) as picture:
         pixels = np.asarray(picture).astype(int)
     orange = np.abs(pixels - (255, 106, 19)).max(axis=-1) < 70

@@ -26,6 +26,7 @@ class ScoringRules:
         lits: Whether to score by the rules of the LiTS challenge, too.
         overlay_dir: Where a picture of each case is drawn, None for none.
         lesion_dir: Where pictures of missed lesions and false alarms are drawn, if `overlay_dir` is given.
+        lesions_of_a_kind: How many of each are drawn of a case at most.
         window_hu: Level and width of the pictures, None for percentiles of each scan.
 
     Raises:
@@ -38,6 +39,7 @@ class ScoringRules:
     lits: bool = False
     overlay_dir: Path | None = None
     lesion_dir: Path | None = None
+    lesions_of_a_kind: int = 8
     window_hu: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class ScoringRules:
                 regions=self.regions,
                 window_hu=self.window_hu,
                 lesion_folder=self.lesion_dir,
+                lesions_of_a_kind=self.lesions_of_a_kind,
             ).draw
         return partial(
             score_case,

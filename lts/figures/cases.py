@@ -13,7 +13,6 @@ from lts.figures.slices import SliceView, closeups, gray_range, overlay_sheet
 from lts.scores import CaseCounts, CaseMasks, LesionFinding, region_masks
 from lts.scores.findings import FALSE_ALARM, MISSED
 
-_MOST_OF_A_KIND = 8
 _LEAST_SIDE_MM = 60.0
 _SIDE_OF_DIAMETER = 2.5
 
@@ -22,11 +21,12 @@ _SIDE_OF_DIAMETER = 2.5
 class CaseOverlays:
     """Draws the slices of a case with most of each region in the reference and most errors, and its failures.
 
-    Of missed lesions and of false alarms the eight largest are drawn, each in its slice and at close range.
+    Of missed lesions and of false alarms the largest are drawn, each in its slice and at close range.
 
     Attributes:
         folder: Where `<case>.png` is written; made if it is not there.
         lesion_folder: Where failures are, as `lesion_picture` names them; None for no such pictures.
+        lesions_of_a_kind: Missed lesions, and false alarms, that are drawn of a case at most.
         regions: Regions in channel order.
         window_hu: Level and width of the gray window, None for percentiles of the drawn slices; of a scan
             that is no CT, it is always the latter.
@@ -48,6 +48,7 @@ class CaseOverlays:
     regions: Sequence[str] = tuple(REGION_MIN_LABEL)
     window_hu: tuple[float, float] | None = None
     lesion_folder: Path | None = None
+    lesions_of_a_kind: int = 8
 
     def draw(self, masks: CaseMasks, counts: CaseCounts, findings: Sequence[LesionFinding] = ()) -> None:
         """Draw a case, on plain gray where its scan is not at hand; patient's right is at the left.
@@ -69,7 +70,7 @@ class CaseOverlays:
         picture = overlay_sheet(views, regions=self.regions, level_hu=level_hu, width_hu=width_hu)
         save_png(self.folder / f"{masks.case}.png", picture)
         if self.lesion_folder:
-            for number in _drawn(findings):
+            for number in _largest_failures(findings, self.lesions_of_a_kind):
                 views = self._views_of(findings[number], masks)
                 level_hu, width_hu = self._window(masks, views[:1])
                 picture = closeups(views, regions=self.regions, level_hu=level_hu, width_hu=width_hu)
@@ -111,12 +112,12 @@ def lesion_picture(folder: Path, case: str, number: int) -> Path:
     return folder / f"{case}-{number + 1}.jpg"
 
 
-def _drawn(findings: Sequence[LesionFinding]) -> list[int]:
+def _largest_failures(findings: Sequence[LesionFinding], most: int) -> list[int]:
     """The largest missed lesions and false alarms, by their numbers."""
     chosen: list[int] = []
     for outcome in (MISSED, FALSE_ALARM):
         of_kind = [number for number, lesion in enumerate(findings) if lesion.outcome == outcome]
-        chosen += sorted(of_kind, key=lambda number: -findings[number].volume_ml)[:_MOST_OF_A_KIND]
+        chosen += sorted(of_kind, key=lambda number: -findings[number].volume_ml)[:most]
     return chosen
 
 

@@ -18,7 +18,7 @@ from lts.scores.findings import FALSE_ALARM, MISSED
 CASES_FILE = "cases.csv"
 
 _SHOWN_CASES = 3
-_SHOWN_LESIONS = 24
+SHOWN_LESIONS = 24
 """Missed lesions, and false alarms, in pictures; one takes some 30 KB of the report."""
 
 
@@ -100,7 +100,7 @@ def _lesion_pictures(findings: Sequence[LesionFinding], folder: Path | None) -> 
         in_case[finding.case] += 1
         if finding.outcome in drawn and path_exists(path):
             drawn[finding.outcome].append((-finding.diameter_mm, number, path))
-    return {number: path for found in drawn.values() for _, number, path in sorted(found)[:_SHOWN_LESIONS]}
+    return {number: path for found in drawn.values() for _, number, path in sorted(found)[:SHOWN_LESIONS]}
 
 
 def _print_results(title: str, metrics: Mapping[str, Any]) -> None:

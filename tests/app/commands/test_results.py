@@ -125,7 +125,7 @@ def test_lesions_are_listed_where_tumors_are_asked_for_even_if_there_are_none(wr
 def test_the_largest_failures_of_each_kind_are_shown_and_found_lesions_are_not(
     write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "_SHOWN_LESIONS", 2)
+    monkeypatch.setattr(results, "SHOWN_LESIONS", 2)
     sizes = {
         "a": (("missed", 5), ("found", 9), ("missed", 7)),
         "b": (("missed", 6), ("false alarm", 1), ("missed", 99)),

@@ -1,11 +1,12 @@
 """How masks are scored by default, and what the command says of a setting that breaks its rule."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from settings_kit import compose
 
-from lts.app.commands.scoring import bootstrap_of, rules_of
+from lts.app.commands.scoring import bootstrap_of, of_cases, rules_of
 from lts.app.config.settings import ScoringSettings
 from lts.base import ConfigError
 from lts.evaluation import Bootstrap, ScoringRules
@@ -34,3 +35,10 @@ def test_a_notebook_scores_as_the_command_does(tmp_path: Path) -> None:
 def test_a_rule_that_is_broken_is_told_by_its_key(override: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         rules_of(settings(override), ("tumor",), output_dir=tmp_path, window_hu=None)
+
+
+@pytest.mark.parametrize(("cases", "drawn"), [(1, 8), (3, 8), (4, 6), (24, 1), (1000, 1)])
+def test_of_many_cases_fewer_lesions_are_drawn(cases: int, drawn: int) -> None:
+    rules = ScoringRules()
+    assert of_cases(rules, cases).lesions_of_a_kind == drawn
+    assert of_cases(replace(rules, lesions_of_a_kind=2), 1).lesions_of_a_kind == 2
