@@ -73,7 +73,7 @@ def rules_of(
 
 
 def of_cases(rules: ScoringRules, cases: int) -> ScoringRules:
-    """Rules that draw of many cases few more lesions than a report shows: each takes a quarter of a second."""
+    """Rules that draw of many cases few more lesions than a report shows, as each takes time."""
     return replace(rules, lesions_of_a_kind=min(rules.lesions_of_a_kind, max(1, SHOWN_LESIONS // cases)))
 
 
