@@ -103,6 +103,8 @@ def compare_cases(
     if scores is None:
         first, second = (next(iter(rows), {}) for rows in (a_rows, b_rows))
         scores = [name for name in first if name in second and name not in ("case", "region")]
+    if not scores:
+        raise CohortError(f"compare: no score is in both runs, {names[0]} and {names[1]}")
     bootstrap = bootstrap or Bootstrap()
     a, b = (_by_region(rows, run=name) for rows, name in zip((a_rows, b_rows), names, strict=True))
     shared = [region for region in a if region in b]
@@ -115,7 +117,10 @@ def compare_cases(
         _check_same_cases(a[region], b[region], region=region, names=names)
         for score in scores:
             values = np.array(
-                [[score_of(run[case], score) for case in a[region]] for run in (a[region], b[region])]
+                [
+                    [score_of(rows[case], score, run=name) for case in a[region]]
+                    for name, rows in zip(names, (a[region], b[region]), strict=True)
+                ]
             )
             found.append(
                 _compare(
@@ -223,8 +228,8 @@ def _check_same_cases(
             )
 
 
-def score_of(row: Mapping[str, Any], score: str) -> float:
-    """The score of a row of `cases.csv`, NaN where it is not defined.
+def score_of(row: Mapping[str, Any], score: str, *, run: str = "") -> float:
+    """The score of a row of `cases.csv` of a run, NaN where it is not defined.
 
     >>> score_of({"case": "1", "region": "liver", "dice": "0.5"}, "dice")
     0.5
@@ -232,7 +237,8 @@ def score_of(row: Mapping[str, Any], score: str) -> float:
     Raises:
         CohortError: The row lacks it, or it is not a finite number.
     """
-    where = f"compare: case {row['case']!r}, region {row['region']!r}"
+    of_run = f"run {run}, " if run else ""
+    where = f"compare: {of_run}case {row['case']!r}, region {row['region']!r}"
     if score not in row:
         raise CohortError(f"{where}: has no score {score!r}")
     value = row[score]

@@ -99,6 +99,8 @@ def rank_runs(
     if len(runs) < 3:
         raise CohortError(f"compare: must be three runs or more to be ranked, got {len(runs)}")
     ranked = [name for name in scores if find_score(name).best is not None]
+    if not ranked:
+        raise CohortError(f"compare: no score that can be ranked is in all runs, {', '.join(runs)}")
     pairs = {
         (a, b): {
             (one.region, one.score): one
@@ -134,12 +136,18 @@ def _ranked(
         means={name: means[name] for name in order},
         mean_ranks={name: mean_ranks[name] for name in order},
         p_value=_friedman_p(ranks) if cases > 1 else None,
-        remark=f"p (Friedman) is approximate, {cases} cases are few for it" if 1 < cases <= _FEW else None,
+        remark=_remark(cases),
         pairs=tuple(
             RunPair(a=a, b=b, compared=one, p_corrected=p)
             for ((a, b), one), p in zip(compared.items(), corrected, strict=True)
         ),
     )
+
+
+def _remark(cases: int) -> str | None:
+    if not cases:
+        return "in no case do all runs have the score"
+    return f"p (Friedman) is approximate, {cases} cases are few for it" if 1 < cases <= _FEW else None
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

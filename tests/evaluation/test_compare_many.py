@@ -109,6 +109,7 @@ def test_a_case_without_the_score_in_one_run_is_ranked_in_none() -> None:
     assert [pair.compared.pairs for pair in found.pairs] == [1, 2, 2]
     nothing = rank({"a": [None], "b": [0.5], "c": [0.5]})
     assert (nothing.cases, nothing.means, nothing.p_value) == (0, {}, None)
+    assert nothing.remark == "in no case do all runs have the score"
 
 
 def test_runs_that_cannot_be_compared_are_named() -> None:
@@ -117,6 +118,10 @@ def test_runs_that_cannot_be_compared_are_named() -> None:
         rank_runs({"a": rows([0.5]), "b": whole, "c": whole}, scores=["dice"])
     with pytest.raises(CohortError, match="must be three runs or more to be ranked, got 2"):
         rank_runs({"a": whole, "b": whole}, scores=["dice"])
+    with pytest.raises(CohortError, match=r"compare: run b, case 'case 1', .*: dice must be a finite number"):
+        rank_runs({"a": whole, "b": rows([0.5, "good"]), "c": whole}, scores=["dice"])
+    with pytest.raises(CohortError, match="no score that can be ranked is in all runs, a, b, c"):
+        rank_runs(dict.fromkeys("abc", whole), scores=["reference_ml"])
     liver = [*whole, *rows([0.5, 0.6], region="liver")]
     with pytest.raises(CohortError, match="no region is in"):
         rank_runs({"a": whole, "b": liver, "c": rows([0.5, 0.6], region="liver")}, scores=["dice"])

@@ -176,9 +176,16 @@ def _pair(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
 
 
 def _ranks(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
-    scores = [name for name in COMPARED if all(name in rows[0] for rows in runs.values() if rows)]
+    scores = [name for name in COMPARED if all(name in rows[0] for rows in runs.values())]
     found = rank_runs(runs, scores=scores, bootstrap=bootstrap)
-    table = [dict(zip(_RANKS, cells, strict=True)) for one in found for cells in _rank_rows(one)]
+    lacking = [
+        (None, score, name, *5 * (None,), "its cases.csv has no such score")
+        for score in COMPARED
+        for name, rows in runs.items()
+        if score not in scores and any(score in other[0] for other in runs.values()) and score not in rows[0]
+    ]
+    ranked = [cells for one in found for cells in _rank_rows(one)]
+    table = [dict(zip(_RANKS, cells, strict=True)) for cells in (*ranked, *lacking)]
     facts = [
         {
             **{name: value for name, value in vars(one).items() if name != "pairs"},
@@ -195,7 +202,9 @@ def _ranks(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
 
 
 def _rank_rows(one: RankedRuns) -> list[tuple[Any, ...]]:
-    """The cells of each run, best first."""
+    """The cells of each run, best first; of all runs at once where no case can be ranked."""
+    if not one.mean_ranks:
+        return [(one.region, one.score, None, None, None, one.cases, None, None, one.remark)]
     first = next(iter(one.mean_ranks), "")
     against = {name: pair for pair in one.pairs for name in (pair.a, pair.b) if first in (pair.a, pair.b)}
     tests: dict[str, tuple[Any, ...]] = {

@@ -56,6 +56,29 @@ def test_three_runs_are_ranked_on_the_cases_that_all_have(run: Any, home: Path) 
     ]
 
 
+def test_a_score_that_a_run_lacks_is_told(run: Any, home: Path) -> None:
+    text = (home / "b" / "cases.csv").read_text()
+    (home / "b" / "cases.csv").write_text(text.replace("dice", "iou"))
+    for name in ("a", "c"):
+        lines = ["case,region,dice,iou"] + [
+            f"case-{n},liver,0.{n + 1},{'' if name == 'c' else 0.5}" for n in range(5)
+        ]
+        (home / name / "cases.csv").write_text("\n".join(lines) + "\n")
+    done = run("evaluate", "compare=[a,b,c]", "paths.output_dir=out", cwd=home)
+    assert done.returncode == 0, done.stderr
+    with (home / "out" / "ranks.csv").open() as file:
+        rows = [(row["score"], row["run"], row["cases"], row["remark"]) for row in csv.DictReader(file)]
+    assert rows == [
+        ("iou", "", "0", "in no case do all runs have the score"),
+        ("dice", "b", "", "its cases.csv has no such score"),
+    ]
+    for name in "ab":
+        (home / name / "cases.csv").write_text("case,region\ncase-0,liver\n")
+    done = run("evaluate", "compare=[a,b]", "paths.output_dir=none", cwd=home)
+    assert (done.returncode, done.stderr) == (2, "evaluate: compare: no score is in both runs, a and b\n")
+    assert not (home / "none").exists()
+
+
 def test_two_runs_are_paired_on_the_cases_that_both_have(run: Any, home: Path) -> None:
     done = run("evaluate", "compare=[a,c]", "allow_unpaired=true", "paths.output_dir=out", cwd=home)
     assert done.returncode == 0, done.stderr
