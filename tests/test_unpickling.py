@@ -35,7 +35,7 @@ FROM_CHECKPOINTS = {"lts/inference/building.py"}
 """Here it is of a checkpoint, and may be one of a rule: `inference/test_building.py` holds it."""
 
 CONSTANT = {
-    *("lts/__init__.py", "lts/app/command.py", "lts/app/commands/training/parts.py"),
+    *("lts/__init__.py", "lts/app/command.py", "lts/app/commands/training/loggers.py"),
     *("lts/inference/formats.py", "lts/volume/_dicom_calls.py"),
 }
 """Here it is one of a few that stand in lts itself."""

@@ -85,7 +85,7 @@ def test_its_files_agree_with_each_other(trained: tuple[Path, str]) -> None:
     assert {path.stem for path in (folder / "overlays").iterdir()} == set(split["test"])
     cases = read(folder / "sources.json")["cases"]
     assert {case: found["prediction"] for case, found in cases.items()} == {
-        case: f"masks/{case}.nii.gz" for case in split["test"]
+        case: f"masks/{case}_mask.nii.gz" for case in split["test"]
     }
     for found in cases.values():
         liver, reference = (

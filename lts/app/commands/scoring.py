@@ -142,7 +142,7 @@ def score_models(
     first = cases[0][1]
     mask_dir = output_dir / MASK_FOLDER
     mask_dir.mkdir(parents=True, exist_ok=True)
-    pairs = [_pair(case, mask_dir / f"{case.id}{MASK_SUFFIX}") for case, _ in cases]
+    pairs = [_pair(case, mask_dir / f"{case.id}_mask{MASK_SUFFIX}") for case, _ in cases]
     probabilities = ProbabilityScores(first.regions)
     with _case_scorer(rules, settings, title=f"scoring {subset} cases", cases=len(cases)) as scorer:
         for pair, (_, predictor) in zip(pairs, cases, strict=True):
