@@ -202,5 +202,5 @@ def test_memory_and_open_files_stay_flat_over_two_hundred_epochs(home: Path, who
     assert (home / "2026" / "run.json").is_file()  # a folder of digits is one like any other
     # Drawing the curves takes up to 80 MiB and gives them back many epochs later: what comes and goes lies
     # between the least and the most of fifty epochs, what is kept of each epoch lifts the least above that.
-    assert min(resident_mib[150:]) - max(resident_mib[50:100]) < 16, resident_mib[50:]
+    assert min(resident_mib[150:]) - max(resident_mib[50:100]) < 32, resident_mib[50:]
     assert min(files[150:]) <= min(files[100:150]) + 1, files[100:]
