@@ -1,6 +1,6 @@
 """The slices of a case that tell most, and its failures, drawn with the contours of both masks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,21 @@ def lesion_picture(folder: Path, case: str, number: int) -> Path:
     'volume-7-1.jpg'
     """
     return folder / f"{case}-{number + 1}.jpg"
+
+
+def forget_lesion_pictures(folder: Path, cases: Collection[str]) -> None:
+    """Remove the pictures of the lesions of cases, and nothing else.
+
+    >>> for name in ("a-1.jpg", "a-x.jpg", "b-1.jpg"):
+    ...     _ = Path(name).write_bytes(b"")
+    >>> forget_lesion_pictures(Path(), ["a"])
+    >>> sorted(path.name for path in Path().glob("*.jpg"))
+    ['a-x.jpg', 'b-1.jpg']
+    """
+    for path in folder.glob("*-*.jpg"):
+        case, _, number = path.stem.rpartition("-")
+        if case in cases and number.isdecimal():
+            path.unlink()
 
 
 def _largest_failures(findings: Sequence[LesionFinding], most: int) -> list[int]:

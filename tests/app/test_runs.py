@@ -157,6 +157,13 @@ def test_a_model_is_scored_on_another_data_set(
     named = "data.labels={liver: [10], tumor: [20]}"
     succeed("evaluate", ckpt, "data=lits", "data.root=.", named, "paths.output_dir=t", cwd=tmp_path)
     assert read(tmp_path / "t" / "metrics.json")["regions"] == metrics["regions"]
+    (tmp_path / "u" / "masks").mkdir(parents=True)
+    somebodys = tmp_path / "u" / "masks" / "volume-7_mask.nii.gz"
+    somebodys.write_bytes(b"drawn by hand")
+    refused = run("evaluate", ckpt, "data=lits", "data.root=.", "paths.output_dir=u", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert f"paths.output_dir: {somebodys} is there and of no evaluation" in refused.stderr
+    assert somebodys.read_bytes() == b"drawn by hand"
     wrong = run("evaluate", ckpt, "data=mri", "data.root=.", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "data.modality: the checkpoint is for ct, got mr" in wrong.stderr

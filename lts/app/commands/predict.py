@@ -145,7 +145,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
             )
             for source in sources
         ]
-        _check_no_scan_is_replaced(jobs)
+        _check_no_scan_is_replaced(jobs, found.sources)
         record = Predictions(
             output,
             _facts(settings, predictor),
@@ -174,16 +174,16 @@ def _tell_what_is_left(found: Sequence[str], output: Path) -> None:
         )
 
 
-def _check_no_scan_is_replaced(jobs: Sequence["_Job"]) -> None:
-    """Check that no file to be written is one that is read: `overwrite=true` is about masks.
+def _check_no_scan_is_replaced(jobs: Sequence["_Job"], sources: Sequence[ScanSource]) -> None:
+    """Check that no file to be written is one of any scan of the input: `overwrite=true` is about masks.
 
     Raises:
         ConfigError: One is.
     """
     read: set[Path] = set()
-    for job in jobs:
+    for source in sources:
         with suppress(VolumeError):  # told when its turn comes
-            read.update(file.resolve() for file in job.source.files)
+            read.update(file.resolve() for file in source.files)
     for job in jobs:
         for name in job.wanted().files:
             if (path := job.output / name).resolve() in read:

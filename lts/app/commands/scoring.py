@@ -1,6 +1,5 @@
 """Scores models or masks on cases."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,7 +8,7 @@ from typing import Any
 
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import SHOWN_LESIONS, write_results
-from lts.app.commands.sources import MASK_FOLDER, write_sources
+from lts.app.commands.sources import MASK_FOLDER, check_masks_are_ours, write_sources
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.settings import ScoringSettings
 from lts.app.run.console import ShowProgress, print_line
@@ -17,6 +16,7 @@ from lts.app.run.provenance import RunRecord
 from lts.base import ConfigError, Modality, listed, usable_processors
 from lts.cohort import Case
 from lts.evaluation import Bootstrap, CaseScorer, ProbabilityScores, ScoringRules, summarize
+from lts.figures import forget_lesion_pictures
 from lts.inference import Predictor
 from lts.scores import CaseMasks
 from lts.volume import MASK_SUFFIX, read_image, read_mask, read_mask_geometry, write_mask
@@ -143,13 +143,14 @@ def score_models(
     mask_dir = output_dir / MASK_FOLDER
     mask_dir.mkdir(parents=True, exist_ok=True)
     pairs = [_pair(case, mask_dir / f"{case.id}_mask{MASK_SUFFIX}") for case, _ in cases]
+    check_masks_are_ours(output_dir, pairs)
+    made_by = _in_words([predictor for _, predictor in cases])
+    write_sources(output_dir, pairs, made_by=made_by, modality=first.modality, window_hu=rules.window_hu)
     probabilities = ProbabilityScores(first.regions)
-    with _case_scorer(rules, settings, title=f"scoring {subset} cases", cases=len(cases)) as scorer:
+    with _case_scorer(rules, settings, title=f"scoring {subset} cases", pairs=pairs) as scorer:
         for pair, (_, predictor) in zip(pairs, cases, strict=True):
             scorer.add(_predicted(pair, predictor, probabilities))
         scored = scorer.result()
-    made_by = _in_words([predictor for _, predictor in cases])
-    write_sources(output_dir, pairs, made_by=made_by, modality=first.modality, window_hu=rules.window_hu)
     summary = summarize(
         scored,
         rules=rules,
@@ -213,7 +214,7 @@ def score_masks(
     record: RunRecord,
 ) -> dict[str, Any]:
     """Score masks of any system against their references; otherwise as `score_model`."""
-    with _case_scorer(rules, settings, title="scoring masks", cases=len(pairs)) as scorer:
+    with _case_scorer(rules, settings, title="scoring masks", pairs=pairs) as scorer:
         for pair in pairs:
             image = read_image(pair.image, modality=modality) if pair.image else None
             geometry = image.geometry if image else read_mask_geometry(pair.reference_files[0])
@@ -256,10 +257,12 @@ def score_masks(
     )
 
 
-def _case_scorer(rules: ScoringRules, settings: ScoringSettings, *, title: str, cases: int) -> CaseScorer:
+def _case_scorer(
+    rules: ScoringRules, settings: ScoringSettings, *, title: str, pairs: Sequence[MaskPair]
+) -> CaseScorer:
     if rules.lesion_dir:  # a resumed run may have pictures of lesions that another checkpoint missed
-        shutil.rmtree(rules.lesion_dir, ignore_errors=True)
-    progress = ShowProgress(title)
+        forget_lesion_pictures(rules.lesion_dir, [pair.case for pair in pairs])
+    progress, cases = ShowProgress(title), len(pairs)
     return CaseScorer(
         of_cases(rules, cases),
         workers=min(cases, settings.workers or usable_processors()),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.mask_pairs import MaskPair
-from lts.base import CohortError, ConfigError, MaskLabels, Modality, read_json_object, write_json
+from lts.base import CohortError, ConfigError, MaskLabels, Modality, path_exists, read_json_object, write_json
 
 SOURCES_FILE = "sources.json"
 MASK_FOLDER = "masks"
@@ -104,3 +104,21 @@ def _pair_of(case: str, facts: Mapping[str, Any], folder: Path) -> MaskPair:
             if name in facts
         },
     )
+
+
+def check_masks_are_ours(folder: Path, pairs: Sequence[MaskPair]) -> None:
+    """Check that the masks that a model is to write replace none but those of an earlier evaluation there.
+
+    Args:
+        folder: Of the evaluation; it was one before if it has `sources.json`.
+        pairs: What is to be scored.
+
+    Raises:
+        ConfigError: A file of that name is somebody else's.
+    """
+    if (folder / SOURCES_FILE).is_file():
+        return
+    if there := [pair.prediction for pair in pairs if path_exists(pair.prediction)]:
+        raise ConfigError(
+            f"paths.output_dir: {there[0]} is there and of no evaluation; choose another folder"
+        )

@@ -150,10 +150,13 @@ def test_the_case_that_differs_is_drawn_under_each_mask_at_the_slice_where_they_
 def test_pictures_of_lesions_are_those_of_this_scoring(run: Any, scored: Path) -> None:
     (scored / "again" / "lesions").mkdir(parents=True)
     (scored / "again" / "lesions" / "volume-1-1.jpg").write_bytes(b"of an earlier one")
+    others = {"volume-1.jpg", "volume-1-a.jpg", "volume-8-1.jpg", "volume-1_mask.nii.gz"}
+    for name in others:
+        (scored / "again" / "lesions" / name).write_bytes(b"somebody's")
     of = ("predictions=a", "data=lits", "data.root=lits", "paths.output_dir=again", "scoring.workers=1")
     done = run("evaluate", *of, cwd=scored)
     assert done.returncode == 0, done.stderr
-    assert not (scored / "again" / "lesions").exists()
+    assert {path.name for path in (scored / "again" / "lesions").iterdir()} == others
     assert [path.name for path in (scored / "scored-b" / "lesions").iterdir()] == ["volume-1-1.jpg"]
 
 
