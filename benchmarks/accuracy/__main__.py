@@ -12,13 +12,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.accuracy.lanes import measured
+from benchmarks.accuracy.missing import run_missing
+from benchmarks.accuracy.options import absent_systems, add_options, check_options
 from benchmarks.accuracy.page import Page, gather, write_page
 from benchmarks.accuracy.parts import PARTS, ROOT, Fold, real_data
 from benchmarks.accuracy.pictures import draw_worst
-from benchmarks.accuracy.records import Record, Run, add_record, as_line, read_records
-from benchmarks.accuracy.systems import SYSTEMS, absent, is_known
-from lts.base import usable_processors, write_utf8
+from benchmarks.accuracy.records import Run, as_line, read_records
+from benchmarks.accuracy.systems import SYSTEMS, absent
+from lts.base import write_utf8
+
+_WRITTEN_BY = "Written by `make accuracy`."
+_MORE = (
+    "[Recipes](recipes.md#the-patients) explains those of lts. The scores of each case are in "
+    "`benchmarks/results/accuracy.jsonl`."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run in runs
         if run.fold == fold.number
     ]
-    is_complete = _run_missing(wanted, folder, at_once=asked.at_once)
+    is_complete = run_missing(wanted, folder, at_once=asked.at_once)
     page = gather(planned, read_records(folder), skipped + _not_asked_for(asked, all_folds))
     is_written = not asked.page or _write(page, asked.docs)
     if asked.page and asked.keep:
@@ -64,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(page: Page, docs: Path) -> bool:
     """Write the page if there is a complete result; return whether there is one."""
     if page.parts:
-        write_page(docs, page)
-        print(f"wrote {docs / 'accuracy.md'}")
+        path = docs / "accuracy.md"
+        write_page(path, page, parts=PARTS, written_by=_WRITTEN_BY, more=_MORE)
+        print(f"wrote {path}")
     else:
         print("no page: no system has complete results in any part")
     return bool(page.parts)
@@ -77,18 +85,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--folds", nargs="+", type=int, help="numbers of folds; default all")
-    parser.add_argument(
-        "--systems",
-        nargs="+",
-        default=list(SYSTEMS),
-        help=f"of {', '.join(SYSTEMS)}; with options as in lts:model.norm=instance",
-    )
     minutes = ", ".join(f"{part.minutes:g} in {name}" for name, part in PARTS.items())
-    parser.add_argument("--minutes", type=float, help=f"of each training; default {minutes}")
-    parser.add_argument("--cores", type=int, default=1, help="processors of each training")
-    parser.add_argument(
-        "--at-once", type=int, default=1, help="trainings at once, each on processors of its own"
-    )
+    add_options(parser, minutes=f"default {minutes}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument(
         "--folder", type=Path, default=ROOT / "data" / "accuracy", help="of results, masks and phantoms"
@@ -101,24 +99,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the page")
     asked = parser.parse_args(arguments)
-    for system in asked.systems:
-        if not is_known(system):
-            parser.error(f"--systems: must be of {', '.join(SYSTEMS)}, or a module, got {system}")
-    if asked.minutes is not None and asked.minutes <= 0:
-        parser.error(f"--minutes: must be > 0, got {asked.minutes:g}")
-    if not 1 <= asked.cores <= usable_processors():
-        parser.error(f"--cores: must be from 1 to {usable_processors()}, got {asked.cores}")
-    most = usable_processors() // asked.cores
-    if not 1 <= asked.at_once <= most:
-        parser.error(f"--at-once: must be from 1 to {most} with --cores {asked.cores}, got {asked.at_once}")
+    check_options(parser, asked)
     return asked
 
 
 def _skipped(asked: argparse.Namespace) -> list[str]:
     """Why parts and systems cannot run."""
-    parts = {f"part {part}": PARTS[part].absent(real_data()) for part in asked.parts}
-    systems = {system: absent(system) for system in asked.systems}
-    return [f"{name}: {why}" for name, why in (parts | systems).items() if why]
+    reasons = {f"part {part}": PARTS[part].absent(real_data()) for part in asked.parts}
+    return [f"{name}: {why}" for name, why in reasons.items() if why] + absent_systems(asked)
 
 
 def _not_asked_for(asked: argparse.Namespace, folds: Mapping[str, Sequence[Fold]]) -> list[str]:
@@ -148,37 +136,6 @@ def _runs(folds: Sequence[Fold], system: str, asked: argparse.Namespace) -> list
         for fold in folds
         for seed in asked.seeds
     ]
-
-
-def _run_missing(wanted: Sequence[tuple[Run, Fold]], folder: Path, *, at_once: int) -> bool:
-    """Run what has no result; return whether all have one now."""
-    there = read_records(folder)
-    for run, _ in wanted:
-        if run in there:
-            print(f"{run}: exists; {_told(there[run])}", flush=True)
-    missing = [(run, fold) for run, fold in wanted if run not in there]
-    failed = 0
-    for run, outcome in measured(missing, folder, at_once=at_once):
-        if isinstance(outcome, Record):
-            add_record(folder, outcome)
-            print(f"{run}: {_told(outcome)}", flush=True)
-        else:
-            print(f"{run}: failed: {outcome}", flush=True)
-            failed += 1
-    return not failed
-
-
-def _told(record: Record) -> str:
-    regions = record.cases[0]["rows"]
-    means = {
-        region: sum(case["rows"][region]["dice"] for case in record.cases) / len(record.cases)
-        for region in regions
-    }
-    dice = ", ".join(f"{region} {value:.3f}" for region, value in means.items())
-    return (
-        f"mean Dice {dice}; {record.slices_seen:,} slices in {record.train_s:.0f} s, "
-        f"{record.all_s:.0f} s in all, {record.cpu_s:.0f} s of processor time"
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""docs/accuracy.md and its chart, from complete results only."""
+"""A page of results, such as docs/accuracy.md, and its chart, from complete results only."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.accuracy.parts import PARTS, Part
+from benchmarks.accuracy.parts import Part
 from benchmarks.accuracy.records import Record, Run
 from benchmarks.accuracy.systems import SYSTEMS
 from benchmarks.accuracy.tables import Results, dice_table, effort_table, lesion_table, patient_table
 from lts.base import write_utf8
 
-PICTURE = "accuracy.png"
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -66,25 +65,28 @@ def gather(
     return page
 
 
-def write_page(docs: Path, page: Page) -> None:
-    """Write the page and its chart.
+def write_page(path: Path, page: Page, *, parts: Mapping[str, Part], written_by: str, more: str) -> None:
+    """Write the page, and its chart beside it as PNG.
 
     Args:
-        docs: Folder of the page.
+        path: The page, as Markdown.
         page: At least one part with a system.
+        parts: The parts by name.
+        written_by: A sentence that says what writes the page.
+        more: Sentences on where more is told.
     """
-    _draw(docs / PICTURE, page)
+    chart = path.with_suffix(".png")
+    _draw(chart, page, parts)
     lines = [
         "# Accuracy after equal time",
         "",
         *_wrapped(
-            "Written by `make accuracy`. Every system was trained on the same cases for the same time on "
-            "the same number of processors, in a process of its own, and its masks were scored on each "
-            "scan's own grid with the same code. The time is that of training alone. No case was held out "
-            "to choose a checkpoint: the last weights were used. So short a training tells how soon a "
-            "system learns, not how good it becomes. The recipe of each system is in its file in "
-            "`benchmarks/accuracy/systems`, [recipes](recipes.md#the-patients) explains those of lts. The "
-            "scores of each case are in `benchmarks/results/accuracy.jsonl`."
+            f"{written_by} Every system was trained on the same cases for the same time on the same number "
+            "of processors, in a process of its own, and its masks were scored on each scan's own grid with "
+            "the same code. The time is that of training alone. No case was held out to choose a "
+            "checkpoint: the last weights were used. So short a training tells how soon a system learns, "
+            "not how good it becomes. The recipe of each system is in its file in "
+            f"`benchmarks/accuracy/systems`. {more}"
         ),
         "",
         "The systems:",
@@ -96,12 +98,12 @@ def write_page(docs: Path, page: Page) -> None:
         *_conditions(page.records),
         "",
         *(["What is missing:", "", *(f"- {line}" for line in page.missing), ""] if page.missing else []),
-        f"![Dice of every patient by part, region and system]({PICTURE})",
+        f"![Dice of every patient by part, region and system]({chart.name})",
         "",
     ]
     for part, systems in page.parts.items():
-        lines += _part(PARTS[part], systems)
-    write_utf8(docs / "accuracy.md", "\n".join(lines).rstrip() + "\n")
+        lines += _part(parts[part], systems)
+    write_utf8(path, "\n".join(lines).rstrip() + "\n")
 
 
 def _systems(page: Page) -> Iterator[tuple[str, str]]:
@@ -133,7 +135,7 @@ def _part(part: Part, systems: Sequence[Results]) -> list[str]:
     folds = sorted({record.run.fold for record in systems[0].records})
     minutes = _values(f"{record.run.minutes:g}" for one in systems for record in one.records)
     lines = [
-        f"## Part {part.name}: {part.title[0].lower()}{part.title[1:]}",
+        f"## {part.label}: {part.title[0].lower()}{part.title[1:]}",
         "",
         *_wrapped(
             f"Folds: {', '.join(map(str, folds))}. Each training: {minutes} minutes. Recipe of lts: "
@@ -155,20 +157,22 @@ def _wrapped(text: str, *, indent: str = "") -> list[str]:
     return textwrap.wrap(text, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def _draw(path: Path, page: Page) -> None:
+def _draw(path: Path, page: Page, parts: Mapping[str, Part]) -> None:
     """One panel per part and region; in it the patients of each system, and their median."""
     panels = [
-        (part, region, systems) for part, systems in page.parts.items() for region in systems[0].regions
+        (parts[part].label, region, systems)
+        for part, systems in page.parts.items()
+        for region in systems[0].regions
     ]
     chart = Figure(figsize=(3.2 * len(panels) + 0.6, 3.6), dpi=110, layout="constrained")
     all_axes = chart.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (part, region, systems) in zip(all_axes, panels, strict=True):
+    for axes, (label, region, systems) in zip(all_axes, panels, strict=True):
         for place, one in enumerate(systems):
             values = np.sort(list(one.dice(region).values()))
             aside = place + np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [place]
             axes.plot(aside, values, "o", color=_COLORS[place % len(_COLORS)], markersize=3.5)
             axes.hlines(np.median(values), place - 0.32, place + 0.32, color="#000000", linewidth=1.5)
-        axes.set_title(f"Part {part}: {region}", fontsize=9)
+        axes.set_title(f"{label}: {region}", fontsize=9)
         axes.set_xticks(
             range(len(systems)),
             [one.system for one in systems],

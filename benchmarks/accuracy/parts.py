@@ -11,14 +11,16 @@ from lts.phantom import make_phantom_cohort
 ROOT = Path(__file__).parents[2]
 LIVER, LIVER_AND_TUMOR = ("liver",), ("liver", "tumor")
 FOLDS, PHANTOMS, MATRIX, SEED = 5, 40, 128, 0
+_LIVER_RECIPE, _TUMOR_RECIPE, _PHANTOM_RECIPE = "liver_cpu", "liver_closely", "phantom_cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """One division of the patients of a part."""
+    """One division of the patients of a part; `recipe` is the `experiment` of lts for it."""
 
     part: str
     number: int
+    recipe: str
     regions: tuple[str, ...]
     train: tuple[Case, ...]
     test: tuple[Case, ...]
@@ -30,7 +32,8 @@ class Part:
 
     Attributes:
         name: As on the command line.
-        title: Heading on the page.
+        label: As on the page and its chart.
+        title: Heading on the page, after the label.
         data: Subfolders of the real scans that it needs.
         folds: Makes its folds, given the folder for phantoms and the folder of real scans.
         minutes: Length of a training unless the command line gives another.
@@ -39,6 +42,7 @@ class Part:
     """
 
     name: str
+    label: str
     title: str
     data: tuple[str, ...]
     folds: Callable[[Path, Path], list[Fold]]
@@ -62,7 +66,10 @@ def _liver_slices(_made: Path, real: Path) -> list[Fold]:
     splits = [
         split_into_folds(cases, folds=FOLDS, fold=fold, val_share=0, seed=SEED) for fold in range(FOLDS)
     ]
-    return [_fold("a", number, LIVER, cases, split) for number, split in enumerate(splits)]
+    return [
+        fold_of(cases, split, part="a", number=number, recipe=_LIVER_RECIPE, regions=LIVER)
+        for number, split in enumerate(splits)
+    ]
 
 
 def _tumors(_made: Path, real: Path) -> list[Fold]:
@@ -78,6 +85,7 @@ def _tumors(_made: Path, real: Path) -> list[Fold]:
         Fold(
             part="b",
             number=number,
+            recipe=_TUMOR_RECIPE,
             regions=LIVER_AND_TUMOR,
             train=(*(case for case in sick if case is not left_out), *healthy),
             test=(left_out,),
@@ -90,13 +98,22 @@ def _phantoms(made: Path, _real: Path) -> list[Fold]:
     root = make_phantom_cohort(made / "phantoms", cases=PHANTOMS, matrix=MATRIX, seed=SEED)
     cases = find_cases(root, layout="lits").cases
     split = split_by_patient(cases, val_share=0, test_share=0.25, seed=SEED)
-    return [_fold("c", 0, LIVER_AND_TUMOR, cases, split)]
+    return [fold_of(cases, split, part="c", number=0, recipe=_PHANTOM_RECIPE, regions=LIVER_AND_TUMOR)]
 
 
-def _fold(part: str, number: int, regions: tuple[str, ...], cases: Sequence[Case], split: Split) -> Fold:
+def fold_of(
+    cases: Sequence[Case],
+    split: Split,
+    *,
+    part: str,
+    number: int,
+    recipe: str,
+    regions: tuple[str, ...],
+) -> Fold:
+    """A fold of the training and test cases of a split."""
     by_id = {case.id: case for case in cases}
     train, test = (tuple(by_id[name] for name in ids) for ids in (split.train, split.test))
-    return Fold(part=part, number=number, regions=regions, train=train, test=test)
+    return Fold(part=part, number=number, recipe=recipe, regions=regions, train=train, test=test)
 
 
 PARTS = {
@@ -104,11 +121,12 @@ PARTS = {
     for part in (
         Part(
             name="a",
+            label="Part a",
             title=f"Liver in single slices of 80 patients, {FOLDS} folds by patient",
             data=("liver_slices",),
             folds=_liver_slices,
             minutes=8,
-            recipe="liver_cpu",
+            recipe=_LIVER_RECIPE,
             about=(
                 "The scans are single axial slices of MSD Task03, with values cut to 0 to 255 HU. The "
                 "recipe of lts was chosen on folds of the same patients ([recipes](recipes.md)), those of "
@@ -117,11 +135,12 @@ PARTS = {
         ),
         Part(
             name="b",
+            label="Part b",
             title="Liver and tumors of three patients, each left out once; two healthy ones in training",
             data=("lits_real", "lits_more"),
             folds=_tumors,
             minutes=12,
-            recipe="liver_closely",
+            recipe=_TUMOR_RECIPE,
             about=(
                 "The recipe of lts was chosen on these same three patients ([recipes](recipes.md)), those "
                 "of the other systems were not: so its figures are what the recipe gave on the scans that "
@@ -131,11 +150,12 @@ PARTS = {
         ),
         Part(
             name="c",
+            label="Part c",
             title=f"Liver and tumors of {PHANTOMS} phantoms made by lts, a quarter of them for testing",
             data=(),
             folds=_phantoms,
             minutes=8,
-            recipe="phantom_cpu",
+            recipe=_PHANTOM_RECIPE,
             about="The phantoms, and the recipe that was chosen on others like them, are made by lts.",
         ),
     )

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.accuracy.job import Answer, Job
-from benchmarks.accuracy.parts import PARTS, Fold
+from benchmarks.accuracy.parts import Fold
 from benchmarks.accuracy.records import Record, Run
 from benchmarks.accuracy.scoring import score
 from benchmarks.machine import machine_facts
@@ -40,7 +40,7 @@ def measure(run: Run, fold: Fold, folder: Path, *, at_once: int, lane: int) -> R
     shutil.rmtree(own, ignore_errors=True)
     job = Job(
         system=run.system,
-        recipe=PARTS[run.part].recipe,
+        recipe=fold.recipe,
         train=fold.train,
         test=fold.test,
         regions=fold.regions,

@@ -33,6 +33,7 @@ from lts.base import ConfigError
 from lts.figures import overlay_sheet
 from lts.volume import read_geometry, read_mask
 
+SMALL: dict[str, Any] = {"part": "c", "recipe": "phantom_cpu", "regions": LIVER_AND_TUMOR}
 KITS = Path(__file__).parents[1] / "kits"
 
 
@@ -46,11 +47,12 @@ def small_part(monkeypatch: pytest.MonkeyPatch, make_case: Any) -> list[Fold]:
     """Part c with two folds of small scans; parts a and b lack their data."""
     first, second, third = (make_case(f"case-{number}", seed=number) for number in range(3))
     folds = [
-        Fold(part="c", number=0, regions=LIVER_AND_TUMOR, train=(second, third), test=(first,)),
-        Fold(part="c", number=1, regions=LIVER_AND_TUMOR, train=(first,), test=(second, third)),
+        Fold(number=0, train=(second, third), test=(first,), **SMALL),
+        Fold(number=1, train=(first,), test=(second, third), **SMALL),
     ]
     part = Part(
         name="c",
+        label="Part c",
         title="Small scans",
         data=(),
         folds=lambda _made, _real: folds,
