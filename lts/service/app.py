@@ -1,4 +1,4 @@
-"""The service as one ASGI application: watch, then guard, then admission, then routes and the page."""
+"""The service as one ASGI application: watch, then guard, keys, admission, routes and the page."""
 
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
@@ -14,6 +14,7 @@ from lts import __version__
 from lts.service.admission import Admission
 from lts.service.connections import Watch
 from lts.service.guard import Guard
+from lts.service.keys import KeyCheck
 from lts.service.refusals import RefusedError
 from lts.service.routes import UPLOAD_PATHS, make_routes
 from lts.service.service import Service
@@ -34,7 +35,12 @@ _PAGE_FILES = {
 
 
 def make_app(
-    service: Service, *, loopback_only: bool, allowed_hosts: Collection[str], root_path: str = ""
+    service: Service,
+    *,
+    loopback_only: bool,
+    allowed_hosts: Collection[str],
+    root_path: str = "",
+    keys: Collection[str] = (),
 ) -> ASGIApp:
     """Build the application of a service.
 
@@ -43,6 +49,7 @@ def make_app(
         loopback_only: Whether it listens on loopback only; other host names are then refused.
         allowed_hosts: Further host names that are accepted.
         root_path: Where a proxy serves it, which takes this off the addresses that it passes on; "" for none.
+        keys: Of which clients must give one; none are asked for where there are none.
     """
     api = FastAPI(
         title="lts",
@@ -67,7 +74,8 @@ def make_app(
         max_upload_mib=service.limits.max_upload_mib,
         on_refusal=service.note_refusal,
     )
-    return Watch(Guard(admitted, loopback_only=loopback_only, allowed_hosts=allowed_hosts))
+    known = KeyCheck(admitted, keys=keys) if keys else admitted
+    return Watch(Guard(known, loopback_only=loopback_only, allowed_hosts=allowed_hosts))
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

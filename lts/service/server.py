@@ -85,13 +85,20 @@ class Server:
         taken: The listening socket.
         allowed_hosts: Further host names that are accepted.
         root_path: As `make_app` takes it.
+        keys: As `make_app` takes them.
 
     Raises:
         ConfigError: `root_path` is no path.
     """
 
     def __init__(
-        self, service: Service, taken: socket.socket, *, allowed_hosts: Collection[str], root_path: str = ""
+        self,
+        service: Service,
+        taken: socket.socket,
+        *,
+        allowed_hosts: Collection[str],
+        root_path: str = "",
+        keys: Collection[str] = (),
     ) -> None:
         check_root_path(root_path)
         self._service, self._socket = service, taken
@@ -100,6 +107,7 @@ class Server:
             loopback_only=is_loopback(taken.getsockname()[0]),
             allowed_hosts=allowed_hosts,
             root_path=root_path,
+            keys=keys,
         )
         limits = service.limits
         self._connections = Connections(

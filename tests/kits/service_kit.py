@@ -148,12 +148,13 @@ def run_service(predictor: Any, **changes: Any) -> Iterator[Running]:
     lines: list[str] = []
     allowed_hosts = changes.pop("allowed_hosts", [])
     root_path = changes.pop("root_path", "")
+    keys = changes.pop("keys", ())
     host = changes.pop("host", "127.0.0.1")
     with listen(host, 0) as taken:
         url = address_of(taken).replace("0.0.0.0", "127.0.0.1")
         log = changes.pop("log", lines.append)
         with Service([predictor], limits=Limits(**{**LIMITS, **changes}), log=log) as service:
-            server = Server(service, taken, allowed_hosts=allowed_hosts, root_path=root_path)
+            server = Server(service, taken, allowed_hosts=allowed_hosts, root_path=root_path, keys=keys)
             thread = threading.Thread(target=server.run)
             thread.start()
             try:

@@ -82,10 +82,19 @@ def test_a_second_signal_gives_up_what_is_in_hand(checkpoint: Path, slow_scan: P
 
 
 @pytest.mark.slow
-def test_beyond_loopback_it_says_that_it_has_no_authentication(checkpoint: Path, tmp_path: Path) -> None:
-    with start(tmp_path, f"ckpt={checkpoint}", "port=0", "host=0.0.0.0") as (process, output):
-        wait_for_url(process, output)
-        wait_until(lambda: "there is no authentication" in output.read_text())
+@pytest.mark.parametrize(
+    ("keys", "warning", "status"),
+    [([], "there is no authentication", 200), (["k" * 16], "keys and scans travel unencrypted", 401)],
+)
+def test_beyond_loopback_it_says_what_protects_it(
+    checkpoint: Path, tmp_path: Path, keys: list[str], warning: str, status: int
+) -> None:
+    (tmp_path / "keys").write_text("\n".join(keys))
+    asked = [f"api_key_file={tmp_path}/keys"] if keys else []
+    with start(tmp_path, f"ckpt={checkpoint}", "port=0", "host=0.0.0.0", *asked) as (process, output):
+        url = wait_for_url(process, output)
+        wait_until(lambda: warning in output.read_text())
+        assert httpx.get(f"{url}/version").status_code == status
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
 
@@ -101,6 +110,7 @@ def test_beyond_loopback_it_says_that_it_has_no_authentication(checkpoint: Path,
         (("ckpt={ckpt}", "host=no.such.host.invalid"), "serve: host: must be a name or address of this"),
         (("ckpt={ckpt}", "port=0", "queue_size=0"), "serve: queue_size: must be a number > 0, got 0"),
         (("ckpt={ckpt}", "port=0", "keep_minutes=x"), "serve: keep_minutes: must be a number, got 'x'"),
+        (("ckpt={ckpt}", "api_key_file=nowhere"), "serve: api_key_file: nowhere cannot be read: No such"),
         (("ckpt={ckpt}", "prot=1"), "Did you mean port?"),
     ],
 )

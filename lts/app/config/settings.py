@@ -352,6 +352,7 @@ class ServeSettings(PredictionSettings):
     port: int = 8000
     allowed_hosts: tuple[str, ...] = ()
     root_path: str = ""
+    api_key_file: Place | None = None
     queue_size: int = 8
     max_upload_mib: int = 1024
     max_unpacked_mib: int = 2048
