@@ -14,9 +14,11 @@ setup: .venv/installed
 train: setup
 	$(BIN)/python train.py experiment=phantom_cpu budget_minutes=6
 
-# A process a core, each file of tests in one of them; threads of torch would only wait for each other.
+# A process a core, each file of tests in one of them; threads of torch would only wait for each other. They run
+# in the order of their names, tests/app first: its files take longest, and xdist would leave them for the end, as they hold the
+# fewest tests.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # The lowest versions that pyproject.toml promises, in an environment of their own; tests that take long are left out.
 test-lowest: .venv-lowest/installed

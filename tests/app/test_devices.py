@@ -108,22 +108,21 @@ def test_processes_that_torchrun_stops_leave_whole_checkpoints_and_one_line(succ
 @pytest.mark.slow
 def test_each_job_of_a_grid_has_two_processes_of_its_own(succeed, home: Path) -> None:
     short = (*PLAIN, "trainer.max_epochs=1", "data.slices_per_epoch=8", "scoring.resamples=20")
-    grid = ("data.batch_size=1,2", "optimizer.lr=1e-3,3e-2", "hydra.sweep.dir=sweep")
+    grid = ("data.batch_size=1,2", "hydra.sweep.dir=sweep")
     printed = succeed("train", "-m", *ON_TWO, *short, *grid, cwd=home)
-    jobs = [home / "sweep" / str(number) for number in range(4)]
+    jobs = [home / "sweep" / str(number) for number in range(2)]
     assert all_ended_in(home)
     assert {path for path in (home / "sweep").iterdir() if path.is_dir()} == set(jobs)
-    assert [printed.count(f"run {job}: ") for job in jobs] == [1] * 4
-    assert printed.count("epoch 1/1") == 4
+    assert [printed.count(f"run {job}: ") for job in jobs] == [1] * 2
+    assert printed.count("epoch 1/1") == 2
     settings = [saved(job)["lts"]["config"] for job in jobs]
-    found = [(each["data"]["batch_size"], each["optimizer"]["lr"]) for each in settings]
-    assert found == [(1, 1e-3), (1, 3e-2), (2, 1e-3), (2, 3e-2)]
+    assert [each["data"]["batch_size"] for each in settings] == [1, 2]
     assert [each["paths"]["output_dir"] for each in settings] == [str(job) for job in jobs]
     # 8 slices in two processes are 4 steps of one slice, or 2 of two.
-    assert [saved(job)["global_step"] for job in jobs] == [4, 4, 2, 2]
+    assert [saved(job)["global_step"] for job in jobs] == [4, 2]
     with (home / "sweep" / "leaderboard.csv").open() as file:
         rows = {row["job"]: row for row in csv.DictReader(file)}
-    assert {job: row["state"] for job, row in rows.items()} == dict.fromkeys("0123", "done")
+    assert {job: row["state"] for job, row in rows.items()} == dict.fromkeys("01", "done")
     scores = [read(job / "run.json")["best_score"] for job in jobs]
     assert [float(rows[job.name]["score"]) for job in jobs] == scores
     # The first job is what one process does with two slices a step.
