@@ -96,12 +96,15 @@ def _labels(text: str | None) -> MaskLabels | None:
     if text is None:
         return None
     try:
-        return MaskLabels(**{region: tuple(values) for region, values in json.loads(text).items()})
+        labels = MaskLabels(**{region: tuple(values) for region, values in json.loads(text).items()})
     except LtsError:
         raise
     except (ValueError, TypeError, AttributeError) as error:
         rule = 'must be JSON such as {"liver": [5], "tumor": [26]}'
         raise ConfigError(f"--labels: {rule}, got {shown(text)}") from error
+    if labels.ignore:
+        raise ConfigError(f"--labels: must ignore nothing, as not all systems can, got {shown(text)}")
+    return labels
 
 
 def _splits(cohort: Cohort, asked: argparse.Namespace) -> list[Split]:

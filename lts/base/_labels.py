@@ -10,6 +10,9 @@ from lts.base._errors import ConfigError
 BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LABELS = (BACKGROUND, LIVER, TUMOR)
 
+IGNORED = 255
+"""In labels of stored slices, a pixel on which the reference says nothing; elsewhere such are masks apart."""
+
 REGION_MIN_LABEL = {"liver": LIVER, "tumor": TUMOR}
 """A region is every voxel whose label is at least this: the liver holds its tumors."""
 
@@ -38,15 +41,18 @@ MaskValue = int | str
 
 @dataclass(frozen=True, kw_only=True)
 class MaskLabels:
-    """What in a mask is liver and what tumor, where these are not 1 and 2; everything else is background.
+    """What in a mask is liver, tumor and unknown, where these are not 1 and 2; all else is background.
 
     Attributes:
         liver: Numbers in the file of the mask, or names of files in the folder that it is; in those, all that
             is not 0 is liver.
         tumor: The same of tumors, which win where both are.
+        ignore: The same of what nobody labelled, so that it is neither learned from nor scored; it wins over
+            both.
 
     Raises:
-        ConfigError: Nothing is named, a number is 0 or in both, or numbers and names are mixed.
+        ConfigError: Neither liver nor tumor is named, a number is 0 or named twice, or numbers and names are
+            mixed.
 
     Example:
         >>> MaskLabels(liver=(5,), tumor=(26, 27)).are_files
@@ -57,38 +63,44 @@ class MaskLabels:
 
     liver: tuple[MaskValue, ...] = ()
     tumor: tuple[MaskValue, ...] = ()
+    ignore: tuple[MaskValue, ...] = ()
 
     def __post_init__(self) -> None:
-        both = (*self.liver, *self.tumor)
-        if not both:
+        named = self._all
+        if not (self.liver or self.tumor):
             raise ConfigError("labels: must name what is liver or tumor, got neither")
-        if len({isinstance(value, str) for value in both}) > 1:
-            raise ConfigError(f"labels: must be all numbers or all names of files, got {list(both)}")
-        if len(set(both)) < len(both):
-            raise ConfigError(f"labels: must name each once, got {list(both)}")
-        if BACKGROUND in both:
-            raise ConfigError(f"labels: {BACKGROUND} is background and must not be named, got {list(both)}")
-        if any(isinstance(value, str) and (not value or "/" in value or "\\" in value) for value in both):
-            raise ConfigError(f"labels: must be names of files without folders, got {list(both)}")
+        if len({isinstance(value, str) for value in named}) > 1:
+            raise ConfigError(f"labels: must be all numbers or all names of files, got {list(named)}")
+        if len(set(named)) < len(named):
+            raise ConfigError(f"labels: must name each once, got {list(named)}")
+        if BACKGROUND in named:
+            raise ConfigError(f"labels: {BACKGROUND} is background and must not be named, got {list(named)}")
+        if any(isinstance(value, str) and (not value or "/" in value or "\\" in value) for value in named):
+            raise ConfigError(f"labels: must be names of files without folders, got {list(named)}")
 
     @property
     def are_files(self) -> bool:
         """Whether masks are folders of files."""
-        return isinstance((*self.liver, *self.tumor)[0], str)
+        return isinstance(self._all[0], str)
 
     def files_in(self, mask: Path) -> tuple[Path, ...]:
         """The files that a mask is read from: itself, or those named in the folder that it is."""
         if not self.are_files:
             return (mask,)
-        return tuple(mask / str(name) for name in (*self.liver, *self.tumor))
+        return tuple(mask / str(name) for name in self._all)
 
     def by_label(self) -> dict[int, tuple[MaskValue, ...]]:
-        """What is each label, tumors last."""
-        return {LIVER: self.liver, TUMOR: self.tumor}
+        """What is each label, `IGNORED` among them, in the order in which they win, the last over all."""
+        return {LIVER: self.liver, TUMOR: self.tumor, IGNORED: self.ignore}
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain types."""
-        return {name: list(values) for name, values in asdict(self).items()}
+        """As plain types; `ignore` only where it names something."""
+        values = {name: list(named) for name, named in asdict(self).items()}
+        return {name: named for name, named in values.items() if named or name != "ignore"}
+
+    @property
+    def _all(self) -> tuple[MaskValue, ...]:
+        return (*self.liver, *self.tumor, *self.ignore)
 
 
 def check_regions(regions: Sequence[str]) -> tuple[str, ...]:

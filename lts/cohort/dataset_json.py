@@ -6,6 +6,7 @@ Sources: Antonelli et al., Nature Communications 13:4128, 2022 (MSD); Isensee et
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from lts.cohort.files import (
 from lts.volume import MASK_SUFFIX, kinds_in_words, scan_suffixes, suffixes_in_words
 
 _TUMOR_NAMES = ("tumor", "tumour", "cancer", "lesion")
+_IGNORE = "ignore"
 # nnU-Net may state the liver as a region, that is with its tumors.
 _NUMBERS_OF_LABEL = {
     "background": ([BACKGROUND],),
@@ -43,10 +45,10 @@ _MOST_DIGITS = 10
 _CHANNEL_SUFFIX = re.compile(r"(.+)_(\d{4})")
 
 
-def _label_problems(meta: dict[str, Any]) -> list[str]:
-    """Problems of the stated labels, if they differ from those of lts.
+def _stated_labels(meta: dict[str, Any]) -> tuple[MaskLabels | None, list[str]]:
+    """The stated labels, None for those of lts, and problems if they differ in more than one to ignore.
 
-    MSD states names by number, `{"1": "liver"}`, nnU-Net numbers by name, `{"liver": 1}`.
+    MSD states names by number, `{"1": "liver"}`, nnU-Net numbers by name, `{"liver": 1, "ignore": 3}`.
     """
     stated = meta.get("labels", {})
     if isinstance(stated, dict):
@@ -56,10 +58,23 @@ def _label_problems(meta: dict[str, Any]) -> list[str]:
             else (key, value if isinstance(value, list) else [value])
             for key, value in stated.items()
         ]
-        if all(numbers in _NUMBERS_OF_LABEL.get(name.lower(), ()) for name, numbers in numbers_of_name):
-            return []
+        ignored = [numbers for name, numbers in numbers_of_name if name.lower() == _IGNORE]
+        known = {name.lower(): numbers for name, numbers in numbers_of_name if name.lower() != _IGNORE}
+        if all(numbers in _NUMBERS_OF_LABEL.get(name, ()) for name, numbers in known.items()):
+            if not ignored:
+                return None, []
+            tumor = (TUMOR,) if known.keys() & set(_TUMOR_NAMES) else ()
+            (numbers, *others) = ignored
+            if not others and len(numbers) == 1 and _is_free(numbers[0], LIVER, *tumor):
+                return MaskLabels(liver=(LIVER,), tumor=tumor, ignore=(numbers[0],)), []
     rule = f"background {BACKGROUND}, liver {LIVER} and {' or '.join(_TUMOR_NAMES)} {TUMOR}"
-    return [f"labels in dataset.json must be {rule}, got {shown(stated)}"]
+    rule += f", and may be {_IGNORE} another number"
+    return None, [f"labels in dataset.json must be {rule}, got {shown(stated)}"]
+
+
+def _is_free(number: object, *taken: int) -> bool:
+    """Whether a number can be that of a label beside others."""
+    return isinstance(number, int) and not isinstance(number, bool) and number not in (BACKGROUND, *taken)
 
 
 def _channel_problems(meta: dict[str, Any]) -> list[str]:
@@ -167,7 +182,9 @@ def find_msd_cases(root: Path, labels: MaskLabels | None = None) -> Cohort:
     if not isinstance(entries, list):
         return Cohort(layout="msd", root=root, cases=())
     cases, problems = _named_cases(root, entries)
-    problems = ([] if labels else _label_problems(meta)) + _channel_problems(meta) + problems
+    own, label_problems = (labels, []) if labels else _stated_labels(meta)
+    cases = [replace(case, labels=own) for case in cases]
+    problems = label_problems + _channel_problems(meta) + problems
     if problems:
         if _has_channel_suffix(root):
             problems.append("this folder looks like data=nnunet")
@@ -216,9 +233,11 @@ def find_nnunet_cases(root: Path, labels: MaskLabels | None = None) -> Cohort:
     if not (root / "dataset.json").is_file():
         raise combined_error(where, ["dataset.json is missing"])
     meta = _read_meta(root)
-    problems = ([] if labels else _label_problems(meta)) + _channel_problems(meta) + _place_problems(meta)
+    own, problems = (labels, []) if labels else _stated_labels(meta)
+    problems = problems + _channel_problems(meta) + _place_problems(meta)
     images, image_problems = _first_channel_images(root)
-    cases, unmatched = matched_cases(grouped(images), grouped(scan_files(root / "labelsTr")))
+    found, unmatched = matched_cases(grouped(images), grouped(scan_files(root / "labelsTr")))
+    cases = tuple(replace(case, labels=own) for case in found)
     stated = meta.get("numTraining", len(cases))
     if stated != len(cases) and not unmatched:
         unmatched = [f"numTraining in dataset.json is {shown(stated)}, but there are {len(cases)} cases"]

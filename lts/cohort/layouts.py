@@ -152,4 +152,5 @@ def find_cases(root: str | os.PathLike[str], *, layout: str, labels: MaskLabels 
 
 
 def _with_labels(cases: tuple[Case, ...], labels: MaskLabels | None) -> tuple[Case, ...]:
-    return tuple(replace(case, labels=labels) for case in cases)
+    """The cases; labels that are given win over what a dataset.json says."""
+    return tuple(replace(case, labels=labels) for case in cases) if labels else cases

@@ -272,8 +272,9 @@ class SliceDataModule(LightningDataModule):
         """Turn HU into channels and labels into regions, on the device.
 
         Returns:
-            `image` `(B, C, H, W)` float32 in [0, 1], `mask` `(B, R, H, W)` bool where there are labels, `hu`
-            `(B, H, W)` int16 (the slice itself), `case`, `slice` and `pixel_mm` `(B,)`.
+            `image` `(B, C, H, W)` float32 in [0, 1], `mask` `(B, R, H, W)` bool where there are labels,
+            `ignored` `(B, H, W)` bool where masks leave voxels out, `hu` `(B, H, W)` int16 (the slice
+            itself), `case`, `slice` and `pixel_mm` `(B,)`.
         """
         hu = batch["image"]
         intensity = self.intensity.to(hu.device)
@@ -286,6 +287,8 @@ class SliceDataModule(LightningDataModule):
         }
         if "labels" in batch:
             ready["mask"] = batch["labels"][:, None] >= self._min_labels.to(hu.device)[:, None, None]
+        if "ignored" in batch:
+            ready["ignored"] = batch["ignored"]
         return ready
 
     def _loader_in_order(self, subset: Subset) -> DataLoader[Arrays]:

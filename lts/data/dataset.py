@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lts.base import ConfigError
+from lts.base import BACKGROUND, IGNORED, ConfigError
 from lts.data.augment import Augmentation
 from lts.data.lesions import Lesion, collect_lesions
 from lts.data.sampler import SliceDraw
@@ -25,9 +25,10 @@ class SliceDataset(Dataset[Arrays]):
     """Every slice of several stored cases, with its neighbors as channels; any `DataLoader` takes it.
 
     A sample is a dict of arrays: `image` `(2 * context + 1, H, W)` int16, `labels` `(H, W)` uint8 where all
-    cases have masks, `case` (index into `cases`), `slice` (index in the scan, from the feet up) and
-    `pixel_mm`. Beyond the ends the outermost slice repeats. Files are opened lazily in the process that reads
-    them, and mapped: workers share their pages.
+    cases have masks, `ignored` `(H, W)` bool where one of these leaves voxels out, `case` (index into
+    `cases`), `slice` (index in the scan, from the feet up) and `pixel_mm`. Beyond the ends the outermost
+    slice repeats. Files are opened lazily in the process that reads them, and mapped: workers share their
+    pages.
 
     Args:
         cases: Stored cases.
@@ -71,6 +72,7 @@ class SliceDataset(Dataset[Arrays]):
         self._first_slice = np.array([case.first_slice for case in cases], np.int64)
         self._pixel_mm = np.array([case.pixel_mm for case in cases], np.float32)
         self._has_labels = all(case.mask for case in cases)
+        self._has_ignored = any(case.has_ignored for case in cases)
         self._opened: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._lesions: tuple[Lesion, ...] | None = None
         if isinstance(augment, Augmentation) and augment.tumor_copied_share and self._has_labels:
@@ -125,7 +127,12 @@ class SliceDataset(Dataset[Arrays]):
             "slice": slices + self._first_slice[cases],
             "pixel_mm": self._pixel_mm[cases],
         }
-        return {**batch, "labels": labels} if self._has_labels else batch
+        if not self._has_labels:
+            return batch
+        if self._has_ignored:
+            batch["ignored"] = labels == IGNORED
+            labels[batch["ignored"]] = BACKGROUND
+        return {**batch, "labels": labels}
 
     def _given_to_augment(self, case: int) -> dict[str, Any]:
         """What an augmentation that copies lesions needs beside slice and seed; any other gets nothing."""

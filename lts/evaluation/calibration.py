@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from torch import Tensor
 
 from lts.base import ConfigError
-from lts.metrics.checks import check_batch, check_channels, outside_unit_interval
+from lts.metrics.checks import check_batch, check_channels, check_ignored, outside_unit_interval
 
 RELIABILITY_BINS = 15
 """Bins of equal width in probability that a reliability curve has."""
@@ -67,24 +67,29 @@ class CalibrationCounts:
         self.voxels: NDArray[np.int64] = np.zeros((len(self.regions), 2, _N_CELLS), np.int64)
         self.prob_sums: NDArray[np.float64] = np.zeros((len(self.regions), 2, _N_CELLS))
 
-    def update(self, probs: Tensor, reference: Tensor) -> None:
+    def update(self, probs: Tensor, reference: Tensor, *, ignored: Tensor | None = None) -> None:
         """Count some slices.
 
         Args:
             probs: `(N, R, ...)` probabilities in [0, 1], taken as float32.
             reference: `(N, R, ...)` bool, on the same device.
+            ignored: `(N, ...)` bool, voxels that do not count; None for none.
 
         Raises:
             ValueError: A shape, dtype or device is wrong, or a probability lies outside [0, 1].
         """
         check_batch(probs, reference, regions=self.regions)
+        check_ignored(ignored, probs)
         if outside_unit_interval(probs):
             raise ValueError("probs: must lie in [0, 1], got other values or NaN")
         probs = probs.detach().to("cpu", torch.float32)
         reference = reference.cpu()
         # A slice at a time stays within the cache.
-        for slice_probs, slice_reference in zip(probs, reference, strict=True):
+        for number, (slice_probs, slice_reference) in enumerate(zip(probs, reference, strict=True)):
+            known = None if ignored is None else ~ignored[number].cpu()
             for channel, (values, inside) in enumerate(zip(slice_probs, slice_reference, strict=True)):
+                if known is not None:
+                    values, inside = values[known], inside[known]  # noqa: PLW2901
                 # Classes apart, one block of cells after the other.
                 cells = _cell(values).add_(inside, alpha=_N_CELLS).flatten().numpy()
                 weights = values.flatten().numpy()

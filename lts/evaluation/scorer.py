@@ -46,17 +46,21 @@ class ProbabilityScores:
         self.auroc = BinnedAUROC(regions=regions)
         self.calibration = CalibrationCounts(regions)
 
-    def add(self, reference: NDArray[np.uint8], slab: Slab) -> None:
+    def add(
+        self, reference: NDArray[np.uint8], slab: Slab, *, ignored: NDArray[np.bool_] | None = None
+    ) -> None:
         """Count some slices of a case.
 
         Args:
             reference: `(Z, H, W)` labels of the whole case, on the scan's grid.
             slab: Probabilities; each slice of a case is to come once.
+            ignored: `(Z, H, W)`, voxels of the case that do not count; None for none.
         """
         referred = torch.from_numpy(region_masks(reference[slab.slices], self.auroc.regions))
         probs = slab.probs.contiguous()
-        self.auroc.update(probs, referred)
-        self.calibration.update(probs, referred)
+        left_out = None if ignored is None else torch.from_numpy(ignored[slab.slices])
+        self.auroc.update(probs, referred, ignored=left_out)
+        self.calibration.update(probs, referred, ignored=left_out)
 
     def areas(self) -> dict[str, float]:
         """By region the area under the ROC curve, NaN where a class is absent."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lts.metrics.checks import check_batch, check_channels, outside_unit_interval
+from lts.metrics.checks import check_batch, check_channels, check_ignored, outside_unit_interval
 
 # A bin is a float32 of `p - nearest anchor`, cut to its sign, its exponent and these bits of its mantissa.
 _MANTISSA_BITS = 10
@@ -56,12 +56,13 @@ class BinnedAUROC(Metric):
         )
         self.add_state("bad_batches", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, probs: Tensor, target: Tensor) -> None:
+    def update(self, probs: Tensor, target: Tensor, *, ignored: Tensor | None = None) -> None:
         """Count one batch.
 
         Args:
             probs: `(B, R, ...)` probabilities in [0, 1], taken as float32.
             target: `(B, R, ...)` bool, the reference.
+            ignored: `(B, ...)` bool, voxels that do not count; None for none.
 
         Raises:
             ValueError: A shape, dtype or device is wrong. Probabilities outside [0, 1] raise in `compute()`:
@@ -69,13 +70,17 @@ class BinnedAUROC(Metric):
         """
         if self.validate_args:
             check_batch(probs, target, regions=self.regions)
+            check_ignored(ignored, probs)
             self.bad_batches += outside_unit_interval(probs)
         probs = probs.detach().to(torch.float32)
         rows = torch.arange(2 * len(self.regions), dtype=torch.int32, device=probs.device) * _BINS
         row_of_region = rows[::2].view(-1, *[1] * (probs.ndim - 2))
         index = _bin(probs).add_(target.to(torch.int32), alpha=_BINS).add_(row_of_region).flatten()
-        one = torch.ones((), dtype=torch.int64, device=probs.device)
-        self.histogram.view(-1).index_add_(0, index, one.expand(len(index)))
+        if ignored is None:
+            counted = torch.ones((), dtype=torch.int64, device=probs.device).expand(len(index))
+        else:
+            counted = (~ignored)[:, None].expand_as(probs).flatten().to(torch.int64)
+        self.histogram.view(-1).index_add_(0, index, counted)
 
     def compute(self) -> dict[str, Tensor]:
         """The area per region, `<region>/auroc`.

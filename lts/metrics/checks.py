@@ -45,6 +45,26 @@ def check_batch(probs: Tensor, target: Tensor, *, regions: Sequence[str]) -> Non
         raise ValueError(f"target: must be on {probs.device} like probs, got {target.device}")
 
 
+def check_ignored(ignored: Tensor | None, probs: Tensor) -> None:
+    """Check which voxels of a batch do not count.
+
+    Args:
+        ignored: `(B, ...)` bool, or None.
+        probs: `(B, R, ...)`.
+
+    Raises:
+        ValueError: It is of another shape, kind or device.
+    """
+    shape = (len(probs), *probs.shape[2:])
+    if ignored is not None and (
+        ignored.dtype != torch.bool or ignored.shape != shape or ignored.device != probs.device
+    ):
+        raise ValueError(
+            f"ignored: must be bool {shape} on {probs.device}, "
+            f"got {ignored.dtype} {tuple(ignored.shape)} on {ignored.device}"
+        )
+
+
 def outside_unit_interval(probs: Tensor) -> Tensor:
     """A bool scalar on the device: does any of `probs` lie outside [0, 1], NaN included?"""
     low, high = probs.aminmax()

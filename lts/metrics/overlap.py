@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lts.base import MASK_THRESHOLD, ConfigError
-from lts.metrics.checks import check_batch, check_channels, outside_unit_interval
+from lts.metrics.checks import check_batch, check_channels, check_ignored, outside_unit_interval
 from lts.scores import accuracy, dice, iou, precision, recall
 
 _NAN = float("nan")
@@ -73,13 +73,14 @@ class CaseOverlap(Metric):
         )
         self.add_state("bad_batches", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, probs: Tensor, target: Tensor, case: Tensor) -> None:
+    def update(self, probs: Tensor, target: Tensor, case: Tensor, *, ignored: Tensor | None = None) -> None:
         """Count one batch of slices.
 
         Args:
             probs: `(B, R, H, W)` probabilities in [0, 1], of any floating-point dtype.
             target: `(B, R, H, W)` bool, the reference.
             case: `(B,)` int64, the case of each slice, in [0, cases).
+            ignored: `(B, H, W)` bool, pixels that do not count; None for none.
 
         Raises:
             ValueError: A shape, dtype or device is wrong. Values out of their range raise in `compute()`: to
@@ -87,13 +88,19 @@ class CaseOverlap(Metric):
         """
         if self.validate_args:
             self._check(probs, target, case)
+            check_ignored(ignored, probs)
             case = case.clamp(0, self.cases - 1)
         # Compared in bfloat16, the threshold would be rounded to three digits.
         predicted = probs.to(torch.promote_types(probs.dtype, torch.float32)) > self.threshold
+        pixels: int | Tensor = target.shape[2] * target.shape[3]
+        if ignored is not None:
+            known = ~ignored[:, None]
+            predicted, target = predicted & known, target & known
+            pixels = known.sum(dim=(2, 3), dtype=torch.int32)
         tp, positive, reference = (
             mask.sum(dim=(2, 3), dtype=torch.int32) for mask in (predicted & target, predicted, target)
         )
-        tn = target.shape[2] * target.shape[3] - positive - reference + tp
+        tn = pixels - positive - reference + tp
         counts = torch.stack((tp, positive - tp, reference - tp, tn), dim=-1)
         self.counts.index_add_(0, case, counts.to(torch.int64))
 

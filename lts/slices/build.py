@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock
 
 from lts.base import (
+    IGNORED,
     LIVER,
     LtsError,
     Progress,
@@ -27,7 +28,7 @@ from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, in_chunks, open_array, wr
 from lts.slices.box import Box
 from lts.slices.disk_space import check_disk_space
 from lts.slices.histogram import count_hu
-from lts.slices.plane import lay_on_plane
+from lts.slices.plane import PlaneFit, lay_on_plane
 from lts.slices.recipe import Recipe
 from lts.slices.store import (
     IMAGE_FILE,
@@ -40,7 +41,7 @@ from lts.slices.store import (
     pixels_per_slice,
 )
 from lts.slices.view import view_of
-from lts.volume import read_image, read_mask
+from lts.volume import Volume, read_image, read_mask
 
 _CHUNK_SLICES = 8  # what they become stays in the cache
 _INT16_PEAK = 2**14
@@ -233,7 +234,7 @@ def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
     write_array(folder / IMAGE_FILE, slices, shape=shape, dtype=IMAGE_TYPE)
     notes, region_pixels = scan.notes, pixels_per_slice(np.zeros((view.depth, 1, 1), np.uint8))
     if mask:
-        labels = (view.plane.apply_labels(torch.from_numpy(mask.voxels[chunk])).numpy() for chunk in chunks)
+        labels = (_labels_on(view.plane, mask, chunk) for chunk in chunks)
         write_array(folder / LABELS_FILE, labels, shape=shape, dtype=LABELS_TYPE)
         notes, region_pixels = notes + mask.notes, pixels_per_slice(open_array(folder / LABELS_FILE))
     depth, height, width = voxels.shape
@@ -253,7 +254,16 @@ def _write_arrays(case: Case, recipe: Recipe, folder: Path) -> StoredCase:
         notes=notes,
         first_slice=view.first,
         box=box,
+        has_ignored=mask is not None and mask.ignored is not None,
     )
+
+
+def _labels_on(plane: PlaneFit, mask: Volume, chunk: slice) -> np.ndarray:
+    """The labels of some slices; where half of a pixel or more is ignored, `IGNORED`."""
+    labels = plane.apply_labels(torch.from_numpy(mask.voxels[chunk])).numpy()
+    if mask.ignored is not None:
+        labels[plane.apply(torch.from_numpy(mask.ignored[chunk]), fill=0).numpy() >= 0.5] = IGNORED
+    return labels
 
 
 def _as_int16(voxels: np.ndarray) -> np.ndarray:

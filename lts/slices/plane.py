@@ -101,7 +101,7 @@ class PlaneFit:
         """Lay label slices on the square: a pixel takes the highest label that covers half of it.
 
         Args:
-            labels: `(N, H, W)` uint8.
+            labels: `(N, H, W)` uint8: 0, 1, 2.
 
         Returns:
             `(N, image_size, image_size)` uint8; background outside.

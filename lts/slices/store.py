@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lts.base import HU_BINS, REGION_MIN_LABEL, LtsError, read_json_object, write_json
+from lts.base import HU_BINS, IGNORED, REGION_MIN_LABEL, LtsError, read_json_object, write_json
 from lts.cohort import Case
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE, is_sound, open_array
 from lts.slices.box import Box
@@ -101,6 +101,7 @@ class StoredCase:
         notes: What was told or corrected when the files were read.
         first_slice: The slice of the scan that was stored first, from the feet up.
         box: The liver's, around which the squares lie; None where they show whole slices.
+        has_ignored: Whether its mask leaves voxels out; these are `lts.base.IGNORED` in the labels.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -130,6 +131,7 @@ class StoredCase:
     notes: tuple[str, ...]
     first_slice: int = 0
     box: Box | None = None
+    has_ignored: bool = False
 
     def open_image(self) -> np.ndarray:
         """The slices, `(Z, image_size, image_size)` int16, mapped from the disk."""
@@ -249,7 +251,10 @@ def _file_hash(path: Path) -> str:
 
 def pixels_per_slice(labels: np.ndarray) -> dict[str, list[int]]:
     """Per region, the pixels of each slice of `(Z, H, W)` labels."""
-    return {name: (labels >= label).sum((1, 2)).tolist() for name, label in REGION_MIN_LABEL.items()}
+    known = labels != IGNORED
+    return {
+        name: ((labels >= label) & known).sum((1, 2)).tolist() for name, label in REGION_MIN_LABEL.items()
+    }
 
 
 def hu_counts_of(cases: Sequence[StoredCase]) -> np.ndarray:

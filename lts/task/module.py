@@ -30,12 +30,19 @@ _CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
+_SURE_OF_BACKGROUND = -30.0
+"""A logit that, where the target is background, adds nothing to any loss: its probability is 1e-13."""
+
 _NEVER = sys.maxsize
 """Epochs until Lightning would step a plateau itself."""
 
 
 class SegmentationTask(LightningModule):
     """Trains a network that maps `(B, C, H, W)` channels to `(B, R, H, W)` logits, one per region.
+
+    Pixels that a batch calls `ignored` `(B, H, W)` change neither weights nor scores: to the loss they are
+    background that was predicted with certainty, so that any loss takes them, and a mean over pixels counts
+    them as right.
 
     Logs `train/loss` and `train/accuracy`; of the validation cases `val/loss`, `val/accuracy` and, for each
     region, `val/<region>/{dice_per_case,dice_where_present,iou_per_case,dice_global,iou_global,auroc,...}`.
@@ -96,9 +103,9 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
         logits = self._forward_in_training(batch["image"])
-        loss: Tensor = self.loss(logits, batch["mask"])
+        loss: Tensor = self.loss(_without_ignored(logits, batch), batch["mask"])
         with torch.no_grad():
-            accuracy = ((logits > 0) == batch["mask"]).float().mean()
+            accuracy = _accuracy(logits, batch)
         self.log_dict(
             {"train/loss": loss, "train/accuracy": accuracy},
             on_step=False,
@@ -111,10 +118,12 @@ class SegmentationTask(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Count a batch into the scores; returns probabilities `(B, R, H, W)` float32."""
         logits = self(batch["image"])
-        self.log("val/loss", self.loss(logits, batch["mask"]), sync_dist=True, batch_size=len(logits))
+        loss = self.loss(_without_ignored(logits, batch), batch["mask"])
+        self.log("val/loss", loss, sync_dist=True, batch_size=len(logits))
         probs: Tensor = logits.float().sigmoid()
-        self.overlap.update(probs, batch["mask"], batch["case"])
-        self.auroc.update(probs, batch["mask"])
+        ignored = batch.get("ignored")
+        self.overlap.update(probs, batch["mask"], batch["case"], ignored=ignored)
+        self.auroc.update(probs, batch["mask"], ignored=ignored)
         return probs
 
     def on_validation_epoch_end(self) -> None:
@@ -180,6 +189,22 @@ class SegmentationTask(LightningModule):
         assert self._scheduler is not None
         scheduler: LRScheduler = self._scheduler(optimizer)
         return scheduler
+
+
+def _without_ignored(logits: Tensor, batch: Batch) -> Tensor:
+    """Logits `(B, R, H, W)`, sure of background and without gradient where a batch ignores pixels."""
+    if "ignored" not in batch:
+        return logits
+    return logits.masked_fill(batch["ignored"][:, None], _SURE_OF_BACKGROUND)
+
+
+def _accuracy(logits: Tensor, batch: Batch) -> Tensor:
+    """The share of pixels and regions that are right; NaN where a batch ignores all."""
+    right = (logits > 0) == batch["mask"]
+    if "ignored" not in batch:
+        return right.float().mean()
+    known = ~batch["ignored"][:, None].expand_as(right)
+    return (right & known).sum() / known.sum()
 
 
 def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list[ParameterGroup]:

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import LABELS, MaskLabels, VolumeError, listed
+from lts.base import BACKGROUND, IGNORED, LABELS, MaskLabels, VolumeError, listed
 from lts.volume._formats import mask_format_of
 from lts.volume._geometry import FloatArray, Geometry
 from lts.volume._notes import CORNER_TOLERANCE, UNPROVEN, Note, farthest_corner, grid_notes
@@ -95,10 +96,11 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry, labels: MaskLabe
     Args:
         path: A file, or a folder where `labels` names files. Its axes on disk may differ from the image's.
         image: The grid of the image.
-        labels: What in it is liver and tumor, None for 1 and 2 and nothing else.
+        labels: What in it is liver, tumor and to be ignored, None for 1 and 2 and nothing else.
 
     Returns:
-        uint8 labels 0, 1, 2 in the image's canonical shape, of numbers within 0.01 of an integer.
+        uint8 labels 0, 1, 2 in the image's canonical shape, of numbers within 0.01 of an integer, and which
+        voxels are ignored.
 
     Raises:
         VolumeError: As `read_mask_geometry`; or another label; or corners that lie off the image's by more
@@ -127,7 +129,16 @@ def read_mask(path: str | os.PathLike[str], *, image: Geometry, labels: MaskLabe
         if noise:
             text = "Labels were rounded to the integers they lay next to."
             notes = (*notes, Note(text, code="labels-rounded"))
-        return volume_of(voxels, geometry, notes=notes)
+        return _without_ignored(volume_of(voxels, geometry, notes=notes))
+
+
+def _without_ignored(mask: Volume) -> Volume:
+    """The mask with what it ignores apart, and background there."""
+    ignored = mask.voxels == IGNORED
+    if not ignored.any():
+        return mask
+    mask.voxels[ignored] = BACKGROUND
+    return replace(mask, ignored=ignored)
 
 
 def _read_organs(folder: Path, *, image: Geometry, labels: MaskLabels) -> Volume:
@@ -149,7 +160,7 @@ def _read_organs(folder: Path, *, image: Geometry, labels: MaskLabels) -> Volume
                     organ[..., index] = integers != 0
             joined[geometry.to_canonical(organ) > 0] = label
             notes |= dict.fromkeys(told)
-    return Volume(joined, image, tuple(notes))
+    return _without_ignored(Volume(joined, image, tuple(notes)))
 
 
 def _labels_of(path: Path, stored: Stored) -> tuple[npt.NDArray[np.uint8], bool]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import AIR_HU, Modality, VolumeError
+from lts.base import AIR_HU, BACKGROUND, Modality, VolumeError
 from lts.volume._dicom import Check, go_on, open_series
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._formats import format_of
@@ -29,6 +29,8 @@ class Volume:
         voxels: `(Z, H, W)`, C order.
         geometry: The grid on disk.
         notes: What could not be proven or was corrected, one sentence each.
+        ignored: Of a mask, `(Z, H, W)` bool, the voxels on which it says nothing, which are background in
+            `voxels`; None where there are none.
 
     Example:
         >>> grid = Geometry.from_affine(np.diag([1, 1, 2, 1]), shape=(6, 5, 4))
@@ -39,6 +41,11 @@ class Volume:
     voxels: npt.NDArray[Any]
     geometry: Geometry
     notes: tuple[str, ...] = ()
+    ignored: npt.NDArray[np.bool_] | None = None
+
+    def where_known(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Other labels of the same grid, background where this mask says nothing, as it is itself there."""
+        return labels if self.ignored is None else np.where(self.ignored, BACKGROUND, labels)
 
 
 def read_geometry(path: str | os.PathLike[str]) -> Geometry:

@@ -139,6 +139,7 @@ def test_cases_of_any_format_and_labels_become_files_that_all_read(
         (("--test-share", "0"), "--test-share: must leave a case to test on, got 0"),
         (("--labels", "{liver"), "--labels: must be JSON"),
         (("--labels", '{"liver": ["a.nii.gz"], "tumor": [2]}'), "labels: must be all numbers or all names"),
+        (("--labels", '{"liver": [1], "ignore": [3]}'), "--labels: must ignore nothing, as not all systems"),
         (("--labels", '{"spleen": [2]}'), "--labels: must be JSON"),
     ],
 )

@@ -46,7 +46,7 @@ def mask_labels(settings: LabelSettings | None, *, key: str = "labels") -> MaskL
     if settings is None:
         return None
     try:
-        return MaskLabels(liver=settings.liver, tumor=settings.tumor)
+        return MaskLabels(liver=settings.liver, tumor=settings.tumor, ignore=settings.ignore)
     except ConfigError as error:
         raise ConfigError(f"{key}{str(error).removeprefix('labels')}") from error
 

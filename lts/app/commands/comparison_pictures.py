@@ -1,19 +1,18 @@
 """Draws a case under the masks of compared runs, at the slice where they differ most."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.sources import Sources
-from lts.base import REGION_MIN_LABEL, CohortError, LtsError, MaskLabels, path_exists, printable
+from lts.base import REGION_MIN_LABEL, CohortError, LtsError, path_exists, printable
 from lts.components import bounding_box
 from lts.evaluation import CasePictures, DifferingCase, find_score
 from lts.figures import Cut, SliceView, closeups, gray_range, to_jpeg
 from lts.scores import count_overlap, dice, region_masks
-from lts.volume import Geometry, read_image, read_mask, read_mask_geometry
+from lts.volume import Geometry, Volume, read_image, read_mask, read_mask_geometry
 
 _HEIGHT_PX = 320
 _MARGIN_MM = 12.0
@@ -52,11 +51,10 @@ def _draw_runs(
     image = next((pair.image for pair in pairs.values() if pair.image and path_exists(pair.image)), None)
     scan = read_image(image, modality=shown.modality) if image else None
     grid = scan.geometry if scan else read_mask_geometry(first.reference_files[0])
-    reference = _read(first.reference, first.reference_labels, grid)
-    z = _slice_that_differs(case, pairs, reference, grid, region)
-    slices = {
-        run: _read(pair.prediction, pair.prediction_labels, grid)[z].copy() for run, pair in pairs.items()
-    }
+    held = read_mask(first.reference, image=grid, labels=first.reference_labels)
+    reference: _Labels = held.voxels
+    z = _slice_that_differs(case, pairs, held, grid, region)
+    slices = {run: _predicted(pair, held, grid)[z].copy() for run, pair in pairs.items()}
 
     pixels = np.zeros(reference.shape[1:], np.int16) if scan is None else scan.voxels[z]
     spacing_mm = grid.voxel.spacing_mm[1:]
@@ -86,13 +84,14 @@ def _pair(case: str, run: str, sources: Sources) -> MaskPair:
     return sources.pairs[case]
 
 
-def _read(path: Path, labels: MaskLabels | None, grid: Geometry) -> _Labels:
-    voxels: _Labels = read_mask(path, image=grid, labels=labels).voxels
-    return voxels
+def _predicted(pair: MaskPair, reference: Volume, grid: Geometry) -> _Labels:
+    """The prediction as it was scored."""
+    mask = read_mask(pair.prediction, image=grid, labels=pair.prediction_labels)
+    return reference.where_known(mask.voxels)
 
 
 def _slice_that_differs(
-    case: DifferingCase, pairs: Mapping[str, MaskPair], reference: _Labels, grid: Geometry, region: str
+    case: DifferingCase, pairs: Mapping[str, MaskPair], reference: Volume, grid: Geometry, region: str
 ) -> int:
     """The slice with most voxels that some runs have in the region and others have not.
 
@@ -100,10 +99,10 @@ def _slice_that_differs(
         CohortError: A mask is not the one that was scored.
     """
     label = REGION_MIN_LABEL[region]
-    referred = reference >= label
+    referred = reference.voxels >= label
     in_any, in_all = np.zeros_like(referred), np.ones_like(referred)
     for run, pair in pairs.items():
-        mask = _read(pair.prediction, pair.prediction_labels, grid) >= label
+        mask = _predicted(pair, reference, grid) >= label
         now = float(dice(*(int(count.sum()) for count in count_overlap(mask, referred))))
         if abs(now - case.dice[run]) > _SAME_DICE:
             raise CohortError(

@@ -58,26 +58,30 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     assert settings.predictions is not None
     predictions = Path(settings.predictions)
     of_predictions = mask_labels(settings.prediction_labels, key="prediction_labels")
+    if of_predictions and of_predictions.ignore:
+        raise ConfigError(
+            "prediction_labels.ignore: must be empty, as references alone can leave voxels out, "
+            f"got {list(of_predictions.ignore)}"
+        )
     of_references = mask_labels(settings.reference_labels, key="reference_labels")
     masks = masks_in(predictions, of_predictions)
     if settings.references is not None:
         held = Path(settings.references)
-        references: dict[str, tuple[Path, Path | None]] = {
-            name: (path, None) for name, path in masks_in(held, of_references).items()
+        references: dict[str, tuple[Path, Path | None, MaskLabels | None]] = {
+            name: (path, None, of_references) for name, path in masks_in(held, of_references).items()
         }
     else:
         if of_references:
             raise ConfigError("reference_labels: must be left out with data.root; data.labels says it there")
-        of_references = mask_labels(settings.data.labels)
         assert settings.data.root is not None
         held = Path(settings.data.root)
         cases = open_cohort(settings.data).cases
-        references = {case_name(case.id): (case.mask, case.image) for case in cases if case.mask}
+        references = {case_name(case.id): (case.mask, case.image, case.labels) for case in cases if case.mask}
     _check_pairs(set(masks), set(references), predictions, held, allow_unpaired=settings.allow_unpaired)
-    pairs = [
-        MaskPair(name, masks[name], *references[name], of_predictions, of_references)
-        for name in sorted(masks.keys() & references.keys(), key=natural_key)
-    ]
+    pairs = []
+    for name in sorted(masks.keys() & references.keys(), key=natural_key):
+        reference, image, labels = references[name]
+        pairs.append(MaskPair(name, masks[name], reference, image, of_predictions, labels))
     if same := [pair.case for pair in pairs if pair.prediction.resolve() == pair.reference.resolve()]:
         named = name_some(same, most=_SHOWN)
         raise CohortError(f"{predictions}: must hold predictions, got the references themselves: {named}")
@@ -119,7 +123,7 @@ def masks_in(folder: Path, labels: MaskLabels | None = None) -> dict[str, Path]:
 
 def _organs_in(folder: Path, labels: MaskLabels) -> dict[str, Path]:
     found = {}
-    names = ", ".join(map(str, (*labels.liver, *labels.tumor)))
+    names = ", ".join(file.name for file in labels.files_in(folder))
     for case in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
         for place in (case, case / "segmentations"):
             files = labels.files_in(place)

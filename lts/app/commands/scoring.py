@@ -192,11 +192,12 @@ def _predicted(pair: MaskPair, predictor: Predictor, probabilities: ProbabilityS
     located = predictor.find_liver(scan)
     for line in dict.fromkeys(line for one in located if one for line in one.warnings()):
         print_line(f"{pair.case}: {line}")
-    prediction = predictor.mask(scan, on_slab=partial(probabilities.add, reference.voxels), located=located)
+    count = partial(probabilities.add, reference.voxels, ignored=reference.ignored)
+    prediction = predictor.mask(scan, on_slab=count, located=located)
     write_mask(pair.prediction, prediction, geometry=scan.geometry)
     return CaseMasks(
         case=pair.case,
-        prediction=prediction,
+        prediction=reference.where_known(prediction),
         reference=reference.voxels,
         image=scan.voxels,
         is_ct=predictor.modality == "ct",
@@ -228,7 +229,7 @@ def score_masks(
             scorer.add(
                 CaseMasks(
                     case=pair.case,
-                    prediction=prediction.voxels,
+                    prediction=reference.where_known(prediction.voxels),
                     reference=reference.voxels,
                     image=image.voxels if image else None,
                     is_ct=modality == "ct",

@@ -25,10 +25,11 @@ class PhantomSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings:
-    """What in a mask is liver and tumor: numbers, or names of files; see `lts.base.MaskLabels`."""
+    """What in a mask is liver, tumor and ignored: numbers or names of files; see `lts.base.MaskLabels`."""
 
     liver: tuple[int | str, ...] = ()
     tumor: tuple[int | str, ...] = ()
+    ignore: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
