@@ -165,6 +165,12 @@ def test_tensorboard_shows_tuned_settings_beside_the_best_scores(succeed, home: 
     assert "paths.output_dir" not in shown
     names = {info.name.tag for info in found["_hparams_/experiment"].experiment.metric_infos}
     assert names >= set(BEST)
-    assert len(events.Scalars("test/tumor/dice_per_case")) == 1
+    (mean,) = events.Scalars("test/tumor/dice_per_case")
+    (cases,) = events.Histograms("test/tumor/dice")
+    metrics = read(home / "board" / "metrics.json")
+    assert cases.step == mean.step
+    shown = cases.histogram_value
+    assert shown.num == metrics["n_cases"]
+    assert shown.sum / shown.num == pytest.approx(metrics["regions"]["tumor"]["dice_per_case"], abs=1e-4)
     best = max(event.value for event in events.Scalars("val/tumor/dice_where_present"))
     assert events.Scalars("best/val/tumor/dice_where_present")[-1].value == best

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
@@ -17,7 +18,7 @@ from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
 from lts.app.run.records import LOGGERS_FILE
-from lts.base import CheckpointError, ConfigError, read_json_object, write_json
+from lts.base import CheckpointError, ConfigError, read_csv_rows, read_json_object, write_json
 from lts.evaluation import PRINTED
 
 
@@ -167,13 +168,17 @@ def _runs_begun(folder: Path) -> dict[str, Any]:
     return read_json_object(path, error=CheckpointError) if path.is_file() else {}
 
 
-def log_test_scores(trainer: pl.Trainer, metrics: Mapping[str, Any]) -> None:
+def log_test_scores(trainer: pl.Trainer, metrics: Mapping[str, Any], *, cases_file: Path) -> None:
     """Log the printed scores of the test cases, as `test/<region>/<score>`; an undefined one is left out.
+
+    TensorBoard also gets a histogram of the Dice of the cases, `test/<region>/dice`.
 
     Args:
         trainer: With open loggers.
         metrics: What `metrics.json` holds.
+        cases_file: The scores of each case.
     """
+    rows = [row for _, row in read_csv_rows(cases_file, columns=("region", "dice"))]
     scores = {
         f"test/{region}/{name}": found[name]
         for region, found in metrics["regions"].items()
@@ -182,6 +187,12 @@ def log_test_scores(trainer: pl.Trainer, metrics: Mapping[str, Any]) -> None:
     }
     for logger in trainer.loggers:
         logger.log_metrics(scores, trainer.global_step - 1)
+        if isinstance(logger, TensorBoardLogger):
+            for region in metrics["regions"]:
+                dice = [float(row["dice"]) for row in rows if row["region"] == region and row["dice"]]
+                logger.experiment.add_histogram(
+                    f"test/{region}/dice", np.array(dice), trainer.global_step - 1
+                )
         logger.save()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from lts.app.commands.results import CASES_FILE
 from lts.app.commands.scoring import score_model
 from lts.app.commands.training.loggers import log_test_scores
 from lts.app.commands.training.monitor import finite_or_none, standstill_of
@@ -100,7 +101,7 @@ def conclude(
             settings=settings.scoring,
             record=record,
         )
-        log_test_scores(trainer, metrics)
+        log_test_scores(trainer, metrics, cases_file=Path(settings.paths.output_dir) / CASES_FILE)
     record.finish(**facts)
     training = training_of(settings, trainer, metrics)
     best = "" if training.score is None else f"best {_best_of(trainer).monitor} {training.score:.4f}; "
