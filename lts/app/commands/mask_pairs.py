@@ -6,11 +6,12 @@ from pathlib import Path
 
 from lts.app.commands.cases import mask_labels, open_cohort
 from lts.app.config.settings import EvaluateSettings
-from lts.base import CohortError, ConfigError, MaskLabels, name_some, natural_key
+from lts.base import CohortError, ConfigError, MaskLabels, name_some, natural_key, read_csv_rows
 from lts.cohort import case_id_problem, case_stem
 from lts.volume import suffixes_in_words
 
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
+_COLUMNS = ("case", "mask")
 _SHOWN = 5
 
 
@@ -44,7 +45,7 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     """Pair `predictions` with `references`, or with the cases of `data.root`.
 
     Case names are file names without their suffix and without `_mask` at its end, and
-    `segmentation-7` of LiTS is `volume-7`.
+    `segmentation-7` of LiTS is `volume-7`; or what a CSV file says.
 
     Raises:
         CohortError: A folder holds no masks, two files of one case, or a case that the other lacks; or a
@@ -92,11 +93,15 @@ def masks_in(folder: Path, labels: MaskLabels | None = None) -> dict[str, Path]:
     """Masks of a folder by case name: files, or folders where `labels` names files.
 
     Where files are named as LiTS names them, volumes are scans and not masks. The files of a case may also
-    lie in `segmentations` of its folder, as in TotalSegmentator's data set.
+    lie in `segmentations` of its folder, as in TotalSegmentator's data set. A CSV file in place of a folder
+    names each mask and its case.
 
     Raises:
-        CohortError: There is no such folder, no mask in it, two of one case, or one whose name is unsafe.
+        CohortError: There is no such folder or file, no mask in it, two of one case, or one whose name is
+            unsafe; or a mask that a file names is not there.
     """
+    if folder.suffix.lower() == ".csv" and folder.is_file():
+        return _named_in(folder, labels)
     if not folder.is_dir():
         raise CohortError(f"{folder}: no such folder")
     if labels and labels.are_files:
@@ -118,6 +123,24 @@ def masks_in(folder: Path, labels: MaskLabels | None = None) -> dict[str, Path]:
         has_folders = any(path.is_dir() for path in folder.iterdir())
         hint = "; folders of single organs need labels that name their files" if has_folders else ""
         raise CohortError(f"{folder}: must hold masks, {suffixes_in_words()}, got none{hint}")
+    return found
+
+
+def _named_in(path: Path, labels: MaskLabels | None) -> dict[str, Path]:
+    """The masks that a CSV file names in its columns case and mask, from its folder on."""
+    found: dict[str, Path] = {}
+    for number, row in read_csv_rows(path, columns=_COLUMNS):
+        name, mask = row["case"], path.parent / row["mask"]
+        files = labels.files_in(mask) if labels else (mask,)
+        if problem := case_id_problem(name):
+            raise CohortError(f"{path}: row {number}: {problem}")
+        if name in found:
+            raise CohortError(f"{path}: row {number}: case {name} is there twice")
+        if missing := [file for file in files if not file.is_file()]:
+            raise CohortError(f"{path}: row {number}: no such file: {missing[0]}")
+        found[name] = mask
+    if not found:
+        raise CohortError(f"{path}: must have a row for each mask, has none")
     return found
 
 

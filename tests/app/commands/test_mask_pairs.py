@@ -4,7 +4,7 @@ import pytest
 
 from lts.app.commands.mask_pairs import case_name, masks_in, pair_masks
 from lts.app.config.settings import CasesSettings, EvaluateSettings
-from lts.base import CohortError, ConfigError
+from lts.base import CohortError, ConfigError, MaskLabels
 
 
 def folder(path: Path, *names: str) -> Path:
@@ -121,3 +121,38 @@ def test_a_mask_is_not_held_against_itself(tmp_path: Path) -> None:
             CohortError, match=f"must hold predictions, got the references themselves: {same}$"
         ):
             pair_masks(asked(named, references))
+
+
+def test_a_list_names_masks_that_are_called_otherwise(tmp_path: Path) -> None:
+    folder(tmp_path / "theirs", "x1.nii", "x2.nii.gz")
+    references = folder(tmp_path / "r", "a.nii", "b.nii")
+    (tmp_path / "named.CSV").write_text("case,mask,reader\nb,theirs/x1.nii,Ann\na,theirs/x2.nii.gz,Bob\n")
+    pairs = pair_masks(asked(tmp_path / "named.CSV", references))
+    assert [(pair.case, pair.prediction.name, pair.reference.name) for pair in pairs] == [
+        ("a", "x2.nii.gz", "a.nii"),
+        ("b", "x1.nii", "b.nii"),
+    ]
+    organs = MaskLabels(liver=("liver.nii",))
+    folder(tmp_path / "of-a", "liver.nii")
+    (tmp_path / "organs.csv").write_text("case,mask\na,of-a\n")
+    assert masks_in(tmp_path / "organs.csv", organs) == {"a": tmp_path / "of-a"}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("case,mask\n", "must have a row for each mask, has none"),
+        ("case,mask\na,gone.nii\n", "row 2: no such file: {folder}/gone.nii"),
+        ("case,mask\na,x.nii\na,x.nii\n", "row 3: case a is there twice"),
+        ("case,mask\n../a,x.nii\n", "row 2: case id must be usable as a file name"),
+        ("case,path\na,x.nii\n", "the first row must name the columns case, mask, each once"),
+        ("case,mask\na,\n", "row 2: no such file: {folder}"),
+    ],
+)
+def test_a_list_that_is_wrong_is_told_with_its_row(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "x.nii").touch()
+    path = tmp_path / "named.csv"
+    path.write_text(content)
+    with pytest.raises(CohortError) as refused:
+        masks_in(path)
+    assert str(refused.value).startswith(f"{path}: {told.format(folder=tmp_path)}")
