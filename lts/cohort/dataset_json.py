@@ -68,7 +68,7 @@ def _stated_labels(meta: dict[str, Any]) -> tuple[MaskLabels | None, list[str]]:
             if not others and len(numbers) == 1 and _is_free(numbers[0], LIVER, *tumor):
                 return MaskLabels(liver=(LIVER,), tumor=tumor, ignore=(numbers[0],)), []
     rule = f"background {BACKGROUND}, liver {LIVER} and {' or '.join(_TUMOR_NAMES)} {TUMOR}"
-    rule += f", and may be {_IGNORE} another number"
+    rule += f", and {_IGNORE}, if it is there, another number"
     return None, [f"labels in dataset.json must be {rule}, got {shown(stated)}"]
 
 
