@@ -13,6 +13,7 @@ from lts.base import IGNORED, CohortError, ConfigError, MaskLabels
 from lts.cohort import Case, find_cases
 from lts.data import Augmentation, SliceDataModule, SliceDataset
 from lts.evaluation.calibration import CalibrationCounts
+from lts.intensity import Window
 from lts.losses import BCEDiceLoss, FocalDiceLoss, TverskyLoss
 from lts.metrics import BinnedAUROC, CaseOverlap
 from lts.networks import UNet
@@ -35,8 +36,8 @@ def case(make_case: Any) -> Case:
     grid = read_geometry(source.image)
     labels = read_mask(source.mask, image=grid).voxels
     numbers = labels.copy()
-    numbers[3:, :, :14] = 255
-    assert len(np.unique(labels[3:, :, :14])) == len(np.unique(labels[3:, :, 14:])) == 3
+    numbers[3:, :, :10] = 255
+    assert len(np.unique(labels[3:, :, :10])) == len(np.unique(labels[3:, :, 10:])) == 3
     path = source.mask.with_name("partly.nii.gz")
     write_nifti(path, grid.to_disk(numbers), geometry=grid)
     return Case("partly", "a", source.image, path, LABELS)
@@ -46,7 +47,7 @@ def case(make_case: Any) -> Case:
 def ignored(case: Case) -> np.ndarray:
     """`(Z, H, W)`, known by hand."""
     where = np.zeros(read_geometry(case.image).canonical_shape, bool)
-    where[3:, :, :14] = True
+    where[3:, :, :10] = True
     return where
 
 
@@ -193,6 +194,7 @@ def test_validation_scores_a_case_by_what_is_known_of_it(case: Case, ignored: np
         cases={"val": [case]},
         store_dir=case.image.parent / "store",
         recipe=RECIPE,
+        intensity=Window(level_hu=50, width_hu=200),
         num_workers=0,
         batch_size=6,
     )
@@ -252,7 +254,7 @@ def test_masks_are_scored_and_compared_by_what_is_known(run: Any, case: Case, tm
     (tmp_path / "references").mkdir()
     case.mask.rename(tmp_path / "references" / "a.nii.gz")
     beyond = truth.copy()
-    beyond[3:, :, :14] = 1  # wrong, but nobody knows
+    beyond[3:, :, :10] = 1  # wrong, but nobody knows
     worse = np.where(truth == 2, 1, truth).astype(np.uint8)
     for name, labels in (("beyond", beyond), ("worse", worse)):
         (tmp_path / name).mkdir()
@@ -290,7 +292,7 @@ def test_a_training_takes_a_data_set_with_them(
         source = make_case(f"case-{number}", seed=number)
         grid = read_geometry(source.image)
         numbers = read_mask(source.mask, image=grid).voxels.copy()
-        numbers[3:, :, :14] = 3
+        numbers[3:, :, :10] = 3
         source.image.rename(root / "imagesTr" / f"{number}_0000.nii.gz")
         write_nifti(root / "labelsTr" / f"{number}.nii.gz", grid.to_disk(numbers), geometry=grid)
     stated = {"background": 0, "liver": 1, "tumor": 2, "ignore": 3}

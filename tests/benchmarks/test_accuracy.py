@@ -137,7 +137,7 @@ def test_what_is_there_is_not_run_again(folder: Path, in_this_process: list[Job]
 def test_runs_at_once_have_processors_of_their_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr("benchmarks.accuracy.__main__.usable_processors", lambda: 4)
+    monkeypatch.setattr("benchmarks.accuracy.options.usable_processors", lambda: 4)
     meet, lanes = threading.Barrier(2, timeout=20), []
 
     def run(job: Job, _own: Path) -> Any:

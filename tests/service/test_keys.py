@@ -27,7 +27,7 @@ def asking(predictor: Any) -> Iterator[Running]:
 
 @pytest.mark.parametrize(
     "authorization",
-    [f"Bearer {KEY}", f"bearer  {OTHER} ", basic(f":{KEY}"), basic(f"anyone:{OTHER}"), basic(f"é:{KEY}")],
+    [f"Bearer {KEY}", f"bearer  {OTHER}", basic(f":{KEY}"), basic(f"anyone:{OTHER}"), basic(f"é:{KEY}")],
 )
 def test_a_key_opens_the_service(asking: Running, authorization: str) -> None:
     with asking.client as client:
