@@ -12,16 +12,22 @@ DOCS = Path(__file__).parents[1] / "docs"
 TESTS = Path(__file__).parent
 
 NAMED = sorted(
-    set(re.findall(r"`((?:\w+/)?test_\w+\.py)(?:::(test_\w+))?`", (DOCS / "faults.md").read_text()))
+    {
+        named
+        for page in DOCS.glob("*.md")
+        for named in re.findall(
+            r"`(?:tests/)?((?:\w+/)*test_\w+\.py)(?:::(test_\w+)(?:\[\w+\])?)?`", page.read_text()
+        )
+    }
 )
 
 
-def test_the_table_of_faults_names_tests() -> None:
-    assert len(NAMED) > 50
+def test_the_pages_name_tests() -> None:
+    assert len(NAMED) > 150
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
-def test_a_test_that_shows_a_fault_exists(file: str, test: str) -> None:
+def test_a_test_that_a_page_names_exists(file: str, test: str) -> None:
     path = TESTS / file
     assert path.is_file()
     assert f"def {test}(" in path.read_text() or not test

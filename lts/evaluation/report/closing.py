@@ -23,6 +23,10 @@ from lts.evaluation.report.markup import (
 from lts.evaluation.table import find_score
 
 _NOTES = "notes"
+_TERMS = (
+    "The prediction is the mask that is scored, the reference the one it is compared with, voxel by voxel of "
+    "the scan. The liver includes its tumors."
+)
 
 
 def lits(data: ReportData) -> ET.Element | None:
@@ -76,7 +80,9 @@ def defined(names: Iterable[str], others: Mapping[str, str]) -> ET.Element:
     lines = [
         element(*part) for label, text in known.items() if text for part in (("dt", label), ("dd", text))
     ]
-    return section("definitions", "What the scores mean", element("dl", *lines, class_="facts"))
+    return section(
+        "definitions", "What the scores mean", intro(_TERMS), element("dl", *lines, class_="facts")
+    )
 
 
 def _plain(value: Any) -> Child:

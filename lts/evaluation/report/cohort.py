@@ -191,7 +191,8 @@ def _reliability(reliability: dict[str, dict[str, Any]]) -> ET.Element:
         "Reliability",
         chart,
         legend,
-        "Below the diagonal the model is too sure. ECE is the mean distance to it, weighed by voxels.",
+        "Below the diagonal the model is too sure. ECE, the expected calibration error, is the mean distance "
+        "to it, weighed by voxels. A best temperature above 1 says that the model is too sure on the whole.",
     )
 
 

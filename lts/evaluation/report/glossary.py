@@ -5,6 +5,7 @@ from typing import Any
 from lts.evaluation.quantity import Quantity, is_defined
 from lts.evaluation.report.markup import Cell, Child, Column, undefined
 from lts.evaluation.table import find_score
+from lts.scores.appearance import LOW_CONTRAST_HU, SMALL_MM
 
 _NO_CT = "no CT was at hand"
 _NO_LIVER = "the liver is not known"
@@ -46,7 +47,9 @@ COLUMNS = (
     Quantity(
         "cause",
         "Likely cause",
-        "The first rule that applies, of contrast, size, place and shape.",
+        f"The first that applies. Of a miss: low contrast (below {LOW_CONTRAST_HU:g} HU), small (below "
+        f"{SMALL_MM:g} mm), outside the liver. Of a false alarm: outside the liver, vessel-like (bright and "
+        "long), bright or uneven texture, small, low contrast.",
         "only a failure has a cause",
         numeric=False,
     ),
