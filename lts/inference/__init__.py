@@ -23,6 +23,7 @@ from lts.inference.findings import Findings, FoundLesion, measure, prediction_wa
 from lts.inference.formats import find_format
 from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
+from lts.inference.precision import Precision
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
 from lts.inference.saving import save_checkpoint
 
@@ -37,6 +38,7 @@ __all__ = [
     "MaskBuilder",
     "Model",
     "Postprocess",
+    "Precision",
     "Prediction",
     "Predictor",
     "ServingModel",

@@ -83,6 +83,7 @@ def find_liver(
     *,
     device: torch.device,
     batch_size: int,
+    dtype: torch.dtype = torch.float32,
     check: Callable[[], None] = lambda: None,
 ) -> Located:
     """Find the largest piece of liver that a model of whole slices sees; tumor counts as liver.
@@ -95,6 +96,7 @@ def find_liver(
         scan: Voxels `(Z, H, W)`.
         device: Where the model is.
         batch_size: Slices that run at once.
+        dtype: What the network computes in.
         check: Called after each of these slabs; what it raises ends it all.
     """
     shape, spacing_mm = scan.voxels.shape, scan.geometry.spacing_mm
@@ -104,7 +106,8 @@ def find_liver(
     builder = MaskBuilder(locator.regions, (len(looks), size, size))
     for start in range(0, len(looks), batch_size):
         some = slice(start, min(start + batch_size, len(looks)))
-        builder.add(some, probs_on_square(locator, scan.voxels, view, looks[some], device=device).cpu())
+        probs = probs_on_square(locator, scan.voxels, view, looks[some], device=device, dtype=dtype)
+        builder.add(some, probs.cpu())
         check()
     rows, columns = view.plane.on_square
     liver = builder.finish(voxel_ml=1.0)[:, rows, columns] >= LIVER

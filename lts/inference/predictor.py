@@ -17,6 +17,7 @@ from lts.base import CheckpointError, ConfigError, Modality, check_regions
 from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
 from lts.inference.locating import Located, find_liver
 from lts.inference.masks import MaskBuilder, Postprocess
+from lts.inference.precision import Precision, find_dtype
 from lts.inference.running import Axes, probs_on_square
 from lts.intensity import Intensity
 from lts.slices import Recipe, View, view_of
@@ -84,6 +85,8 @@ class Predictor:
         temperature: A number > 0 per region that divides the logit of the mean probability, None for 1. Above
             1 it makes a model less sure of itself; a mask stays the same.
         postprocess: What becomes of the mask; None leaves it as the probabilities say.
+        precision: What networks compute in: `float32`; `bfloat16`, which is faster where a processor has
+            instructions for it; or `auto`, bfloat16 there if a probe of each model agrees.
 
     Raises:
         ConfigError: A setting breaks its rule.
@@ -115,6 +118,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
+        precision: Precision = "float32",
     ) -> None:
         self.models = tuple(models)
         self.regions, self.modality = _common_task(self.models)
@@ -128,9 +132,16 @@ class Predictor:
         self._postprocess = postprocess
         if postprocess is not None:
             postprocess.check(self.regions)
-        for model in (*self.models, *(model.locator for model in self.models if model.locator)):
+        networks = (*self.models, *(model.locator for model in self.models if model.locator))
+        for model in networks:
             model.network.to(device).to(memory_format=torch.channels_last)
             model.intensity.to(device)
+        self._dtype = find_dtype(precision, networks, device)
+
+    @property
+    def precision(self) -> str:
+        """What networks compute in, `float32` or `bfloat16`."""
+        return str(self._dtype).removeprefix("torch.")
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -146,6 +157,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
+        precision: Precision = "float32",
         trusted_modules: Sequence[str] = (),
     ) -> Self:
         """Open one checkpoint file, or several for the mean of their probabilities.
@@ -167,6 +179,7 @@ class Predictor:
             flips=flips,
             temperature=temperature,
             postprocess=postprocess,
+            precision=precision,
         )
 
     @classmethod
@@ -184,6 +197,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
+        precision: Precision = "float32",
     ) -> Self:
         """Take a network as it is, of any class; no file is needed.
 
@@ -227,6 +241,7 @@ class Predictor:
             flips=flips,
             temperature=temperature,
             postprocess=postprocess,
+            precision=precision,
         )
 
     def __call__(self, scan: Volume) -> Prediction:
@@ -256,7 +271,14 @@ class Predictor:
             check: Called after each slab; what it raises ends it all.
         """
         return tuple(
-            find_liver(model.locator, scan, device=self.device, batch_size=self.batch_size, check=check)
+            find_liver(
+                model.locator,
+                scan,
+                device=self.device,
+                batch_size=self.batch_size,
+                dtype=self._dtype,
+                check=check,
+            )
             if model.locator
             else None
             for model in self.models
@@ -336,7 +358,9 @@ class Predictor:
     def _seen(self, model: Model, voxels: NDArray[np.generic], view: View | None, slices: slice) -> Tensor:
         assert view is not None
         numbers = range(slices.start, slices.stop)
-        on_square = probs_on_square(model, voxels, view, numbers, device=self.device, mirrored=self._flips)
+        on_square = probs_on_square(
+            model, voxels, view, numbers, device=self.device, dtype=self._dtype, mirrored=self._flips
+        )
         return view.plane.invert(on_square)
 
 

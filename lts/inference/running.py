@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lts.inference.checkpoint import Model
+from lts.inference.precision import autocast
 from lts.intensity import apply_with_context
 from lts.networks.meta import check_logits
 from lts.slices import View, lay_on_plane, slices_around
@@ -26,6 +27,7 @@ def probs_on_square(
     slices: Sequence[int] | range,
     *,
     device: torch.device,
+    dtype: torch.dtype = torch.float32,
     mirrored: Sequence[Axes] = ((),),
 ) -> Tensor:
     """Probabilities of some slices, the mean over mirrored images.
@@ -38,6 +40,7 @@ def probs_on_square(
         view: What the model sees of it.
         slices: Slices of the scan within the view, in order.
         device: Where the model is.
+        dtype: What the network computes in.
         mirrored: Which axes are mirrored in each pass.
 
     Returns:
@@ -52,15 +55,16 @@ def probs_on_square(
     around = places.reshape(around.shape)
     hu = slab[torch.from_numpy(around)].to(device)
     channels = apply_with_context(model.intensity, hu)
-    probs, *others = (_seen_mirrored(model, channels, axes) for axes in mirrored)
+    probs, *others = (_seen_mirrored(model, channels, axes, dtype) for axes in mirrored)
     for other in others:
         probs += other
     return probs.div_(len(mirrored))
 
 
-def _seen_mirrored(model: Model, channels: Tensor, axes: Axes) -> Tensor:
+def _seen_mirrored(model: Model, channels: Tensor, axes: Axes, dtype: torch.dtype) -> Tensor:
     seen = (channels.flip(axes) if axes else channels).contiguous(memory_format=torch.channels_last)
-    logits = torch.cat([_logits(model, some) for some in torch.split(seen, _images_at_once(seen))])
+    with autocast(dtype, seen.device):
+        logits = torch.cat([_logits(model, some) for some in torch.split(seen, _images_at_once(seen))])
     probs = logits.float().sigmoid()
     return probs.flip(axes) if axes else probs
 

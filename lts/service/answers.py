@@ -38,6 +38,7 @@ class Version(BaseModel):
     lts: str = Field(description="Version of lts.")
     models: list[ModelFile] = Field(description="The checkpoints, whose mean is taken.")
     device: str = Field(description="`cpu` or `cuda`, with its number.")
+    precision: str = Field(description="What networks compute in, `float32` or `bfloat16`.")
 
 
 class Lesion(BaseModel):

@@ -57,6 +57,7 @@ class Service:
                 {"file": one.path.name, "sha256": content_hash(one.path)} for one in predictors[0].checkpoints
             ],
             "device": str(predictors[0].device),
+            "precision": predictors[0].precision,
         }
         self.folder = PrivateFolder(log=self.log)
         self.results = Results(self.folder, most=limits.keep_results, keep_s=60 * limits.keep_minutes)

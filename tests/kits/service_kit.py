@@ -67,6 +67,7 @@ class HeldPredictor:
         self._predictor = predictor
         self.regions, self.modality = predictor.regions, predictor.modality
         self.checkpoints, self.device = predictor.checkpoints, predictor.device
+        self.precision = predictor.precision
         self.started, self.go = threading.Semaphore(0), threading.Event()
         self.begun = self.ended = 0
 
@@ -94,7 +95,7 @@ class HeldPredictor:
 class KnownPredictor:
     """Answers with labels that are known."""
 
-    modality, checkpoints, device = "ct", (), "cpu"
+    modality, checkpoints, device, precision = "ct", (), "cpu", "float32"
 
     def __init__(self, labels_zhw: np.ndarray, *, regions: tuple[str, ...] = ("liver", "tumor")) -> None:
         self._labels, self.regions = labels_zhw, regions

@@ -31,6 +31,7 @@ def test_it_tells_its_version_and_models(running: Running, checkpoint: Path) -> 
             "lts": __version__,
             "models": [{"file": "tiny.ckpt", "sha256": content_hash(checkpoint)}],
             "device": "cpu",
+            "precision": "float32",
         }
 
 

@@ -129,7 +129,7 @@ def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: St
         allow_training_cases=settings.allow_training_cases,
     )
     record = _begin(settings, invocation, stop)
-    record.add(checkpoints=origins(predictor))
+    record.add(checkpoints=origins(predictor), precision=predictor.precision)
     metrics = score_model(
         predictor,
         cases,
@@ -158,7 +158,10 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
     )
     chosen = choose_models(open_cohort(data), folds)
     record = _begin(settings, invocation, stop)
-    record.add(checkpoints=[origin for each in predictors.values() for origin in origins(each)])
+    record.add(
+        checkpoints=[origin for each in predictors.values() for origin in origins(each)],
+        precision=predictor.precision,
+    )
     fold_facts = [
         {
             "fold": fold.number,

@@ -71,6 +71,7 @@ def open_predictor(
             batch_size=settings.batch_size,
             flips=settings.flips,
             temperature=settings.temperature,
+            precision=settings.precision,
             postprocess=Postprocess(**settings_to_dict(settings.postprocess)),
         )
 

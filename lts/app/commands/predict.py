@@ -240,7 +240,7 @@ def _facts(settings: PredictSettings, predictor: Predictor) -> dict[str, Any]:
     return {
         "regions": list(predictor.regions),
         "checkpoints": origins(predictor),
-        "settings": {**of_the_mask, "batch_size": predictor.batch_size},
+        "settings": {**of_the_mask, "batch_size": predictor.batch_size, "precision": predictor.precision},
         "device": str(predictor.device),
         "versions": library_versions(),
     }

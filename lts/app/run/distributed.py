@@ -25,13 +25,12 @@ from lts.app.run.environment import RUN_FOLDER_VARIABLE, follows
 from lts.app.run.lightning_internals import take_processes
 from lts.app.run.signals import STOP_SIGNALS, StopSignals
 from lts.base import ConfigError, usable_processors
+from lts.networks.precision import computes_bf16
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 """Precisions in which the network takes float32 channels, as the intensity makes them."""
 _OF_GPUS = {"16", "16-mixed"}
 """Precisions that Lightning replaces by others on CPUs."""
-_BF16_OF_CPUS = ("avx512_bf16", "amx_bf16")
-"""Of `torch.cpu.get_capabilities`, those that make bfloat16 faster than float32."""
 _MOST_ON_ANY_MACHINE = 8
 """Processes that training may have on a CPU of fewer cores, as tests do."""
 
@@ -80,18 +79,11 @@ def precision_of(trainer: Mapping[str, Any]) -> str:
         if str(asked) in _OF_GPUS and not _has_gpu(trainer):
             raise ConfigError(f"trainer.precision: {asked} needs a GPU; use auto, bf16-mixed or 32-true")
         return str(asked)
-    in_bf16 = (
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if _has_gpu(trainer)
-        else _accelerator(trainer) in ("auto", "cpu") and cpu_computes_bf16()
-    )
+    if _has_gpu(trainer):
+        in_bf16 = computes_bf16(torch.device("cuda"))
+    else:
+        in_bf16 = _accelerator(trainer) in ("auto", "cpu") and computes_bf16(torch.device("cpu"))
     return "bf16-mixed" if in_bf16 else "32-true"
-
-
-def cpu_computes_bf16() -> bool:
-    """Whether this CPU has instructions for bfloat16; others compute it too, in float32 and slower."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in _BF16_OF_CPUS)
 
 
 def _has_gpu(trainer: Mapping[str, Any]) -> bool:
