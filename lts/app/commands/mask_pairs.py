@@ -68,7 +68,7 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     else:
         if of_references:
             raise ConfigError("reference_labels: must be left out with data.root; data.labels says it there")
-        of_references = mask_labels(settings.data.labels)
+        of_references = mask_labels(settings.data.labels, key="data.labels")
         assert settings.data.root is not None
         held = Path(settings.data.root)
         cases = open_cohort(settings.data).cases
