@@ -83,3 +83,6 @@ def test_a_sheet_is_bounded_and_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     sheet = read_png(tmp_path / "overlays.png")
     assert np.unique(sheet).tolist() == [0, 50, 100]
     assert mask_pictures.write_contact_sheet(tmp_path, names[:1]) == f"{tmp_path}/overlays.png shows 1 mask"
+    (tmp_path / "overlays.png").unlink()
+    assert mask_pictures.write_contact_sheet(tmp_path, names[3:]) is None
+    assert not (tmp_path / "overlays.png").exists()

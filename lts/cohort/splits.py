@@ -10,6 +10,7 @@ import numpy as np
 from lts.base import CohortError, ConfigError, name_some, natural_key, read_json_object, shown
 from lts.cohort.case import Case
 from lts.cohort.files import combined_error, composed, grouped
+from lts.volume import header_suffixes, source_files
 
 PARTS = ("train", "val", "test")
 
@@ -78,7 +79,7 @@ class Split:
 
 
 def limit_split(split: Split, cases: Iterable[Case], *, limit: int) -> Split:
-    """Keep so many cases of each part, those of the smallest scan files; the others become unused.
+    """Keep so many cases of each part, those whose scans have the smallest files; the others become unused.
 
     Args:
         split: The split.
@@ -93,10 +94,19 @@ def limit_split(split: Split, cases: Iterable[Case], *, limit: int) -> Split:
         ...     limit_split(Split(train=("a", "b")), cases, limit=1)
         Split(train=('b',), val=(), test=(), unused=('a',))
     """
-    file_bytes = {case.id: case.image.stat().st_size for case in cases}
+    file_bytes = {case.id: _file_bytes(case.image) for case in cases}
     kept = {part: sorted(split.subset(part), key=file_bytes.__getitem__)[:limit] for part in PARTS}
     left = set(split.subset("all")).difference(*kept.values())
     return Split(**{part: tuple(ids) for part, ids in kept.items()}, unused=(*split.unused, *left))
+
+
+def _file_bytes(image: Path) -> int:
+    """Bytes of all files of a scan: a series in a folder, or the voxels beside a header, too."""
+    if image.is_dir():
+        files: Iterable[Path] = (path for path in image.rglob("*") if path.is_file())
+    else:
+        files = source_files(image) if image.name.lower().endswith(header_suffixes()) else (image,)
+    return sum(path.stat().st_size for path in files)
 
 
 def _repeated(named: Iterable[tuple[str, str]]) -> list[str]:

@@ -1,10 +1,11 @@
 """Scores of a cohort, what went wrong and why, and a report of it."""
 
 from lts.evaluation.calibration import CalibrationCounts
-from lts.evaluation.compare import PairedComparison, compare_cases
+from lts.evaluation.compare import PairedComparison, check_scores, compare_cases
 from lts.evaluation.compare_many import RankedRuns, RunPair, common_cases, rank_runs
 from lts.evaluation.confidence import MIN_CASES, Bootstrap
 from lts.evaluation.differing import DifferingCase, differing_cases
+from lts.evaluation.missing_scores import Lack, lacking
 from lts.evaluation.ranking import rank_cases
 from lts.evaluation.report import CasePictures, ComparisonData, ReportData, write_comparison, write_report
 from lts.evaluation.rules import ScoringRules
@@ -26,6 +27,7 @@ __all__ = [
     "CohortScore",
     "ComparisonData",
     "DifferingCase",
+    "Lack",
     "PairedComparison",
     "ProbabilityScores",
     "RankedRuns",
@@ -34,10 +36,12 @@ __all__ = [
     "Score",
     "ScoringRules",
     "Summary",
+    "check_scores",
     "common_cases",
     "compare_cases",
     "differing_cases",
     "find_score",
+    "lacking",
     "rank_cases",
     "rank_runs",
     "score_table",

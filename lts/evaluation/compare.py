@@ -17,6 +17,9 @@ from lts.evaluation.table import find_score
 _LEVEL_OF_P = 0.05
 _DECIMALS = 10
 _SAME_REFERENCE = 1e-3
+_ROUNDING = 1e-6
+_MOST = 1e100
+"""Sums of squares of larger numbers are no numbers any more."""
 
 _Rows = Sequence[Mapping[str, Any]]
 
@@ -251,3 +254,34 @@ def score_of(row: Mapping[str, Any], score: str, *, run: str = "") -> float:
     if math.isinf(number):
         raise CohortError(f"{where}: {score} must be a finite number or empty, got {value!r}")
     return number
+
+
+def check_scores(rows: _Rows, *, file: object) -> None:
+    """Check that the scores in a file can be such scores.
+
+    >>> check_scores([{"case": "1", "region": "liver", "dice": "1.5"}], file="cases.csv")
+    Traceback (most recent call last):
+    lts.base._errors.CohortError: cases.csv: case '1', region 'liver': dice must be from 0 to 1, got '1.5'
+
+    Args:
+        rows: Rows of `cases.csv`, as `compare_cases` takes them; one that is no number is told there.
+        file: Where they come from.
+
+    Raises:
+        CohortError: A number lies outside the bounds of its score.
+    """
+    names = dict.fromkeys(name for row in rows for name in row if name not in ("case", "region"))
+    bounds = {name: find_score(name).bounds for name in names}
+    for row in rows:
+        for name in (name for name in names if name in row):
+            try:
+                number = float(row[name])
+            except (TypeError, ValueError):
+                continue
+            low, high = bounds[name]
+            least, most = max(low - _ROUNDING, -_MOST), min(high + _ROUNDING, _MOST)
+            if not math.isnan(number) and not least <= number <= most:
+                raise CohortError(
+                    f"{file}: case {row['case']!r}, region {row['region']!r}: {name} must be "
+                    f"from {max(low, -_MOST):g} to {min(high, _MOST):g}, got {row[name]!r}"
+                )

@@ -73,6 +73,17 @@ class RankedRuns:
     remark: str | None
     pairs: tuple[RunPair, ...]
 
+    @property
+    def against_best(self) -> dict[str, RunPair]:
+        """Of each other run, its pair with the best one; empty where no case can be ranked."""
+        best = next(iter(self.mean_ranks), None)
+        return {
+            name: pair
+            for pair in self.pairs
+            for name, other in ((pair.a, pair.b), (pair.b, pair.a))
+            if other == best
+        }
+
 
 def rank_runs(
     runs: Mapping[str, _Rows], *, scores: Sequence[str], bootstrap: Bootstrap | None = None
@@ -168,7 +179,9 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def common_cases(runs: Mapping[str, _Rows]) -> tuple[dict[str, list[Mapping[str, Any]]], dict[str, int]]:
-    """The rows of cases that all runs have, and how many cases each run has beside these.
+    """The rows of cases that all runs have in a region, and how many cases each run has beside these.
+
+    A region that not all runs have is left out, and no case counts for it.
 
     >>> a, b = ([{"case": case, "region": "liver"} for case in cases] for cases in ("12", "2"))
     >>> kept, left_out = common_cases({"a": a, "b": b})
@@ -176,14 +189,23 @@ def common_cases(runs: Mapping[str, _Rows]) -> tuple[dict[str, list[Mapping[str,
     (['2'], {'a': 1, 'b': 0})
 
     Raises:
-        CohortError: No case is in all of them.
+        CohortError: No region is in all of them, or no case.
     """
-    cases = {name: {str(row["case"]) for row in rows} for name, rows in runs.items()}
-    common = set.intersection(*cases.values())
+    found = {name: {(str(row["region"]), str(row["case"])) for row in rows} for name, rows in runs.items()}
+    shared = set.intersection(*({region for region, _ in own} for own in found.values()))
+    if not shared:
+        raise CohortError(f"compare: no region is in all runs, {', '.join(runs)}")
+    common = set.intersection(*found.values())
     if not common:
         raise CohortError(f"compare: no case is in all runs, {', '.join(runs)}")
-    kept = {name: [row for row in rows if str(row["case"]) in common] for name, rows in runs.items()}
-    return kept, {name: len(found - common) for name, found in cases.items()}
+    kept = {
+        name: [row for row in rows if (str(row["region"]), str(row["case"])) in common]
+        for name, rows in runs.items()
+    }
+    left_out = {
+        name: len({case for region, case in own - common if region in shared}) for name, own in found.items()
+    }
+    return kept, left_out
 
 
 def _values(runs: Mapping[str, _Rows], region: str, score: str) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """The lesion scores of the table of scores."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -9,7 +10,7 @@ from lts.scores.lesions import SIZE_GROUPS
 
 
 def _share(kind: str, label: str, meaning: str) -> Score:
-    return Score(kind, label, meaning, "there is no such lesion")
+    return Score(kind, label, meaning, "there is no such lesion", bounds=(0.0, 1.0))
 
 
 def _count(kind: str, label: str, meaning: str, best: Best) -> Score:
@@ -18,7 +19,7 @@ def _count(kind: str, label: str, meaning: str, best: Best) -> Score:
         return found
 
     why = "lesions are counted for tumors only"
-    return Score(kind, label, meaning, why, decimals=0, best=best, of_case=of_case)
+    return Score(kind, label, meaning, why, decimals=0, best=best, bounds=(0.0, math.inf), of_case=of_case)
 
 
 _KINDS = (

@@ -1,5 +1,6 @@
 """The definition of a score: its texts and functions, with their inputs and results."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -180,6 +181,7 @@ class Score(Quantity):
     Attributes:
         family: What it is made of.
         best: Which values are the best; None where it is neither good nor bad, such as a volume.
+        bounds: The lowest and the highest value that it can have, for scores that are read from a file.
         regions: Whose it is; None for all.
         of_case: Gives it for a case; None and NaN say that it is not defined.
         of_surfaces: The same from distances of surfaces, where neither is empty. It is sent to other
@@ -190,6 +192,7 @@ class Score(Quantity):
 
     family: Family = "overlap"
     best: Best | None = "high"
+    bounds: tuple[float, float] = (-math.inf, math.inf)
     regions: tuple[str, ...] | None = None
     of_case: Callable[[CaseRegion], Value] | None = None
     of_surfaces: Callable[[SurfaceDistances], float] | None = None

@@ -77,7 +77,7 @@ def plain_scores(found: Mapping[Score, CohortScore]) -> dict[str, Value]:
 
 
 def intervals(found: CohortScores, *, bootstrap: Bootstrap) -> dict[str, Any]:
-    """By region and score `[low, high]` or None under `intervals`, and the cases behind it."""
+    """By region and score `[low, high]` or None under `intervals`, their level, and the cases behind them."""
     settings: dict[str, Any] = asdict(bootstrap)
     ends: dict[str, dict[str, list[float] | None]] = {}
     counts: dict[str, dict[str, int]] = {}
@@ -89,4 +89,9 @@ def intervals(found: CohortScores, *, bootstrap: Bootstrap) -> dict[str, Any]:
                 interval = ratio_interval(*one.terms, **settings)
                 ends[region][score.name] = None if interval is None else [interval.low, interval.high]
                 counts[region][score.name] = int((one.terms[1] > 0).sum())
-    return {"intervals": ends, "intervals_n": counts, "intervals_min_cases": MIN_CASES}
+    return {
+        "intervals": ends,
+        "intervals_level": bootstrap.level,
+        "intervals_n": counts,
+        "intervals_min_cases": MIN_CASES,
+    }

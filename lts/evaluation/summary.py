@@ -32,10 +32,10 @@ class Summary:
     ()
 
     Attributes:
-        metrics: Plain types: `regions`, `intervals`, how many cases each rests on (`intervals_n`) and takes
-            (`intervals_min_cases`), `panel`, `panel_remarks`, with tumors `failures` and `advice` (none
-            without probabilities, as of masks it is not known what made them), with probabilities
-            `calibration`, and where it was asked for `lits`.
+        metrics: Plain types: `regions`, `intervals`, their `intervals_level`, how many cases each rests on
+            (`intervals_n`) and takes (`intervals_min_cases`), `panel`, `panel_remarks`, with probabilities
+            `calibration`, with tumors `failures` and `advice` (none without probabilities, as of masks it
+            is not known what made them), and where it was asked for `lits`.
         rows: One row a case and region.
         findings: Every lesion found, missed or falsely seen.
         roc: Per region false-positive rates, true-positive rates and the area; None without probabilities.

@@ -24,7 +24,9 @@ _NO_REFERENCE = "the reference is empty"
 
 _EMPTY_SIDE = "prediction or reference is empty, so there is no surface to measure"
 _surface = partial(Score, why_undefined=_EMPTY_SIDE, family="surfaces")
-_volume = partial(Score, unit="ml", decimals=1, family="volumes")
+_SHARE, _POSITIVE = (0.0, 1.0), (0.0, math.inf)
+_share = partial(Score, bounds=_SHARE)
+_volume = partial(Score, unit="ml", decimals=1, bounds=_POSITIVE, family="volumes")
 
 
 def surface_dice(tolerance_mm: float) -> Score:
@@ -32,11 +34,21 @@ def surface_dice(tolerance_mm: float) -> Score:
     mm = f"{tolerance_mm:g}"
     meaning = f"Surface Dice: share of both surfaces that lies within {mm} mm of the other, 1 is perfect."
     label = f"NSD {mm}\N{NO-BREAK SPACE}mm"
-    return _surface(f"nsd_{mm}mm", label, meaning, of_surfaces=methodcaller("nsd", tolerance_mm))
+    of_surfaces = methodcaller("nsd", tolerance_mm)
+    return _surface(f"nsd_{mm}mm", label, meaning, bounds=_SHARE, of_surfaces=of_surfaces)
 
 
 def _distance(name: str, label: str, meaning: str) -> Score:
-    return _surface(name, label, meaning, unit="mm", decimals=2, best="low", of_surfaces=attrgetter(name))
+    return _surface(
+        name,
+        label,
+        meaning,
+        unit="mm",
+        decimals=2,
+        best="low",
+        bounds=_POSITIVE,
+        of_surfaces=attrgetter(name),
+    )
 
 
 def _volume_error_ml(region: CaseRegion) -> float:
@@ -64,7 +76,7 @@ def _burden_rmse(cohort: CohortRegion) -> CohortScore:
     return CohortScore(rmse, len(errors))
 
 
-DICE = Score(
+DICE = _share(
     "dice",
     "Dice",
     "Overlap of two masks, 2 TP / (2 TP + FP + FN), 1 is perfect. 1 if both are empty, 0 if one is.",
@@ -76,7 +88,7 @@ _NSD = surface_dice(2.0)
 
 SCORES: tuple[Score, ...] = (
     DICE,
-    Score(
+    _share(
         "iou",
         "IoU",
         "Intersection over union, TP / (TP + FP + FN), empty masks as for Dice.",
@@ -84,21 +96,21 @@ SCORES: tuple[Score, ...] = (
         of_case=lambda region: iou(*region.overlap),
         of_cohort=None,
     ),
-    Score(
+    _share(
         "dice_per_case",
         "Dice per case",
         "Overlap with the reference, 1 is perfect: mean over cases, each counts the same. The one to quote.",
         "there is no case",
         of_cohort=lambda cohort: CohortScore.of_cases(dice(*cohort.counts)[:, cohort.channel]),
     ),
-    Score(
+    _share(
         "iou_per_case",
         "IoU per case",
         "Intersection over union, the mean over cases.",
         "there is no case",
         of_cohort=lambda cohort: CohortScore.of_cases(iou(*cohort.counts)[:, cohort.channel]),
     ),
-    Score(
+    _share(
         "dice_per_slice",
         "Dice per slice",
         "Mean over the slices that hold the region in the reference; false alarms elsewhere cost nothing.",
@@ -107,7 +119,7 @@ SCORES: tuple[Score, ...] = (
         of_case=lambda region: _dice_of_slices(region.slices).value,
         of_cohort=lambda cohort: _dice_of_slices(cohort.by_slice),
     ),
-    Score(
+    _share(
         "dice_per_slice_with_empty",
         "Dice per slice, with empty",
         "Mean over all slices, where most are empty and count 1 if predicted empty. Not to be quoted.",
@@ -115,21 +127,21 @@ SCORES: tuple[Score, ...] = (
         family="slices",
         of_cohort=lambda cohort: CohortScore.of_slices(dice(*cohort.by_slice)),
     ),
-    Score(
+    _share(
         "dice_global",
         "Dice, pooled",
         "The same overlap of all cases taken as one: large organs and tumors decide it.",
         _BOTH_EMPTY,
         of_cohort=lambda cohort: CohortScore.of_sums(*dice_terms(*cohort.by_case)),
     ),
-    Score(
+    _share(
         "iou_global",
         "IoU, pooled",
         "Intersection over union of the pooled voxels of all cases.",
         _BOTH_EMPTY,
         of_cohort=lambda cohort: CohortScore.of_sums(*iou_terms(*cohort.by_case)),
     ),
-    Score(
+    _share(
         "precision",
         "Precision",
         "Share of the predicted voxels that are right, TP / (TP + FP).",
@@ -137,7 +149,7 @@ SCORES: tuple[Score, ...] = (
         of_case=lambda region: precision(*region.overlap[:2]),
         of_cohort=lambda cohort: CohortScore.of_sums(*precision_terms(*cohort.by_case[:2])),
     ),
-    Score(
+    _share(
         "recall",
         "Recall",
         "Share of the reference that was found, TP / (TP + FN).",
@@ -145,7 +157,7 @@ SCORES: tuple[Score, ...] = (
         of_case=lambda region: recall(*region.overlap[::2]),
         of_cohort=lambda cohort: CohortScore.of_sums(*recall_terms(*cohort.by_case[::2])),
     ),
-    Score(
+    _share(
         "auroc",
         "AUROC",
         "Area under the ROC curve: how well probabilities rank the pooled voxels, at any threshold.",
@@ -157,7 +169,7 @@ SCORES: tuple[Score, ...] = (
     _distance("hd95_mm", "HD95", "95 % of either surface lies within this distance of the other."),
     _distance("msd_mm", "MSD", "Largest distance between the two surfaces (Hausdorff)."),
     _NSD,
-    Score(
+    _share(
         "voe",
         "VOE",
         "Volumetric overlap error, 1 - IoU: 0 is perfect.",
@@ -174,6 +186,7 @@ SCORES: tuple[Score, ...] = (
         signed=True,
         family="volumes",
         best="zero",
+        bounds=(-1.0, math.inf),
         of_case=lambda region: rvd(*region.voxels),
     ),
     _volume(
@@ -182,6 +195,7 @@ SCORES: tuple[Score, ...] = (
         "Predicted minus reference volume.",
         signed=True,
         best="zero",
+        bounds=(-math.inf, math.inf),
         of_case=_volume_error_ml,
     ),
     _volume(
@@ -215,6 +229,7 @@ SCORES: tuple[Score, ...] = (
         "no case has a liver on both sides",
         family="volumes",
         best="low",
+        bounds=_POSITIVE,
         regions=("tumor",),
         of_cohort=_burden_rmse,
     ),

@@ -11,6 +11,7 @@ from lts.inference.checkpoint import (
     locator_in,
     read_checkpoint,
 )
+from lts.inference.device import find_device
 from lts.inference.export import (
     Exported,
     ServingModel,
@@ -24,7 +25,7 @@ from lts.inference.formats import find_format
 from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.precision import Precision
-from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs, find_device
+from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs
 from lts.inference.saving import save_checkpoint
 
 __all__ = [

@@ -1,7 +1,6 @@
 """From a scan to probabilities and a mask on its own grid."""
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from lts.base import CheckpointError, ConfigError, Modality, check_regions
 from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
+from lts.inference.device import find_device
 from lts.inference.locating import Located, find_liver
 from lts.inference.masks import MaskBuilder, Postprocess
 from lts.inference.precision import Precision, find_dtype
@@ -83,7 +83,7 @@ class Predictor:
         batch_size: Slices that run at once, >= 1; None takes what the first model was trained with.
         flips: Slices are also predicted mirrored so; with both flips, each slice is predicted four times.
         temperature: A number > 0 per region that divides the logit of the mean probability, None for 1. Above
-            1 it makes a model less sure of itself; a mask stays the same.
+            1 it makes a model less sure of itself; a mask changes by `min_lesion_probability` alone.
         postprocess: What becomes of the mask; None leaves it as the probabilities say.
         precision: What networks compute in: `float32`; `bfloat16`, which is faster where a processor has
             instructions for it; or `auto`, bfloat16 there if a probe of each model agrees.
@@ -362,39 +362,6 @@ class Predictor:
             model, voxels, view, numbers, device=self.device, dtype=self._dtype, mirrored=self._flips
         )
         return view.plane.invert(on_square)
-
-
-def find_device(name: str, *, turn: int = 0) -> torch.device:
-    """The device of a name: `auto`, `cpu`, `cuda` or `cuda:N`.
-
-    Args:
-        name: The name.
-        turn: Of several processes that say `auto`, which this is, from 0: they take the GPUs in turn.
-
-    Raises:
-        ConfigError: There is no such device, or not on this machine.
-
-    Example:
-        >>> find_device("cpu")
-        device(type='cpu')
-        >>> find_device("gpu")
-        Traceback (most recent call last):
-        lts.base._errors.ConfigError: device: must be auto, cpu, cuda or cuda:N, got 'gpu'
-    """
-    if name == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        index = turn % torch.cuda.device_count()
-        return torch.device(f"cuda:{index}" if index else "cuda")
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
-        raise ConfigError(f"device: must be auto, cpu, cuda or cuda:N, got {name!r}")
-    device = torch.device(name)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        there = f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda:0" if count else "no CUDA device"
-        if (device.index or 0) >= count:
-            raise ConfigError(f"device: {name} is not on this machine, which has {there}; use auto or cpu")
-    return device
 
 
 def _common_task(models: Sequence[Model]) -> tuple[tuple[str, ...], Modality]:

@@ -36,7 +36,9 @@ class Metrics:
             registry=self._registry,
         )
         self._hung_up = Counter(
-            "lts_hung_up_uploads", "Uploads whose sender waited for no answer.", registry=self._registry
+            "lts_hung_up_uploads",
+            "Uploads whose sender closed the connection before the end of the body, or before the answer.",
+            registry=self._registry,
         )
         for name, (what, value) in gauges.items():
             Gauge(name, what, registry=self._registry).set_function(value)
@@ -50,7 +52,7 @@ class Metrics:
         self._refused.labels(status=str(status)).inc()
 
     def hung_up(self) -> None:
-        """Count an upload whose sender is gone."""
+        """Count an upload whose sender sends no more, or is gone."""
         self._hung_up.inc()
 
     def text(self) -> bytes:

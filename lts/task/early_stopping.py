@@ -1,5 +1,6 @@
 """Ends a training that no longer gets better."""
 
+import math
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
@@ -61,10 +62,10 @@ class StopEarly(EarlyStopping):
         """A line that says why the training was ended; None where it was not."""
         if not self._is_over:
             return None
-        return (
-            f"{self.monitor} did not get better than {float(self.best_score):.4f} "
-            f"in {counted(self.wait_count, 'validation')}"
-        )
+        best = float(self.best_score)
+        how = f"did not get better than {best:.4f}" if math.isfinite(best) else "was no number"
+        what = "epoch" if self.monitor.startswith("train/") else "validation"
+        return f"{self.monitor} {how} in {counted(self.wait_count, what)}"
 
     @property
     def _is_over(self) -> bool:

@@ -5,6 +5,7 @@ this table which files are scans, how they are read, and what to say of files th
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from lts.base import Modality, VolumeError, in_words, is_folder
+from lts.base import Modality, VolumeError, in_words, is_folder, listed
 from lts.volume import _headed, _metaimage, _nifti, _nrrd
 from lts.volume._dicom import holds_dicom, only_series, open_series, series_geometry
 from lts.volume._geometry import Geometry
@@ -26,6 +27,8 @@ _UNREAD = (
     *(".nii.bz2", ".nii.xz", ".nii.zst", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"),
 )
 """How files end that may hold a scan, or some in an archive, and are not read unless an entry says so."""
+
+_SHOWN = 5
 
 
 class _Write(Protocol):
@@ -258,6 +261,13 @@ def mask_format_of(path: Path) -> Format:
     """
     found = format_of(path)
     if found.read_mask is None:
+        if organs := _volumes_in(path):
+            liver = next((name for name in organs if "liver" in name.lower()), organs[0])
+            raise VolumeError(
+                f"{path}: of a folder, labels must name the files of liver and tumor, as in "
+                f"{{liver: [{liver}]}}; it holds {listed(organs, most=_SHOWN)}",
+                code="labels-unknown",
+            )
         raise VolumeError(
             f"{path}: a mask must be {kinds_in_words()}, got {found.name} (DICOM SEG is not read); "
             f"convert it to {MASK_SUFFIX}",
@@ -286,6 +296,13 @@ def written_suffixes() -> tuple[str, ...]:
         ('.nii', '.nii.gz', '.nrrd', '.mha')
     """
     return tuple(ending for one in FORMATS if one.write for ending in one.written_endings)
+
+
+def _volumes_in(folder: Path) -> list[str]:
+    """Names of the files in a folder that hold one volume each by their names; none where it is a file."""
+    with suppress(OSError):
+        return sorted(path.name for path in folder.iterdir() if scan_stem(path) and path.name[0] != ".")
+    return []
 
 
 def _ending(path: Path, one: Format) -> str:

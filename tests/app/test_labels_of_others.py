@@ -85,6 +85,11 @@ def test_files_of_organs_become_one_mask(case: Case, organs: Path, labels: np.nd
     np.testing.assert_array_equal(read_mask(organs, image=grid, labels=ORGANS).voxels, labels)
     with pytest.raises(VolumeError, match=r"a mask must be a folder, as labels name files, got a file"):
         read_mask(organs / "liver.nii.gz", image=grid, labels=ORGANS)
+    told = r"organs: of a folder, labels must name .*, as in {liver: \[liver\.nii\.gz\]}; it holds cyst\.nii"
+    for numbers in (None, MaskLabels(liver=(5,))):
+        with pytest.raises(VolumeError, match=told) as error:
+            read_mask(organs, image=grid, labels=numbers)
+        assert error.value.code == "labels-unknown"
     (organs / "cyst.nii.gz").unlink()
     with pytest.raises(VolumeError, match=r"cyst\.nii\.gz: no such file"):
         read_mask(organs, image=grid, labels=ORGANS)

@@ -19,7 +19,8 @@ import pytest
 import SimpleITK
 from filelock import FileLock
 
-from lts.app.commands import predict as predicting
+from lts.app.commands import predict as predict_module
+from lts.app.commands import scan_job
 from lts.app.commands.mask_pairs import masks_in
 from lts.app.commands.predict import _NOT_OF_THE_MASK, predict
 from lts.app.commands.predictions import CaseRequest
@@ -378,7 +379,7 @@ def test_a_mask_says_itself_what_made_it_where_that_was_not_what_made_the_first(
     told = again(input=str(scans / "a.nii.gz"))
     versions = told["versions"]
     (masks / "predictions.json").write_text(json.dumps({**told, "device": "mps"}))
-    monkeypatch.setattr(predicting, "library_versions", lambda: {**versions, "lts": "99.0"})
+    monkeypatch.setattr(predict_module, "library_versions", lambda: {**versions, "lts": "99.0"})
     told = again()
     assert (told["versions"], told["device"]) == (versions, "mps")
     assert [row.get("device") for row in told["cases"]] == [None, "cpu", "cpu"]
@@ -395,7 +396,7 @@ def test_each_setting_shapes_masks_or_is_known_not_to() -> None:
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_is_written(again, masks, monkeypatch) -> None:
-    tried, real = [], predicting.write_mask
+    tried, real = [], scan_job.write_mask
 
     def write(path: Path, *arguments: Any, **more: Any) -> None:
         tried.append(path.name)
@@ -403,7 +404,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_written(again, masks, monkey
             raise StorageError(f"{path}: cannot be written: No space left on device")
         real(path, *arguments, **more)
 
-    monkeypatch.setattr(predicting, "write_mask", write)
+    monkeypatch.setattr(scan_job, "write_mask", write)
     with pytest.raises(StorageError, match="b_mask.nii.gz: cannot be written"):
         again()
     assert tried == ["a_mask.nii.gz", "b_mask.nii.gz"]
@@ -418,14 +419,14 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_written(again, masks, monkey
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_true_record_and_says_how_to_go_on(again, masks, monkeypatch, signum: int) -> None:
-    real = predicting.write_mask
+    real = scan_job.write_mask
 
     def write(path: Path, *arguments: Any, **more: Any) -> None:
         real(path, *arguments, **more)
         if path.name[0] == "b":
             signal.raise_signal(signum)
 
-    monkeypatch.setattr(predicting, "write_mask", write)
+    monkeypatch.setattr(scan_job, "write_mask", write)
     with pytest.raises(Interrupted) as told:
         again()
     assert told.value.exit_code == 128 + signum
@@ -484,7 +485,7 @@ def test_the_content_of_an_archive_is_gone_afterwards_whatever_ended_the_run(
     with pytest.raises(CohortError):
         again(input=str(archive))
     assert content(masks)["study_below_a_mask.nii.gz"] == before
-    monkeypatch.setattr(predicting, "find_scans", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(predict_module, "find_scans", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted, match="nothing was begun"):
         again(input=str(archive))
     assert not list(temporary.iterdir())

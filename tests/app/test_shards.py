@@ -152,7 +152,7 @@ DYING = """
 import os, sys
 from pathlib import Path
 from lts.app.command import run_command
-from lts.app.commands import predict
+from lts.app.commands.scan_job import ScanJob
 
 def run(job, progress):
     if job.source.case == "c2":
@@ -160,7 +160,7 @@ def run(job, progress):
         os._exit(9)
     return real(job, progress)
 
-real, predict._Job.run = predict._Job.run, run
+real, ScanJob.run = ScanJob.run, run
 run_command("predict")
 """
 

@@ -279,6 +279,7 @@ def test_a_hopeless_job_is_pruned_and_keeps_its_score(succeed, run, home: Path) 
 @pytest.mark.slow
 def test_joblib_runs_jobs_at_once_and_tells_of_failures_alike(run, home: Path) -> None:
     at_once = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=joblib")
+    at_once += ("+hydra.launcher.idle_worker_timeout=30",)  # of loky, which Hydra does not know
     # The first and the last are one job.
     grid = (*TINY, "trainer.max_epochs=1", "model.width=4,0", "optimizer.lr=1e-2,0.01")
     done = run("train", "-m", *grid, *at_once, cwd=home)

@@ -379,3 +379,18 @@ def test_a_limit_keeps_the_smallest_scans_of_each_part(tmp_path: Path) -> None:
     assert limited == Split(train=("b",), val=("e",), unused=("a", "c", "d", "f"))
     assert limit_split(split, cases, limit=2).train == ("b", "c")
     assert limit_split(split, cases, limit=3) == split
+
+
+def test_a_limit_counts_all_files_of_a_scan(tmp_path: Path) -> None:
+    series, header = tmp_path / "series", tmp_path / "header.mhd"
+    series.mkdir()
+    for number in range(3):
+        (series / f"{number}.dcm").write_bytes(bytes(10))
+    (tmp_path / "header.raw").write_bytes(bytes(8000))
+    lines = ("NDims = 3", "DimSize = 20 20 20", "ElementType = MET_UCHAR", "ElementDataFile = header.raw")
+    header.write_text("\n".join(lines) + "\n")
+    (tmp_path / "whole.nii").write_bytes(bytes(1000))
+    images = {"series": series, "header": header, "whole": tmp_path / "whole.nii"}
+    cases = [Case(id=name, patient=name, image=image, mask=None) for name, image in images.items()]
+    limited = [limit_split(Split(train=tuple(images)), cases, limit=number).train for number in (1, 2)]
+    assert limited == [("series",), ("series", "whole")]

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lts.base import CohortError
-from lts.evaluation.compare import PairedComparison, compare_cases
+from lts.evaluation.compare import PairedComparison, check_scores, compare_cases
 from lts.evaluation.confidence import Bootstrap, mean_interval
 
 BOOTSTRAP = Bootstrap(resamples=300, seed=5)
@@ -205,3 +205,33 @@ def test_a_score_that_is_no_finite_number_is_refused(value: Any) -> None:
 def test_a_score_that_a_run_does_not_know_is_refused() -> None:
     with pytest.raises(CohortError, match="case 'case 1', region 'tumor': has no score 'iou'"):
         compare_cases(rows("dice", [0.1]), rows("dice", [0.1]), scores=["iou"], bootstrap=BOOTSTRAP)
+
+
+@pytest.mark.parametrize(
+    ("score", "value", "bounds"),
+    [
+        ("dice", "1e308", "from 0 to 1"),
+        ("dice", "-0.1", "from 0 to 1"),
+        ("nsd_2mm", 1.2, "from 0 to 1"),
+        ("voe", "inf", "from 0 to 1"),
+        ("hd95_mm", "-1", "from 0 to 1e[+]100"),
+        ("lesion_fp", "-1", "from 0 to 1e[+]100"),
+        ("rvd", "-1.01", "from -1 to 1e[+]100"),
+        ("volume_error_ml", "-1e308", "from -1e[+]100 to 1e[+]100"),
+        ("new_score", "1e308", "from -1e[+]100 to 1e[+]100"),
+    ],
+)
+def test_a_number_that_no_such_score_can_be_is_refused(score: str, value: Any, bounds: str) -> None:
+    right = rows(score, ["0.5", None, "", "nan"])
+    wrong = f"^x/cases.csv: case 'case 5', region 'tumor': {score} must be {bounds}, got {value!r}$"
+    check_scores(right, file="x/cases.csv")
+    with pytest.raises(CohortError, match=wrong):
+        check_scores([*right, {"case": "case 5", "region": "tumor", score: value}], file="x/cases.csv")
+
+
+@pytest.mark.parametrize(
+    ("score", "value"),
+    [("dice", "1.0000001"), ("rvd", "300"), ("volume_error_ml", "-5"), ("hd95_mm", "250"), ("note", "good")],
+)
+def test_what_such_a_score_can_be_is_taken(score: str, value: str) -> None:
+    check_scores(rows(score, [value]), file="cases.csv")

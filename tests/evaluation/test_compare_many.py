@@ -136,3 +136,28 @@ def test_common_cases_are_those_of_all_runs() -> None:
     assert left_out == {"a": 2, "b": 1, "c": 2}
     with pytest.raises(CohortError, match="no case is in all runs, a, b"):
         common_cases({"a": rows([1]), "b": rows([1, 2])[1:]})
+
+
+def test_common_cases_are_those_of_a_region() -> None:
+    both = {name: [*rows([1, 2], region="liver"), *rows([3, 4])] for name in "ab"}
+    del both["b"][2]  # case 0, tumor
+    kept, left_out = common_cases(both)
+    assert [(row["case"], row["region"]) for row in kept["a"]] == [
+        *(("case 0", "liver"), ("case 1", "liver"), ("case 1", "tumor"))
+    ]
+    assert kept["b"] == both["b"]
+    assert left_out == {"a": 1, "b": 0}
+    assert [one.pairs for one in compare_cases(*kept.values(), scores=["dice"])] == [2, 1]
+    # A region that one run has not is none of its lacking cases.
+    assert common_cases({**both, "c": rows([5, 6], region="liver")})[1] == {"a": 0, "b": 0, "c": 0}
+    with pytest.raises(CohortError, match="compare: no region is in all runs, a, b"):
+        common_cases({"a": rows([1]), "b": rows([1], region="liver")})
+
+
+def test_each_run_but_the_best_has_its_pair_with_the_best() -> None:
+    found = rank({"a": [0.5, 0.6, 0.7], "b": [0.9, 0.6, 0.8], "c": [0.7, 0.1, 0.9]})
+    assert {name: (pair.a, pair.b) for name, pair in found.against_best.items()} == {
+        "a": ("a", "b"),
+        "c": ("b", "c"),
+    }
+    assert rank({"a": [None], "b": [0.5], "c": [0.5]}).against_best == {}

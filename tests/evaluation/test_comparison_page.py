@@ -1,6 +1,7 @@
 """The page of a comparison: what it tells of runs, scores and cases, and how large it gets."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lts.evaluation import (
     ComparisonData,
     compare_cases,
     differing_cases,
+    lacking,
     rank_runs,
     write_comparison,
 )
@@ -132,6 +134,32 @@ def test_more_runs_have_their_ranks_best_first_and_every_pair_is_told(tmp_path: 
     assert pairs[0][6] == f"b {wins.wins}, a {wins.losses}"
 
 
+def test_what_runs_lack_and_a_region_in_which_no_case_ranks_are_told(tmp_path: Path) -> None:
+    rows = {
+        name: [
+            {"case": str(n), "region": region, "dice": None if (name, region) == ("c", "liver") else 0.5}
+            for n in range(2)
+            for region in ("liver", "tumor")
+        ]
+        for name in "abc"
+    }
+    data = ComparisonData(
+        runs={name: {} for name in rows},
+        rows=rows,
+        ranked=rank_runs(rows, scores=["dice"]),
+        lacking=lacking(rows),
+        region="tumor",
+    )
+    scores = page(tmp_path, data).one("section", id="scores")
+    assert [line.text for line in scores.one("ul", class_="remarks").all("li")] == [
+        "liver: in no case do all runs have dice",
+        "c, liver: without dice in 2 cases in which another run has it: 0, 1",
+    ]
+    assert len(cells(scores.one("table", id="scores-tumor"))) == 3
+    assert not scores.all("table", id="scores-liver")
+    assert scores.text.count("In no case do all runs have one of the scores that are shown here") == 1
+
+
 def test_many_runs_have_no_list_of_pairs(tmp_path: Path) -> None:
     document = page(tmp_path, compared(6, 3))
     assert not document.all("table", id="pairs-liver")
@@ -158,10 +186,34 @@ def test_a_point_of_two_runs_lies_where_its_scores_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "bottom"), [([0.93, 0.97], 0.92), ([0.31, 1.0], 0.2), ([0.0], 0.0), ([1.0], 0.0)]
+    ("values", "bottom"),
+    [
+        ([0.93, 0.97], 0.92),
+        ([0.31, 1.0], 0.2),
+        ([0.0], 0.0),
+        ([1.0], 0.0),
+        ([0.99999995, 1.0], 0.999),  # one voxel of a whole liver
+    ],
 )
 def test_an_axis_begins_below_its_lowest_value(values: list[float], bottom: float) -> None:
     assert axis_bottom(values) == bottom <= min(values)
+
+
+def test_masks_that_are_nearly_alike_have_a_chart(tmp_path: Path) -> None:
+    rows = [{"case": "1", "region": "liver", "dice": 0.99999995}]
+    runs = {"a": rows, "b": rows}
+    data = ComparisonData(runs={"a": {}, "b": {}}, rows=runs, pairs=compare_cases(rows, rows), region="liver")
+    square = page(tmp_path, data).one("section", id="case-by-case").one("figure", class_="square")
+    ticks = [text.text for text in square.all("text", class_="tick")]
+    assert {"0.999", "1"} <= set(ticks)
+
+
+def test_cases_that_differ_without_a_picture_are_not_said_to_be_alike(tmp_path: Path) -> None:
+    text = page(tmp_path, compared(2, 4)).one("section", id="differing").text
+    assert "Pictures show 0 of the 4 cases that differ." in text
+    same = {name: rows_of(4, 0) for name in "ab"}
+    data = replace(compared(2, 4), differing=differing_cases(same, region="tumor"))
+    assert "In no case do they differ." in page(tmp_path, data).one("section", id="differing").text
 
 
 def test_a_case_leads_to_its_pictures_and_what_is_not_drawn_says_why(tmp_path: Path) -> None:

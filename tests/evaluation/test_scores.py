@@ -182,6 +182,7 @@ def test_columns_and_keys_keep_their_order() -> None:
     assert tumor[: len(liver)] == liver
     assert tumor[len(liver) :][:6] == lesions
     assert tumor[-3:] == ["lesion_any_fn_gt20mm", "burden_rmse", "burden_rmse_n"]
-    told = intervals(found_in(cases), bootstrap=Bootstrap(resamples=1))
+    told = intervals(found_in(cases), bootstrap=Bootstrap(resamples=1, level=0.9))
+    assert told["intervals_level"] == 0.9
     assert list(told["intervals"]["tumor"]) == list(told["intervals_n"]["liver"])
     assert list(told["intervals"]["tumor"]) == [*means[:2], *surfaces, *volumes, *pooled]

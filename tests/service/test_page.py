@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from browser_kit import resize
-from page_kit import HEIGHT, PLANES, WIDTH, open_scan, press, shown_slice, state, text
-from service_kit import DEPTH, HeldPredictor, Running, multipart, run_service, wait_until
+from page_kit import HEIGHT, PLANES, WIDTH, open_scan, press, shown_slice, shown_voxel, state, text
+from service_kit import DEPTH, SIDE, HeldPredictor, Running, multipart, run_service, wait_until
 
 from lts.inference import Predictor
 
@@ -91,6 +91,27 @@ def test_a_result_that_is_gone_is_told_where_its_picture_would_be(viewer: Any, r
     wait_until(lambda: text(viewer, told) == "This result is no longer kept.")
     resize(viewer, WIDTH, HEIGHT)
     viewer.get_log("browser")  # where the browser itself tells of each 404
+
+
+def test_planes_that_were_not_asked_for_yet_are_told_to_be_gone_too(viewer: Any) -> None:
+    # To the farther end of one plane, whose neighbors take all places, so that the other is never fetched.
+    _, row, column = shown_voxel(viewer)
+    farther = ("End" if index > SIDE / 2 else "Home" for index in (row, column))
+    keys = dict(zip(PLANES[1:], farther, strict=True))
+    viewer.execute_script(
+        """
+        const gone = new Response("", { status: 404 });
+        window.fetch = () => new Promise((resolve) => setTimeout(() => resolve(gone.clone()), 300));
+        for (const [name, key] of Object.entries(arguments[0])) {
+          document.getElementById(name).focus();
+          document.getElementById(name).dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        }
+        """,
+        keys,
+    )
+    for name in keys:
+        told = f"[data-plane={name}] .loading"
+        wait_until(lambda told=told: text(viewer, told) == "This result is no longer kept.")
 
 
 @pytest.mark.parametrize(

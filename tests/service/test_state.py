@@ -1,13 +1,14 @@
 """What a service tells of itself: what runs, and counts for Prometheus."""
 
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from service_kit import HeldPredictor, Running, multipart, run_service, upload, wait_until
+from service_kit import HeldPredictor, Running, multipart, read_answer, run_service, upload, wait_until
 
 from lts import __version__
 from lts.inference import Predictor
@@ -69,6 +70,18 @@ def test_what_waits_and_runs_is_told_as_it_is(held: HeldPredictor, scan_file: Pa
         held.go.set()
         wait_until(lambda: counts(client)["lts_scan_seconds_count"] == 1)
         first.close()
+
+
+def test_an_upload_cut_short_counts_as_hung_up_even_if_its_sender_reads_on(
+    predictor: Predictor, scan_file: Path
+) -> None:
+    with run_service(predictor) as running, running.client as client:
+        with running.connect(multipart(scan_file)[:-100]) as connection:
+            connection.shutdown(socket.SHUT_WR)  # as a close looks like from here
+            assert read_answer(connection)[0] == 400
+        found = counts(client)
+    assert found["lts_hung_up_uploads_total"] == 1
+    assert not any(name.startswith("lts_refused_uploads_total") for name in found)
 
 
 def test_a_name_of_another_host_is_told_nothing(running: Running) -> None:

@@ -12,6 +12,7 @@ from page_kit import (
     YELLOW,
     drag,
     near,
+    on_canvas,
     pixels,
     point,
     press,
@@ -20,7 +21,7 @@ from page_kit import (
     shown_voxel,
     text,
 )
-from service_kit import make_hu, wait_until
+from service_kit import SPACING_MM, make_hu, wait_until
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
@@ -236,6 +237,32 @@ def test_a_measure_is_dragged_corrected_and_found_again(viewer: Any) -> None:
     viewer.find_element("css selector", "#measures .remove").click()
     wait_until(lambda: near(pixels(viewer), green).sum() == 0)
     assert not viewer.find_element("id", "measures-box").is_displayed()
+
+
+def test_a_measure_that_is_short_from_afar_stays_when_it_is_clicked(viewer: Any) -> None:
+    viewer.find_element("css selector", "#tools [value=distance]").click()
+    z, row, column = shown_voxel(viewer)
+    at = point(viewer, "axial", column + 0.5, row + 0.5)  # it stays there, as keys zoom about it
+    whole = region_box(viewer)
+    press(viewer, *"+" * 12)
+    wait_until(lambda: not near(pixels(viewer), YELLOW).any())
+    drag(viewer, at, (at[0] + 20, at[1]))
+    long = first_measure(viewer)
+    press(viewer, "r")
+    wait_until(lambda: np.array_equal(region_box(viewer), whole))
+    drag(viewer, at)
+    assert [first_measure(viewer), len(viewer.find_elements("css selector", "#measures li"))] == [long, 1]
+    assert shown_slice(viewer) == z
+
+
+def test_a_measure_begins_within_the_picture(viewer: Any) -> None:
+    viewer.find_element("css selector", "#tools [value=distance]").click()
+    left, top, per_column, per_row = on_canvas(pixels(viewer).shape)
+    across = left > top
+    outside, inside = (-left / per_column / 2, 8.0) if across else (8.0, -top / per_row / 2), (8.0, 8.0)
+    assert max(left, top) > 4
+    drag(viewer, point(viewer, "axial", *outside), point(viewer, "axial", *inside))
+    assert millimetres(viewer) == pytest.approx(8 * SPACING_MM[0 if across else 1], abs=0.3)
 
 
 def millimetres(browser: Any) -> float:

@@ -82,6 +82,12 @@ def test_it_says_what_did_not_get_better() -> None:
     stop = StopEarly(monitor="val/accuracy", patience=1)
     stop.best_score, stop.wait_count = torch.tensor(0.6), 1
     assert stop.line() == "val/accuracy did not get better than 0.6000 in 1 validation"
+    of_training = StopEarly(monitor="train/loss", patience=2)
+    of_training.best_score, of_training.wait_count = torch.tensor(0.6), 2
+    assert of_training.line() == "train/loss did not get better than 0.6000 in 2 epochs"
+    never = StopEarly(monitor="val/accuracy", patience=2)
+    never.wait_count = 2
+    assert never.line() == "val/accuracy was no number in 2 validations"
 
 
 def test_epochs_without_validation_are_not_counted(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Two or more evaluations of the same cases, compared case by case."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import ascii_lowercase
@@ -11,7 +11,7 @@ from lts.app.commands.results import CASES_FILE
 from lts.app.commands.scoring import bootstrap_of, check_scoring
 from lts.app.commands.sources import SOURCES_FILE, read_sources
 from lts.app.config.settings import ScoringSettings
-from lts.app.run.console import print_table
+from lts.app.run.console import print_line, print_table
 from lts.app.run.provenance import RunRecord
 from lts.base import (
     CohortError,
@@ -29,8 +29,10 @@ from lts.evaluation import (
     Bootstrap,
     PairedComparison,
     RankedRuns,
+    check_scores,
     common_cases,
     compare_cases,
+    lacking,
     rank_runs,
     write_comparison,
 )
@@ -97,7 +99,7 @@ def compare_runs(
         What `comparison.json` holds.
 
     Raises:
-        CohortError: A folder has no scores or a damaged `sources.json`, or the cases differ.
+        CohortError: A folder has no or impossible scores, or a damaged `sources.json`, or the cases differ.
         ConfigError: There are fewer than two folders, or more than letters.
     """
     check_scoring(settings)
@@ -110,13 +112,20 @@ def compare_runs(
         common, left_out = common_cases(runs)
         runs = {**common}
     found = (_pair if len(runs) == 2 else _ranks)(runs, bootstrap_of(settings))
+    lacks = lacking(runs)
     sources = {
         name: read_sources(folder) for name, folder in named.items() if path_exists(folder / SOURCES_FILE)
     }
     record = begin()
     paths = {name: str(folder) for name, folder in named.items()}
     of_common = {"left_out": left_out} if allow_unpaired else {}
-    comparison = {**paths, **of_common, "intervals_min_cases": MIN_CASES, **found.facts}
+    comparison = {
+        **paths,
+        **of_common,
+        "intervals_min_cases": MIN_CASES,
+        "lacking": [asdict(one) for one in lacks],
+        **found.facts,
+    }
     write_json(output_dir / "comparison.json", comparison)
     write_csv(output_dir / found.file, found.rows, columns=found.columns)
     page = comparison_data(
@@ -125,12 +134,17 @@ def compare_runs(
         sources,
         pairs=found.pairs,
         ranked=found.ranked,
+        lacking=lacks,
         left_out=left_out,
         level=settings.level,
         provenance=record.origins(),
     )
     write_comparison(output_dir / "comparison.html", page)
-    print_table("\n".join(_titles(paths, left_out)), found.table)
+    titles = _titles(paths, left_out)
+    if found.table:
+        print_table("\n".join(titles), found.table)
+    for line in (*([] if found.table else titles), *(one.line for one in lacks)):
+        print_line(line)
     record.finish(**paths)
     return comparison
 
@@ -178,14 +192,7 @@ def _pair(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
 def _ranks(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
     scores = [name for name in COMPARED if all(name in rows[0] for rows in runs.values())]
     found = rank_runs(runs, scores=scores, bootstrap=bootstrap)
-    lacking = [
-        (None, score, name, *5 * (None,), "its cases.csv has no such score")
-        for score in COMPARED
-        for name, rows in runs.items()
-        if score not in scores and any(score in other[0] for other in runs.values()) and score not in rows[0]
-    ]
-    ranked = [cells for one in found for cells in _rank_rows(one)]
-    table = [dict(zip(_RANKS, cells, strict=True)) for cells in (*ranked, *lacking)]
+    table = [dict(zip(_RANKS, cells, strict=True)) for one in found for cells in _rank_rows(one)]
     facts = [
         {
             **{name: value for name, value in vars(one).items() if name != "pairs"},
@@ -201,20 +208,15 @@ def _ranks(runs: Mapping[str, _Rows], bootstrap: Bootstrap) -> _Found:
     )
 
 
-def _rank_rows(one: RankedRuns) -> list[tuple[Any, ...]]:
-    """The cells of each run, best first; of all runs at once where no case can be ranked."""
-    if not one.mean_ranks:
-        return [(one.region, one.score, None, None, None, one.cases, None, None, one.remark)]
-    first = next(iter(one.mean_ranks), "")
-    against = {name: pair for pair in one.pairs for name in (pair.a, pair.b) if first in (pair.a, pair.b)}
-    tests: dict[str, tuple[Any, ...]] = {
-        name: (None, pair.p_corrected, pair.compared.remark or "") for name, pair in against.items()
-    }
-    tests[first] = (one.p_value, None, one.remark or "")
-    return [
-        (one.region, one.score, name, rank, one.means[name], one.cases, *tests[name])
-        for name, rank in one.mean_ranks.items()
-    ]
+def _rank_rows(one: RankedRuns) -> Iterator[tuple[Any, ...]]:
+    """The cells of each run, best first; none where no case can be ranked."""
+    for name, rank in one.mean_ranks.items():
+        pair = one.against_best.get(name)
+        ranked = (one.region, one.score, name, rank, one.means[name], one.cases)
+        if pair is None:
+            yield (*ranked, one.p_value, None, one.remark or "")
+        else:
+            yield (*ranked, None, pair.p_corrected, pair.compared.remark or "")
 
 
 def _without_cases(comparison: PairedComparison) -> dict[str, Any]:
@@ -227,4 +229,5 @@ def _read(path: Path) -> list[dict[str, str]]:
     rows = [row for _, row in read_csv_rows(path, columns=("case", "region"))]
     if not rows:
         raise CohortError(f"{path}: must have a row for each case and region, has none")
+    check_scores(rows, file=path)
     return rows

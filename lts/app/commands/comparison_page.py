@@ -13,6 +13,7 @@ from lts.evaluation import (
     CasePictures,
     ComparisonData,
     DifferingCase,
+    Lack,
     PairedComparison,
     RankedRuns,
     differing_cases,
@@ -32,6 +33,7 @@ def comparison_data(
     *,
     pairs: Sequence[PairedComparison] = (),
     ranked: Sequence[RankedRuns] = (),
+    lacking: Sequence[Lack] = (),
     left_out: Mapping[str, int],
     level: float,
     provenance: Mapping[str, Any],
@@ -44,6 +46,7 @@ def comparison_data(
         sources: Where masks lie, of the runs that tell.
         pairs: What was found of two runs.
         ranked: What was found of more.
+        lacking: Which scores some of them lack.
         left_out: How many cases of each run are left out.
         level: Of the intervals.
         provenance: Of the page.
@@ -65,6 +68,7 @@ def comparison_data(
         rows=runs,
         pairs=pairs,
         ranked=ranked,
+        lacking=lacking,
         region=region,
         differing=differing,
         pictures=_pictures(differing, sources, folders, regions),

@@ -11,6 +11,7 @@ from lts.app.commands.model_card import model_card
 from lts.app.config.settings import ExportSettings
 from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, print_line
+from lts.app.run.records import METRICS_FILE, RUN_FILE
 from lts.base import AIR_HU, LIVER, ConfigError, write_utf8
 from lts.inference import (
     Checkpoint,
@@ -52,7 +53,9 @@ def export(settings: ExportSettings) -> None:
     models = [checkpoint, *([checkpoint.locator] if checkpoint.locator else [])]
     for path in files_of(checkpoint, output)[1:]:
         check_output(path, overwrite=settings.overwrite, inputs=[ckpt, *([scan] if scan else [])])
-    card = _card(settings, checkpoint, files=[ckpt, *files_of(checkpoint, output)])
+    card = _card(
+        settings, checkpoint, files=files_of(checkpoint, output), read=[ckpt, *([scan] if scan else [])]
+    )
     if scan is None:
         shown = [_phantom_slices(model.recipe) for model in models]
     else:
@@ -78,9 +81,16 @@ def export(settings: ExportSettings) -> None:
 
 
 def _card(
-    settings: ExportSettings, checkpoint: Checkpoint, *, files: Sequence[Path]
+    settings: ExportSettings, checkpoint: Checkpoint, *, files: Sequence[Path], read: Sequence[Path]
 ) -> tuple[Path, str] | None:
-    """The model card and where it goes, None where none is asked for."""
+    """The model card and where it goes, None where none is asked for.
+
+    Args:
+        settings: Say where.
+        checkpoint: The model.
+        files: Those that the export writes.
+        read: Those that it reads.
+    """
     if settings.card is None:
         if settings.scores:
             raise ConfigError("scores: has no meaning without card")
@@ -88,9 +98,10 @@ def _card(
     path = Path(settings.card).expanduser()
     if path.resolve() in {file.resolve() for file in files}:
         raise ConfigError(f"card: must be a file of its own, got {path}")
-    check_output(path, key="card", overwrite=settings.overwrite, inputs=list(files))
     evaluations = [Path(folder).expanduser() for folder in settings.scores]
-    return path, model_card(checkpoint, title=files[1].name, evaluations=evaluations)
+    scores = [folder / name for folder in evaluations for name in (RUN_FILE, METRICS_FILE)]
+    check_output(path, key="card", overwrite=settings.overwrite, inputs=[*read, *scores])
+    return path, model_card(checkpoint, title=files[0].name, evaluations=evaluations)
 
 
 def _scan_slices(path: Path, checkpoint: Checkpoint) -> list[Tensor]:

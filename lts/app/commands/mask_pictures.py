@@ -48,23 +48,26 @@ def write_picture(
     save_png(path, picture)
 
 
-def write_contact_sheet(folder: Path, names: Sequence[str]) -> str:
+def write_contact_sheet(folder: Path, names: Sequence[str]) -> str | None:
     """Write `overlays.png` of the pictures of a folder, the first hundred of them.
 
     Args:
         folder: The output folder.
-        names: Names of pictures in it, at least one of which is there.
+        names: Names of pictures in it; those that are no longer there are left out.
 
     Returns:
-        A line that tells of it.
+        A line that tells of it; None, and nothing written, where no picture is there.
 
     Raises:
         StorageError: It cannot be written.
     """
+    there = [folder / name for name in names if (folder / name).exists()]
+    if not there:
+        return None
+    # As above, it takes long.
     from lts.figures import contact_sheet, save_png
     from lts.figures.canvas import read_png
 
-    there = [folder / name for name in names if (folder / name).exists()]
     shown, path = there[:_MOST_ON_A_SHEET], folder / f"{FOLDER}.png"
     save_png(path, contact_sheet([read_png(one) for one in shown]))
     of_all = f" of {len(there)}" if there[len(shown) :] else ""

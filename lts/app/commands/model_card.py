@@ -126,7 +126,7 @@ def _evaluation(folder: Path, sha256: str) -> Mapping[str, Any]:
     models = read_json_object(folder / RUN_FILE).get("checkpoints") or []
     if [model["sha256"] for model in models] != [sha256]:
         raise ConfigError(f"scores: must be of this checkpoint alone, got {folder} of another")
-    return {"folder": folder, **read_json_object(folder / METRICS_FILE)}
+    return {"name": folder.resolve().name, **read_json_object(folder / METRICS_FILE)}
 
 
 def _scores(checkpoint: Checkpoint, measured: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -134,14 +134,15 @@ def _scores(checkpoint: Checkpoint, measured: Sequence[Mapping[str, Any]]) -> It
     if not measured:
         yield from ("None were given for this card. What it does on your scans is for you to measure.", "")
     for one in measured:
-        yield from (f"`{one['folder'].name}`, {counted(one['n_cases'], 'case')}, subset {one['subset']}:", "")
+        yield from (f"`{one['name']}`, {counted(one['n_cases'], 'case')}, subset {one['subset']}:", "")
         rows = [
             (region, label, _with_interval(one, region, score))
             for region in checkpoint.regions
             for score, label in _SCORES.items()
             if score in one["regions"][region]
         ]
-        yield from _table(("region", "score", "mean, 95 % interval over cases"), rows)
+        level = f"{100 * one['intervals_level']:g} % " if "intervals_level" in one else ""
+        yield from _table(("region", "score", f"value, {level}interval over cases"), rows)
 
 
 def _with_interval(metrics: Mapping[str, Any], region: str, score: str) -> str:

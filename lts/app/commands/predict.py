@@ -1,47 +1,37 @@
 """Masks of new scans, one after the other; a bad scan does not stop the others."""
 
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from nibabel.affines import voxel_sizes
-from numpy.typing import NDArray
-
-from lts.app.commands.dicom_seg import Segmentation
 from lts.app.commands.earlier_predictions import read_predictions
-from lts.app.commands.mask_pictures import picture_file, write_contact_sheet, write_picture
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
-from lts.app.commands.predictions import PREDICTIONS_FILE, CaseRequest, Predictions
-from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
+from lts.app.commands.prediction_report import report
+from lts.app.commands.predictions import PREDICTIONS_FILE, Predictions
+from lts.app.commands.scan_job import ScanJob
 from lts.app.commands.shared_output import locked_output, merge_ended
 from lts.app.commands.temporary_folder import temporary_folder
 from lts.app.config.serialization import settings_to_dict
 from lts.app.config.settings import ArchiveSettings, PredictSettings
 from lts.app.config.shard import shard_of
 from lts.app.config.types import check_settings
-from lts.app.config.values import Place
-from lts.app.run.console import ShowProgress, print_line, print_table
+from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.provenance import library_versions
 from lts.app.run.signals import stop_signals
 from lts.base import (
-    CohortError,
     ConfigError,
     LtsError,
     StorageError,
     VolumeError,
     counted,
-    listed,
     name_some,
     natural_key,
 )
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
-from lts.volume import SegLayout, Volume, check_dicom_seg, write_mask
+from lts.inference import Predictor
+from lts.volume import check_dicom_seg
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
@@ -51,10 +41,7 @@ _NOT_OF_THE_MASK = (
 )
 """Settings of `conf/predict.yaml` that do not change masks; all others must agree for masks to be kept."""
 
-_MOST_LISTED = 3
 _MOST_GIB = 2**20
-_TABLE = ("case", "liver_ml", "tumor_ml", "tumor_burden", "lesion_count")
-_DECIMALS = {"liver_ml": 1, "tumor_ml": 1, "tumor_burden": 3}
 
 
 def predict(settings: PredictSettings) -> tuple[dict[str, Any], ...]:
@@ -132,7 +119,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
         )
         sources = found.sources if shard is None else shard.part_of(found.sources)
         jobs = [
-            _Job(
+            ScanJob(
                 source=source,
                 input=str(source.path).replace(str(unpacked), str(scans)),
                 predictor=predictor,
@@ -174,7 +161,7 @@ def _tell_what_is_left(found: Sequence[str], output: Path) -> None:
         )
 
 
-def _check_no_scan_is_replaced(jobs: Sequence["_Job"], sources: Sequence[ScanSource]) -> None:
+def _check_no_scan_is_replaced(jobs: Sequence[ScanJob], sources: Sequence[ScanSource]) -> None:
     """Check that no file to be written is one of any scan of the input: `overwrite=true` is about masks.
 
     Raises:
@@ -194,7 +181,7 @@ def _check_no_scan_is_replaced(jobs: Sequence["_Job"], sources: Sequence[ScanSou
 
 
 def _predict_all(
-    jobs: Sequence["_Job"],
+    jobs: Sequence[ScanJob],
     record: Predictions,
     *,
     overwrite: bool,
@@ -261,193 +248,3 @@ class _StopMessage:
         if self.left is None:
             return "nothing was begun"
         return f"{counted(self.left, 'scan')} left, which the same command goes on with"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """One scan to predict, and its outputs.
-
-    Attributes:
-        source: The scan.
-        input: Where it lies, as the user knows it.
-        predictor: The model.
-        output: Folder to write to.
-        mask_suffix: What follows the case in the name of its mask.
-        ending: How the names of its volumes end.
-        probabilities: Whether to write probabilities too.
-        dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
-        overlays: Whether to draw the mask on a slice too.
-    """
-
-    source: ScanSource
-    input: str
-    predictor: Predictor
-    output: Path
-    mask_suffix: str
-    ending: str
-    probabilities: bool
-    dicom_seg: SegLayout | None
-    overlays: bool
-
-    @property
-    def mask_path(self) -> Path:
-        """Where the mask goes."""
-        return self.output / f"{self.source.case}{self.mask_suffix}{self.ending}"
-
-    def wanted(self) -> CaseRequest:
-        """The files to write, and the settings that request them."""
-        case = self.source.case
-        regions = self.predictor.regions if self.probabilities else ()
-        volumes = probability_files(case, regions, suffix=self.ending)
-        seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
-        pictures = [picture_file(case)] if self.overlays else []
-        asked = {
-            "probabilities": self.probabilities,
-            "dicom_seg": self.dicom_seg,
-            "overlays": self.overlays,
-        }
-        return CaseRequest(
-            source=self.source,
-            input=self.input,
-            files=(self.mask_path.name, *seg, *volumes.values(), *pictures),
-            outputs={name: value for name, value in asked.items() if value},
-        )
-
-    def with_users_path(self, reason: object) -> str:
-        """A reason with the path of the scan as the user gave it."""
-        return str(reason).replace(str(self.source.path), self.input)
-
-    def run(self, progress: ShowProgress) -> dict[str, Any]:
-        """Predict, write, and return the row of the case.
-
-        Raises:
-            LtsError: The scan cannot be read, or a file cannot be written.
-        """
-        watch = _StopWatch()
-        scan = self.source.read(modality=self.predictor.modality)
-        segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
-        watch.lap("read")
-        regions = self.predictor.regions if self.probabilities else ()
-        volumes = ProbabilityVolumes(regions, scan, suffix=self.ending)
-
-        def on_slab(slab: SlabProbs) -> None:
-            volumes.add(slab)
-            progress(slab.slices.stop, len(scan.voxels))
-
-        located = self.predictor.find_liver(scan)
-        mask = self.predictor.mask(scan, on_slab=on_slab, located=located)
-        watch.lap("predict")
-        findings = measure(mask, geometry=scan.geometry, regions=self.predictor.regions)
-        watch.lap("measure")
-        # the mask comes first, so that it exists even if the others fail
-        write_mask(self.mask_path, mask, geometry=scan.geometry)
-        files = {
-            "mask": self.mask_path.name,
-            **{
-                name: text and self.with_users_path(text)
-                for name, text in segmentation.write(self.output, mask, scan).items()
-            },
-            **volumes.write(self.output, self.source.case),
-            **self._draw(scan, mask),
-        }
-        watch.lap("write")
-        return {
-            "case": self.source.case,
-            **files,
-            "input": self.input,
-            "series_uid": self.source.series.uid if self.source.series else None,
-            "shape": list(scan.geometry.shape),
-            "spacing_mm": voxel_sizes(scan.geometry.affine).tolist(),
-            "axes": scan.geometry.axes,
-            **({"located": [one and one.to_dict() for one in located]} if any(located) else {}),
-            **findings.to_dict(),
-            "seconds": watch.laps,
-            "warnings": [
-                *prediction_warnings(
-                    findings,
-                    scan=scan,
-                    labels_zhw=mask,
-                    files=self.source.files,
-                    modality=self.predictor.modality,
-                    checkpoints=self.predictor.checkpoints,
-                    located=located,
-                ),
-                *segmentation.notes,
-            ],
-        }
-
-    def _draw(self, scan: Volume, mask: NDArray[np.uint8]) -> dict[str, str]:
-        """Draw the mask if that is asked for, and return the name of the picture."""
-        if not self.overlays:
-            return {}
-        name = picture_file(self.source.case)
-        write_picture(
-            self.output / name,
-            self.source.case,
-            scan,
-            mask,
-            regions=self.predictor.regions,
-            is_ct=self.predictor.modality == "ct",
-        )
-        return {"overlay": name}
-
-
-class _StopWatch:
-    """Seconds between laps.
-
-    Attributes:
-        laps: By name.
-    """
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """End the lap of this name."""
-        now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 3)
-        self._last = now
-
-
-def report(
-    cases: Mapping[str, Mapping[str, Any]],
-    failures: Mapping[str, Mapping[str, Any]],
-    asked: Sequence[str],
-    output: Place,
-) -> None:
-    """Print the table of what was asked for, and its warnings; lay its pictures on one sheet.
-
-    Args:
-        cases: Rows of `predictions.json` by case.
-        failures: Its rows of failed cases.
-        asked: Names of cases.
-        output: The output folder.
-
-    Raises:
-        CohortError: Some failed, or lack their DICOM SEG.
-    """
-    rows, failed = ([rows[case] for case in asked if case in rows] for rows in (cases, failures))
-    if rows:
-        shown = [{name: row.get(name) for name in _TABLE} for row in rows]
-        print_table(f"masks in {output}", shown, decimals=_DECIMALS)
-    if pictures := [row["overlay"] for row in rows if "overlay" in row]:
-        print_line(write_contact_sheet(Path(output).expanduser(), pictures))
-    for row in rows:
-        for warning in row.get("warnings", ()):
-            print_line(f"{row['case']}: {warning}")
-    unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
-    problems = []
-    if failed:
-        how_many = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
-        problems.append(how_many + _some([failure["reason"] for failure in failed]))
-    if unwritten:
-        how_many = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "
-        problems.append(how_many + _some(unwritten))
-    if problems:
-        raise CohortError("; ".join(problems))
-
-
-def _some(reasons: Sequence[str]) -> str:
-    see = f", see {PREDICTIONS_FILE}" if len(reasons) > _MOST_LISTED else ""
-    return listed(reasons, most=_MOST_LISTED, separator="; ") + see

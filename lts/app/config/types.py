@@ -1,14 +1,14 @@
 """Checks settings against the types of their classes, wherever they come from."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 from lts.app.config.closest import closest
 from lts.app.config.component import OPEN, Component
 from lts.app.config.groups import choices_of
 from lts.app.config.serialization import hints_of, settings_to_dict
-from lts.app.config.settings import CasesSettings, LabelSettings
+from lts.app.config.settings import CasesSettings
 from lts.app.config.values import Place, fits, members, shown, words
 from lts.base import ConfigError
 
@@ -31,7 +31,7 @@ def check_settings(settings: S) -> S:
     return settings
 
 
-def check_section(prefix: str, given: Any, section: type, *, optional: bool) -> None:
+def check_section(prefix: str, given: Any, section: type, *, optional: bool, in_part: bool = False) -> None:
     """Check a section of settings, given as plain types.
 
     Args:
@@ -39,6 +39,7 @@ def check_section(prefix: str, given: Any, section: type, *, optional: bool) -> 
         given: Its keys and values; one that refers to another setting is not looked at.
         section: The class of settings that they are to make.
         optional: Whether keys that only training asks for may be missing.
+        in_part: Whether all keys that have a default may be missing.
 
     Raises:
         ConfigError: A key is missing, unknown, or of another type.
@@ -52,8 +53,13 @@ def check_section(prefix: str, given: Any, section: type, *, optional: bool) -> 
         value, key = given.get(name, OPEN), f"{prefix}{name}"
         if value != OPEN:
             _check_value(key, value, hint, optional=optional)
-        elif not (section is LabelSettings or (optional and key in _MAY_BE_MISSING)):
+        elif not ((in_part and name in _defaults_of(section)) or (optional and key in _MAY_BE_MISSING)):
             raise ConfigError(f"{key}: must be given{_choices(key)}")
+
+
+def _defaults_of(section: Any) -> set[str]:
+    """Names of the settings of a class that have a default."""
+    return {one.name for one in fields(section) if (one.default, one.default_factory) != (MISSING, MISSING)}
 
 
 def _check_value(key: str, value: Any, hint: Any, *, optional: bool) -> None:
@@ -63,7 +69,8 @@ def _check_value(key: str, value: Any, hint: Any, *, optional: bool) -> None:
     section = next((each for each in kinds if is_dataclass(each) and each is not Component), None)
     if section and isinstance(value, dict) and (value or not fits(None, hint)):
         assert isinstance(section, type)
-        check_section(f"{key}.", value, section, optional=optional)
+        # Of a section that may be null only some keys may be written: data.labels={liver: [5]}
+        check_section(f"{key}.", value, section, optional=optional, in_part=fits(None, hint))
     elif isinstance(value, dict) and Mapping[str, Component] in kinds:
         for name, part in value.items():
             _check_value(f"{key}.{name}", part, Component, optional=optional)

@@ -9,6 +9,7 @@ from lts.base import REGION_MIN_LABEL
 from lts.evaluation.compare import PairedComparison
 from lts.evaluation.compare_many import RankedRuns
 from lts.evaluation.differing import DifferingCase
+from lts.evaluation.missing_scores import Lack
 from lts.evaluation.table import COMPARED
 
 
@@ -110,6 +111,7 @@ class ComparisonData:
         rows: By name, rows of its `cases.csv`; of the same cases.
         pairs: Of two runs, what `compare_cases` found.
         ranked: Of more runs, what `rank_runs` found.
+        lacking: What `lacking` found.
         region: Whose Dice tells where runs differ; None where Dice was not scored.
         differing: What `differing_cases` found of it.
         pictures: By case, pictures of those that differ most.
@@ -121,6 +123,7 @@ class ComparisonData:
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
     pairs: Sequence[PairedComparison] = ()
     ranked: Sequence[RankedRuns] = ()
+    lacking: Sequence[Lack] = ()
     region: str | None = None
     differing: Sequence[DifferingCase] = ()
     pictures: Mapping[str, CasePictures] = field(default_factory=dict)

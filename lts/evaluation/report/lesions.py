@@ -190,7 +190,7 @@ def _gallery(data: ReportData, numbers: Sequence[int]) -> ET.Element | None:
     text = "Each at the left in its slice, framed, and at the right at close range."
     if len(drawn) < len(numbers):
         text += (
-            f" {len(drawn)} of {len(numbers)} are drawn: the largest, and no more than eight of a case. "
+            f" {len(drawn)} of {len(numbers)} are drawn: the largest of each case, of many cases fewer each. "
             "Of the others the table tells the slice, and lesions.csv row and column."
         )
     figures = [_figure(data.lesions[number], data.lesion_pictures[number], number) for number in drawn]

@@ -98,7 +98,7 @@ def differing(data: ComparisonData) -> list[ET.Element]:
                 sortable=True,
                 id_="differing-table",
             ),
-            contour_legend(data.regions) if data.pictures else None,
+            contour_legend(data.regions) if any(one.pictures for one in data.pictures.values()) else None,
             element(
                 "div",
                 *(_figure(one, data) for one in data.differing if one.case in data.pictures),
@@ -109,14 +109,12 @@ def differing(data: ComparisonData) -> list[ET.Element]:
 
 
 def _pictures_are(data: ComparisonData) -> str:
-    if not data.pictures:
+    whole = sum(one.spread > 0 for one in data.differing)
+    if not whole:
         return "In no case do they differ."
     drawn = sum(bool(found.pictures) for found in data.pictures.values())
-    whole = sum(one.spread > 0 for one in data.differing)
-    return (
-        f"Pictures show {drawn} of the {counted(whole, 'case')} that differ, each at the slice "
-        f"where the masks of {data.region} differ in most voxels. {CONTOURS}"
-    )
+    how = f", each at the slice where the masks of {data.region} differ in most voxels. {CONTOURS}"
+    return f"Pictures show {drawn} of the {counted(whole, 'case')} that differ{how if drawn else '.'}"
 
 
 def _linked(case: str, data: ComparisonData) -> Child:

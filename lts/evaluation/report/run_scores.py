@@ -10,12 +10,24 @@ from lts.evaluation.confidence import MIN_CASES
 from lts.evaluation.quantity import format_number
 from lts.evaluation.report.data import ComparisonData
 from lts.evaluation.report.glossary import shown
-from lts.evaluation.report.markup import Cell, Child, Column, Row, element, intro, section, table, undefined
+from lts.evaluation.report.markup import (
+    Cell,
+    Child,
+    Column,
+    Row,
+    element,
+    intro,
+    paragraphs,
+    section,
+    table,
+    undefined,
+)
 from lts.evaluation.table import COMPARED, find_score
 
 _MOST_PAIRS = 10
 """Of runs, for each score: all pairs of five."""
 _NO_PAIR = "no case has the score in both runs"
+_SHOWN = ", ".join(find_score(name).title for name in COMPARED)
 
 
 def pair_scores(data: ComparisonData) -> ET.Element:
@@ -45,6 +57,7 @@ def pair_scores(data: ComparisonData) -> ET.Element:
             f"Means over the cases where both runs have the score. {_intervals_are(data)} "
             "P is of Wilcoxon's signed-rank test, not corrected for the number of scores."
         ),
+        _lacks(data),
         *_tables(rows, labels, texts=("score",), last="remark", caption="Scores of both runs", id_="scores"),
     )
 
@@ -64,6 +77,7 @@ def rank_scores(data: ComparisonData) -> ET.Element:
             "means are over the cases where every run has the score. Friedman's p is that all rank alike; "
             "the p of each run against the first of its score is Wilcoxon's, corrected by Holm for all pairs."
         ),
+        _lacks(data),
         *_tables(
             rows,
             labels,
@@ -76,22 +90,25 @@ def rank_scores(data: ComparisonData) -> ET.Element:
     )
 
 
+def _lacks(data: ComparisonData) -> ET.Element | None:
+    """Which scores are not compared, wholly or in some cases."""
+    return paragraphs([one.line for one in data.lacking], class_="remarks")
+
+
 def _rank_rows(one: RankedRuns) -> Iterator[list[Child]]:
     """The cells of each run, the best first, which alone names the score."""
-    first = next(iter(one.mean_ranks), "")
-    against = {name: pair for pair in one.pairs for name in (pair.a, pair.b) if first in (pair.a, pair.b)}
-    score = find_score(one.score)
+    against, score = one.against_best, find_score(one.score)
     for name, rank in one.mean_ranks.items():
-        leads = name == first
-        remark = one.remark if leads else against[name].compared.remark
+        pair = against.get(name)
+        remark = pair.compared.remark if pair else one.remark
         yield [
-            score.title if leads else "",
+            "" if pair else score.title,
             name,
             format_number(rank, decimals=2),
             shown(score, one.means[name]),
             str(one.cases),
-            _p(one.p_value, "it takes two cases") if leads else "",
-            "" if leads else _p(against[name].p_corrected, _NO_PAIR),
+            "" if pair else _p(one.p_value, "it takes two cases"),
+            _p(pair.p_corrected, _NO_PAIR) if pair else "",
             remark or "",
         ]
 
@@ -141,7 +158,7 @@ def _tables(
     id_: str,
     headed: bool = True,
 ) -> Iterator[ET.Element]:
-    """A table a region: columns of text, of numbers, and the last one of text again."""
+    """A table a region, or a line for no row: columns of text, of numbers, and the last one of text again."""
     columns = [
         *(Column(label=label) for label in texts),
         *(Column(label=label, numeric=True) for label in numbers),
@@ -152,7 +169,9 @@ def _tables(
         yield element(
             "div",
             element("h3", region.capitalize(), class_="region") if headed else None,
-            table(f"{caption}, {region}", columns, made, sortable=False, id_=f"{id_}-{region}"),
+            table(f"{caption}, {region}", columns, made, sortable=False, id_=f"{id_}-{region}")
+            if made
+            else intro(f"In no case do all runs have one of the scores that are shown here: {_SHOWN}."),
             data_region=region,
         )
 

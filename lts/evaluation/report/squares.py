@@ -11,6 +11,8 @@ from lts.evaluation.report.drawing import POINT, Scale, chart, line, text
 from lts.evaluation.report.markup import element
 
 _SIDE, _MARGIN = 320, 56
+_HIGHEST_BOTTOM = 0.999
+"""The shortest axis up to 1 whose ticks can be read."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,14 @@ def paired_chart(
 def axis_bottom(values: Sequence[float]) -> float:
     """Where an axis up to 1 begins that shows these values in [0, 1].
 
-    >>> axis_bottom([0.93, 0.97]), axis_bottom([0.2, 0.97]), axis_bottom([])
-    (0.92, 0.2, 0.0)
+    >>> axis_bottom([0.93, 0.97]), axis_bottom([0.2, 0.97]), axis_bottom([0.9999999]), axis_bottom([])
+    (0.92, 0.2, 0.999, 0.0)
     """
-    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(min(values, default=0), 1)
-    return max(0.0, round(float(ticks[0]), 6)) if min(values, default=1) < 1 else 0.0
+    lowest = min(values, default=1)
+    if lowest >= 1:
+        return 0.0
+    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(min(lowest, _HIGHEST_BOTTOM), 1)
+    return max(0.0, round(float(ticks[0]), 6))
 
 
 def _square(bottom: float) -> tuple[Scale, Scale]:

@@ -17,21 +17,19 @@ export class Measures {
     return this.all.filter((measure) => measure.plane === plane && measure.index === index);
   }
 
-  /** Begin one in the plane that a pane shows; a point is `[column, row]`. */
+  /** Begin one in the plane that a pane shows, within the picture; a point is `[column, row]`. */
   add(kind, pane, points) {
     this.last += 1;
     const { plane, index, image } = pane;
-    const measure = { kind, number: this.last, plane, index, image, points };
+    const measure = { kind, number: this.last, plane, index, image, points: points.map((at) => within(plane, at)) };
     this.all.push(measure);
     this.update(measure);
     return measure;
   }
 
   /** Move one of its two points, within the picture. */
-  move(measure, end, [column, row]) {
-    const { nColumns, nRows } = measure.plane;
-    const within = (value, most) => Math.min(most, Math.max(0, value));
-    measure.points = measure.points.with(end, [within(column, nColumns), within(row, nRows)]);
+  move(measure, end, point) {
+    measure.points = measure.points.with(end, within(measure.plane, point));
     this.update(measure);
   }
 
@@ -95,4 +93,10 @@ export class Measures {
     remove.addEventListener("click", () => this.remove(measure));
     return made;
   }
+}
+
+/** The point of a picture that is nearest to a point. */
+function within({ nColumns, nRows }, [column, row]) {
+  const between = (value, most) => Math.min(most, Math.max(0, value));
+  return [between(column, nColumns), between(row, nRows)];
 }

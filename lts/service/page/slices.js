@@ -6,8 +6,8 @@ const MOST_BYTES = 32 * 2 ** 20;
 
 export class Slices {
   /**
-   * `onLoad(plane, index)` is called when one has come, `onFail(plane, status)` when one cannot be had, with 0
-   * where there was no answer.
+   * `onLoad(plane, index)` is called when one has come, `onFail(status)` when one cannot be had, with 0 where
+   * there was no answer; no other is fetched then before there is another look.
    */
   constructor(planes, { onLoad, onFail }) {
     this.planes = planes;
@@ -74,11 +74,11 @@ export class Slices {
       if (answer.ok) {
         this.take(plane, index, await answer.arrayBuffer());
       } else {
-        this.fail(plane, answer.status);
+        this.fail(answer.status);
       }
     } catch (error) {
       if (error.name !== "AbortError") {
-        this.fail(plane, 0);
+        this.fail(0);
       }
     }
   }
@@ -97,8 +97,8 @@ export class Slices {
     this.onLoad(plane, index);
   }
 
-  fail(plane, status) {
+  fail(status) {
     this.wanted = [];
-    this.onFail(plane, status);
+    this.onFail(status);
   }
 }

@@ -85,7 +85,8 @@ function measuring(viewer, kind) {
       }
     },
     end: (pane) => {
-      if (held !== null && pane.pixelsBetween(...held.measure.points) < LEAST_PX) {
+      // A click measures nothing; one on a measure that looks short from here leaves it.
+      if (held?.isNew && pane.pixelsBetween(...held.measure.points) < LEAST_PX) {
         measures.remove(held.measure);
       }
     },

@@ -25,9 +25,11 @@ export class Viewer {
     byId("stage").replaceChildren(...this.panes.map((pane) => pane.element));
     this.slices = new Slices(planes, {
       onLoad: (plane, index) => this.paneOf(plane).index === index && this.refresh(),
-      onFail: (plane, status) => {
-        const gone = "This result is no longer kept.";
-        this.paneOf(plane).waiting = status === 404 ? gone : "It could not be loaded.";
+      onFail: (status) => {
+        const why = status === 404 ? "This result is no longer kept." : "It could not be loaded.";
+        this.panes.forEach((pane) => {
+          pane.waiting = why;
+        });
         this.refresh();
       },
     });

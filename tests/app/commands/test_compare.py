@@ -20,7 +20,7 @@ from lts.volume import read_image, read_mask, write_mask
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Evaluations a, b and c of five cases; c has a sixth."""
-    for name, gain in (("a", 0.0), ("b", 0.1), ("c", -0.05)):
+    for name, gain in (("a", 0.0), ("b", 0.05), ("c", -0.05)):
         (tmp_path / name).mkdir()
         lines = ["case,region,dice,reference_ml"]
         lines += [f"case-{n},liver,{0.5 + n / 20 + gain * (n + 1):.3f},100" for n in range(5 + (name == "c"))]
@@ -66,17 +66,40 @@ def test_a_score_that_a_run_lacks_is_told(run: Any, home: Path) -> None:
         (home / name / "cases.csv").write_text("\n".join(lines) + "\n")
     done = run("evaluate", "compare=[a,b,c]", "paths.output_dir=out", cwd=home)
     assert done.returncode == 0, done.stderr
-    with (home / "out" / "ranks.csv").open() as file:
-        rows = [(row["score"], row["run"], row["cases"], row["remark"]) for row in csv.DictReader(file)]
-    assert rows == [
-        ("iou", "", "0", "in no case do all runs have the score"),
-        ("dice", "b", "", "its cases.csv has no such score"),
+    cases = ", ".join(f"case-{n}" for n in range(5))
+    told = [
+        "b: its cases.csv has no dice",
+        "liver: in no case do all runs have iou",
+        f"c, liver: without iou in 5 cases in which another run has it: {cases}",
     ]
+    assert done.stdout.splitlines()[-4:-1] == told  # before the folder
+    assert (home / "out" / "ranks.csv").read_text().count("\n") == 1
+    facts = json.loads((home / "out" / "comparison.json").read_text())["lacking"]
+    assert facts[:2] == [
+        {"run": "b", "region": None, "scores": ["dice"], "cases": []},
+        {"run": None, "region": "liver", "scores": ["iou"], "cases": []},
+    ]
+    scores = read_page(home / "out" / "comparison.html").one("section", id="scores")
+    assert [line.text for line in scores.one("ul", class_="remarks").all("li")] == told
+    for name in "ab":  # of a score that is not among those that are shown
+        (home / name / "cases.csv").write_text("case,region,recall\ncase-0,liver,0.5\n")
+    done = run("evaluate", "compare=[a,b]", "paths.output_dir=recall", cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[:2] == [f"{name}: {home / name}" for name in "ab"]
     for name in "ab":
         (home / name / "cases.csv").write_text("case,region\ncase-0,liver\n")
     done = run("evaluate", "compare=[a,b]", "paths.output_dir=none", cwd=home)
     assert (done.returncode, done.stderr) == (2, "evaluate: compare: no score is in both runs, a and b\n")
     assert not (home / "none").exists()
+
+
+def test_a_score_that_cannot_be_is_refused_with_its_file(run: Any, home: Path) -> None:
+    file = home / "b" / "cases.csv"
+    file.write_text(file.read_text().replace("0.550", "1e308"))
+    done = run("evaluate", "compare=[a,b]", "paths.output_dir=out", cwd=home)
+    told = f"{file}: case 'case-0', region 'liver': dice must be from 0 to 1, got '1e308'"
+    assert (done.returncode, done.stderr) == (2, f"evaluate: {told}\n")
+    assert not (home / "out").exists()
 
 
 def test_two_runs_are_paired_on_the_cases_that_both_have(run: Any, home: Path) -> None:

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lts.app.commands.mask_pairs import case_name, masks_in, pair_masks
-from lts.app.config.settings import CasesSettings, EvaluateSettings
+from lts.app.config.settings import CasesSettings, EvaluateSettings, LabelSettings
 from lts.base import CohortError, ConfigError, MaskLabels
 
 
@@ -15,13 +17,13 @@ def folder(path: Path, *names: str) -> Path:
 
 
 def asked(
-    predictions: Path, references: Path | None, *, allow_unpaired: bool = False, **data: str
+    predictions: Path, references: Path | None, *, allow_unpaired: bool = False, **data: Any
 ) -> EvaluateSettings:
     return EvaluateSettings(
         predictions=predictions,
         references=references,
         allow_unpaired=allow_unpaired,
-        data=CasesSettings(**data),  # type: ignore[arg-type]
+        data=CasesSettings(**data),
     )
 
 
@@ -156,3 +158,11 @@ def test_a_list_that_is_wrong_is_told_with_its_row(tmp_path: Path, content: str,
     with pytest.raises(CohortError) as refused:
         masks_in(path)
     assert str(refused.value).startswith(f"{path}: {told.format(folder=tmp_path)}")
+
+
+def test_wrong_labels_are_told_by_the_key_that_holds_them(tmp_path: Path) -> None:
+    predictions, wrong = folder(tmp_path / "p", "a.nii"), LabelSettings(liver=(0,))
+    with pytest.raises(ConfigError, match=r"^data\.labels: 0 is background"):
+        pair_masks(asked(predictions, None, layout="lits", root=tmp_path, labels=wrong))
+    with pytest.raises(ConfigError, match=r"^reference_labels: 0 is background"):
+        pair_masks(replace(asked(predictions, predictions), reference_labels=wrong))

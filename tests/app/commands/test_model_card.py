@@ -1,13 +1,16 @@
 """Model cards: they say what the checkpoint says, and take scores of that checkpoint alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import command_kit
 import pytest
 import torch
 
+from lts.app.commands.export import export
 from lts.app.commands.model_card import model_card
+from lts.app.config.settings import ExportSettings
 from lts.base import ConfigError
 from lts.inference import load_checkpoint
 from lts.slices import content_hash
@@ -28,6 +31,7 @@ def evaluation(folder: Path, sha256: str) -> Path:
     scores = {"liver": {"dice_per_case": 0.9512, "hd95_mm": None}, "tumor": {"dice_per_case": 0.5}}
     intervals = {"liver": {"dice_per_case": [0.94, 0.96], "hd95_mm": None}}
     metrics = {"subset": "all", "n_cases": 12, "regions": scores, "intervals": intervals}
+    metrics["intervals_level"] = 0.9
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 
@@ -54,6 +58,7 @@ def test_scores_are_those_of_this_checkpoint(ckpt: Path, tmp_path: Path) -> None
     ours = evaluation(tmp_path / "ours", content_hash(ckpt))
     card = model_card(checkpoint, title="a", evaluations=[ours])
     assert "`ours`, 12 cases, subset all:" in card
+    assert "| region | score | value, 90 % interval over cases |" in card
     assert "| liver | Dice per case | 0.951 (0.940 to 0.960) |" in card
     assert "| liver | HD95 in mm | not defined |" in card
     assert "| tumor | Dice per case | 0.500 |" in card
@@ -79,3 +84,11 @@ def test_the_command_writes_a_card_beside_the_model(ckpt: Path, tmp_path: Path) 
         done = command_kit.run("export", *line[:2], "output=other.pt", *wrong, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (2, f"export: {told}\n")
         assert not (tmp_path / "other.pt").exists()
+
+
+def test_no_card_replaces_what_the_export_reads(ckpt: Path, make_case, tmp_path: Path) -> None:
+    ours, scan = evaluation(tmp_path / "ours", content_hash(ckpt)), make_case(depth=6, side=48).image
+    settings = ExportSettings(ckpt=ckpt, format="torchscript", output=tmp_path / "a.pt", overwrite=True)
+    for read in ({"card": scan, "scan": scan}, {"card": ours / "metrics.json", "scores": (ours,)}):
+        with pytest.raises(ConfigError, match="^card: must not be a file that is read, got "):
+            export(replace(settings, **read))  # type: ignore[arg-type]
