@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from lts.base import shortened
 from lts.service.answers import Id, ProgressAnswer, Ready, ScanAnswer, Status, Version, form_with, problems
 from lts.service.handling import handle_upload, of_scans
+from lts.service.lesion_list import CSV_TYPE, lesions_csv
 from lts.service.metrics import MEDIA_TYPE
 from lts.service.planes import PLANE_AXES, PlaneKind, read_plane
 from lts.service.refusals import RefusedError, no_such_result
@@ -183,6 +184,24 @@ def _add_results(router: APIRouter, service: Service) -> None:
         return _mask_answer(content, case=result.answer["case"], notes=result.answer["notes"])
 
     @router.get(
+        "/scans/{id}/lesions.csv",
+        response_class=Response,
+        responses={
+            200: {"description": "A row for each lesion, the largest first.", "content": {"text/csv": {}}},
+            **problems(404, 422),
+        },
+        tags=["results"],
+    )
+    async def lesions(id: Id) -> Response:  # noqa: A002
+        """Download the list of lesions as CSV: volume, diameter of the sphere of that volume, and center."""
+        answer = find(id).answer
+        if answer["lesions"] is None:
+            raise RefusedError(404, "the model does not look for tumors, so there is no list of lesions")
+        content = await asyncio.to_thread(lesions_csv, answer["lesions"])
+        headers = {"Content-Disposition": _attachment(f"{answer['case']}_lesions.csv")}
+        return Response(content, media_type=CSV_TYPE, headers=headers)
+
+    @router.get(
         "/scans/{id}/{plane}/{index}",
         response_class=Response,
         responses={
@@ -237,6 +256,7 @@ def _links(id_: str, *, root_path: str) -> dict[str, str]:
     return {
         "self": own,
         "mask": f"{own}/mask",
+        "lesions": f"{own}/lesions.csv",
         "slices": f"{own}/slices/{{z}}",
         "coronal": f"{own}/coronal/{{row}}",
         "sagittal": f"{own}/sagittal/{{column}}",
@@ -246,11 +266,15 @@ def _links(id_: str, *, root_path: str) -> dict[str, str]:
 
 
 def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response:
-    name = f"{case}_mask{MASK_SUFFIX}"
-    plain = re.sub(r"[^\x20-\x7e]", "_", name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    disposition = _attachment(f"{case}_mask{MASK_SUFFIX}")
     headers = {"Content-Disposition": disposition, NOTES_HEADER: header_of_notes(notes)}
     return Response(content, media_type="application/gzip", headers=headers)
+
+
+def _attachment(name: str) -> str:
+    """The header that names a download, in ASCII and as it is."""
+    plain = re.sub(r"[^\x20-\x7e]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
 
 
 def header_of_notes(notes: Sequence[str]) -> str:

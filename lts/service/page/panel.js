@@ -21,6 +21,8 @@ export function amount(value) {
 export function fillPanel(scan, { onWindow }) {
   byId("case").textContent = scan.case;
   byId("download").href = scan.links.mask;
+  byId("lesion-table").href = scan.links.lesions;
+  byId("lesion-table").hidden = (scan.lesions ?? []).length === 0;
   fillVolumes(scan);
   byId("notes").replaceChildren(...scan.notes.map((note) => element("li", note)));
   byId("notes-box").hidden = scan.notes.length === 0;
