@@ -5,7 +5,7 @@ from lts.evaluation.compare import PairedComparison, compare_cases
 from lts.evaluation.compare_many import RankedRuns, RunPair, common_cases, rank_runs
 from lts.evaluation.confidence import MIN_CASES, Bootstrap
 from lts.evaluation.differing import DifferingCase, differing_cases
-from lts.evaluation.ranking import rank_cases
+from lts.evaluation.ranking import rank_cases, worst_first
 from lts.evaluation.report import CasePictures, ComparisonData, ReportData, write_comparison, write_report
 from lts.evaluation.rules import ScoringRules
 from lts.evaluation.score import CaseRegion, CohortRegion, CohortScore, Score
@@ -42,6 +42,7 @@ __all__ = [
     "rank_runs",
     "score_table",
     "summarize",
+    "worst_first",
     "write_comparison",
     "write_report",
 ]

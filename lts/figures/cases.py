@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from lts.base import REGION_MIN_LABEL
-from lts.figures.canvas import save_jpeg, save_png
+from lts.figures.canvas import Rgb, save_jpeg, save_png
+from lts.figures.contact_sheet import most_telling_slice
 from lts.figures.slices import SliceView, closeups, gray_range, overlay_sheet
-from lts.scores import CaseCounts, CaseMasks, LesionFinding, region_masks
+from lts.scores import CaseCounts, CaseMasks, LesionFinding, dice, region_masks
 from lts.scores.findings import FALSE_ALARM, MISSED
 
 _LEAST_SIDE_MM = 60.0
@@ -27,6 +28,8 @@ class CaseOverlays:
         folder: Where `<case>.png` is written; made if it is not there.
         lesion_folder: Where failures are, as `lesion_picture` names them; None for no such pictures.
         lesions_of_a_kind: Missed lesions, and false alarms, that are drawn of a case at most.
+        sheet_folder: Where `<case>.png` of one slice is written, for a sheet of all cases; None for no such
+            picture.
         regions: Regions in channel order.
         window_hu: Level and width of the gray window, None for percentiles of the drawn slices; of a scan
             that is no CT, it is always the latter.
@@ -49,6 +52,7 @@ class CaseOverlays:
     window_hu: tuple[float, float] | None = None
     lesion_folder: Path | None = None
     lesions_of_a_kind: int = 8
+    sheet_folder: Path | None = None
 
     def draw(self, masks: CaseMasks, counts: CaseCounts, findings: Sequence[LesionFinding] = ()) -> None:
         """Draw a case, on plain gray where its scan is not at hand; patient's right is at the left.
@@ -69,12 +73,29 @@ class CaseOverlays:
         level_hu, width_hu = self._window(masks, views)
         picture = overlay_sheet(views, regions=self.regions, level_hu=level_hu, width_hu=width_hu)
         save_png(self.folder / f"{masks.case}.png", picture)
+        if self.sheet_folder:
+            save_png(self.sheet_folder / f"{masks.case}.png", self._one_slice(masks, counts))
         if self.lesion_folder:
             for number in _largest_failures(findings, self.lesions_of_a_kind):
                 views = self._views_of(findings[number], masks)
                 level_hu, width_hu = self._window(masks, views[:1])
                 picture = closeups(views, regions=self.regions, level_hu=level_hu, width_hu=width_hu)
                 save_jpeg(lesion_picture(self.lesion_folder, masks.case, number), picture)
+
+    def _one_slice(self, masks: CaseMasks, counts: CaseCounts) -> Rgb:
+        """The slice in which either mask has most of the innermost region, with the Dice of the case."""
+        z = most_telling_slice(np.maximum(masks.prediction, masks.reference), self.regions)
+        view = self._view(masks, z, title=f"{masks.case}, Dice: {self._told(counts)}")
+        level_hu, width_hu = self._window(masks, [view])
+        return overlay_sheet([view], regions=self.regions, level_hu=level_hu, width_hu=width_hu)
+
+    def _told(self, counts: CaseCounts) -> str:
+        """The Dice of each region; none where neither mask has it."""
+        scores = dice(*counts.stacked.sum(axis=1), empty=np.nan)
+        return ", ".join(
+            f"{region} {'none' if np.isnan(score) else f'{score:.3f}'}"
+            for region, score in zip(self.regions, scores, strict=True)
+        )
 
     def _view(self, masks: CaseMasks, z: int, **more: Any) -> SliceView:
         return SliceView(

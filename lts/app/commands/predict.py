@@ -431,8 +431,9 @@ def report(
     if rows:
         shown = [{name: row.get(name) for name in _TABLE} for row in rows]
         print_table(f"masks in {output}", shown, decimals=_DECIMALS)
-    if pictures := [row["overlay"] for row in rows if "overlay" in row]:
-        print_line(write_contact_sheet(Path(output).expanduser(), pictures))
+    folder = Path(output).expanduser()
+    if pictures := [folder / row["overlay"] for row in rows if "overlay" in row]:
+        print_line(write_contact_sheet(folder, pictures))
     for row in rows:
         for warning in row.get("warnings", ()):
             print_line(f"{row['case']}: {warning}")
