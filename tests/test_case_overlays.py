@@ -166,10 +166,42 @@ def test_the_largest_failures_are_drawn_where_they_lie(tmp_path: Path) -> None:
         lesion_picture(tmp_path / "few", "a", n) for n in (missed[-1], *alarms)
     }
     with Image.open(lesion_picture(tmp_path / "lesions", "a", alarms[0])) as picture:
-        pixels = np.asarray(picture).astype(int)
+        pixels = np.asarray(picture).astype(int)[:260]
     orange = np.abs(pixels - (255, 106, 19)).max(axis=-1) < 70
-    # the slice at the left, 64 mm high, below the lesion that was found
+    # the slice at the upper left, 64 mm high, below the lesion that was found
     px_per_mm = pixels.shape[0] / 64
     top = round(20 * px_per_mm)
     rows, columns = orange[top:, : pixels.shape[1] // 2].nonzero()
     assert ((top + rows.mean()) / px_per_mm, columns.mean() / px_per_mm) == pytest.approx((50, 50), abs=1.5)
+
+
+def test_a_lesion_is_shown_in_three_planes_at_one_scale(tmp_path: Path) -> None:
+    """Voxels are four times as high as wide, and the scan is lower than the cut."""
+    reference = np.ones((10, 60, 80), np.uint8)
+    prediction = reference.copy()
+    reference[6:8, 12:20, 50:66] = 2
+    masks = CaseMasks(
+        case="a", prediction=prediction, reference=reference, voxel=Voxel.of_spacing((4.0, 1.0, 1.0))
+    )
+    overlays = CaseOverlays(folder=tmp_path / "o", lesion_folder=tmp_path / "lesions", window_hu=(40, 400))
+    score_case(masks, draw=overlays.draw)
+    with Image.open(lesion_picture(tmp_path / "lesions", "a", 0)) as picture:
+        pixels = np.asarray(picture).astype(int)
+    green = np.abs(pixels - (0, 200, 150)).max(axis=-1) < 70
+    # Each cell is 260 x 347 pixels: of 60 x 80 mm whole, else of 60 x 60 mm in its middle, 20 to 80 mm from
+    # the patient's right. Of upright planes that is 16 mm of air, 40 mm of scan, of which the lesion has 8 to
+    # 16 mm from the top, and air again.
+    px_per_mm, width = 260 / 60, 347
+    assert pixels.shape == (2 * 260 + 6, 2 * width + 6, 3)
+    middle = (width - 260) / 2
+    across, along, upright = (30, 46), (12, 20), (24, 32)
+    for (row, column), left, x_mm, y_mm in (
+        ((0, 0), 0, (50, 66), along),
+        ((0, 1), middle, across, along),
+        ((1, 0), middle, across, upright),
+        ((1, 1), middle, along, upright),
+    ):
+        cell = green[row * 266 :, column * (width + 6) :][:260, :width]
+        y, x = cell.nonzero()
+        found = [y.min(), y.max(), x.min() - left, x.max() - left]
+        assert np.array(found) / px_per_mm == pytest.approx([*y_mm, *x_mm], abs=1.2)

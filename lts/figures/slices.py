@@ -36,16 +36,17 @@ _ENTRY_PX = 155
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SliceView:
-    """One slice to draw.
+    """One slice to draw, or another plane.
 
     Attributes:
-        image: `(H, W)` Hounsfield units, H front to back, W patient's right to left.
+        image: `(H, W)` Hounsfield units, of a slice H front to back, W patient's right to left.
         reference: `(R, H, W)` bool, a mask per region, or None.
         prediction: As `reference`.
         spacing_mm: Pixel size along H and W.
         title: A line above the slice, such as case, slice and score.
         cut: The rows and columns that are shown; None for all.
         frame: The rows and columns that a white line frames; None for none.
+        letters: Of the sides of the body at the left, right, upper and lower edge.
 
     Example:
         >>> view = SliceView(image=np.zeros((100, 200)), spacing_mm=(2.0, 1.0))
@@ -60,6 +61,7 @@ class SliceView:
     title: str = ""
     cut: Cut | None = None
     frame: Cut | None = None
+    letters: tuple[str, str, str, str] = ("R", "L", "A", "P")
 
     @property
     def shown_mm(self) -> Bounds:
@@ -132,6 +134,7 @@ def closeups(
     level_hu: float = 40,
     width_hu: float = 400,
     height_px: int = 260,
+    columns: int | None = None,
 ) -> Rgb:
     """Draw slices or cuts of them side by side as `overlay` does, small and without a legend.
 
@@ -141,6 +144,7 @@ def closeups(
         level_hu: Center of the gray window.
         width_hu: Width of the gray window.
         height_px: Height of the slice; less where it is very wide.
+        columns: Slices in a row; None for all.
 
     Returns:
         `(height, width, 3)` uint8.
@@ -157,7 +161,8 @@ def closeups(
         (100, 200, 3)
     """
     window = level_hu, width_hu
-    return _draw_sheet(views, regions, window, columns=len(views), height_px=height_px, legend=False)
+    columns = columns or len(views)
+    return _draw_sheet(views, regions, window, columns=columns, height_px=height_px, legend=False)
 
 
 def gray_range(images: Sequence[NDArray[np.generic]]) -> tuple[float, float]:
@@ -315,7 +320,7 @@ def _draw_cell(
     _draw_slice(slice_axes, view, regions, window)
     cell_axes.set(xlim=(0, cell_width), ylim=(0, cell_height))
     left_mm, right_mm = view.shown_mm[1]
-    _annotate(cell_axes, window, px_per_mm=width / (right_mm - left_mm))
+    _annotate(cell_axes, window, letters=view.letters, px_per_mm=width / (right_mm - left_mm))
 
 
 def _draw_slice(axes: Axes, view: SliceView, regions: Sequence[str], window: tuple[float, float]) -> None:
@@ -351,17 +356,20 @@ def _draw_slice(axes: Axes, view: SliceView, regions: Sequence[str], window: tup
     axes.set(xlim=(left_mm, right_mm), ylim=(bottom_mm, top_mm))
 
 
-def _annotate(axes: Axes, window: tuple[float, float], *, px_per_mm: float) -> None:
+def _annotate(
+    axes: Axes, window: tuple[float, float], *, letters: tuple[str, str, str, str], px_per_mm: float
+) -> None:
     """Write the sides of the body, the window and a scale along the edges; `axes` is in pixels."""
     level_hu, width_hu = window
     width, height = axes.get_xlim()[1], axes.get_ylim()[1]
     edge = 8
-    for x, y, letter, ha, va in (
-        (edge, height / 2, "R", "left", "center"),
-        (width - edge, height / 2, "L", "right", "center"),
-        (width / 2, height - edge, "A", "center", "top"),
-        (width / 2, edge, "P", "center", "bottom"),
-    ):
+    places = (
+        (edge, height / 2, "left", "center"),
+        (width - edge, height / 2, "right", "center"),
+        (width / 2, height - edge, "center", "top"),
+        (width / 2, edge, "center", "bottom"),
+    )
+    for letter, (x, y, ha, va) in zip(letters, places, strict=True):
         side = axes.text(x, y, letter, color="white", fontsize=12, fontweight="bold", ha=ha, va=va)
         side.set_path_effects(_halo(3))
     note = axes.text(edge, edge, f"W {width_hu:g}  L {level_hu:g}", color="white", fontsize=8)

@@ -28,7 +28,7 @@ CASES_FILE = "cases.csv"
 
 _SHOWN_CASES = 3
 SHOWN_LESIONS = 24
-"""Missed lesions, and false alarms, in pictures; one takes some 30 KB of the report."""
+"""Missed lesions, and false alarms, in pictures; one takes 50 to 100 KB of the report."""
 
 
 def write_results(
