@@ -75,14 +75,15 @@ def test_pictures_of_any_size_get_a_cell_each() -> None:
 
 def test_a_sheet_is_bounded_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mask_pictures, "_MOST_ON_A_SHEET", 2)
-    names = [mask_pictures.picture_file(case) for case in ("a", "b", "c", "d")]
-    for gray, name in enumerate(names[:3], start=1):
-        save_png(tmp_path / name, np.full((8, 8, 3), 50 * gray, np.uint8))
+    paths = [tmp_path / mask_pictures.picture_file(case) for case in ("a", "b", "c", "d")]
+    for gray, path in enumerate(paths[:3], start=1):
+        save_png(path, np.full((8, 8, 3), 50 * gray, np.uint8))
     # Of the fourth there is no picture, as of a case that was made before pictures were asked for.
-    assert mask_pictures.write_contact_sheet(tmp_path, names) == f"{tmp_path}/overlays.png shows 2 of 3 masks"
+    assert mask_pictures.write_contact_sheet(tmp_path, paths) == f"{tmp_path}/overlays.png shows 2 of 3 masks"
     sheet = read_png(tmp_path / "overlays.png")
     assert np.unique(sheet).tolist() == [0, 50, 100]
-    assert mask_pictures.write_contact_sheet(tmp_path, names[:1]) == f"{tmp_path}/overlays.png shows 1 mask"
+    told = mask_pictures.write_contact_sheet(tmp_path, paths[:1], what="case")
+    assert told == f"{tmp_path}/overlays.png shows 1 case"
     (tmp_path / "overlays.png").unlink()
-    assert mask_pictures.write_contact_sheet(tmp_path, names[3:]) is None
+    assert mask_pictures.write_contact_sheet(tmp_path, paths[3:]) is None
     assert not (tmp_path / "overlays.png").exists()

@@ -6,7 +6,7 @@ from lts.evaluation.compare_many import RankedRuns, RunPair, common_cases, rank_
 from lts.evaluation.confidence import MIN_CASES, Bootstrap
 from lts.evaluation.differing import DifferingCase, differing_cases
 from lts.evaluation.missing_scores import Lack, lacking
-from lts.evaluation.ranking import rank_cases
+from lts.evaluation.ranking import rank_cases, worst_first
 from lts.evaluation.report import CasePictures, ComparisonData, ReportData, write_comparison, write_report
 from lts.evaluation.rules import ScoringRules
 from lts.evaluation.score import CaseRegion, CohortRegion, CohortScore, Score
@@ -46,6 +46,7 @@ __all__ = [
     "rank_runs",
     "score_table",
     "summarize",
+    "worst_first",
     "write_comparison",
     "write_report",
 ]

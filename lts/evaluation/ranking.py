@@ -1,4 +1,4 @@
-"""Chooses cases to look at: the worst, the best, and false alarms."""
+"""Orders cases by their scores, and chooses some to look at: the worst, the best, and false alarms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,10 +55,7 @@ def rank_cases(
         regions: Regions in channel order.
         most: How many of the worst, of the best, and of the false alarms are shown at most, >= 1.
     """
-    of_region = {region: [row for row in rows if row["region"] == region] for region in regions}
-    held = {region: [row for row in found if row["reference_ml"] > 0] for region, found in of_region.items()}
-    region = next((region for region in reversed(regions) if held[region]), regions[-1])
-    ranked = sorted(held[region], key=_dice)
+    of_region, region, ranked = _by_dice(rows, regions)
     shown = _ranked(ranked, region=region, most=most)
     known = {one.case for one in shown}
     for last in dict.fromkeys((region, regions[-1])):
@@ -74,6 +71,41 @@ def rank_cases(
             for row in of_region[region][:most]
         ]
     return Ranking(tuple(shown), _remark(ranked, n_cases=len(of_region[region]), region=region))
+
+
+def worst_first(
+    rows: Sequence[Mapping[str, Any]], *, regions: Sequence[str] = tuple(REGION_MIN_LABEL)
+) -> list[str]:
+    """All cases in the order in which they are to be looked at.
+
+    Those that `rank_cases` ranks come first, the lowest Dice before; then the others, by how much of the
+    region was predicted where there is none.
+
+    >>> rows = [
+    ...     {"case": case, "region": "tumor", "dice": dice, "reference_ml": ml, "predicted_ml": 2.0}
+    ...     for case, dice, ml in (("a", 0.9, 2.0), ("b", 0.0, 0.0), ("c", 0.5, 2.0))
+    ... ]
+    >>> worst_first(rows)
+    ['c', 'a', 'b']
+
+    Args:
+        rows: As in `cases.csv`: `case`, `region`, `dice`, `reference_ml`, `predicted_ml`.
+        regions: Regions in channel order.
+    """
+    of_region, region, ranked = _by_dice(rows, regions)
+    empty = [row for row in of_region[region] if not row["reference_ml"] > 0]
+    alarms = sorted(empty, key=lambda row: -float(row["predicted_ml"]))
+    return [str(row["case"]) for row in (*ranked, *alarms)]
+
+
+def _by_dice(
+    rows: Sequence[Mapping[str, Any]], regions: Sequence[str]
+) -> tuple[dict[str, list[Mapping[str, Any]]], str, list[Mapping[str, Any]]]:
+    """Rows by region, the last region that any reference holds, and the cases that hold it by their Dice."""
+    of_region = {region: [row for row in rows if row["region"] == region] for region in regions}
+    held = {region: [row for row in found if row["reference_ml"] > 0] for region, found in of_region.items()}
+    region = next((region for region in reversed(regions) if held[region]), regions[-1])
+    return of_region, region, sorted(held[region], key=_dice)
 
 
 def _ranked(ranked: Sequence[Mapping[str, Any]], *, region: str, most: int) -> list[ShownCase]:

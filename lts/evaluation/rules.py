@@ -27,6 +27,7 @@ class ScoringRules:
         overlay_dir: Where a picture of each case is drawn, None for none.
         lesion_dir: Where pictures of missed lesions and false alarms are drawn, if `overlay_dir` is given.
         lesions_of_a_kind: How many of each are drawn of a case at most.
+        sheet_dir: Where a picture of one slice of each case is drawn, if `overlay_dir` is given.
         window_hu: Level and width of the pictures, None for percentiles of each scan.
 
     Raises:
@@ -40,6 +41,7 @@ class ScoringRules:
     overlay_dir: Path | None = None
     lesion_dir: Path | None = None
     lesions_of_a_kind: int = 8
+    sheet_dir: Path | None = None
     window_hu: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class ScoringRules:
                 window_hu=self.window_hu,
                 lesion_folder=self.lesion_dir,
                 lesions_of_a_kind=self.lesions_of_a_kind,
+                sheet_folder=self.sheet_dir,
             ).draw
         return partial(
             score_case,

@@ -1,6 +1,7 @@
 """Admission of uploads before a byte is read, so that disk and memory stay bounded."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from time import monotonic
 
@@ -72,7 +73,7 @@ class Admission:
     Args:
         app: The application for admitted uploads and all other requests.
         gate: Admits them.
-        paths: Addresses of uploads.
+        paths: What the addresses of uploads match.
         max_upload_mib: The largest body.
         on_refusal: Called with the refusal of each upload that is refused here.
     """
@@ -82,7 +83,7 @@ class Admission:
         app: ASGIApp,
         *,
         gate: Gate,
-        paths: frozenset[str],
+        paths: re.Pattern[str],
         max_upload_mib: int,
         on_refusal: Callable[[RefusedError], None],
     ) -> None:
@@ -91,7 +92,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self._paths:
+        if scope["type"] != "http" or scope["method"] != "POST" or not self._paths.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         body = Body(scope, receive, send, max_upload_mib=self._max_upload_mib, on_answer=self._gate.leave)

@@ -1,8 +1,13 @@
-"""Answers of the service, for its OpenAPI document."""
+"""Answers and forms of the service, for its OpenAPI document."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import BaseModel, Field
+
+from lts.service.uploads import UploadKind
+
+Id = Annotated[str, Path(max_length=64, description="As `POST /scans` answered it.")]
 
 
 class Problem(BaseModel):
@@ -69,6 +74,26 @@ class Scale(BaseModel):
     intercept: float
 
 
+class RegionComparison(BaseModel):
+    """A region in two masks."""
+
+    region: str
+    dice: float | None = Field(description="Null where neither mask has the region: it is not defined.")
+    own_ml: float = Field(description="Its volume in the model's own mask.")
+    second_ml: float = Field(description="Its volume in the second mask.")
+    both_ml: float = Field(description="What both have of it.")
+
+
+class SecondAnswer(BaseModel):
+    """A second mask, compared with that of the model region by region."""
+
+    name: str = Field(description="Of the uploaded file.")
+    regions: list[RegionComparison] = Field(description="Those that the model segments.")
+    differing_pixels_per_slice: list[int] = Field(description="Pixels at which the masks differ.")
+    notes: list[str] = Field(description="What of the file was corrected.")
+    links: dict[str, str]
+
+
 class ScanAnswer(BaseModel):
     """What was found. The first slice is the lowest, rows run front to back, columns right to left."""
 
@@ -95,6 +120,7 @@ class ScanAnswer(BaseModel):
     notes: list[str] = Field(description="What could not be proven or was corrected.")
     seconds: float = Field(description="From the start of reading to the end of writing.")
     links: dict[str, str]
+    second: SecondAnswer | None = Field(default=None, description="A mask that lies beside the model's.")
 
 
 class ProgressAnswer(BaseModel):
@@ -108,6 +134,13 @@ class ProgressAnswer(BaseModel):
     slices_total: int
 
 
+def form_with(kind: UploadKind) -> dict[str, Any]:
+    """The form of an upload, for its documentation."""
+    file = {"type": "string", "format": "binary", "description": f"A {kind.in_words}."}
+    schema = {"type": "object", "required": [kind.field], "properties": {kind.field: file}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The refusals of an operation, for its documentation."""
     return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
@@ -119,7 +152,7 @@ _PROBLEMS = {
     404: "There is no such result, or it is no longer kept.",
     408: "The upload came too slowly.",
     413: "The upload has more bytes, or its scan more voxels, than is allowed.",
-    422: "The upload is not one readable scan, or a parameter is wrong; the line says which.",
+    422: "The upload is not one readable scan or mask, or a parameter is wrong; the line says which.",
     500: "A fault of the service, which goes on.",
     503: "The queue is full (`Retry-After` says when to try again) or the service is shutting down.",
     507: "The service has no room for the scan: its disk is full, or its memory too small.",

@@ -18,7 +18,7 @@ from lts.service.keys import KeyCheck
 from lts.service.refusals import RefusedError
 from lts.service.routes import UPLOAD_PATHS, make_routes
 from lts.service.service import Service
-from lts.service.uploads import upload_suffixes, uploads_in_words
+from lts.service.uploads import MASK, SCAN, UploadKind
 
 _ABOUT = """\
 Segments liver and tumors in a scan: a {uploads}.
@@ -54,7 +54,7 @@ def make_app(
     api = FastAPI(
         title="lts",
         version=__version__,
-        description=_ABOUT.format(uploads=uploads_in_words()),
+        description=_ABOUT.format(uploads=SCAN.in_words),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -112,10 +112,16 @@ def _page_routes() -> APIRouter:
 
 
 def _with_kinds(page: str) -> str:
-    """The page with the kinds of files that the service takes, for the file dialog and in words."""
-    # Dialogs go by what follows the last dot.
-    accepted = ",".join(sorted({suffix[suffix.rfind(".") :] for suffix in upload_suffixes()}))
-    return page.replace("{{accept}}", accepted).replace("{{kinds}}", f"A {uploads_in_words()}")
+    """The page with the kinds of files that the service takes, for file dialogs and in words."""
+    for prefix, kind in (("", SCAN), ("mask-", MASK)):
+        page = page.replace(f"{{{{{prefix}accept}}}}", _accepted(kind))
+        page = page.replace(f"{{{{{prefix}kinds}}}}", f"A {kind.in_words}")
+    return page
+
+
+def _accepted(kind: UploadKind) -> str:
+    """Suffixes for a file dialog, which goes by what follows the last dot."""
+    return ",".join(sorted({suffix[suffix.rfind(".") :] for suffix in kind.suffixes}))
 
 
 def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

@@ -2,37 +2,79 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from lts.inference import Predictor
-from lts.service.jobs import Job, JobDroppedError
+from lts.service.jobs import Job, JobDroppedError, JobQueue
 from lts.service.refusals import RefusedError, lost, not_the_senders, shutting_down
-from lts.service.scans import Pending, open_upload
+from lts.service.results import Result
+from lts.service.scans import open_upload
+from lts.service.second_mask import open_mask
 from lts.service.service import Progress, Service
-from lts.service.uploads import LeastRate, Upload, receive_upload
+from lts.service.uploads import MASK, SCAN, LeastRate, Upload, UploadKind, receive_upload
 
-Work = Callable[[Pending, Predictor, Job], Any]
-Finish = Callable[[Pending, Any], Any]
+Work = Callable[[Any, Any, Job], Any]
+Finish = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """How uploads of a kind are handled.
+
+    Attributes:
+        kind: What is uploaded.
+        check: Called with the upload, in a thread, before its job waits; returns what the job is given.
+        queue: Runs the job.
+        on_done: Called with the seconds of an upload that was answered.
+    """
+
+    kind: UploadKind
+    check: Callable[[Upload], Any]
+    queue: JobQueue[Any]
+    on_done: Callable[[float], None]
+
+
+def of_scans(service: Service) -> Handling:
+    """Of scans, which the models segment; their jobs are given a `Pending`."""
+    return Handling(
+        kind=SCAN,
+        check=partial(open_upload, limits=service.limits),
+        queue=service.jobs,
+        on_done=service.metrics.segmented,
+    )
+
+
+def of_masks(service: Service, result: Result) -> Handling:
+    """Of masks beside a result, which no model sees; their jobs are given a `PendingMask`."""
+    return Handling(
+        kind=MASK,
+        check=partial(open_mask, result=result),
+        queue=service.comparisons,
+        on_done=lambda _: None,
+    )
 
 
 async def handle_upload(
     request: Request,
     service: Service,
     *,
+    handling: Handling,
     work: Callable[[Path], Work],
     finish: Finish,
     progress: Progress,
 ) -> Any:
-    """Receive a scan, check it, run its job in turn, and clean up. One line is logged.
+    """Receive an upload, check it, run its job in turn, and clean up. One line is logged.
 
     Args:
         request: Its body has not been read.
         service: Takes it.
-        work: Called with the upload's folder; returns the job, which runs in a thread of a model.
+        handling: How.
+        work: Called with the upload's folder; returns the job, which runs in a thread of the queue.
         finish: Called with the outcome of the job while the folder is still there, in a thread.
         progress: Updated with the progress.
 
@@ -40,7 +82,7 @@ async def handle_upload(
         What `finish` returned.
 
     Raises:
-        RefusedError: The upload is not one readable scan, or the service has no room or is shutting down.
+        RefusedError: The upload is not what it should be, or the service has no room or is shutting down.
         ClientDisconnect: The sender hung up.
     """
     start = monotonic()
@@ -49,12 +91,12 @@ async def handle_upload(
     folder = service.new_folder()
     try:
         least = LeastRate(n_bytes=service.limits.least_bytes, seconds=service.limits.stalled_s)
-        upload = await receive_upload(request, folder, least=least)
+        upload = await receive_upload(request, folder, least=least, kind=handling.kind)
         case, progress.phase = upload.case, "checking"
-        pending = await asyncio.to_thread(open_upload, upload, limits=service.limits)
+        pending = await asyncio.to_thread(handling.check, upload)
         do = work(folder)
-        progress.job = service.jobs.submit(lambda predictor, job: do(pending, predictor, job))
-        outcome = await _outcome(progress.job, request, service)
+        progress.job = handling.queue.submit(lambda model, job: do(pending, model, job))
+        outcome = await _outcome(progress.job, request, handling.queue)
         finished = await asyncio.to_thread(finish, pending, outcome)
     except RefusedError as refusal:
         service.metrics.refused(refusal.status)
@@ -74,12 +116,12 @@ async def handle_upload(
     finally:
         await _remove(service, folder)
     seconds = monotonic() - start
-    service.metrics.segmented(seconds)
+    handling.on_done(seconds)
     service.log(f"{case}: done in {seconds:.1f} s")
     return finished
 
 
-async def _outcome(job: Job, request: Request, service: Service) -> Any:
+async def _outcome(job: Job, request: Request, queue: JobQueue[Any]) -> Any:
     done = asyncio.wrap_future(job.future)
     gone = asyncio.create_task(_hang_up(request))
     try:
@@ -88,7 +130,7 @@ async def _outcome(job: Job, request: Request, service: Service) -> Any:
     finally:
         gone.cancel()
         if not done.done():
-            service.jobs.drop(job)
+            queue.drop(job)
             await asyncio.wait({done})  # its place is free when its device is
         done.exception()  # it counts as seen where nobody is left to see it
     try:

@@ -61,16 +61,17 @@ class JobQueue(Generic[ModelT]):
 
     Args:
         models: The models, one per thread.
+        name: Of the threads.
     """
 
-    def __init__(self, models: Sequence[ModelT]) -> None:
+    def __init__(self, models: Sequence[ModelT], *, name: str = "lts-model") -> None:
         self._waiting: deque[Job] = deque()
         self._running: set[Job] = set()
         self._changed = threading.Condition()
         self._closed = False
         self._last_s = 0.0
         self._threads = [
-            threading.Thread(target=self._serve, args=(model,), name=f"lts-model-{number}", daemon=True)
+            threading.Thread(target=self._serve, args=(model,), name=f"{name}-{number}", daemon=True)
             for number, model in enumerate(models)
         ]
         for thread in self._threads:

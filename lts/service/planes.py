@@ -1,6 +1,6 @@
 """Values and labels of a kept result on disk: written slice by slice, read as planes of three kinds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
@@ -46,7 +46,24 @@ def write_slices(path: Path, slices: Iterable[NDArray[Any]]) -> None:
             file.write(one.tobytes())
 
 
-def read_plane(folder: Path, kind: PlaneKind, index: int, *, shape: Shape) -> bytes:
+def read_labels(folder: Path, *, shape: Shape) -> Iterator[NDArray[np.uint8]]:
+    """The labels of a result, a slice `(H, W)` at a time, from the feet up.
+
+    Args:
+        folder: Of the result.
+        shape: `(Z, H, W)` of the scan.
+
+    Raises:
+        FileNotFoundError: The result is no longer kept.
+    """
+    with (folder / LABELS_FILE).open("rb", buffering=0) as file:
+        for index in range(shape[0]):
+            yield _read_axial(file, index, shape, _DTYPES[LABELS_FILE])
+
+
+def read_plane(
+    folder: Path, kind: PlaneKind, index: int, *, shape: Shape, second: Path | None = None
+) -> bytes:
     """Values as int16, then labels as uint8, of one plane as it is seen; little endian.
 
     Slices are `(H, W)`, coronal planes `(Z, W)` and sagittal ones `(Z, H)`; H runs front to back, W from the
@@ -59,13 +76,17 @@ def read_plane(folder: Path, kind: PlaneKind, index: int, *, shape: Shape) -> by
         kind: Which planes.
         index: Of the plane, from the feet, the front or the right.
         shape: `(Z, H, W)` of the scan.
+        second: Labels of a second mask, which then follow.
 
     Raises:
         FileNotFoundError: The result is no longer kept.
     """
+    files = [(folder / name, dtype) for name, dtype in _DTYPES.items()]
+    if second is not None:
+        files.append((second, _DTYPES[LABELS_FILE]))
     planes = []
-    for name, dtype in _DTYPES.items():
-        with (folder / name).open("rb", buffering=0) as file:
+    for path, dtype in files:
+        with path.open("rb", buffering=0) as file:
             planes.append(_READERS[kind](file, index, shape, dtype).tobytes())
     return b"".join(planes)
 

@@ -58,6 +58,11 @@ def not_the_senders(error: BaseException) -> RefusedError | None:
     return None
 
 
+def no_such_result() -> RefusedError:
+    """A result that was never there, or is not any more."""
+    return RefusedError(404, "there is no such result, or it is no longer kept")
+
+
 def lost() -> RefusedError:
     """An upload whose file has vanished from the private folder."""
     return RefusedError(503, "the service lost the upload, send it again", retry_after_s=1)

@@ -4,11 +4,25 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lts.service.folder import PrivateFolder
+
+
+@dataclass(frozen=True)
+class SecondMask:
+    """A mask that is seen beside that of a result.
+
+    Attributes:
+        path: Its labels, slice by slice, in the folder of the result.
+        answer: What is told of it, as JSON.
+    """
+
+    path: Path
+    answer: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -17,13 +31,20 @@ class Result:
 
     Attributes:
         folder: Holds its files.
-        answer: The JSON answer.
+        answer: What is told of the scan, as JSON.
         kept_since_s: On the clock of the results.
+        second: The mask beside its own, if there is one.
     """
 
     folder: Path
     answer: dict[str, Any]
     kept_since_s: float
+    second: SecondMask | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The whole JSON answer."""
+        return {**self.answer, "second": None if self.second is None else self.second.answer}
 
 
 class Results:
@@ -52,7 +73,10 @@ class Results:
 
         Args:
             files: The folder of its files, on the same file system; moved.
-            make_answer: Called with its id; returns the JSON answer.
+            make_answer: Called with its id; returns what is told of the scan.
+
+        Returns:
+            The whole JSON answer.
 
         Raises:
             OSError: It cannot be kept.
@@ -71,7 +95,7 @@ class Results:
             self._results[id_] = result
             surplus = [self._results.pop(old) for old in list(self._results)[: -self._most]]
         self._remove(surplus)
-        return result.answer
+        return result.told
 
     def get(self, id_: str) -> Result | None:
         """A result, None if it is not kept or its files have vanished."""
@@ -86,6 +110,46 @@ class Results:
         self._remove([] if result is None else [result])
         return result is not None
 
+    def lay_beside(self, id_: str, labels: Path, answer: dict[str, Any]) -> bool:
+        """Keep a second mask beside that of a result, in place of another one.
+
+        Args:
+            id_: Of the result.
+            labels: The file of its labels, on the same file system; moved.
+            answer: What is told of it.
+
+        Returns:
+            Whether the result is still kept; else the mask is not.
+        """
+        result = self.get(id_)
+        if result is None:
+            return False
+        path = result.folder / f"second-{secrets.token_hex(8)}"
+        try:
+            labels.replace(path)
+        except FileNotFoundError:  # the folder went meanwhile
+            return False
+        second = SecondMask(path, answer)
+        if not self._put(id_, second):
+            _unlink(second)
+            return False
+        return True
+
+    def remove_second(self, id_: str) -> bool:
+        """Remove the mask beside that of a result; returns whether the result is kept."""
+        return self._put(id_, None)
+
+    def _put(self, id_: str, second: SecondMask | None) -> bool:
+        with self._lock:
+            result = self._results.get(id_)
+            if result is not None:
+                self._results[id_] = replace(result, second=second)
+        if result is None:
+            return False
+        if result.second is not None:
+            _unlink(result.second)
+        return True
+
     def expire(self) -> None:
         """Remove expired results."""
         with self._lock:
@@ -99,3 +163,9 @@ class Results:
     def _remove(self, results: list[Result]) -> None:
         for result in results:
             self._folder.remove(result.folder)
+
+
+def _unlink(second: SecondMask) -> None:
+    """Remove the file of a mask; where that fails it goes with the folder of its result."""
+    with suppress(OSError):
+        second.path.unlink()

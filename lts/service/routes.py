@@ -12,25 +12,25 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from lts.base import shortened
-from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, Version, problems
-from lts.service.handling import handle_upload
+from lts.service.answers import Id, ProgressAnswer, Ready, ScanAnswer, Status, Version, form_with, problems
+from lts.service.handling import handle_upload, of_scans
+from lts.service.lesion_list import CSV_TYPE, lesions_csv
 from lts.service.metrics import MEDIA_TYPE
 from lts.service.planes import PLANE_AXES, PlaneKind, read_plane
-from lts.service.refusals import RefusedError
-from lts.service.results import Result
+from lts.service.refusals import RefusedError, no_such_result
 from lts.service.scans import MASK_FILE, Pending, mask_of, result_of
+from lts.service.second_routes import add_second_masks
 from lts.service.service import Service
-from lts.service.uploads import FIELD, uploads_in_words
+from lts.service.uploads import SCAN
 from lts.volume import MASK_SUFFIX
 
-UPLOAD_PATHS = frozenset({"/predict", "/scans"})
+UPLOAD_PATHS = re.compile(r"/predict|/scans|/scans/[^/]+/second")
 
 NOTES_HEADER = "Lts-Notes"
 """The header with the notes on a mask."""
 
 _MOST_NOTES, _LONGEST_NOTE = 10, 300
 
-Id = Annotated[str, Path(max_length=64, description="As `POST /scans` answered it.")]
 Token = Annotated[
     str | None,
     Query(
@@ -52,26 +52,7 @@ _MASK = {
     },
 }
 _OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {
-                        FIELD: {
-                            "type": "string",
-                            "format": "binary",
-                            "description": f"A {uploads_in_words()}.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
+_UPLOAD = form_with(SCAN)
 
 
 def make_routes(service: Service, *, root_path: str) -> APIRouter:
@@ -85,6 +66,7 @@ def make_routes(service: Service, *, root_path: str) -> APIRouter:
     _add_states(router, service)
     _add_uploads(router, service, root_path=root_path)
     _add_results(router, service)
+    add_second_masks(router, service, root_path=root_path)
     return router
 
 
@@ -140,7 +122,12 @@ def _add_uploads(router: APIRouter, service: Service, *, root_path: str) -> None
 
         with service.follow(progress) as followed:
             answer: Response = await handle_upload(
-                request, service, work=lambda _: mask_of, finish=finish, progress=followed
+                request,
+                service,
+                handling=of_scans(service),
+                work=lambda _: mask_of,
+                finish=finish,
+                progress=followed,
             )
         return answer
 
@@ -166,20 +153,23 @@ def _add_uploads(router: APIRouter, service: Service, *, root_path: str) -> None
             return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
         with service.follow(progress) as followed:
-            return await handle_upload(request, service, work=work, finish=finish, progress=followed)
+            return await handle_upload(
+                request,
+                service,
+                handling=of_scans(service),
+                work=work,
+                finish=finish,
+                progress=followed,
+            )
 
 
 def _add_results(router: APIRouter, service: Service) -> None:
-    def find(id_: str) -> Result:
-        result = service.results.get(id_)
-        if result is None:
-            raise RefusedError(404, "there is no such result, or it is no longer kept")
-        return result
+    find = service.result
 
     @router.get("/scans/{id}", response_model=ScanAnswer, responses=problems(404, 422), tags=["results"])
     async def scan(id: Id) -> Any:  # noqa: A002  the name in the address
         """Report again what was found."""
-        return await asyncio.to_thread(JSONResponse, find(id).answer)  # may hold thousands of lesions
+        return await asyncio.to_thread(JSONResponse, find(id).told)  # may hold thousands of lesions
 
     @router.get(
         "/scans/{id}/mask",
@@ -194,15 +184,36 @@ def _add_results(router: APIRouter, service: Service) -> None:
         return _mask_answer(content, case=result.answer["case"], notes=result.answer["notes"])
 
     @router.get(
-        "/scans/{id}/{plane}/{index}",
+        "/scans/{id}/lesions.csv",
         response_class=Response,
         responses={
-            200: {"description": "Rows times columns int16, then as many uint8.", "content": _OCTETS},
+            200: {"description": "A row for each lesion, the largest first.", "content": {"text/csv": {}}},
             **problems(404, 422),
         },
         tags=["results"],
     )
-    async def plane(id: Id, plane: PlaneKind, index: int) -> Response:  # noqa: A002
+    async def lesions(id: Id) -> Response:  # noqa: A002
+        """Download the list of lesions as CSV: volume, diameter of the sphere of that volume, and center."""
+        answer = find(id).answer
+        if answer["lesions"] is None:
+            raise RefusedError(404, "the model does not look for tumors, so there is no list of lesions")
+        content = await asyncio.to_thread(lesions_csv, answer["lesions"])
+        headers = {"Content-Disposition": _attachment(f"{answer['case']}_lesions.csv")}
+        return Response(content, media_type=CSV_TYPE, headers=headers)
+
+    @router.get(
+        "/scans/{id}/{plane}/{index}",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "Rows times columns int16, then as many uint8, once or twice.",
+                "content": _OCTETS,
+            },
+            **problems(404, 422),
+        },
+        tags=["results"],
+    )
+    async def plane(id: Id, plane: PlaneKind, index: int, second: bool = False) -> Response:  # noqa: A002
         """Fetch a plane as radiologists see it: its values as little-endian int16, then its labels as uint8.
 
         Values are HU for CT; `value_scale` gives those of MR their own scale.
@@ -210,20 +221,25 @@ def _add_results(router: APIRouter, service: Service) -> None:
         `slices` are axial, counted from the feet: rows run front to back, columns from the patient's right to
         left. `coronal` ones are counted from the front: rows run head to feet, columns right to left.
         `sagittal` ones are counted from the right: rows run head to feet, columns front to back.
+
+        With `second=true` the labels of the second mask follow, as uint8.
         """
         result = find(id)
+        if second and result.second is None:
+            raise RefusedError(404, "there is no second mask, or it is no longer kept")
         shape = result.answer["shape"]
         count = shape[PLANE_AXES[plane]]
         if not 0 <= index < count:
             raise RefusedError(404, f"{plane}: must be 0 to {count - 1}, got {index}")
-        content = await _read(lambda: read_plane(result.folder, plane, index, shape=shape))
+        beside = result.second.path if second and result.second else None
+        content = await _read(lambda: read_plane(result.folder, plane, index, shape=shape, second=beside))
         return Response(content, media_type="application/octet-stream")
 
     @router.delete("/scans/{id}", status_code=204, responses=problems(403, 404, 422), tags=["results"])
     async def delete(id: Id) -> Response:  # noqa: A002
         """Delete a result now."""
         if not await asyncio.to_thread(service.results.remove, id):
-            raise RefusedError(404, "there is no such result, or it is no longer kept")
+            raise no_such_result()
         return Response(status_code=204)
 
 
@@ -240,19 +256,25 @@ def _links(id_: str, *, root_path: str) -> dict[str, str]:
     return {
         "self": own,
         "mask": f"{own}/mask",
+        "lesions": f"{own}/lesions.csv",
         "slices": f"{own}/slices/{{z}}",
         "coronal": f"{own}/coronal/{{row}}",
         "sagittal": f"{own}/sagittal/{{column}}",
+        "second": f"{own}/second",
         "page": f"{root_path}/#{id_}",
     }
 
 
 def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response:
-    name = f"{case}_mask{MASK_SUFFIX}"
-    plain = re.sub(r"[^\x20-\x7e]", "_", name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    disposition = _attachment(f"{case}_mask{MASK_SUFFIX}")
     headers = {"Content-Disposition": disposition, NOTES_HEADER: header_of_notes(notes)}
     return Response(content, media_type="application/gzip", headers=headers)
+
+
+def _attachment(name: str) -> str:
+    """The header that names a download, in ASCII and as it is."""
+    plain = re.sub(r"[^\x20-\x7e]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
 
 
 def header_of_notes(notes: Sequence[str]) -> str:

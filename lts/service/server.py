@@ -180,7 +180,7 @@ class Server:
             async with asyncio.timeout(limit_s):
                 while gate.taken and self._n_stops == 1:
                     await asyncio.sleep(_TICK_S)
-        self._service.jobs.drop_all()
+        self._service.drop_jobs()
         self._uvicorn.should_exit = True
 
     async def _tidy(self) -> None:

@@ -12,8 +12,8 @@ from lts.service.admission import Gate
 from lts.service.folder import PrivateFolder
 from lts.service.jobs import Job, JobQueue
 from lts.service.metrics import Metrics
-from lts.service.refusals import RefusedError, not_the_senders, shutting_down
-from lts.service.results import Results
+from lts.service.refusals import RefusedError, no_such_result, not_the_senders, shutting_down
+from lts.service.results import Result, Results
 from lts.service.settings import KIB, Limits
 from lts.slices import content_hash
 
@@ -62,6 +62,8 @@ class Service:
         self.folder = PrivateFolder(log=self.log)
         self.results = Results(self.folder, most=limits.keep_results, keep_s=60 * limits.keep_minutes)
         self.jobs: JobQueue[Predictor] = JobQueue(predictors)
+        # One mask at a time is compared, so that memory holds one more beside the scans of the models.
+        self.comparisons: JobQueue[None] = JobQueue([None], name="lts-comparison")
         self.gate = Gate(
             limits.queue_size + len(predictors),
             least_rate=limits.least_kib_s * KIB,
@@ -83,7 +85,8 @@ class Service:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.jobs.close(timeout_s=_LAST_JOB_S)
+        for queue in (self.jobs, self.comparisons):
+            queue.close(timeout_s=_LAST_JOB_S)
         try:
             self.folder.close()
         except StorageError as error:
@@ -128,6 +131,22 @@ class Service:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise RefusedError(503, f"the service cannot store scans: {reason}") from error
+
+    def result(self, id_: str) -> Result:
+        """A kept result.
+
+        Raises:
+            RefusedError: There is none of this id.
+        """
+        result = self.results.get(id_)
+        if result is None:
+            raise no_such_result()
+        return result
+
+    def drop_jobs(self) -> None:
+        """Drop whatever waits or runs."""
+        self.jobs.drop_all()
+        self.comparisons.drop_all()
 
     def tidy(self) -> None:
         """Remove expired results, and files whose removal failed before."""

@@ -17,9 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from lts.base import in_words
 from lts.service.refusals import RefusedError
-from lts.volume import header_suffixes, scan_suffixes
+from lts.volume import MASK_SUFFIX, header_suffixes, scan_suffixes
 
-FIELD = "scan"
 _ARCHIVE_SUFFIX = ".zip"
 
 # Its warnings are about bodies whose sender gets an answer anyway.
@@ -32,6 +31,47 @@ _LONGEST_BOUNDARY = 256  # RFC 2046 allows 70
 _LONGEST_PART_HEAD = 2**14
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadKind:
+    """What may be uploaded.
+
+    Attributes:
+        field: The field of a form that holds the file; also the name of the file until it has its own.
+        may_be_archive: Whether an archive of it is taken as well.
+
+    Example:
+        >>> MASK.in_words
+        '.nii, .nii.gz, .nrrd or .mha file'
+        >>> SCAN.in_words
+        '.nii, .nii.gz, .nrrd or .mha file, or a .zip of one scan, such as a DICOM series'
+    """
+
+    field: str
+    may_be_archive: bool
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of accepted files: volumes that are one file, and archives."""
+        return (*_single_suffixes(), *[_ARCHIVE_SUFFIX][: self.may_be_archive])
+
+    @property
+    def in_words(self) -> str:
+        """What an upload may be, the same wherever it is told."""
+        archive = f", or a {_ARCHIVE_SUFFIX} of one scan, such as a DICOM series"
+        return f"{in_words(_single_suffixes())} file{archive * self.may_be_archive}"
+
+    @property
+    def way_of_headers(self) -> str:
+        """What to do with a header whose voxels lie in a second file, as an upload is one."""
+        if self.may_be_archive:
+            return f"send it and the file of its voxels in one {_ARCHIVE_SUFFIX}"
+        return f"save it as one file, such as {MASK_SUFFIX}"
+
+
+SCAN = UploadKind(field="scan", may_be_archive=True)
+MASK = UploadKind(field="mask", may_be_archive=False)
 
 
 @dataclass(frozen=True)
@@ -62,27 +102,32 @@ class LeastRate:
     seconds: float
 
 
-async def receive_upload(request: Request, folder: Path, *, least: LeastRate) -> Upload:
-    """Write the field `scan` of a multipart body into a folder.
+async def receive_upload(
+    request: Request, folder: Path, *, least: LeastRate, kind: UploadKind = SCAN
+) -> Upload:
+    """Write the file in a multipart body into a folder.
 
     Args:
         request: Its body has not been read.
         folder: Where the file is written, under our own name.
         least: The lowest rate.
+        kind: What the file may be, and in which field it is.
 
     Raises:
         RefusedError: The body is not multipart, is cut short, too slow, or not one file of a known kind.
         ClientDisconnect: The sender hung up.
     """
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    content, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        raise RefusedError(422, f"the body must be multipart/form-data with a file in its field {FIELD!r}")
+    if content != b"multipart/form-data" or not boundary:
+        raise RefusedError(
+            422, f"the body must be multipart/form-data with a file in its field {kind.field!r}"
+        )
     if len(boundary) > _LONGEST_BOUNDARY:
         raise RefusedError(
             422, f"the boundary must have at most {_LONGEST_BOUNDARY} characters, got {len(boundary)}"
         )
-    parts = _Parts(folder)
+    parts = _Parts(folder, kind)
     try:
         try:
             parser = MultipartParser(boundary, parts.callbacks())
@@ -122,8 +167,8 @@ async def _feed(request: Request, write: Callable[[bytes], Any], *, least: Least
 class _Parts:
     """Callbacks of the parser; writes the one file and ignores other fields."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, kind: UploadKind) -> None:
+        self._folder, self._kind = folder, kind
         self._upload: Upload | None = None
         self._file: BufferedWriter | None = None
         self._writes = False
@@ -152,7 +197,7 @@ class _Parts:
             RefusedError: None came, or the body was cut short.
         """
         if self._upload is None:
-            raise RefusedError(422, f"the upload has no file in its field {FIELD!r}")
+            raise RefusedError(422, f"the upload has no file in its field {self._kind.field!r}")
         if not self._ended:
             raise RefusedError(422, f"{self._upload.name}: the upload was cut short")
         return self._upload
@@ -190,14 +235,14 @@ class _Parts:
 
     def _open(self) -> None:
         field, filename = _names_of(self._disposition)
-        self._writes = field == FIELD
+        self._writes = field == self._kind.field
         if not self._writes:
             return
         if self._upload is not None:
-            raise RefusedError(422, f"the upload must have one file in its field {FIELD!r}, got several")
+            raise RefusedError(422, f"the upload must have one file in its field {field!r}, got several")
         if not filename:
-            raise RefusedError(422, f"the field {FIELD!r} must be a file with a name")
-        self._upload = name_upload(filename, folder=self._folder)
+            raise RefusedError(422, f"the field {field!r} must be a file with a name")
+        self._upload = name_upload(filename, folder=self._folder, kind=self._kind)
         self._file = self._upload.path.open("xb")
 
     def _write(self, data: bytes, start: int, end: int) -> None:
@@ -211,43 +256,26 @@ class _Parts:
             self._file.close()
 
 
-def upload_suffixes() -> tuple[str, ...]:
-    """Suffixes of accepted files: scans that are one file, and archives."""
-    return (*_single_suffixes(), _ARCHIVE_SUFFIX)
-
-
-def uploads_in_words() -> str:
-    """What an upload may be, the same wherever it is told.
-
-    Example:
-        >>> uploads_in_words()
-        '.nii, .nii.gz, .nrrd or .mha file, or a .zip of one scan, such as a DICOM series'
-    """
-    return f"{in_words(_single_suffixes())} file, or a {_ARCHIVE_SUFFIX} of one scan, such as a DICOM series"
-
-
 def _single_suffixes() -> list[str]:
     """Without headers whose voxels lie in a second file, as an upload is one."""
     return [suffix for suffix in scan_suffixes() if suffix not in header_suffixes()]
 
 
-def name_upload(filename: str, *, folder: Path) -> Upload:
+def name_upload(filename: str, *, folder: Path, kind: UploadKind = SCAN) -> Upload:
     """Choose the path of an upload, and make its sender's name harmless.
 
     Raises:
-        RefusedError: The name does not end as a scan's does.
+        RefusedError: The name does not end as those of the kind do.
     """
     name = _UNPRINTABLE.sub(" ", re.split(r"[/\\]", filename)[-1])[-_LONGEST_NAME:].strip()
-    fitting = [suffix for suffix in upload_suffixes() if name.lower().endswith(suffix)]
+    fitting = [suffix for suffix in kind.suffixes if name.lower().endswith(suffix)]
     if name.lower().endswith(header_suffixes()):
-        raise RefusedError(
-            422, f"{name}: is a header alone; send it and the file of its voxels in one {_ARCHIVE_SUFFIX}"
-        )
+        raise RefusedError(422, f"{name}: is a header alone; {kind.way_of_headers}")
     if not fitting:
-        raise RefusedError(422, f"{name or 'the file'}: must be a {uploads_in_words()}")
+        raise RefusedError(422, f"{name or 'the file'}: must be a {kind.in_words}")
     suffix = max(fitting, key=len)
-    case = _NOT_IN_NAMES.sub("_", name[: -len(suffix)]).strip("._-") or "scan"
-    return Upload(path=folder / f"scan{suffix}", name=name, case=case)
+    case = _NOT_IN_NAMES.sub("_", name[: -len(suffix)]).strip("._-") or kind.field
+    return Upload(path=folder / f"{kind.field}{suffix}", name=name, case=case)
 
 
 def _names_of(disposition: bytes) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lts.evaluation import rank_cases
+from lts.evaluation import rank_cases, worst_first
 
 
 def rows(
@@ -116,3 +116,12 @@ def test_of_cases_that_score_alike_none_is_ranked() -> None:
     assert remark(rows({"a": 0.8, "b": 0.8})) == (
         "All 2 cases with tumor score alike, so none is the worst or the best."
     )
+
+
+def test_all_cases_are_ordered_as_they_are_ranked_and_the_empty_ones_by_false_alarms() -> None:
+    found = rows({"a": 0.5, "b": 0.1, "c": 0.9}, empty={"right": 0.0, "small": 0.4, "large": 12.0})
+    assert worst_first(found) == ["b", "a", "c", "large", "small", "right"]
+    # Without any tumor in a reference livers are ranked; a longer name has the lower Dice here.
+    assert worst_first(rows({}, empty={"x": 0.0, "longer": 3.0})) == ["longer", "x"]
+    assert worst_first(rows({}, empty={"x": 3.0, "longer": 0.0})) == ["longer", "x"]
+    assert worst_first(found, regions=("liver",)) == ["right", "small", "large", "a", "b", "c"]

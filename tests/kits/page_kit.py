@@ -18,6 +18,8 @@ EXTENTS = {
 }
 """Of a column and a row in mm, and their numbers, in the scan of `make_hu`."""
 YELLOW, ORANGE = (0xF0, 0xE4, 0x42), (0xFF, 0x6A, 0x13)
+BLUE, GREEN, PINK = (0x56, 0xB4, 0xE9), (0x00, 0xC8, 0x96), (0xE0, 0x7B, 0xC0)
+"""Of liver and tumor in a second mask, and of what differs."""
 
 
 def text(browser: Any, selector: str) -> str:
@@ -129,3 +131,67 @@ def scroll(
 
 def near(canvas: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
     return np.abs(canvas - color).max(axis=2) < 40
+
+
+def low_contrasts(browser: Any) -> list[tuple[str, float]]:
+    """Texts that stand out from their ground by less than 7:1; there must be many texts at all."""
+    found = browser.execute_script(
+        """
+        const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+        const ground = (element) => {
+          const color = numbers(getComputedStyle(element).backgroundColor);
+          return color.length === 4 && color[3] === 0 ? ground(element.parentElement) : color;
+        };
+        return [...document.querySelectorAll("body *")]
+          .filter((one) => one.checkVisibility() && one.offsetWidth > 1)
+          .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+          .map((one) => [one.textContent.trim(), numbers(getComputedStyle(one).color), ground(one)]);
+        """
+    )
+    assert len(found) > 40
+    contrasts = [(what, _contrast(ink, paper)) for what, ink, paper in found]
+    return [(what, contrast) for what, contrast in contrasts if contrast < 7]
+
+
+def _contrast(ink: list[float], paper: list[float]) -> float:
+    """As WCAG defines it."""
+
+    def luminance(color: list[float]) -> float:
+        shares = [channel / 255 for channel in color[:3]]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(ink), luminance(paper)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def nameless(browser: Any) -> list[str]:
+    """What can be used or read on the page and has no name."""
+    found: list[str] = browser.execute_script(
+        """
+        const all = "button, input, canvas:not([aria-hidden]), a, section, summary";
+        const named = ({ ariaLabel, textContent, labels }) =>
+          ariaLabel || textContent.trim() || labels?.[0]?.textContent.trim();
+        return [...document.querySelectorAll(all)]
+          .filter((one) => one.checkVisibility() && !named(one))
+          .map((one) => one.outerHTML);
+        """
+    )
+    return found
+
+
+def drop(browser: Any, path: Path, onto: str) -> None:
+    """Drop a file onto an element."""
+    browser.execute_script(
+        """
+        const [content, name, onto] = arguments;
+        const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], name));
+        const at = {dataTransfer: data, bubbles: true, cancelable: true};
+        document.getElementById(onto).dispatchEvent(new DragEvent("drop", at));
+        """,
+        base64.b64encode(path.read_bytes()).decode(),
+        path.name,
+        onto,
+    )

@@ -1,9 +1,11 @@
 """The list of lesions in a real browser, on a mask whose lesions are known; and pages with none to list."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from page_kit import ORANGE, YELLOW, near, open_scan, pixels, press, shown_voxel, text
@@ -15,6 +17,7 @@ from service_kit import (
     Running,
     make_hu,
     run_service,
+    upload,
     wait_until,
     write_scan,
 )
@@ -71,6 +74,24 @@ def test_lesions_are_listed_by_diameter_and_volume(listed: Any) -> None:
     ]
     assert text(listed, "#lesions-title") == "Lesions (3)"
     assert shown_voxel(listed) == CENTERS[0]
+    assert listed.find_element("id", "lesion-table").get_attribute("href").endswith("/lesions.csv")
+
+
+def test_the_list_is_a_table_for_a_spreadsheet(running: Running, scan: Path) -> None:
+    with running.client as client:
+        answer = client.get(upload(client, scan).json()["links"]["lesions"])
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert 'filename="volume-3_lesions.csv"' in answer.headers["content-disposition"]
+    rows = list(csv.DictReader(answer.text.splitlines()))
+    assert [(row["lesion"], row["region"]) for row in rows] == [(str(n), "tumor") for n in (1, 2, 3)]
+    for row, voxels, (z, line, column) in zip(rows, (125, 27, 1), CENTERS, strict=True):
+        assert float(row["volume_ml"]) == pytest.approx(voxels * VOXEL_ML)
+        diameter_mm = (6 * voxels * VOXEL_ML * 1000 / np.pi) ** (1 / 3)
+        assert float(row["diameter_mm"]) == pytest.approx(diameter_mm, rel=1e-5)
+        # The file runs toward the right, the front and the head, from 0 mm; columns and rows run against it.
+        center = (1.5 * (SIDE - 1 - column), 2.0 * (SIDE - 1 - line), 4.0 * z)
+        assert [float(row[f"{axis}_ras_mm"]) for axis in "xyz"] == pytest.approx(center)
+        assert int(row["slice"]) == z + 1
 
 
 def test_keys_and_buttons_go_from_lesion_to_lesion_in_all_planes(listed: Any) -> None:
@@ -144,6 +165,12 @@ def slide_opacity(browser: Any, percent: int) -> None:
     )
 
 
+def table_of(browser: Any, running: Running) -> httpx.Response:
+    """The list of the scan that is shown, as a table."""
+    with running.client as client:
+        return client.get(f"/scans/{browser.current_url.partition('#')[2]}/lesions.csv")
+
+
 @pytest.mark.parametrize(
     ("label", "sentence", "note"),
     [(0, "No liver and no tumor was found.", "No liver was found."), (1, "No tumor was found.", None)],
@@ -157,6 +184,8 @@ def test_a_scan_without_lesions_or_liver_says_so(
         open_scan(browser, running, scan)
         assert text(browser, "#no-lesions") == sentence
         assert not browser.find_element("id", "least").is_displayed()
+        assert not browser.find_element("id", "lesion-table").is_displayed()
+        assert table_of(browser, running).text.count("\n") == 1  # the header
         if note is not None:
             assert note in text(browser, "#notes")
         assert shown_voxel(browser) == ((3, 6, 14) if label else (4, 16, 16))
@@ -170,6 +199,8 @@ def test_a_model_of_the_liver_alone_lists_no_lesions(browser: Any, scan: Path) -
     with run_service(KnownPredictor(labels, regions=("liver",))) as running:
         open_scan(browser, running, scan)
         assert text(browser, "#no-lesions") == "The model does not look for tumors."
+        answer = table_of(browser, running)
+        assert (answer.status_code, "does not look for tumors" in answer.text) == (404, True)
         assert text(browser, "#legend") == "Liver"
         assert near(pixels(browser), YELLOW).sum() > 100
         assert not near(pixels(browser), ORANGE).any()

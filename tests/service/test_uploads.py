@@ -41,7 +41,7 @@ def send_chunked(running: Running, size: int, *, path: str = "/scans") -> Any:
         return client.post(path, content=chunked(b"", size=size), headers=headers)
 
 
-@pytest.mark.parametrize("path", ["/predict", "/scans"])
+@pytest.mark.parametrize("path", ["/predict", "/scans", "/scans/x/second"])
 @pytest.mark.parametrize("announced", [2 * 1024 * MIB, 4 * MIB + 1])
 def test_an_upload_announced_beyond_the_limit_is_refused_before_its_body(
     running: Running, path: str, announced: int

@@ -1,6 +1,7 @@
 """One evaluation: a model, a cross-validation or masks of any system scored; or evaluations compared."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins
 from lts.app.commands.scoring import rules_of, score_masks, score_model, score_models
+from lts.app.commands.temporary_folder import temporary_folder
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_from_dict, settings_to_dict, with_output_dir
 from lts.app.config.settings import CasesSettings, EvaluateSettings
@@ -39,7 +41,7 @@ _WITHOUT_MEANING = {
     "ckpt": ("references", "allow_unpaired", *_OF_MASKS),
     "folds": ("subset", "references", "allow_unpaired", "allow_training_cases", *_OF_MASKS),
     "predictions": ("subset", "allow_training_cases", *_OF_A_MODEL),
-    "compare": ("subset", "references", "allow_training_cases", "data", *_OF_MASKS, *_OF_A_MODEL),
+    "compare": ("subset", "references", "allow_training_cases", "data", "overlays", *_OF_MASKS, *_OF_A_MODEL),
 }
 
 
@@ -75,10 +77,16 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation = FROM_PYTHON) -
             settings.paths.output_dir, is_named_by_time=invocation.folder_is_named_by_time
         ) as output_dir,
         recorded_run("evaluate") as stop,
+        _sheet_folder(settings) as sheet_dir,
     ):
-        done = _TASKS[task](with_output_dir(settings, output_dir), invocation, stop)
+        done = _TASKS[task](with_output_dir(settings, output_dir), invocation, stop, sheet_dir)
     print_line(f"all files are in {output_dir}")
     return done
+
+
+def _sheet_folder(settings: EvaluateSettings) -> AbstractContextManager[Path | None]:
+    """Where pictures lie until they are on one sheet; None where none is asked for."""
+    return temporary_folder() if settings.overlays else nullcontext()
 
 
 def task_of(settings: EvaluateSettings) -> str:
@@ -98,7 +106,9 @@ def task_of(settings: EvaluateSettings) -> str:
     return task
 
 
-def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
+def _evaluate_model(
+    settings: EvaluateSettings, invocation: Invocation, stop: StopMessage, sheet_dir: Path | None
+) -> Evaluation:
     assert settings.ckpt is not None
     _refuse_fixed_settings(invocation)
     own_data = settings.data.root is None
@@ -119,7 +129,11 @@ def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: St
     subset = settings.subset or ("test" if own_data else "all")
     output_dir = Path(settings.paths.output_dir)
     rules = rules_of(
-        settings.scoring, predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu
+        settings.scoring,
+        predictor.regions,
+        output_dir=output_dir,
+        window_hu=trained_on.display_hu,
+        sheet_dir=sheet_dir,
     )
     cases = choose_cases(
         open_cohort(data),
@@ -142,7 +156,9 @@ def _evaluate_model(settings: EvaluateSettings, invocation: Invocation, stop: St
     return _finished(metrics, subset, predictor.regions[-1], record, output_dir)
 
 
-def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
+def _evaluate_folds(
+    settings: EvaluateSettings, invocation: Invocation, stop: StopMessage, sheet_dir: Path | None
+) -> Evaluation:
     """Score all cases of a cross-validation as one cohort, each with the model that has not seen it."""
     assert settings.folds is not None
     _refuse_fixed_settings(invocation)
@@ -154,7 +170,11 @@ def _evaluate_folds(settings: EvaluateSettings, invocation: Invocation, stop: St
     data = trained_on if settings.data.root is None else settings.data
     output_dir = Path(settings.paths.output_dir)
     rules = rules_of(
-        settings.scoring, predictor.regions, output_dir=output_dir, window_hu=trained_on.display_hu
+        settings.scoring,
+        predictor.regions,
+        output_dir=output_dir,
+        window_hu=trained_on.display_hu,
+        sheet_dir=sheet_dir,
     )
     chosen = choose_models(open_cohort(data), folds)
     record = _begin(settings, invocation, stop)
@@ -197,12 +217,20 @@ def _data_of(checkpoint: Checkpoint) -> CasesSettings:
     return settings_from_dict(CasesSettings, checkpoint.config["data"])
 
 
-def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
+def _evaluate_masks(
+    settings: EvaluateSettings, invocation: Invocation, stop: StopMessage, sheet_dir: Path | None
+) -> Evaluation:
     assert settings.predictions is not None
     with keys_in_errors("data", check_regions):
         regions = check_regions(settings.data.regions or list(REGION_MIN_LABEL))
     output_dir = Path(settings.paths.output_dir)
-    rules = rules_of(settings.scoring, regions, output_dir=output_dir, window_hu=settings.data.display_hu)
+    rules = rules_of(
+        settings.scoring,
+        regions,
+        output_dir=output_dir,
+        window_hu=settings.data.display_hu,
+        sheet_dir=sheet_dir,
+    )
     pairs = pair_masks(settings)
     record = _begin(settings, invocation, stop)
     record.add(predictions=str(Path(settings.predictions).resolve()))
@@ -218,7 +246,9 @@ def _evaluate_masks(settings: EvaluateSettings, invocation: Invocation, stop: St
     return Evaluation(output_dir=output_dir, metrics=metrics, score=None)
 
 
-def _compare(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage) -> Evaluation:
+def _compare(
+    settings: EvaluateSettings, invocation: Invocation, stop: StopMessage, _: Path | None
+) -> Evaluation:
     assert settings.compare is not None
     output_dir = Path(settings.paths.output_dir)
     comparison = compare_runs(

@@ -1,4 +1,4 @@
-"""A picture of each mask that was predicted, and all of them on one sheet."""
+"""A picture of each mask that was predicted or scored, and all of them on one sheet."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lts.base import counted
 from lts.volume import Volume
 
 FOLDER = "overlays"
@@ -48,12 +49,13 @@ def write_picture(
     save_png(path, picture)
 
 
-def write_contact_sheet(folder: Path, names: Sequence[str]) -> str | None:
-    """Write `overlays.png` of the pictures of a folder, the first hundred of them.
+def write_contact_sheet(folder: Path, pictures: Sequence[Path], *, what: str = "mask") -> str | None:
+    """Write `overlays.png` of some pictures, the first hundred of them.
 
     Args:
         folder: The output folder.
-        names: Names of pictures in it; those that are no longer there are left out.
+        pictures: PNG files; those that are no longer there are left out.
+        what: What one of them shows.
 
     Returns:
         A line that tells of it; None, and nothing written, where no picture is there.
@@ -61,14 +63,14 @@ def write_contact_sheet(folder: Path, names: Sequence[str]) -> str | None:
     Raises:
         StorageError: It cannot be written.
     """
-    there = [folder / name for name in names if (folder / name).exists()]
+    there = [path for path in pictures if path.exists()]
     if not there:
         return None
     # As above, it takes long.
     from lts.figures import contact_sheet, save_png
     from lts.figures.canvas import read_png
 
-    shown, path = there[:_MOST_ON_A_SHEET], folder / f"{FOLDER}.png"
-    save_png(path, contact_sheet([read_png(one) for one in shown]))
-    of_all = f" of {len(there)}" if there[len(shown) :] else ""
-    return f"{path} shows {len(shown)}{of_all} mask{'s'[: len(there) != 1]}"
+    shown, sheet = there[:_MOST_ON_A_SHEET], folder / f"{FOLDER}.png"
+    save_png(sheet, contact_sheet([read_png(one) for one in shown]))
+    of_all = f"{len(shown)} of " if there[len(shown) :] else ""
+    return f"{sheet} shows {of_all}{counted(len(there), what)}"

@@ -36,8 +36,9 @@ def report(
     if rows:
         shown = [{name: row.get(name) for name in _TABLE} for row in rows]
         print_table(f"masks in {output}", shown, decimals=_DECIMALS)
-    pictures = [row["overlay"] for row in rows if "overlay" in row]
-    if sheet := write_contact_sheet(Path(output).expanduser(), pictures):
+    folder = Path(output).expanduser()
+    pictures = [folder / row["overlay"] for row in rows if "overlay" in row]
+    if sheet := write_contact_sheet(folder, pictures):
         print_line(sheet)
     for row in rows:
         for warning in row.get("warnings", ()):

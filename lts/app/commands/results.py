@@ -6,11 +6,20 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from lts.app.commands.mask_pictures import write_contact_sheet
 from lts.app.run.console import print_line, print_table
 from lts.app.run.provenance import RunRecord
 from lts.app.run.records import METRICS_FILE
 from lts.base import counted, path_exists, write_csv, write_json
-from lts.evaluation import PRINTED, ReportData, ScoringRules, Summary, rank_cases, write_report
+from lts.evaluation import (
+    PRINTED,
+    ReportData,
+    ScoringRules,
+    Summary,
+    rank_cases,
+    worst_first,
+    write_report,
+)
 from lts.figures import lesion_picture, save_roc
 from lts.scores import LesionFinding
 from lts.scores.findings import FALSE_ALARM, MISSED
@@ -19,7 +28,7 @@ CASES_FILE = "cases.csv"
 
 _SHOWN_CASES = 3
 SHOWN_LESIONS = 24
-"""Missed lesions, and false alarms, in pictures; one takes some 30 KB of the report."""
+"""Missed lesions, and false alarms, in pictures; one takes 50 to 100 KB of the report."""
 
 
 def write_results(
@@ -83,6 +92,11 @@ def write_results(
         level=level,
     )
     write_report(output_dir / "report.html", report)
+    if rules.sheet_dir is not None:
+        ordered = worst_first(summary.rows, regions=rules.regions)
+        drawn = [rules.sheet_dir / f"{case}.png" for case in ordered]
+        if sheet := write_contact_sheet(output_dir, drawn, what="case"):
+            print_line(f"{sheet}, the worst first")
     _print_results(title, metrics)
     for line in _sides_without(summary.rows, rules.regions):
         print_line(line)

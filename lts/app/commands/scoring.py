@@ -54,8 +54,9 @@ def rules_of(
     *,
     output_dir: Path,
     window_hu: tuple[float, float] | None,
+    sheet_dir: Path | None = None,
 ) -> ScoringRules:
-    """What is scored, with pictures in `overlays/` and `lesions/`.
+    """What is scored, with pictures in `overlays/` and `lesions/`, and for one sheet in `sheet_dir`.
 
     Raises:
         ConfigError: A setting breaks its rule.
@@ -68,6 +69,7 @@ def rules_of(
             lits=settings.lits,
             overlay_dir=output_dir / "overlays",
             lesion_dir=output_dir / "lesions",
+            sheet_dir=sheet_dir,
             window_hu=window_hu,
         )
 

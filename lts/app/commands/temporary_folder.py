@@ -1,4 +1,4 @@
-"""A temporary folder for the content of an archive, removed however the command ends."""
+"""A temporary folder, as for the content of an archive, removed however the command ends."""
 
 import fcntl
 import os

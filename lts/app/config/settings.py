@@ -292,6 +292,7 @@ class EvaluateSettings(PredictionSettings):
     reference_labels: LabelSettings | None = None
     allow_unpaired: bool = False
     compare: tuple[Place, ...] | None = None
+    overlays: bool = False
     data: CasesSettings = field(default_factory=CasesSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     paths: EvaluationPaths = field(default_factory=EvaluationPaths)

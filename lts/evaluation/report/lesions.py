@@ -187,7 +187,10 @@ def _gallery(data: ReportData, numbers: Sequence[int]) -> ET.Element | None:
     drawn = [number for number in numbers if number in data.lesion_pictures]
     if not drawn:
         return None
-    text = "Each at the left in its slice, framed, and at the right at close range."
+    text = (
+        "Each in its slice, framed, and at close range: at the right the same slice, below the coronal and "
+        "the sagittal plane through its middle, the head (S) above."
+    )
     if len(drawn) < len(numbers):
         text += (
             f" {len(drawn)} of {len(numbers)} are drawn: the largest of each case, of many cases fewer each. "

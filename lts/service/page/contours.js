@@ -34,6 +34,34 @@ export function outline(labels, rows, columns, minLabel) {
   return segments;
 }
 
+/**
+ * Join the segments of `outline` to closed lines, so that dashes run on from one segment to the next.
+ *
+ * Returns a list of lines x0, y0, x1, y1, ... of corners; the first follows on the last.
+ */
+export function loops(segments, columns) {
+  // Every segment has the inside on the same hand, so at each point one ends and one begins.
+  const stride = 2 * columns + 1; // of half pixels
+  const keyAt = (index) => 2 * segments[index + 1] * stride + 2 * segments[index];
+  const begins = new Map();
+  for (let index = 0; index < segments.length; index += 4) {
+    begins.set(keyAt(index), index);
+  }
+  const found = [];
+  for (const [first] of begins) {
+    const line = [];
+    let key = first;
+    while (begins.has(key)) {
+      const index = begins.get(key);
+      begins.delete(key);
+      line.push(segments[index], segments[index + 1]);
+      key = keyAt(index + 2);
+    }
+    found.push(line);
+  }
+  return found;
+}
+
 /** The box around a region; upside down where there is none. */
 function bounds(labels, rows, columns, minLabel) {
   const box = { top: rows, bottom: -1, left: columns, right: -1 };

@@ -4,20 +4,22 @@ const ZOOM_STEP = 1.25;
 
 const byId = (id) => document.getElementById(id);
 
-/** What is drawn over the scan: `{contours, fill, lines, opacity}`, the opacity 0 to 1. */
+/** What is drawn over the scan: `{contours, fill, lines, second, differences, opacity}`, the last 0 to 1. */
 export function overlays() {
   const [contours, fill, lines] = ["contours", "fill", "lines"].map((id) => byId(id).checked);
-  return { contours, fill, lines, opacity: byId("opacity").valueAsNumber / 100 };
+  const [second, differences] = ["second-mask", "differences"].map((id) => byId(id).checked);
+  return { contours, fill, lines, second, differences, opacity: byId("opacity").valueAsNumber / 100 };
 }
 
 /** Let the controls act on a viewer until `signal` aborts; its tool becomes the one that is chosen. */
 export function listenToControls(viewer, signal) {
   const on = (id, type, handle) => byId(id).addEventListener(type, handle, { signal });
-  for (const id of ["contours", "fill", "lines"]) {
+  for (const id of ["contours", "fill", "lines", "second-mask", "differences"]) {
     on(id, "change", () => viewer.refresh());
   }
   on("opacity", "input", () => {
-    byId("fill").checked = true;
+    // It would be moved for nothing where no region and no difference is tinted.
+    byId("fill").checked ||= byId("second-shown").hidden || !byId("differences").checked;
     viewer.refresh();
   });
   for (const id of ["tools", "windows"]) {

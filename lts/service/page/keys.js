@@ -6,7 +6,7 @@ const STEPS = { ArrowUp: 1, ArrowDown: -1, PageUp: PAGE, PageDown: -PAGE, Home: 
 // Keys that press something which has a name on the page too.
 const PRESSES = {
   c: "#contours", f: "#fill", h: "#lines", r: "#reset", "+": "#zoom-in", "=": "#zoom-in", "-": "#zoom-out",
-  n: "#next", p: "#previous",
+  n: "#next", p: "#previous", s: "#second-mask", e: "#differences",
   x: "#tools [value=crosshair]", w: "#tools [value=window]", m: "#tools [value=move]",
   d: "#tools [value=distance]", a: "#tools [value=area]",
 };

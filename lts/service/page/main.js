@@ -1,7 +1,7 @@
 // From a file to the viewer, and back.
 
 import { fillPanel } from "./panel.js";
-import { explain, upload } from "./upload.js";
+import { excessOf, explain, MIB, upload } from "./upload.js";
 import { Viewer } from "./viewer.js";
 
 const PHASES = {
@@ -11,7 +11,6 @@ const PHASES = {
   predicting: "Predicting",
 };
 const STEP_OF = { receiving: 0, checking: 0, waiting: 1, predicting: 2 };
-const MIB = 2 ** 20;
 
 const byId = (id) => document.getElementById(id);
 let running = null;
@@ -47,9 +46,9 @@ function complain({ title, detail, again }) {
 function send(file) {
   lastFile = file;
   byId("problem").hidden = true;
-  if (file.size > maxUploadMib * MIB) {
-    const size = Math.ceil(file.size / MIB);
-    complain(explain(413, `${file.name} has ${size} MiB, the service takes at most ${maxUploadMib} MiB.`));
+  const excess = excessOf(file, maxUploadMib);
+  if (excess !== "") {
+    complain(explain(413, excess));
     return;
   }
   byId("busy-title").textContent = file.name;
@@ -94,7 +93,7 @@ function open(scan) {
   history.replaceState(null, "", `#${scan.id}`);
   fillPanel(scan, { onWindow: (window) => viewer.setWindow(window) });
   viewer?.close();
-  viewer = new Viewer(scan);
+  viewer = new Viewer(scan, { mostMib: () => maxUploadMib });
   byId("axial").focus();
 }
 
@@ -140,6 +139,11 @@ byId("cancel").addEventListener("click", () => {
   byId("file").focus();
 });
 byId("again").addEventListener("click", () => send(lastFile));
+byId("second-as-scan").addEventListener("click", () => {
+  const file = viewer.second.offered;
+  start();
+  send(file);
+});
 byId("another").addEventListener("click", () => {
   start();
   byId("file").focus();
@@ -148,10 +152,17 @@ for (const type of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {
     event.preventDefault();
     byId("drop").classList.toggle("over", type === "dragover");
+    byId("second-drop").classList.toggle("over", type === "dragover");
     const file = event.dataTransfer?.files[0];
-    if (type === "drop" && file && document.body.dataset.state !== "busy") {
-      start();
+    if (type !== "drop" || !file) {
+      return;
+    }
+    if (document.body.dataset.state === "start") {
       send(file);
+    } else if (viewer !== null && byId("second").contains(event.target)) {
+      viewer.second.send(file);
+    } else {
+      viewer?.second.offer(file);
     }
   });
 }

@@ -1,6 +1,6 @@
 // One plane on the page: its picture, where that is zoomed to, and its slider.
 
-import { Drawing, regionsIn } from "./drawing.js";
+import { describe, Drawing } from "./drawing.js";
 import { listen } from "./gestures.js";
 import { depthOf } from "./planes.js";
 import { Rail } from "./rail.js";
@@ -111,9 +111,8 @@ export class Pane {
     this.drawing.draw(image, this.view, looks);
     this.rail.draw();
     this.canvas.dataset.slice = this.index;
-    const seen = regionsIn(image, this.scan.regions);
-    const regions = seen.length > 0 ? `with ${seen.join(" and ")}` : "without a region";
-    this.canvas.setAttribute("aria-label", `${this.plane.title} ${this.where}, ${regions}`);
+    const seen = describe(image, this.scan.regions);
+    this.canvas.setAttribute("aria-label", `${this.plane.title} ${this.where}, ${seen}`);
   }
 
   /** Without the picture, say that it is awaited, or why it does not come. */

@@ -21,18 +21,30 @@ export function amount(value) {
 export function fillPanel(scan, { onWindow }) {
   byId("case").textContent = scan.case;
   byId("download").href = scan.links.mask;
+  byId("lesion-table").href = scan.links.lesions;
+  byId("lesion-table").hidden = (scan.lesions ?? []).length === 0;
   fillVolumes(scan);
   byId("notes").replaceChildren(...scan.notes.map((note) => element("li", note)));
   byId("notes-box").hidden = scan.notes.length === 0;
   fillFacts(scan);
   fillWindows(scan.windows, onWindow);
-  byId("legend").replaceChildren(
-    ...scan.regions.map((region) => {
-      const entry = element("li", region);
-      entry.dataset.region = region;
-      return entry;
-    }),
-  );
+  fillLegend(scan.regions, false);
+}
+
+/** The colors of the regions; `hasSecond` is whether those of a second mask are among them. */
+export function fillLegend(regions, hasSecond) {
+  const entry = (text, data) => {
+    const made = element("li", text);
+    Object.assign(made.dataset, data);
+    return made;
+  };
+  const entries = regions.map((region) => entry(region, { region }));
+  if (hasSecond) {
+    const name = (region) => `${region[0].toUpperCase()}${region.slice(1)}, second mask`;
+    entries.push(...regions.map((region) => entry(name(region), { region, mask: "second" })));
+    entries.push(entry("Masks differ", { mask: "differ" }));
+  }
+  byId("legend").replaceChildren(...entries);
 }
 
 function fillVolumes(scan) {

@@ -26,7 +26,7 @@ export class Plane {
   constructor(scan, name) {
     Object.assign(this, KINDS[name]);
     this.name = name;
-    this.address = scan.links[this.link];
+    this.lieAt(scan.links, 3);
     this.count = scan.shape[this.along];
     [this.nRows, this.nColumns] = [scan.shape[this.rows], scan.shape[this.columns]];
     [this.rowMm, this.columnMm] = [scan.spacing_mm[this.rows], scan.spacing_mm[this.columns]];
@@ -35,6 +35,11 @@ export class Plane {
     const stepOf = (axis, sign) => scan.affine_ras_mm.slice(0, 3).map((row) => sign * row[axis]);
     this.rowStep = stepOf(this.rows, this.headIsAbove ? -1 : 1);
     this.columnStep = stepOf(this.columns, 1);
+  }
+
+  /** Where its pictures are fetched, and how many bytes a pixel of them has. */
+  lieAt(links, pixelBytes) {
+    [this.address, this.pixelBytes] = [links[this.link], pixelBytes];
   }
 
   /** Rows of a picture run from the head down, against those of the scan. */

@@ -1,13 +1,13 @@
 // Beside a plane: a slider, and marks where regions are.
 
-import { COLORS } from "./drawing.js";
+import { COLORS, DIFFERENCE } from "./drawing.js";
 
 const THUMB = 8;
 
 export class Rail {
   /** `onIndex(index)` is called when another plane is chosen. */
   constructor(scan, plane, element, { onIndex, signal }) {
-    [this.scan, this.plane] = [scan, plane];
+    [this.scan, this.plane, this.differing] = [scan, plane, []];
     [this.slider, this.marks] = [element.querySelector("input"), element.querySelector(".marks")];
     this.slider.id = `${plane.name}-slider`;
     this.slider.max = plane.count - 1;
@@ -28,7 +28,7 @@ export class Rail {
     this.slider.setAttribute("aria-valuetext", text);
   }
 
-  /** Where liver is, and over it where tumor is; of axial slices, whose pixels are counted. */
+  /** Where liver is, over it where tumor is, and at the left where masks differ; of axial slices alone. */
   draw() {
     if (this.plane.along !== 0) {
       return;
@@ -38,22 +38,31 @@ export class Rail {
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round(canvas.clientHeight * ratio);
     const context = canvas.getContext("2d");
-    const step = this.step(canvas.height, ratio);
+    const [width, third] = [canvas.width, canvas.width / 3];
     for (const region of this.scan.regions) {
       context.fillStyle = COLORS[region];
       context.globalAlpha = region === "liver" ? 0.4 : 1;
-      const path = new Path2D();
-      const width = region === "liver" ? canvas.width / 3 : canvas.width;
-      this.scan.pixels_per_slice[region].forEach((pixels, z) => {
-        if (pixels > 0) {
-          const half = Math.max(step, 2 * ratio) / 2;
-          const middle = canvas.height - THUMB * ratio - z * step;
-          const [top, bottom] = [Math.round(middle - half), Math.round(middle + half)];
-          path.rect(canvas.width - width, top, width, bottom - top + 1);
-        }
-      });
-      context.fill(path); // at once, so that what overlaps is no brighter
+      const left = region === "liver" ? width - third : 0;
+      this.mark(context, this.scan.pixels_per_slice[region], left, width - left, ratio);
     }
+    [context.fillStyle, context.globalAlpha] = [DIFFERENCE, 1];
+    this.mark(context, this.differing, 0, third, ratio);
+  }
+
+  /** Mark the slices that have pixels, from the feet up. */
+  mark(context, pixelsPerSlice, left, width, ratio) {
+    const { height } = context.canvas;
+    const step = this.step(height, ratio);
+    const path = new Path2D();
+    pixelsPerSlice.forEach((pixels, z) => {
+      if (pixels > 0) {
+        const half = Math.max(step, 2 * ratio) / 2;
+        const middle = height - THUMB * ratio - z * step;
+        const [top, bottom] = [Math.round(middle - half), Math.round(middle + half)];
+        path.rect(left, top, width, bottom - top + 1);
+      }
+    });
+    context.fill(path); // at once, so that what overlaps is no brighter
   }
 
   /** From one mark to the next: the thumb of a slider stops half its size before the ends. */

@@ -3,6 +3,7 @@
 const AROUND = 8;
 const AT_ONCE = 4;
 const MOST_BYTES = 32 * 2 ** 20;
+const PIXEL_BYTES = 3; // a value of two and a label of one, without a second mask
 
 export class Slices {
   /**
@@ -21,7 +22,8 @@ export class Slices {
 
   /** How many of a plane are kept: a share of memory, and never fewer than one and its neighbors. */
   most(plane) {
-    return Math.max(3, Math.floor(MOST_BYTES / (3 * plane.nRows * plane.nColumns)));
+    const { nRows, nColumns, pixelBytes = PIXEL_BYTES } = plane;
+    return Math.max(3, Math.floor(MOST_BYTES / (pixelBytes * nRows * nColumns)));
   }
 
   /** Look at one of each of some planes, `[[plane, index], ...]`; all are fetched that are not here. */
@@ -39,7 +41,7 @@ export class Slices {
     this.fetchNext();
   }
 
-  /** `{values, labels}` if it is here. */
+  /** `{values, labels, second}` if it is here, the last null where there is no second mask. */
   get(plane, index) {
     return this.loaded.get(plane).get(index);
   }
@@ -89,6 +91,7 @@ export class Slices {
     kept.set(index, {
       values: new Int16Array(buffer, 0, pixels),
       labels: new Uint8Array(buffer, 2 * pixels, pixels),
+      second: buffer.byteLength > 3 * pixels ? new Uint8Array(buffer, 3 * pixels, pixels) : null,
     });
     while (kept.size > this.most(plane)) {
       const distance = (other) => Math.abs(other - this.indices.get(plane));

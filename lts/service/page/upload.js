@@ -1,6 +1,11 @@
 // One upload: how far it is, how it ended, and what that means in plain words.
 
+export const MIB = 2 ** 20;
 const POLL_MS = 400;
+const UNREADABLE = {
+  scan: "This file cannot be read as a scan.",
+  mask: "This file cannot be laid over the scan as a mask.",
+};
 
 function token() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -53,16 +58,22 @@ async function ask(name, onProgress, underWay) {
   }
 }
 
-/** What a status means to the person who waits. */
-export function explain(status, detail = "", retryAfter = null) {
+/** By how much a file is too large, in words; "" where it is not. */
+export function excessOf(file, mostMib) {
+  const size = Math.ceil(file.size / MIB);
+  return size > mostMib ? `${file.name} has ${size} MiB, the service takes at most ${mostMib} MiB.` : "";
+}
+
+/** What a status means to the person who waits; `what` was sent, a scan or a mask. */
+export function explain(status, detail = "", retryAfter = null, what = "scan") {
   const again = retryAfter === null ? "Try again in a while." : `Try again in about ${retryAfter} s.`;
   switch (status) {
     case 0:
       return { title: "The connection to the service was lost.", detail: "Is it still running?", again: true };
     case 413:
-      return { title: "This scan is too large for the service.", detail, again: false };
+      return { title: `This ${what} is too large for the service.`, detail, again: false };
     case 422:
-      return { title: "This file cannot be read as a scan.", detail, again: false };
+      return { title: UNREADABLE[what], detail, again: false };
     case 503:
       return retryAfter === null
         ? { title: "The service is shutting down.", detail, again: true }
@@ -70,6 +81,6 @@ export function explain(status, detail = "", retryAfter = null) {
     case 404:
       return { title: "This result is no longer kept.", detail: "Upload the scan again to see it.", again: false };
     default:
-      return { title: "The service could not process this scan.", detail, again: status === 408 };
+      return { title: `The service could not process this ${what}.`, detail, again: status === 408 };
   }
 }

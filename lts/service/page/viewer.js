@@ -6,7 +6,9 @@ import { listenToKeys } from "./keys.js";
 import { Lesions } from "./lesions.js";
 import { Measures } from "./measurelist.js";
 import { Pane } from "./pane.js";
+import { fillLegend } from "./panel.js";
 import { clamp, Plane, worldOf } from "./planes.js";
+import { Second } from "./second.js";
 import { Slices } from "./slices.js";
 import { makeTools } from "./tools.js";
 
@@ -15,24 +17,16 @@ const MIDDLE_BUTTON = 1;
 
 const byId = (id) => document.getElementById(id);
 
+/** `mostMib()` is the size that an upload may have. */
 export class Viewer {
-  constructor(scan) {
+  constructor(scan, { mostMib }) {
     this.scan = scan;
     this.listeners = new AbortController();
     const { signal } = this.listeners;
-    const planes = ["axial", "coronal", "sagittal"].map((name) => new Plane(scan, name));
-    this.panes = planes.map((plane) => new Pane(scan, plane, this.paneCalls(), signal));
+    this.planes = ["axial", "coronal", "sagittal"].map((name) => new Plane(scan, name));
+    this.panes = this.planes.map((plane) => new Pane(scan, plane, this.paneCalls(), signal));
     byId("stage").replaceChildren(...this.panes.map((pane) => pane.element));
-    this.slices = new Slices(planes, {
-      onLoad: (plane, index) => this.paneOf(plane).index === index && this.refresh(),
-      onFail: (status) => {
-        const why = status === 404 ? "This result is no longer kept." : "It could not be loaded.";
-        this.panes.forEach((pane) => {
-          pane.waiting = why;
-        });
-        this.refresh();
-      },
-    });
+    this.slices = this.makeSlices();
     this.measures = new Measures(scan, {
       onChange: () => this.refresh(),
       onSelect: ({ plane, index }) => this.goTo(this.paneOf(plane), index),
@@ -54,7 +48,39 @@ export class Viewer {
     this.enlarge(null);
     this.activate(this.panes[0]);
     this.setWindow(scan.windows[0]);
-    this.lookAt(scan.start_zhw);
+    this.second = new Second(scan, {
+      onChange: (second) => this.layBeside(second),
+      onGo: (z) => this.goTo(this.panes[0], z),
+      mostMib,
+      signal,
+    });
+  }
+
+  makeSlices() {
+    return new Slices(this.planes, {
+      onLoad: (plane, index) => this.paneOf(plane).index === index && this.refresh(),
+      onFail: (status) => {
+        const why = status === 404 ? "This result is no longer kept." : "It could not be loaded.";
+        this.panes.forEach((pane) => {
+          pane.waiting = why;
+        });
+        this.refresh();
+      },
+    });
+  }
+
+  /** Show a second mask as well, or with null none. */
+  layBeside(second) {
+    for (const plane of this.planes) {
+      plane.lieAt((second ?? this.scan).links, second === null ? 3 : 4);
+    }
+    this.panes[0].rail.differing = second?.differing_pixels_per_slice ?? [];
+    byId("second-shown").hidden = second === null;
+    byId("second-mask").checked = byId("differences").checked = true;
+    fillLegend(this.scan.regions, second !== null);
+    this.slices.close();
+    this.slices = this.makeSlices();
+    this.lookAt(this.voxel);
   }
 
   close() {

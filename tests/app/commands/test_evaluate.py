@@ -129,6 +129,7 @@ def test_no_member_of_an_ensemble_may_know_a_case(cohort, checkpoint) -> None:
         ("ckpt=a", "data.labels={liver: [5]}", "data.labels: has no meaning without data.root"),
         ("predictions=a", "data.labels={liver: [5]}", "data.labels: has no meaning without data.root"),
         ("compare=[a,b]", "data.root=c", "data: has no meaning for compare=..., got {'root': 'c'}"),
+        ("compare=[a,b]", "overlays=true", "overlays: has no meaning for compare=..., got True"),
     ],
 )
 def test_a_setting_without_effect_is_refused(task: str, setting: str, told: str) -> None:

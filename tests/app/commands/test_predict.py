@@ -173,7 +173,10 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
     np.testing.assert_array_equal(probs.affine, nib.load(tmp_path / "a.nii.gz").affine)
     # Who scores the folder finds masks in it and nothing else.
     shutil.copytree(tmp_path / "masks", tmp_path / "references")
-    succeed("evaluate", "predictions=masks", "references=references", "paths.output_dir=scores", cwd=tmp_path)
+    scored = ("predictions=masks", "references=references", "paths.output_dir=scores", "overlays=true")
+    printed = succeed("evaluate", *scored, cwd=tmp_path)
+    assert "scores/overlays.png shows 1 case, the worst first\n" in printed
+    assert (tmp_path / "scores" / "overlays.png").stat().st_size > 1000
 
 
 def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succeed, tmp_path: Path) -> None:

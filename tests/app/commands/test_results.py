@@ -8,11 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from lts.app.commands import results
 from lts.evaluation import ScoringRules, Summary
+from lts.figures import save_png
+from lts.figures.canvas import read_png
 from lts.scores import LesionFinding
 
 SCORES = dict.fromkeys(
@@ -57,13 +60,14 @@ def write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tupl
     reports: list[Any] = []
     monkeypatch.setattr(results, "write_report", lambda path, data: reports.append(data))
 
-    def write(found: Summary, *regions: str) -> tuple[dict, Any]:
+    def write(found: Summary, *regions: str, sheet_dir: Path | None = None) -> tuple[dict, Any]:
         rules = ScoringRules(
             regions=regions or ("liver", "tumor"),
             nsd_mm=(2.0,),
             lits=False,
             overlay_dir=tmp_path / "overlays",
             lesion_dir=tmp_path / "lesions",
+            sheet_dir=sheet_dir,
             window_hu=None,
         )
         metrics = results.write_results(
@@ -108,6 +112,17 @@ def test_the_worst_and_the_best_by_the_last_region_are_shown_and_none_twice(writ
     assert report.pictures_remark == (
         "Ranked by the Dice of tumor, of the 7 cases whose reference holds tumor."
     )
+
+
+def test_a_sheet_of_all_cases_begins_with_the_worst(write, tmp_path: Path, capsys) -> None:
+    write(summary({"a": 0.5}))
+    assert not (tmp_path / "overlays.png").exists()
+    for gray, case in ((50, "a"), (100, "b"), (150, "c")):
+        save_png(tmp_path / "sheet" / f"{case}.png", np.full((8, 8, 3), gray, np.uint8))
+    write(summary({"a": 0.5, "b": 0.1, "c": 0.9}), sheet_dir=tmp_path / "sheet")
+    sheet = read_png(tmp_path / "overlays.png")[..., 0]
+    assert (sheet[0, 0], sheet[0, -1], sheet[-1, 0]) == (100, 50, 150)
+    assert f"{tmp_path}/overlays.png shows 3 cases, the worst first\n" in capsys.readouterr().out
 
 
 def test_lesions_are_listed_where_tumors_are_asked_for_even_if_there_are_none(write, tmp_path: Path) -> None:
