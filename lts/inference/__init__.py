@@ -11,6 +11,7 @@ from lts.inference.checkpoint import (
     locator_in,
     read_checkpoint,
 )
+from lts.inference.dicom_objects import DICOM_NAMES, DicomChoice, DicomObjects
 from lts.inference.export import (
     Exported,
     ServingModel,
@@ -28,7 +29,10 @@ from lts.inference.saving import save_checkpoint
 
 __all__ = [
     "CHECKPOINT_FORMAT",
+    "DICOM_NAMES",
     "Checkpoint",
+    "DicomChoice",
+    "DicomObjects",
     "Exported",
     "Findings",
     "Flip",

@@ -6,6 +6,8 @@ from lts.volume._dicom_files import (
     describe_series,
     find_dicom,
 )
+from lts.volume._dicom_referred import refer_to
+from lts.volume._dicom_rtstruct import DicomRtstructWriter
 from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
 from lts.volume._formats import (
     MASK_SUFFIX,
@@ -40,6 +42,7 @@ __all__ = [
     "MASK_SUFFIX",
     "PROBABILITY_STEPS",
     "DicomFolder",
+    "DicomRtstructWriter",
     "DicomSegWriter",
     "DicomSeries",
     "Format",
@@ -66,6 +69,7 @@ __all__ = [
     "read_mask",
     "read_mask_geometry",
     "read_mr",
+    "refer_to",
     "scan_stem",
     "scan_suffixes",
     "source_files",

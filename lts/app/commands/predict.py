@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from lts.app.commands.dicom_seg import Segmentation
+from lts.app.commands.dicom_outputs import DicomOutputs, dicom_choice, unwritten
 from lts.app.commands.earlier_predictions import read_predictions
 from lts.app.commands.mask_pictures import picture_file, write_contact_sheet, write_picture
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
@@ -40,14 +40,14 @@ from lts.base import (
     natural_key,
 )
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
-from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
-from lts.volume import SegLayout, Volume, check_dicom_seg, write_mask
+from lts.inference import DicomChoice, Predictor, SlabProbs, measure, prediction_warnings
+from lts.volume import Volume, write_mask
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
     *("shard", "shards"),
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
-    *("probabilities", "dicom_seg", "dicom_seg_layout", "overlays"),
+    *("probabilities", "dicom_seg", "dicom_seg_layout", "dicom_rtstruct", "overlays"),
 )
 """Settings of `conf/predict.yaml` that do not change masks; all others must agree for masks to be kept."""
 
@@ -118,8 +118,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
     if not re.fullmatch(r"[\w.-]{0,50}", settings.mask_suffix, re.ASCII) or ".." in settings.mask_suffix:
         rule = "must be at most 50 letters, digits and signs of _.-"
         raise ConfigError(f"mask_suffix: {rule}, got {settings.mask_suffix!r}")
-    if settings.dicom_seg:
-        check_dicom_seg(settings.dicom_seg_layout)
+    dicom = dicom_choice(settings)
     stop = _StopMessage()
     with locked_output(output, shard) as part, temporary_folder() as unpacked, stop_signals(stop):
         predictor = open_predictor(
@@ -140,7 +139,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
                 mask_suffix=settings.mask_suffix,
                 ending=f".{settings.output_format}",
                 probabilities=settings.probabilities,
-                dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
+                dicom=dicom,
                 overlays=settings.overlays,
             )
             for source in sources
@@ -275,7 +274,7 @@ class _Job:
         mask_suffix: What follows the case in the name of its mask.
         ending: How the names of its volumes end.
         probabilities: Whether to write probabilities too.
-        dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
+        dicom: Which DICOM objects to write too.
         overlays: Whether to draw the mask on a slice too.
     """
 
@@ -286,7 +285,7 @@ class _Job:
     mask_suffix: str
     ending: str
     probabilities: bool
-    dicom_seg: SegLayout | None
+    dicom: DicomChoice
     overlays: bool
 
     @property
@@ -299,17 +298,17 @@ class _Job:
         case = self.source.case
         regions = self.predictor.regions if self.probabilities else ()
         volumes = probability_files(case, regions, suffix=self.ending)
-        seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
+        objects = self.dicom.files(case)
         pictures = [picture_file(case)] if self.overlays else []
         asked = {
             "probabilities": self.probabilities,
-            "dicom_seg": self.dicom_seg,
+            **self.dicom.outputs,
             "overlays": self.overlays,
         }
         return CaseRequest(
             source=self.source,
             input=self.input,
-            files=(self.mask_path.name, *seg, *volumes.values(), *pictures),
+            files=(self.mask_path.name, *objects.values(), *volumes.values(), *pictures),
             outputs={name: value for name, value in asked.items() if value},
         )
 
@@ -325,7 +324,7 @@ class _Job:
         """
         watch = _StopWatch()
         scan = self.source.read(modality=self.predictor.modality)
-        segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
+        objects = DicomOutputs(self.source, self.predictor.regions, self.dicom)
         watch.lap("read")
         regions = self.predictor.regions if self.probabilities else ()
         volumes = ProbabilityVolumes(regions, scan, suffix=self.ending)
@@ -345,7 +344,7 @@ class _Job:
             "mask": self.mask_path.name,
             **{
                 name: text and self.with_users_path(text)
-                for name, text in segmentation.write(self.output, mask, scan).items()
+                for name, text in objects.write(self.output, mask, scan).items()
             },
             **volumes.write(self.output, self.source.case),
             **self._draw(scan, mask),
@@ -372,7 +371,7 @@ class _Job:
                     checkpoints=self.predictor.checkpoints,
                     located=located,
                 ),
-                *segmentation.notes,
+                *objects.notes,
             ],
         }
 
@@ -425,7 +424,7 @@ def report(
         output: The output folder.
 
     Raises:
-        CohortError: Some failed, or lack their DICOM SEG.
+        CohortError: Some failed, or lack a DICOM object.
     """
     rows, failed = ([rows[case] for case in asked if case in rows] for rows in (cases, failures))
     if rows:
@@ -436,14 +435,13 @@ def report(
     for row in rows:
         for warning in row.get("warnings", ()):
             print_line(f"{row['case']}: {warning}")
-    unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
     problems = []
     if failed:
         how_many = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
         problems.append(how_many + _some([failure["reason"] for failure in failed]))
-    if unwritten:
-        how_many = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "
-        problems.append(how_many + _some(unwritten))
+    for names, reasons in unwritten(rows):
+        how_many = f"{len(reasons)} of {len(rows)} masks are written as NIfTI, but not as {names}: "
+        problems.append(how_many + _some(reasons))
     if problems:
         raise CohortError("; ".join(problems))
 

@@ -258,7 +258,7 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     broken = phantoms.folder / "in" / "b" / "im0.dcm"
     broken.write_bytes(broken.read_bytes()[:300])
     ckpt = make_checkpoint(recipe={"image_size": 16, "pixel_mm": 0.5, "modality": "ct"})
-    arguments = ("output=masks", "dicom_seg=true", "dicom_seg_layout=disjoint")
+    arguments = ("output=masks", "dicom_seg=true", "dicom_seg_layout=disjoint", "dicom_rtstruct=true")
     done = run("predict", f"ckpt={ckpt}", "input=in", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "predict: 1 of 3 scans could not be predicted: in/b/im0.dcm: " in done.stderr
@@ -273,15 +273,18 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     assert first["series_uid"] == header.SeriesInstanceUID
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == header.SeriesInstanceUID
     assert (segmentation.PatientSex, segmentation.SegmentsOverlap) == ("F", "NO")
-    (note,) = (warning for warning in first["warnings"] if "SEG" in warning)
-    assert note == "DICOM SEG: mended, as the series breaks DICOM's rules: PatientSex."
+    structures = dcmread(tmp_path / "masks" / first["dicom_rtstruct"])
+    assert [len(roi.ContourSequence) for roi in structures.ROIContourSequence] == [3, 1]
+    (note,) = (warning for warning in first["warnings"] if "output" in warning)
+    assert note == "DICOM output: mended, as the series breaks DICOM's rules: PatientSex."
     assert f"a: {note}" in done.stdout
     # a series that nothing can refer to has its mask, and was told before the network ran
     reason = "a segmentation refers to its StudyInstanceUID, which is missing"
-    assert second["dicom_seg"] is None
-    assert second["dicom_seg_refused"].endswith(reason)
-    assert done.stdout.index("c: no DICOM SEG: in/c/im") < done.stdout.index("[3/3] c: 5/5")
-    assert "; 1 of 2 masks are written as NIfTI, but not as DICOM SEG: in/c/im" in done.stderr
+    for kind in ("dicom_seg", "dicom_rtstruct"):
+        assert second[kind] is None
+        assert second[f"{kind}_refused"].endswith(reason)
+    assert done.stdout.index("c: no DICOM SEG or RTSTRUCT: in/c/im") < done.stdout.index("[3/3] c: 5/5")
+    assert "; 1 of 2 masks are written as NIfTI, but not as DICOM SEG or RTSTRUCT: in/c/im" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "masks" / "c_mask.dcm").exists()
     for case in ("a", "c"):
