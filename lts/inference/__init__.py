@@ -20,7 +20,7 @@ from lts.inference.export import (
     export_model,
     files_of,
 )
-from lts.inference.findings import Findings, FoundLesion, measure, prediction_warnings
+from lts.inference.findings import Findings, FoundLesion, measure, number_lesions, prediction_warnings
 from lts.inference.formats import find_format
 from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
@@ -58,6 +58,7 @@ __all__ = [
     "load_checkpoint",
     "locator_in",
     "measure",
+    "number_lesions",
     "prediction_warnings",
     "read_checkpoint",
     "save_checkpoint",

@@ -45,6 +45,7 @@ class Lesion(BaseModel):
 
     volume_ml: float
     diameter_mm: float = Field(description="Of the sphere of that volume.")
+    longest_axial_mm: float = Field(description="The greatest distance within it in one axial slice.")
     center_ras_mm: list[float] = Field(
         description="Center of mass in the world of the scan, as NIfTI counts."
     )
