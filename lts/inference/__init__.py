@@ -11,7 +11,7 @@ from lts.inference.checkpoint import (
     locator_in,
     read_checkpoint,
 )
-from lts.inference.dicom_objects import DICOM_NAMES, DicomChoice, DicomObjects
+from lts.inference.dicom_objects import DICOM_NAMES, DicomChoice, DicomObjects, model_in_words
 from lts.inference.export import (
     Exported,
     ServingModel,
@@ -58,6 +58,7 @@ __all__ = [
     "load_checkpoint",
     "locator_in",
     "measure",
+    "model_in_words",
     "number_lesions",
     "prediction_warnings",
     "read_checkpoint",

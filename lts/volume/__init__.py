@@ -7,8 +7,9 @@ from lts.volume._dicom_files import (
     find_dicom,
 )
 from lts.volume._dicom_referred import refer_to
+from lts.volume._dicom_report import DicomReportWriter, ReportedLesion
 from lts.volume._dicom_rtstruct import DicomRtstructWriter
-from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
+from lts.volume._dicom_seg import DicomSegWriter, SegLayout, WrittenSeg, check_dicom_seg
 from lts.volume._formats import (
     MASK_SUFFIX,
     Format,
@@ -42,15 +43,18 @@ __all__ = [
     "MASK_SUFFIX",
     "PROBABILITY_STEPS",
     "DicomFolder",
+    "DicomReportWriter",
     "DicomRtstructWriter",
     "DicomSegWriter",
     "DicomSeries",
     "Format",
     "Geometry",
     "Note",
+    "ReportedLesion",
     "SegLayout",
     "Volume",
     "Voxel",
+    "WrittenSeg",
     "check_dicom_seg",
     "conversion_advice",
     "describe_series",

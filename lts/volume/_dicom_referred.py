@@ -52,16 +52,25 @@ class ReferredSeries:
             VolumeError: The file does not end in .dcm, the shape is not the grid's, a label is not known, or
                 the grid is not that of the series.
         """
-        if path.suffix != ".dcm":
-            raise VolumeError(f"{path}: must end in .dcm")
+        check_ending(path)
         check_labels(path, labels_zhw, geometry=geometry)
+        return self.numbers_on_slices(path, labels_zhw, geometry=geometry)
+
+    def numbers_on_slices(
+        self, path: Path, numbers_zhw: npt.NDArray[np.integer[Any]], *, geometry: Geometry
+    ) -> npt.NDArray[np.integer[Any]]:
+        """As `on_slices`, of any numbers.
+
+        Raises:
+            VolumeError: The shape is not the grid's, or the grid is not that of the series.
+        """
         if geometry != self.stack.geometry:
             raise VolumeError(
                 f"{path}: the mask's grid must be that of its series: mask {geometry.describe()}; "
                 f"series {self.stack.geometry.describe()}"
             )
         # (columns, rows, slices) to (slices, rows, columns): slice i of the stack is frame i
-        return geometry.to_disk(labels_zhw).transpose(2, 1, 0)
+        return geometry.to_disk(numbers_zhw).transpose(2, 1, 0)
 
     def image_of(self, index: int) -> tuple[Any, int | None]:
         """The header of a slice of the stack, and the number of its frame, from 1, if the file has many."""
@@ -78,6 +87,16 @@ class ReferredSeries:
         if number is not None:
             item.ReferencedFrameNumber = number
         return item
+
+
+def check_ending(path: Path) -> None:
+    """Check the name of a DICOM file to be written.
+
+    Raises:
+        VolumeError: It does not end in .dcm.
+    """
+    if path.suffix != ".dcm":
+        raise VolumeError(f"{path}: must end in .dcm")
 
 
 def refer_to(series: DicomSeries | ReferredSeries) -> ReferredSeries:

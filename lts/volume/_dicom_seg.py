@@ -1,7 +1,8 @@
 """Masks from memory into DICOM segmentations that refer to the series they were made from."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -31,6 +32,28 @@ SegLayout = Literal["nested", "disjoint", "labelmap"]
 - `disjoint`: A voxel is in one segment at most: that of the liver holds no tumor.
 - `labelmap`: As `disjoint`, in one image whose values are the segments' numbers. DICOM has it since 2024.
 """
+
+
+@dataclass(frozen=True)
+class WrittenSeg:
+    """What others refer to a segmentation by.
+
+    Attributes:
+        sop_class_uid: Of the file.
+        sop_instance_uid: Of the file.
+        series_uid: Its SeriesInstanceUID.
+        segments: Numbers of its segments by region.
+
+    Example:
+        >>> WrittenSeg("1.2.840.10008.5.1.4.1.1.66.4", "2.25.1", "2.25.2", {"liver": 1}).segments["liver"]
+        1
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    segments: Mapping[str, int]
+
 
 _LIVER_ALONE = "Liver without tumor"
 
@@ -88,7 +111,7 @@ class DicomSegWriter:
         ...     (series,) = find_dicom(Path(folder)).series
         ...     scan = read_dicom(series)
         ...     labels = (scan.voxels > 100).astype(np.uint8)
-        ...     DicomSegWriter(series).write(f"{folder}/seg.dcm", labels, geometry=scan.geometry)
+        ...     written = DicomSegWriter(series).write(f"{folder}/seg.dcm", labels, geometry=scan.geometry)
         ...     [part.SegmentLabel for part in dcmread(f"{folder}/seg.dcm").SegmentSequence]
         ['Liver', 'Tumor']
     """
@@ -116,7 +139,7 @@ class DicomSegWriter:
         labels_zhw: npt.NDArray[np.integer[Any]],
         *,
         geometry: Geometry,
-    ) -> None:
+    ) -> WrittenSeg:
         """Write a segmentation. The file appears whole or not at all.
 
         Frames without a voxel of their segment are left out, so a segment that is empty (no tumor) is
@@ -127,6 +150,9 @@ class DicomSegWriter:
             path: Ends in .dcm; an existing file is replaced.
             labels_zhw: `(Z, H, W)` integers 0, 1, 2.
             geometry: The grid of the series, as its reader gave it.
+
+        Returns:
+            What a report refers to it by.
 
         Raises:
             VolumeError: The shape is not the grid's, a label is not known, or the grid is not that of the
@@ -139,7 +165,14 @@ class DicomSegWriter:
         planes = np.flatnonzero((labels >= min(self._smallest())).any(axis=(1, 2))).tolist()
         planes = planes or list(range(len(labels)))
         with parsing(path, broken="a segmentation cannot be made"), written_whole(path) as stream:
-            self._segmentation(labels[planes], planes).save_as(stream)
+            made = self._segmentation(labels[planes], planes)
+            made.save_as(stream)
+        return WrittenSeg(
+            sop_class_uid=str(made.SOPClassUID),
+            sop_instance_uid=str(made.SOPInstanceUID),
+            series_uid=str(made.SeriesInstanceUID),
+            segments={region: number for number, region in enumerate(self._regions, start=1)},
+        )
 
     def _smallest(self) -> list[int]:
         """The smallest label of each region."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lts.app.config.settings import PredictSettings
 from lts.app.run.console import print_line
 from lts.cohort import ScanSource
-from lts.inference import DICOM_NAMES, DicomChoice, DicomObjects
+from lts.inference import DICOM_NAMES, DicomChoice, DicomObjects, Findings, model_in_words
 from lts.volume import Volume
 
 
@@ -18,14 +18,25 @@ def dicom_choice(settings: PredictSettings) -> DicomChoice:
     """Which DICOM objects the settings ask for.
 
     Raises:
-        ConfigError: There is no such layout, or a library is not installed.
+        ConfigError: There is no such layout, a report has no segments to refer to, or a library is not
+            installed.
     """
     choice = DicomChoice(
         dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
         dicom_rtstruct=settings.dicom_rtstruct,
+        dicom_sr=settings.dicom_sr,
     )
     choice.check()
     return choice
+
+
+def models_in_words(checkpoints: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """What DICOM objects say of models, a line each.
+
+    Args:
+        checkpoints: Path and SHA-256 of each.
+    """
+    return tuple(model_in_words(Path(one["path"]).name, one["sha256"]) for one in checkpoints)
 
 
 class DicomOutputs:
@@ -38,12 +49,15 @@ class DicomOutputs:
         source: The scan.
         regions: Regions in channel order.
         choice: Which objects.
+        models: What a report says of the models, a line each.
     """
 
-    def __init__(self, source: ScanSource, regions: Sequence[str], choice: DicomChoice) -> None:
+    def __init__(
+        self, source: ScanSource, regions: Sequence[str], choice: DicomChoice, *, models: Sequence[str] = ()
+    ) -> None:
         self._case, self._choice = source.case, choice
         self._told: set[str] = set()
-        self._objects = DicomObjects(source, regions, choice)
+        self._objects = DicomObjects(source, regions, choice, models=models)
         self._tell()
 
     @property
@@ -51,14 +65,16 @@ class DicomOutputs:
         """Notes on what is written, one sentence each."""
         return self._objects.notes
 
-    def write(self, folder: Path, mask: NDArray[np.uint8], scan: Volume) -> dict[str, str | None]:
+    def write(
+        self, folder: Path, mask: NDArray[np.uint8], scan: Volume, findings: Findings
+    ) -> dict[str, str | None]:
         """Write them where it can be.
 
         Returns:
             By kind, as `dicom_seg`, the name of the file, or None with the reason in `dicom_seg_refused`;
             nothing of those that are not asked for.
         """
-        written = self._objects.write(folder, self._case, mask, geometry=scan.geometry)
+        written = self._objects.write(folder, self._case, mask, geometry=scan.geometry, findings=findings)
         self._tell()
         row: dict[str, str | None] = {}
         for kind in self._choice.outputs:

@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from lts.app.commands.dicom_outputs import DicomOutputs, dicom_choice, unwritten
+from lts.app.commands.dicom_outputs import DicomOutputs, dicom_choice, models_in_words, unwritten
 from lts.app.commands.earlier_predictions import read_predictions
 from lts.app.commands.mask_pictures import picture_file, write_contact_sheet, write_picture
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
@@ -47,7 +47,7 @@ _NOT_OF_THE_MASK = (
     *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
     *("shard", "shards"),
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
-    *("probabilities", "dicom_seg", "dicom_seg_layout", "dicom_rtstruct", "overlays"),
+    *("probabilities", "dicom_seg", "dicom_seg_layout", "dicom_rtstruct", "dicom_sr", "overlays"),
 )
 """Settings of `conf/predict.yaml` that do not change masks; all others must agree for masks to be kept."""
 
@@ -130,6 +130,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
             scans, unpack_to=unpacked, limits=_limits(settings.archive), choice=series_choice(settings)
         )
         sources = found.sources if shard is None else shard.part_of(found.sources)
+        facts = _facts(settings, predictor)
         jobs = [
             _Job(
                 source=source,
@@ -140,6 +141,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
                 ending=f".{settings.output_format}",
                 probabilities=settings.probabilities,
                 dicom=dicom,
+                models=models_in_words(facts["checkpoints"]),
                 overlays=settings.overlays,
             )
             for source in sources
@@ -147,7 +149,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
         _check_no_scan_is_replaced(jobs, found.sources)
         record = Predictions(
             output,
-            _facts(settings, predictor),
+            facts,
             latest={"passed_over": list(found.passed_over)},
             part=part,
         )
@@ -275,6 +277,7 @@ class _Job:
         ending: How the names of its volumes end.
         probabilities: Whether to write probabilities too.
         dicom: Which DICOM objects to write too.
+        models: What these say of the model, a line each.
         overlays: Whether to draw the mask on a slice too.
     """
 
@@ -286,6 +289,7 @@ class _Job:
     ending: str
     probabilities: bool
     dicom: DicomChoice
+    models: Sequence[str]
     overlays: bool
 
     @property
@@ -324,7 +328,7 @@ class _Job:
         """
         watch = _StopWatch()
         scan = self.source.read(modality=self.predictor.modality)
-        objects = DicomOutputs(self.source, self.predictor.regions, self.dicom)
+        objects = DicomOutputs(self.source, self.predictor.regions, self.dicom, models=self.models)
         watch.lap("read")
         regions = self.predictor.regions if self.probabilities else ()
         volumes = ProbabilityVolumes(regions, scan, suffix=self.ending)
@@ -344,7 +348,7 @@ class _Job:
             "mask": self.mask_path.name,
             **{
                 name: text and self.with_users_path(text)
-                for name, text in objects.write(self.output, mask, scan).items()
+                for name, text in objects.write(self.output, mask, scan, findings).items()
             },
             **volumes.write(self.output, self.source.case),
             **self._draw(scan, mask),

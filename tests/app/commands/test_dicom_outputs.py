@@ -10,7 +10,7 @@ from pydicom import config, dcmread
 from lts.app.commands.dicom_outputs import DicomOutputs, unwritten
 from lts.base import StorageError, VolumeError
 from lts.cohort import ScanSource
-from lts.inference import DicomChoice
+from lts.inference import DicomChoice, measure
 from lts.volume import DicomSegWriter
 
 
@@ -25,13 +25,14 @@ def test_an_object_that_cannot_be_written_is_told_with_its_reason(
     (series,) = find_dicom_series(folder)
     scan = read_dicom_ct(series)
     mask = np.zeros(scan.voxels.shape, np.uint8)
+    findings = measure(mask, geometry=scan.geometry, regions=["liver"])
     source, choice = (
         ScanSource("a", series.folder, series),
         DicomChoice(dicom_seg="nested", dicom_rtstruct=True),
     )
     objects = DicomOutputs(source, ["liver"], choice)
     names = {"dicom_seg": "a_mask.dcm", "dicom_rtstruct": "a_rtstruct.dcm"}
-    assert objects.write(phantoms.folder, mask, scan) == names
+    assert objects.write(phantoms.folder, mask, scan, findings) == names
     modalities = [dcmread(phantoms.folder / name).Modality for name in names.values()]
     assert modalities == ["SEG", "RTSTRUCT"]
     assert capsys.readouterr().out == ""
@@ -43,14 +44,14 @@ def test_an_object_that_cannot_be_written_is_told_with_its_reason(
 
     monkeypatch.setattr(DicomSegWriter, "write", fail)
     reason = "im0.dcm: a segmentation cannot be made"
-    assert objects.write(phantoms.folder, mask, scan) == {
+    assert objects.write(phantoms.folder, mask, scan, findings) == {
         "dicom_seg": None,
         "dicom_seg_refused": reason,
         "dicom_rtstruct": "a_rtstruct.dcm",
     }
     assert capsys.readouterr().out == f"a: no DICOM SEG: {reason}\n"
     alone = DicomOutputs(source, ["liver"], DicomChoice(dicom_seg="nested"))
-    alone.write(phantoms.folder, mask, scan)
+    alone.write(phantoms.folder, mask, scan, findings)
     assert alone.notes == ()  # on what is not there
 
     def full(*_: object, **__: object) -> None:
@@ -59,7 +60,7 @@ def test_an_object_that_cannot_be_written_is_told_with_its_reason(
     # The next scan would meet the same disk.
     monkeypatch.setattr(DicomSegWriter, "write", full)
     with pytest.raises(StorageError):
-        DicomOutputs(source, ["liver"], choice).write(phantoms.folder, mask, scan)
+        DicomOutputs(source, ["liver"], choice).write(phantoms.folder, mask, scan, findings)
 
 
 def test_what_stands_in_the_way_of_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +84,9 @@ def test_what_stands_in_the_way_of_all_is_told_once(capsys: pytest.CaptureFixtur
 def test_nothing_is_said_where_no_object_is_asked_for(phantoms, tmp_path: Path) -> None:
     (series,) = find_dicom_series(phantoms.series(phantoms.stored()))
     scan = read_dicom_ct(series)
+    mask = np.zeros(scan.voxels.shape, np.uint8)
+    findings = measure(mask, geometry=scan.geometry, regions=["liver"])
     objects = DicomOutputs(ScanSource("a", series.folder, series), ["liver"], DicomChoice())
-    assert objects.write(tmp_path, np.zeros(scan.voxels.shape, np.uint8), scan) == {}
+    assert objects.write(tmp_path, mask, scan, findings) == {}
     assert objects.notes == ()
     assert not list(tmp_path.glob("*.dcm"))

@@ -208,6 +208,10 @@ def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succ
             ("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "dicom_seg=true", "dicom_seg_layout=x"),
             "dicom_seg_layout: must be one of nested, disjoint, labelmap, got 'x'",
         ),
+        (
+            ("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "dicom_sr=true"),
+            "dicom_sr: refers to the segments of a DICOM SEG, and needs dicom_seg=true",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line_and_nothing_is_written(
@@ -313,7 +317,8 @@ def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_ch
     for path in sorted(ct.iterdir())[:4]:
         path.write_bytes(path.read_bytes()[132:])  # as archives write it
     ckpt = make_checkpoint(recipe={"image_size": 16, "pixel_mm": 0.5, "modality": "ct"})
-    arguments = (f"ckpt={ckpt}", "input=in", "output=masks", "dicom_seg=true", "overwrite=true")
+    dicom = ("dicom_seg=true", "dicom_sr=true")
+    arguments = (f"ckpt={ckpt}", "input=in", "output=masks", *dicom, "overwrite=true")
     refused = run("predict", *arguments, cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr == (
@@ -331,7 +336,12 @@ def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_ch
     labels = labels_in(tmp_path / "masks" / row["mask"])
     expected = ((stored > 1100).astype(int) + (stored > 1200))[..., 1::2]
     np.testing.assert_array_equal(labels, expected)
-    assert dcmread(tmp_path / "masks" / row["dicom_seg"]).Modality == "SEG"
+    segmentation, report = (dcmread(tmp_path / "masks" / row[kind]) for kind in ("dicom_seg", "dicom_sr"))
+    assert (segmentation.Modality, report.Modality) == ("SEG", "SR")
+    values = [str(element.value) for element in report.iterall()]
+    assert segmentation.SOPInstanceUID in values
+    assert f"checkpoint {ckpt.name}, SHA-256 {told['checkpoints'][0]['sha256']}" in values
+    assert row["lesions"][0]["longest_axial_mm"] == pytest.approx(np.hypot(2 * 0.5, 2 * 0.75))
 
 
 @pytest.mark.parametrize(
