@@ -94,7 +94,9 @@ class ScanAnswer(BaseModel):
     windows: list[Window]
     notes: list[str] = Field(description="What could not be proven or was corrected.")
     seconds: float = Field(description="From the start of reading to the end of writing.")
-    links: dict[str, str]
+    links: dict[str, str] = Field(
+        description="Addresses; `dicom_seg`, `dicom_rtstruct` and `dicom_sr` of a DICOM series alone."
+    )
 
 
 class ProgressAnswer(BaseModel):

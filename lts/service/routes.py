@@ -5,20 +5,21 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from lts.base import shortened
+from lts.inference import model_in_words
 from lts.service.answers import ProgressAnswer, Ready, ScanAnswer, Status, Version, problems
 from lts.service.handling import handle_upload
 from lts.service.metrics import MEDIA_TYPE
 from lts.service.planes import PLANE_AXES, PlaneKind, read_plane
 from lts.service.refusals import RefusedError
 from lts.service.results import Result
-from lts.service.scans import MASK_FILE, Pending, mask_of, result_of
+from lts.service.scans import MASK_FILE, DicomKind, Pending, dicom_file, mask_of, result_of
 from lts.service.service import Service
 from lts.service.uploads import FIELD, uploads_in_words
 from lts.volume import MASK_SUFFIX
@@ -50,6 +51,10 @@ _MASK = {
             "schema": {"type": "string"},
         }
     },
+}
+_DICOM = {
+    "description": "The DICOM file.",
+    "content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}},
 }
 _OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _UPLOAD = {
@@ -155,13 +160,19 @@ def _add_uploads(router: APIRouter, service: Service, *, root_path: str) -> None
     async def scans(request: Request, progress: Token = None) -> Any:
         """Segment a scan, report what was found, and keep it for viewing for a while."""
 
+        models = [model_in_words(one["file"], one["sha256"]) for one in service.version["models"]]
+
         def work(folder: Any) -> Any:
             kept = folder / "kept"
-            return lambda pending, predictor, job: (kept, result_of(pending, predictor, job, folder=kept))
+            return lambda pending, predictor, job: (
+                kept,
+                result_of(pending, predictor, job, folder=kept, models=models),
+            )
 
         def finish(_: Pending, outcome: Any) -> Any:
             files, answer = outcome
-            links = partial(_links, root_path=root_path)
+            kinds = [kind for kind in get_args(DicomKind) if (files / dicom_file(kind)).exists()]
+            links = partial(_links, root_path=root_path, dicom=kinds)
             kept = service.results.keep(files, lambda id_: {"id": id_, **answer, "links": links(id_)})
             return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
@@ -192,6 +203,25 @@ def _add_results(router: APIRouter, service: Service) -> None:
         result = find(id)
         content = await _read((result.folder / MASK_FILE).read_bytes)
         return _mask_answer(content, case=result.answer["case"], notes=result.answer["notes"])
+
+    @router.get(
+        "/scans/{id}/dicom/{kind}",
+        response_class=Response,
+        responses={200: _DICOM, **problems(404, 422)},
+        tags=["results"],
+    )
+    async def dicom(id: Id, kind: DicomKind) -> Response:  # noqa: A002
+        """Download the mask of a DICOM series as an object that refers to its slices.
+
+        `seg` is a segmentation, `rtstruct` holds contours, and `sr` is a report of volumes and diameters that
+        refers to this `seg`. The notes of a scan say why one is missing.
+        """
+        result = find(id)
+        if f"dicom_{kind}" not in result.answer["links"]:
+            raise RefusedError(404, "this scan has no such DICOM object")
+        content = await _read((result.folder / dicom_file(kind)).read_bytes)
+        headers = {"Content-Disposition": _disposition(dicom_file(kind, result.answer["case"]))}
+        return Response(content, media_type="application/dicom", headers=headers)
 
     @router.get(
         "/scans/{id}/{plane}/{index}",
@@ -235,11 +265,12 @@ async def _read(read: Any) -> bytes:
     return content
 
 
-def _links(id_: str, *, root_path: str) -> dict[str, str]:
+def _links(id_: str, *, root_path: str, dicom: Sequence[str]) -> dict[str, str]:
     own = f"{root_path}/scans/{id_}"
     return {
         "self": own,
         "mask": f"{own}/mask",
+        **{f"dicom_{kind}": f"{own}/dicom/{kind}" for kind in dicom},
         "slices": f"{own}/slices/{{z}}",
         "coronal": f"{own}/coronal/{{row}}",
         "sagittal": f"{own}/sagittal/{{column}}",
@@ -248,11 +279,17 @@ def _links(id_: str, *, root_path: str) -> dict[str, str]:
 
 
 def _mask_answer(content: bytes, *, case: str, notes: Sequence[str]) -> Response:
-    name = f"{case}_mask{MASK_SUFFIX}"
-    plain = re.sub(r"[^\x20-\x7e]", "_", name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
-    headers = {"Content-Disposition": disposition, NOTES_HEADER: header_of_notes(notes)}
+    headers = {
+        "Content-Disposition": _disposition(f"{case}_mask{MASK_SUFFIX}"),
+        NOTES_HEADER: header_of_notes(notes),
+    }
     return Response(content, media_type="application/gzip", headers=headers)
+
+
+def _disposition(name: str) -> str:
+    """What makes a browser save an answer under a name."""
+    plain = re.sub(r"[^\x20-\x7e]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
 
 
 def header_of_notes(notes: Sequence[str]) -> str:

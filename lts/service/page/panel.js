@@ -21,6 +21,7 @@ export function amount(value) {
 export function fillPanel(scan, { onWindow }) {
   byId("case").textContent = scan.case;
   byId("download").href = scan.links.mask;
+  fillDicom(scan.links);
   fillVolumes(scan);
   byId("notes").replaceChildren(...scan.notes.map((note) => element("li", note)));
   byId("notes-box").hidden = scan.notes.length === 0;
@@ -33,6 +34,17 @@ export function fillPanel(scan, { onWindow }) {
       return entry;
     }),
   );
+}
+
+/** The DICOM objects of a series; other scans have none. */
+function fillDicom(links) {
+  const choices = Array.from(byId("dicom").querySelectorAll("a"));
+  for (const choice of choices) {
+    const link = links[choice.dataset.link];
+    choice.hidden = link === undefined;
+    choice.href = link ?? "";
+  }
+  byId("dicom").hidden = choices.every((choice) => choice.hidden);
 }
 
 function fillVolumes(scan) {
