@@ -12,6 +12,7 @@ from lts.inference.checkpoint import (
     read_checkpoint,
 )
 from lts.inference.device import find_device
+from lts.inference.dicom_objects import DICOM_NAMES, DicomChoice, DicomObjects, model_in_words
 from lts.inference.export import (
     Exported,
     ServingModel,
@@ -20,7 +21,7 @@ from lts.inference.export import (
     export_model,
     files_of,
 )
-from lts.inference.findings import Findings, FoundLesion, measure, prediction_warnings
+from lts.inference.findings import Findings, FoundLesion, measure, number_lesions, prediction_warnings
 from lts.inference.formats import find_format
 from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
@@ -30,7 +31,10 @@ from lts.inference.saving import save_checkpoint
 
 __all__ = [
     "CHECKPOINT_FORMAT",
+    "DICOM_NAMES",
     "Checkpoint",
+    "DicomChoice",
+    "DicomObjects",
     "Exported",
     "Findings",
     "Flip",
@@ -57,6 +61,8 @@ __all__ = [
     "load_checkpoint",
     "locator_in",
     "measure",
+    "model_in_words",
+    "number_lesions",
     "prediction_warnings",
     "read_checkpoint",
     "save_checkpoint",

@@ -13,6 +13,7 @@ from lts.base import LIVER, TUMOR, Modality, is_file
 from lts.cohort.doctor import scan_warnings
 from lts.components import Component, find_components
 from lts.inference.checkpoint import Checkpoint
+from lts.inference.diameters import longest_axial_mm
 from lts.inference.locating import Located
 from lts.slices import content_hash_of_all
 from lts.volume import Geometry, Volume
@@ -27,6 +28,7 @@ class FoundLesion:
     Attributes:
         volume_ml: Its volume.
         diameter_mm: Diameter of the sphere of that volume.
+        longest_axial_mm: The greatest distance between two points of it that lie in one axial slice.
         center_ras_mm: Its center of mass in the world of the scan: toward the patient's right-to-left (R),
             back-to-front (A) and foot-to-head (S), as NIfTI counts.
         center_voxel: The nearest voxel's index on disk, `(x, y, z)`.
@@ -36,12 +38,13 @@ class FoundLesion:
     Example:
         See `measure`.
 
-        >>> FoundLesion(0.5, 9.8, (10.0, -20.0, 30.0), (5, 6, 7), (7.2, 9.0, 5.0), 7).volume_ml
+        >>> FoundLesion(0.5, 9.8, 12.1, (10.0, -20.0, 30.0), (5, 6, 7), (7.2, 9.0, 5.0), 7).volume_ml
         0.5
     """
 
     volume_ml: float
     diameter_mm: float
+    longest_axial_mm: float
     center_ras_mm: tuple[float, float, float]
     center_voxel: tuple[int, int, int]
     center_zhw: tuple[float, float, float]
@@ -95,12 +98,31 @@ def measure(labels_zhw: NDArray[np.uint8], *, geometry: Geometry, regions: Seque
     liver_ml = float((labels_zhw >= LIVER).sum()) * voxel_ml if "liver" in regions else None
     if "tumor" not in regions:
         return Findings(liver_ml, None, None, None)
-    _, pieces = find_components(labels_zhw == TUMOR, voxel_ml=voxel_ml)
+    numbers, pieces = find_components(labels_zhw == TUMOR, voxel_ml=voxel_ml)
     tumor_ml = sum(piece.voxels for piece in pieces) * voxel_ml
     lesions = tuple(
-        _lesion(piece, geometry) for piece in sorted(pieces, key=lambda piece: piece.voxels, reverse=True)
+        _lesion(piece, numbers[piece.box] == piece.label, geometry) for piece in _largest_first(pieces)
     )
     return Findings(liver_ml, tumor_ml, tumor_ml / liver_ml if liver_ml else None, lesions)
+
+
+def number_lesions(labels_zhw: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The lesion of each voxel, `(Z, H, W)`: its place among `Findings.lesions`, from 1; 0 where none is.
+
+    Args:
+        labels_zhw: `(Z, H, W)` labels 0, 1, 2.
+
+    Example:
+        >>> labels = np.zeros((1, 1, 6), np.uint8)
+        >>> labels[0, 0, [1, 4, 5]] = 2
+        >>> number_lesions(labels).tolist()
+        [[[0, 2, 0, 0, 1, 1]]]
+    """
+    labels, pieces = find_components(labels_zhw == TUMOR, voxel_ml=1)
+    numbers = np.zeros(len(pieces) + 1, np.int32)
+    for number, piece in enumerate(_largest_first(pieces), start=1):
+        numbers[piece.label] = number
+    return numbers[labels]
 
 
 def prediction_warnings(
@@ -157,7 +179,12 @@ def prediction_warnings(
     return warnings
 
 
-def _lesion(piece: Component, geometry: Geometry) -> FoundLesion:
+def _largest_first(pieces: Iterable[Component]) -> list[Component]:
+    return sorted(pieces, key=lambda piece: piece.voxels, reverse=True)
+
+
+def _lesion(piece: Component, in_box: NDArray[np.bool_], geometry: Geometry) -> FoundLesion:
+    """What is told of a component, of whose bounding box `in_box` says which voxels are its own."""
     center_mm = apply_affine(geometry.canonical_affine, piece.center)
     on_disk = np.rint(apply_affine(np.linalg.inv(geometry.affine), center_mm)).astype(int)
     x, y, z = on_disk.tolist()
@@ -166,6 +193,7 @@ def _lesion(piece: Component, geometry: Geometry) -> FoundLesion:
     return FoundLesion(
         volume_ml=piece.volume_ml,
         diameter_mm=piece.diameter_mm,
+        longest_axial_mm=longest_axial_mm(in_box, geometry=geometry),
         center_ras_mm=(right, front, head),
         center_voxel=(x, y, z),
         center_zhw=(slice_index, row, column),

@@ -51,6 +51,7 @@ class Lesion(BaseModel):
 
     volume_ml: float
     diameter_mm: float = Field(description="Of the sphere of that volume.")
+    longest_axial_mm: float = Field(description="The greatest distance within it in one axial slice.")
     center_ras_mm: list[float] = Field(
         description="Center of mass in the world of the scan, as NIfTI counts."
     )
@@ -119,7 +120,9 @@ class ScanAnswer(BaseModel):
     windows: list[Window]
     notes: list[str] = Field(description="What could not be proven or was corrected.")
     seconds: float = Field(description="From the start of reading to the end of writing.")
-    links: dict[str, str]
+    links: dict[str, str] = Field(
+        description="Addresses; `dicom_seg`, `dicom_rtstruct` and `dicom_sr` of a DICOM series alone."
+    )
     second: SecondAnswer | None = Field(default=None, description="A mask that lies beside the model's.")
 
 
@@ -148,6 +151,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _PROBLEMS = {
     400: "The request ended before its body did.",
+    401: "A key is asked for, and none was given.",
     403: "The request comes from a page of another origin, or names another host.",
     404: "There is no such result, or it is no longer kept.",
     408: "The upload came too slowly.",

@@ -5,20 +5,21 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from lts.base import shortened
+from lts.inference import model_in_words
 from lts.service.answers import Id, ProgressAnswer, Ready, ScanAnswer, Status, Version, form_with, problems
 from lts.service.handling import handle_upload, of_scans
 from lts.service.lesion_list import CSV_TYPE, lesions_csv
 from lts.service.metrics import MEDIA_TYPE
 from lts.service.planes import PLANE_AXES, PlaneKind, read_plane
 from lts.service.refusals import RefusedError, no_such_result
-from lts.service.scans import MASK_FILE, Pending, mask_of, result_of
+from lts.service.scans import MASK_FILE, DicomKind, Pending, dicom_file, mask_of, result_of
 from lts.service.second_routes import add_second_masks
 from lts.service.service import Service
 from lts.service.uploads import SCAN
@@ -39,7 +40,7 @@ Token = Annotated[
     ),
 ]
 
-_REFUSED = problems(400, 403, 408, 413, 422, 500, 503, 507)
+_REFUSED = problems(400, 401, 403, 408, 413, 422, 500, 503, 507)
 _GZIP = {"application/gzip": {"schema": {"type": "string", "format": "binary"}}}
 _MASK = {
     "description": "The mask on the scan's own grid.",
@@ -50,6 +51,10 @@ _MASK = {
             "schema": {"type": "string"},
         }
     },
+}
+_DICOM = {
+    "description": "The DICOM file.",
+    "content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}},
 }
 _OCTETS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _UPLOAD = form_with(SCAN)
@@ -142,13 +147,19 @@ def _add_uploads(router: APIRouter, service: Service, *, root_path: str) -> None
     async def scans(request: Request, progress: Token = None) -> Any:
         """Segment a scan, report what was found, and keep it for viewing for a while."""
 
+        models = [model_in_words(one["file"], one["sha256"]) for one in service.version["models"]]
+
         def work(folder: Any) -> Any:
             kept = folder / "kept"
-            return lambda pending, predictor, job: (kept, result_of(pending, predictor, job, folder=kept))
+            return lambda pending, predictor, job: (
+                kept,
+                result_of(pending, predictor, job, folder=kept, models=models),
+            )
 
         def finish(_: Pending, outcome: Any) -> Any:
             files, answer = outcome
-            links = partial(_links, root_path=root_path)
+            kinds = [kind for kind in get_args(DicomKind) if (files / dicom_file(kind)).exists()]
+            links = partial(_links, root_path=root_path, dicom=kinds)
             kept = service.results.keep(files, lambda id_: {"id": id_, **answer, "links": links(id_)})
             return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
@@ -182,6 +193,25 @@ def _add_results(router: APIRouter, service: Service) -> None:
         result = find(id)
         content = await _read((result.folder / MASK_FILE).read_bytes)
         return _mask_answer(content, case=result.answer["case"], notes=result.answer["notes"])
+
+    @router.get(
+        "/scans/{id}/dicom/{kind}",
+        response_class=Response,
+        responses={200: _DICOM, **problems(404, 422)},
+        tags=["results"],
+    )
+    async def dicom(id: Id, kind: DicomKind) -> Response:  # noqa: A002
+        """Download the mask of a DICOM series as an object that refers to its slices.
+
+        `seg` is a segmentation, `rtstruct` holds contours, and `sr` is a report of volumes and diameters that
+        refers to this `seg`. The notes of a scan say why one is missing.
+        """
+        result = find(id)
+        if f"dicom_{kind}" not in result.answer["links"]:
+            raise RefusedError(404, "this scan has no such DICOM object")
+        content = await _read((result.folder / dicom_file(kind)).read_bytes)
+        headers = {"Content-Disposition": _attachment(dicom_file(kind, result.answer["case"]))}
+        return Response(content, media_type="application/dicom", headers=headers)
 
     @router.get(
         "/scans/{id}/lesions.csv",
@@ -251,12 +281,13 @@ async def _read(read: Any) -> bytes:
     return content
 
 
-def _links(id_: str, *, root_path: str) -> dict[str, str]:
+def _links(id_: str, *, root_path: str, dicom: Sequence[str]) -> dict[str, str]:
     own = f"{root_path}/scans/{id_}"
     return {
         "self": own,
         "mask": f"{own}/mask",
         "lesions": f"{own}/lesions.csv",
+        **{f"dicom_{kind}": f"{own}/dicom/{kind}" for kind in dicom},
         "slices": f"{own}/slices/{{z}}",
         "coronal": f"{own}/coronal/{{row}}",
         "sagittal": f"{own}/sagittal/{{column}}",

@@ -30,7 +30,7 @@ def add_second_masks(router: APIRouter, service: Service, *, root_path: str) -> 
         "/scans/{id}/second",
         status_code=201,
         response_model=SecondAnswer,
-        responses=problems(400, 403, 404, 408, 413, 422, 500, 503, 507),
+        responses=problems(400, 401, 403, 404, 408, 413, 422, 500, 503, 507),
         openapi_extra=form_with(MASK),
         tags=["second mask"],
     )

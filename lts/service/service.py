@@ -51,7 +51,7 @@ class Service:
             "regions": list(predictors[0].regions),
             "max_upload_mib": limits.max_upload_mib,
         }
-        self.version = {
+        self.version: dict[str, Any] = {
             "lts": __version__,
             "models": [
                 {"file": one.path.name, "sha256": content_hash(one.path)} for one in predictors[0].checkpoints

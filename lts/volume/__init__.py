@@ -6,7 +6,10 @@ from lts.volume._dicom_files import (
     describe_series,
     find_dicom,
 )
-from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
+from lts.volume._dicom_referred import refer_to
+from lts.volume._dicom_report import DicomReportWriter, ReportedLesion
+from lts.volume._dicom_rtstruct import DicomRtstructWriter
+from lts.volume._dicom_seg import DicomSegWriter, SegLayout, WrittenSeg, check_dicom_seg
 from lts.volume._formats import (
     MASK_SUFFIX,
     Format,
@@ -40,14 +43,18 @@ __all__ = [
     "MASK_SUFFIX",
     "PROBABILITY_STEPS",
     "DicomFolder",
+    "DicomReportWriter",
+    "DicomRtstructWriter",
     "DicomSegWriter",
     "DicomSeries",
     "Format",
     "Geometry",
     "Note",
+    "ReportedLesion",
     "SegLayout",
     "Volume",
     "Voxel",
+    "WrittenSeg",
     "check_dicom_seg",
     "conversion_advice",
     "describe_series",
@@ -66,6 +73,7 @@ __all__ = [
     "read_mask",
     "read_mask_geometry",
     "read_mr",
+    "refer_to",
     "scan_stem",
     "scan_suffixes",
     "source_files",

@@ -89,11 +89,11 @@ def copy_attributes(header: Any) -> CopiedAttributes:
         ([name for name in reader.broken if name not in dataset], "left out"),
     ):
         if names:
-            notes.append(f"DICOM SEG: {what}, as the series breaks DICOM's rules: {', '.join(names)}.")
+            notes.append(f"DICOM output: {what}, as the series breaks DICOM's rules: {', '.join(names)}.")
     if charset == _UTF_8 and terms != [_UTF_8]:
         was = "\\".join(terms) or "absent"
         notes.append(
-            f"DICOM SEG: text is written as UTF-8, as SpecificCharacterSet of the series is {was[:64]!r}."
+            f"DICOM output: text is written as UTF-8, as SpecificCharacterSet of the series is {was[:64]!r}."
         )
     return CopiedAttributes(dataset, charset, tuple(notes))
 

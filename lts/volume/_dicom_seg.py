@@ -1,7 +1,8 @@
 """Masks from memory into DICOM segmentations that refer to the series they were made from."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,13 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from lts import __version__
-from lts.base import REGION_MIN_LABEL, ConfigError, VolumeError, check_regions, written_whole
+from lts.base import REGION_MIN_LABEL, ConfigError, check_regions, written_whole
 from lts.volume._dicom_calls import parsing, require
 from lts.volume._dicom_files import DicomSeries
-from lts.volume._dicom_source import read_source
-from lts.volume._dicom_stack import read_stack
+from lts.volume._dicom_referred import ReferredSeries, refer_to
+from lts.volume._dicom_terms import (
+    SEG_SERIES,
+    SERIES_DESCRIPTION,
+    TERMS,
+    algorithm,
+    code,
+    equipment,
+)
 from lts.volume._geometry import Geometry
-from lts.volume._write import check_labels
 
 SegLayout = Literal["nested", "disjoint", "labelmap"]
 """How regions become segments.
@@ -26,14 +33,29 @@ SegLayout = Literal["nested", "disjoint", "labelmap"]
 - `labelmap`: As `disjoint`, in one image whose values are the segments' numbers. DICOM has it since 2024.
 """
 
-_SEGMENTS = {  # DICOM's name, category and type, as in CID 7150 and CID 7159
-    "liver": ("Liver", "AnatomicalStructure", "Liver"),
-    "tumor": ("Tumor", "MorphologicallyAbnormalStructure", "Neoplasm"),
-}
-_LIVER_ALONE = "Liver without tumor"
 
-_SERIES_NUMBER = 900
-"""Beyond what scanners count to, so that the segmentation is listed behind the scans of its study."""
+@dataclass(frozen=True)
+class WrittenSeg:
+    """What others refer to a segmentation by.
+
+    Attributes:
+        sop_class_uid: Of the file.
+        sop_instance_uid: Of the file.
+        series_uid: Its SeriesInstanceUID.
+        segments: Numbers of its segments by region.
+
+    Example:
+        >>> WrittenSeg("1.2.840.10008.5.1.4.1.1.66.4", "2.25.1", "2.25.2", {"liver": 1}).segments["liver"]
+        1
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    segments: Mapping[str, int]
+
+
+_LIVER_ALONE = "Liver without tumor"
 
 
 def check_dicom_seg(layout: str) -> None:
@@ -62,7 +84,8 @@ class DicomSegWriter:
     liver, tumor.
 
     Args:
-        series: What the labels are of: files of one slice, or one file of many frames.
+        series: What the labels are of: files of one slice, or one file of many frames; or what `refer_to` has
+            read of it, where several objects are written.
         regions: Which regions the labels tell; others are not written.
         version: Of lts.
         layout: How regions become segments.
@@ -88,14 +111,14 @@ class DicomSegWriter:
         ...     (series,) = find_dicom(Path(folder)).series
         ...     scan = read_dicom(series)
         ...     labels = (scan.voxels > 100).astype(np.uint8)
-        ...     DicomSegWriter(series).write(f"{folder}/seg.dcm", labels, geometry=scan.geometry)
+        ...     written = DicomSegWriter(series).write(f"{folder}/seg.dcm", labels, geometry=scan.geometry)
         ...     [part.SegmentLabel for part in dcmread(f"{folder}/seg.dcm").SegmentSequence]
         ['Liver', 'Tumor']
     """
 
     def __init__(
         self,
-        series: DicomSeries,
+        series: DicomSeries | ReferredSeries,
         *,
         regions: Sequence[str] = tuple(REGION_MIN_LABEL),
         version: str = __version__,
@@ -104,11 +127,10 @@ class DicomSegWriter:
         check_dicom_seg(layout)
         self._regions = check_regions(regions)
         self._version, self._layout = version, layout
-        self._stack = read_stack(series, modality=series.modality)
-        self._source = read_source(series, self._stack)
-        self.notes = self._source.notes
-        nothing = np.zeros((1, *self._stack.slices[0].shape), np.uint8)
-        with parsing(series.folder, broken="a segmentation cannot refer to it"):
+        self._referred = refer_to(series)
+        self.notes = self._referred.notes
+        nothing = np.zeros((1, *self._referred.stack.slices[0].shape), np.uint8)
+        with parsing(self._referred.series.folder, broken="a segmentation cannot refer to it"):
             self._segmentation(nothing, [0]).save_as(BytesIO())
 
     def write(
@@ -117,7 +139,7 @@ class DicomSegWriter:
         labels_zhw: npt.NDArray[np.integer[Any]],
         *,
         geometry: Geometry,
-    ) -> None:
+    ) -> WrittenSeg:
         """Write a segmentation. The file appears whole or not at all.
 
         Frames without a voxel of their segment are left out, so a segment that is empty (no tumor) is
@@ -129,27 +151,28 @@ class DicomSegWriter:
             labels_zhw: `(Z, H, W)` integers 0, 1, 2.
             geometry: The grid of the series, as its reader gave it.
 
+        Returns:
+            What a report refers to it by.
+
         Raises:
             VolumeError: The shape is not the grid's, a label is not known, or the grid is not that of the
                 series.
             StorageError: The file cannot be written.
         """
         path = Path(path)
-        if path.suffix != ".dcm":
-            raise VolumeError(f"{path}: must end in .dcm")
-        check_labels(path, labels_zhw, geometry=geometry)
-        if geometry != self._stack.geometry:
-            raise VolumeError(
-                f"{path}: the mask's grid must be that of its series: mask {geometry.describe()}; "
-                f"series {self._stack.geometry.describe()}"
-            )
-        # (columns, rows, slices) to (slices, rows, columns): slice i of the stack is frame i
-        labels = geometry.to_disk(labels_zhw).transpose(2, 1, 0)
+        labels = self._referred.on_slices(path, labels_zhw, geometry=geometry)
         # highdicom would leave the others out itself, after it has taken eight bytes for each of their pixels
         planes = np.flatnonzero((labels >= min(self._smallest())).any(axis=(1, 2))).tolist()
         planes = planes or list(range(len(labels)))
         with parsing(path, broken="a segmentation cannot be made"), written_whole(path) as stream:
-            self._segmentation(labels[planes], planes).save_as(stream)
+            made = self._segmentation(labels[planes], planes)
+            made.save_as(stream)
+        return WrittenSeg(
+            sop_class_uid=str(made.SOPClassUID),
+            sop_instance_uid=str(made.SOPInstanceUID),
+            series_uid=str(made.SeriesInstanceUID),
+            segments={region: number for number, region in enumerate(self._regions, start=1)},
+        )
 
     def _smallest(self) -> list[int]:
         """The smallest label of each region."""
@@ -163,34 +186,32 @@ class DicomSegWriter:
             planes: `N` indices into the stack.
         """
         highdicom, seg = require("highdicom"), require("highdicom.seg")
+        stack, source = self._referred.stack, self._referred.source
         pixels = self._pixels(labels)
         made = seg.Segmentation(
-            source_images=list(self._source.headers),
+            source_images=list(source.headers),
             pixel_array=pixels,
             segmentation_type="LABELMAP" if self._layout == "labelmap" else "BINARY",
             segment_descriptions=[
                 self._description(region, number=number) for number, region in enumerate(self._regions, 1)
             ],
             plane_positions=[
-                highdicom.PlanePositionSequence("PATIENT", self._stack.slices[index].position_mm)
+                highdicom.PlanePositionSequence("PATIENT", stack.slices[index].position_mm)
                 for index in planes
             ],
             omit_empty_frames=bool(pixels.any()),
             series_instance_uid=highdicom.UID(),
-            series_number=_SERIES_NUMBER,
-            series_description="Liver tumor segmentation by lts",
+            series_number=SEG_SERIES,
+            series_description=SERIES_DESCRIPTION,
             sop_instance_uid=highdicom.UID(),
             instance_number=1,
-            manufacturer="lts",
-            manufacturer_model_name="lts",
-            software_versions=self._version,
-            device_serial_number=self._version,  # DICOM wants one, and software has none
             content_label="LTS",
+            **equipment(self._version),
         )
         # DICOM wants it there, and no person made this
         made.ContentCreatorName = ""
-        if self._source.charset:
-            made.SpecificCharacterSet = self._source.charset
+        if source.charset:
+            made.SpecificCharacterSet = source.charset
         return made
 
     def _pixels(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
@@ -207,18 +228,14 @@ class DicomSegWriter:
         return masks
 
     def _description(self, region: str, *, number: int) -> Any:
-        highdicom, seg = require("highdicom"), require("highdicom.seg")
-        codes = require("pydicom.sr.codedict").codes
-        label, category, kind = _SEGMENTS[region]
+        seg, terms = require("highdicom.seg"), TERMS[region]
         alone = region == "liver" and "tumor" in self._regions and self._layout != "nested"
         return seg.SegmentDescription(
             segment_number=number,
-            segment_label=_LIVER_ALONE if alone else label,
-            segmented_property_category=getattr(codes.SCT, category),
-            segmented_property_type=getattr(codes.SCT, kind),
-            anatomic_regions=None if region == "liver" else [codes.SCT.Liver],
+            segment_label=_LIVER_ALONE if alone else terms.label,
+            segmented_property_category=code(terms.category),
+            segmented_property_type=code(terms.kind),
+            anatomic_regions=None if region == "liver" else [code("Liver")],
             algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-                name="lts", family=codes.DCM.ArtificialIntelligence, version=self._version
-            ),
+            algorithm_identification=algorithm(self._version),
         )

@@ -116,7 +116,7 @@ def _broken_uids(headers: Sequence[Any]) -> tuple[str, ...]:
     ]
     if not broken:
         return ()
-    return (f"DICOM SEG: kept, though the series breaks DICOM's rules for UIDs: {', '.join(broken)}.",)
+    return (f"DICOM output: kept, though the series breaks DICOM's rules for UIDs: {', '.join(broken)}.",)
 
 
 def _thickness_mm(path: Path, stack: Stack) -> tuple[float, tuple[str, ...]]:
@@ -135,7 +135,7 @@ def _thickness_mm(path: Path, stack: Stack) -> tuple[float, tuple[str, ...]]:
             thickness_mm = math.nan
     if math.isfinite(thickness_mm) and thickness_mm > 0:
         return thickness_mm, ()
-    return stack.gap_mm, ("DICOM SEG: mended, as the series breaks DICOM's rules: SliceThickness.",)
+    return stack.gap_mm, ("DICOM output: mended, as the series breaks DICOM's rules: SliceThickness.",)
 
 
 def _state_grid(header: Any, slices: Sequence[Slice], *, stack: Stack, thickness_mm: float) -> None:

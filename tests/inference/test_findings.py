@@ -8,7 +8,7 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
-from lts.inference import measure, prediction_warnings
+from lts.inference import measure, number_lesions, prediction_warnings
 from lts.volume import Geometry, Volume
 
 REGIONS = ("liver", "tumor")
@@ -63,6 +63,47 @@ def test_positions_are_those_of_simpleitk_on_an_oblique_grid() -> None:
     assert len(centers) == 2
     for ours, center in zip(sorted(one.center_ras_mm for one in found.lesions), centers, strict=True):
         assert ours == pytest.approx(center, abs=0.01)
+
+
+def test_the_longest_diameter_reaches_from_edge_to_edge_in_one_slice() -> None:
+    large, small = measure(mask(), geometry=LPI, regions=REGIONS).lesions
+    assert large.longest_axial_mm == pytest.approx(np.hypot(3 * 2, 3 * 3))
+    assert small.longest_axial_mm == pytest.approx(np.hypot(2, 3))
+    # a lesion that leans: no slice holds more than two voxels of it
+    labels = np.zeros((10, 16, 20), np.uint8)
+    for z in range(6):
+        labels[z, 4, 3 + z : 5 + z] = 2
+    (leaning,) = measure(labels, geometry=LPI, regions=REGIONS).lesions
+    assert leaning.longest_axial_mm == pytest.approx(np.hypot(2 * 2, 3))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_longest_diameter_is_that_of_simpleitk_in_pixels_as_fine_as_points(seed: int) -> None:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(14, 18)), 2)
+    pieces, _ = ndimage.label(noise > 0.05)
+    labels = np.zeros((1, 14, 18), np.uint8)
+    labels[0][pieces == np.bincount(pieces[pieces > 0]).argmax()] = 2
+    geometry = Geometry.from_affine(np.diag([0.7, 1.1, 5, 1]), shape=(18, 14, 1))
+    (found,) = measure(labels, geometry=geometry, regions=REGIONS).lesions
+    fine = 24
+    image = SimpleITK.GetImageFromArray(np.kron(labels[0], np.ones((fine, fine), np.uint8)))
+    image.SetSpacing((0.7 / fine, 1.1 / fine))
+    theirs = SimpleITK.LabelShapeStatisticsImageFilter()
+    theirs.ComputeFeretDiameterOn()
+    theirs.Execute(image)
+    assert found.longest_axial_mm == pytest.approx(theirs.GetFeretDiameter(2), abs=1.2 * 1.3 / fine)
+
+
+def test_lesions_are_numbered_in_the_order_in_which_they_are_told() -> None:
+    labels = np.zeros((4, 5, 6), np.uint8)
+    labels[0, 0, 0], labels[2, 1:3, 1:4], labels[3, 4, 5], labels[1, 4, 0:2] = 2, 2, 2, 2
+    found = measure(labels, geometry=Geometry.from_affine(np.eye(4), shape=(6, 5, 4)), regions=REGIONS)
+    numbers = number_lesions(labels)
+    assert numbers.max() == len(found.lesions) == 4
+    for number, lesion in enumerate(found.lesions, start=1):
+        where = np.argwhere(numbers == number)
+        assert lesion.center_zhw == pytest.approx(where.mean(axis=0), abs=0.01)
+        assert lesion.volume_ml == pytest.approx(len(where) / 1000)
 
 
 def test_what_a_model_does_not_predict_is_not_told() -> None:
@@ -124,6 +165,7 @@ def test_all_of_it_becomes_plain_types() -> None:
     assert set(told["lesions"][0]) == {
         "volume_ml",
         "diameter_mm",
+        "longest_axial_mm",
         "center_ras_mm",
         "center_voxel",
         "center_zhw",

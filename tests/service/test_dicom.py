@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page_kit import open_scan
 from service_kit import (
     DEPTH,
     SIDE,
@@ -27,7 +28,7 @@ pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not instal
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid  # noqa: E402
 
-from lts.volume import _dicom_decoding  # noqa: E402
+from lts.volume import DicomSegWriter, _dicom_decoding  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -81,6 +82,87 @@ def test_a_zip_of_a_series_is_seen_as_the_same_scan_in_nifti(
         assert told[key] == expected[key]
     assert slices[0] == slices[1]
     assert "secret" not in str([told, running.lines]).lower()
+
+
+def test_the_mask_of_a_series_is_offered_as_objects_that_refer_to_it(
+    running: Running, tmp_path: Path, scan_file: Path
+) -> None:
+    files = series_files("CT")
+    source = pydicom.dcmread(io.BytesIO(files["CT/0.dcm"]))
+    with running.client as client:
+        nifti = upload(client, scan_file).json()
+        assert not [name for name in nifti["links"] if name.startswith("dicom")]
+        assert client.get(f"{nifti['links']['self']}/dicom/seg").status_code == 404
+        told = upload(client, zipped(tmp_path / "patient 7.zip", files)).json()
+        assert not [note for note in told["notes"] if "DICOM" in note]
+        answers = {kind: client.get(told["links"][f"dicom_{kind}"]) for kind in ("seg", "rtstruct", "sr")}
+        assert client.get(f"{told['links']['self']}/dicom/png").status_code == 422
+        client.delete(told["links"]["self"])
+        assert client.get(told["links"]["dicom_seg"]).status_code == 404
+    names = {"seg": "patient_7_mask.dcm", "rtstruct": "patient_7_rtstruct.dcm", "sr": "patient_7_report.dcm"}
+    for kind, answer in answers.items():
+        assert answer.headers["content-type"] == "application/dicom"
+        assert f'filename="{names[kind]}"' in answer.headers["content-disposition"]
+    seg, structures, report = (pydicom.dcmread(io.BytesIO(answer.content)) for answer in answers.values())
+    assert [one.Modality for one in (seg, structures, report)] == ["SEG", "RTSTRUCT", "SR"]
+    assert {one.StudyInstanceUID for one in (seg, structures, report)} == {source.StudyInstanceUID}
+    told_by = {element.value for element in report.iterall() if element.keyword == "TextValue"}
+    (model,) = running.service.version["models"]
+    assert f"checkpoint {model['file']}, SHA-256 {model['sha256']}" in told_by
+    referred = {
+        element.value for element in report.iterall() if element.keyword == "ReferencedSOPInstanceUID"
+    }
+    assert seg.SOPInstanceUID in referred
+    bits = np.unpackbits(np.frombuffer(seg.PixelData, np.uint8))
+    assert bits.sum() == sum(map(sum, told["pixels_per_slice"].values()))
+    contours = structures.ROIContourSequence[0].ContourSequence
+    drawn_on = {contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours}
+    assert len(drawn_on) == np.count_nonzero(told["pixels_per_slice"]["liver"])
+
+
+def test_a_series_that_no_object_can_refer_to_is_shown_with_a_note(running: Running, tmp_path: Path) -> None:
+    files = series_files("CT")
+    for name, content in files.items():
+        one = pydicom.dcmread(io.BytesIO(content))
+        del one.StudyInstanceUID
+        buffer = io.BytesIO()
+        one.save_as(buffer)
+        files[name] = buffer.getvalue()
+    with running.client as client:
+        told = upload(client, zipped(tmp_path / "study.zip", files)).json()
+        assert client.get(f"{told['links']['self']}/dicom/rtstruct").status_code == 404
+    assert not [name for name in told["links"] if name.startswith("dicom")]
+    (note,) = (note for note in told["notes"] if "DICOM" in note)
+    assert note.startswith("No DICOM SEG or RTSTRUCT or DICOM SR: study.zip")
+    assert note.endswith("a segmentation refers to its StudyInstanceUID, which is missing.")
+    assert "lts-service" not in note
+
+
+def test_objects_that_memory_is_too_small_for_cost_no_mask(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(DicomSegWriter, "write", full)
+    with running.client as client:
+        told = upload(client, zipped(tmp_path / "ct.zip", series_files("CT"))).json()
+        assert client.get(told["links"]["mask"]).status_code == 200
+    assert not [name for name in told["links"] if name.startswith("dicom")]
+    assert "The service has not enough memory for all DICOM objects." in told["notes"]
+
+
+def test_the_page_offers_objects_of_a_series_and_of_no_other_scan(
+    browser: Any, running: Running, tmp_path: Path, scan_file: Path
+) -> None:
+    open_scan(browser, running, zipped(tmp_path / "ct.zip", series_files("CT")))
+    links = browser.find_elements("css selector", "#dicom a")
+    assert [link.text for link in links] == ["SEG", "RTSTRUCT", "Report"]
+    with running.client as client:
+        answers = [client.get(link.get_attribute("href")) for link in links]
+    assert [answer.headers["content-type"] for answer in answers] == ["application/dicom"] * 3
+    open_scan(browser, running, scan_file)
+    assert not browser.find_element("id", "dicom").is_displayed()
 
 
 def test_a_zip_of_several_series_is_refused_by_their_names(running: Running, tmp_path: Path) -> None:

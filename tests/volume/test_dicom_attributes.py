@@ -37,7 +37,7 @@ def _taken(charset: str | list[str] | None = None, **values: bytes) -> CopiedAtt
 
 
 def _note(what: str, keyword: str) -> str:
-    return f"DICOM SEG: {what}, as the series breaks DICOM's rules: {keyword}."
+    return f"DICOM output: {what}, as the series breaks DICOM's rules: {keyword}."
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_text_keeps_its_signs_in_every_character_set(
     if written == "ISO_IR 192" and charset != written:
         (note,) = taken.notes
         assert note.startswith(
-            "DICOM SEG: text is written as UTF-8, as SpecificCharacterSet of the series is"
+            "DICOM output: text is written as UTF-8, as SpecificCharacterSet of the series is"
         )
     else:
         assert taken.notes == ()

@@ -336,9 +336,9 @@ def test_rules_broken_in_the_source_give_no_warning(
         assert seg.AccessionNumber == ""
         assert "PatientAge" not in seg
     assert writer.notes == (
-        "DICOM SEG: left empty, as the series breaks DICOM's rules: AccessionNumber.",
-        "DICOM SEG: left out, as the series breaks DICOM's rules: PatientAge.",
-        "DICOM SEG: kept, though the series breaks DICOM's rules for UIDs: StudyInstanceUID.",
+        "DICOM output: left empty, as the series breaks DICOM's rules: AccessionNumber.",
+        "DICOM output: left out, as the series breaks DICOM's rules: PatientAge.",
+        "DICOM output: kept, though the series breaks DICOM's rules for UIDs: StudyInstanceUID.",
     )
 
 

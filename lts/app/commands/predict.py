@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lts.app.commands.dicom_outputs import dicom_choice, models_in_words
 from lts.app.commands.earlier_predictions import read_predictions
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins, series_choice
 from lts.app.commands.prediction_report import report
@@ -31,13 +32,12 @@ from lts.base import (
 )
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import Predictor
-from lts.volume import check_dicom_seg
 
 _NOT_OF_THE_MASK = (
     *("ckpt", "trusted_modules", "input", "output", "overwrite", "archive", "device", "batch_size"),
     *("shard", "shards"),
     *("series", "acquisition"),  # a scan is known by its files and its acquisition
-    *("probabilities", "dicom_seg", "dicom_seg_layout", "overlays"),
+    *("probabilities", "dicom_seg", "dicom_seg_layout", "dicom_rtstruct", "dicom_sr", "overlays"),
 )
 """Settings of `conf/predict.yaml` that do not change masks; all others must agree for masks to be kept."""
 
@@ -105,8 +105,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
     if not re.fullmatch(r"[\w.-]{0,50}", settings.mask_suffix, re.ASCII) or ".." in settings.mask_suffix:
         rule = "must be at most 50 letters, digits and signs of _.-"
         raise ConfigError(f"mask_suffix: {rule}, got {settings.mask_suffix!r}")
-    if settings.dicom_seg:
-        check_dicom_seg(settings.dicom_seg_layout)
+    dicom = dicom_choice(settings)
     stop = _StopMessage()
     with locked_output(output, shard) as part, temporary_folder() as unpacked, stop_signals(stop):
         predictor = open_predictor(
@@ -118,6 +117,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
             scans, unpack_to=unpacked, limits=_limits(settings.archive), choice=series_choice(settings)
         )
         sources = found.sources if shard is None else shard.part_of(found.sources)
+        facts = _facts(settings, predictor)
         jobs = [
             ScanJob(
                 source=source,
@@ -127,7 +127,8 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
                 mask_suffix=settings.mask_suffix,
                 ending=f".{settings.output_format}",
                 probabilities=settings.probabilities,
-                dicom_seg=settings.dicom_seg_layout if settings.dicom_seg else None,
+                dicom=dicom,
+                models=models_in_words(facts["checkpoints"]),
                 overlays=settings.overlays,
             )
             for source in sources
@@ -135,7 +136,7 @@ def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str]
         _check_no_scan_is_replaced(jobs, found.sources)
         record = Predictions(
             output,
-            _facts(settings, predictor),
+            facts,
             latest={"passed_over": list(found.passed_over)},
             part=part,
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lts.app.commands.dicom_outputs import unwritten
 from lts.app.commands.mask_pictures import write_contact_sheet
 from lts.app.commands.predictions import PREDICTIONS_FILE
 from lts.app.config.values import Place
@@ -30,7 +31,7 @@ def report(
         output: The output folder.
 
     Raises:
-        CohortError: Some failed, or lack their DICOM SEG.
+        CohortError: Some failed, or lack a DICOM object.
     """
     rows, failed = ([rows[case] for case in asked if case in rows] for rows in (cases, failures))
     if rows:
@@ -43,14 +44,13 @@ def report(
     for row in rows:
         for warning in row.get("warnings", ()):
             print_line(f"{row['case']}: {warning}")
-    unwritten = [row["dicom_seg_refused"] for row in rows if row.get("dicom_seg_refused")]
     problems = []
     if failed:
         how_many = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
         problems.append(how_many + _some([failure["reason"] for failure in failed]))
-    if unwritten:
-        how_many = f"{len(unwritten)} of {len(rows)} masks are written as NIfTI, but not as DICOM SEG: "
-        problems.append(how_many + _some(unwritten))
+    for names, reasons in unwritten(rows):
+        how_many = f"{len(reasons)} of {len(rows)} masks are written as NIfTI, but not as {names}: "
+        problems.append(how_many + _some(reasons))
     if problems:
         raise CohortError("; ".join(problems))
 

@@ -1,6 +1,7 @@
 """One scan to predict: the files that are asked for, and its row of `predictions.json`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from lts.app.commands.dicom_seg import Segmentation
+from lts.app.commands.dicom_outputs import DicomOutputs
 from lts.app.commands.mask_pictures import picture_file, write_picture
 from lts.app.commands.predictions import CaseRequest
 from lts.app.commands.probabilities import ProbabilityVolumes, probability_files
 from lts.app.run.console import ShowProgress
 from lts.cohort import ScanSource
-from lts.inference import Predictor, SlabProbs, measure, prediction_warnings
-from lts.volume import SegLayout, Volume, write_mask
+from lts.inference import DicomChoice, Predictor, SlabProbs, measure, prediction_warnings
+from lts.volume import Volume, write_mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class ScanJob:
         mask_suffix: What follows the case in the name of its mask.
         ending: How the names of its volumes end.
         probabilities: Whether to write probabilities too.
-        dicom_seg: How to write the mask as DICOM SEG too; None for not at all.
+        dicom: Which DICOM objects to write too.
+        models: What these say of the model, a line each.
         overlays: Whether to draw the mask on a slice too.
     """
 
@@ -42,7 +44,8 @@ class ScanJob:
     mask_suffix: str
     ending: str
     probabilities: bool
-    dicom_seg: SegLayout | None
+    dicom: DicomChoice
+    models: Sequence[str]
     overlays: bool
 
     @property
@@ -55,17 +58,17 @@ class ScanJob:
         case = self.source.case
         regions = self.predictor.regions if self.probabilities else ()
         volumes = probability_files(case, regions, suffix=self.ending)
-        seg = [f"{case}_mask.dcm"] if self.dicom_seg else []
+        objects = self.dicom.files(case)
         pictures = [picture_file(case)] if self.overlays else []
         asked = {
             "probabilities": self.probabilities,
-            "dicom_seg": self.dicom_seg,
+            **self.dicom.outputs,
             "overlays": self.overlays,
         }
         return CaseRequest(
             source=self.source,
             input=self.input,
-            files=(self.mask_path.name, *seg, *volumes.values(), *pictures),
+            files=(self.mask_path.name, *objects.values(), *volumes.values(), *pictures),
             outputs={name: value for name, value in asked.items() if value},
         )
 
@@ -81,7 +84,7 @@ class ScanJob:
         """
         watch = StopWatch()
         scan = self.source.read(modality=self.predictor.modality)
-        segmentation = Segmentation(self.source, self.predictor.regions, layout=self.dicom_seg)
+        objects = DicomOutputs(self.source, self.predictor.regions, self.dicom, models=self.models)
         watch.lap("read")
         regions = self.predictor.regions if self.probabilities else ()
         volumes = ProbabilityVolumes(regions, scan, suffix=self.ending)
@@ -101,7 +104,7 @@ class ScanJob:
             "mask": self.mask_path.name,
             **{
                 name: text and self.with_users_path(text)
-                for name, text in segmentation.write(self.output, mask, scan).items()
+                for name, text in objects.write(self.output, mask, scan, findings).items()
             },
             **volumes.write(self.output, self.source.case),
             **self._draw(scan, mask),
@@ -128,7 +131,7 @@ class ScanJob:
                     checkpoints=self.predictor.checkpoints,
                     located=located,
                 ),
-                *segmentation.notes,
+                *objects.notes,
             ],
         }
 

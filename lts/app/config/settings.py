@@ -313,6 +313,8 @@ class PredictSettings(PredictionSettings):
     probabilities: bool = False
     dicom_seg: bool = False
     dicom_seg_layout: Literal["nested", "disjoint", "labelmap"] = "nested"
+    dicom_rtstruct: bool = False
+    dicom_sr: bool = False
     overlays: bool = False
     series: str | int | tuple[str | int, ...] | None = None
     acquisition: str | int | None = None

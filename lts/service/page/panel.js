@@ -23,6 +23,7 @@ export function fillPanel(scan, { onWindow }) {
   byId("download").href = scan.links.mask;
   byId("lesion-table").href = scan.links.lesions;
   byId("lesion-table").hidden = (scan.lesions ?? []).length === 0;
+  fillDicom(scan.links);
   fillVolumes(scan);
   byId("notes").replaceChildren(...scan.notes.map((note) => element("li", note)));
   byId("notes-box").hidden = scan.notes.length === 0;
@@ -45,6 +46,17 @@ export function fillLegend(regions, hasSecond) {
     entries.push(entry("Masks differ", { mask: "differ" }));
   }
   byId("legend").replaceChildren(...entries);
+}
+
+/** The DICOM objects of a series; other scans have none. */
+function fillDicom(links) {
+  const choices = Array.from(byId("dicom").querySelectorAll("a"));
+  for (const choice of choices) {
+    const link = links[choice.dataset.link];
+    choice.hidden = link === undefined;
+    choice.href = link ?? "";
+  }
+  byId("dicom").hidden = choices.every((choice) => choice.hidden);
 }
 
 function fillVolumes(scan) {

@@ -211,6 +211,10 @@ def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succ
             ("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "dicom_seg=true", "dicom_seg_layout=x"),
             "dicom_seg_layout: must be one of nested, disjoint, labelmap, got 'x'",
         ),
+        (
+            ("ckpt=model.ckpt", "input=a.nii.gz", "output=masks", "dicom_sr=true"),
+            "dicom_sr: refers to the segments of a DICOM SEG, and needs dicom_seg=true",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line_and_nothing_is_written(
@@ -261,7 +265,7 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     broken = phantoms.folder / "in" / "b" / "im0.dcm"
     broken.write_bytes(broken.read_bytes()[:300])
     ckpt = make_checkpoint(recipe={"image_size": 16, "pixel_mm": 0.5, "modality": "ct"})
-    arguments = ("output=masks", "dicom_seg=true", "dicom_seg_layout=disjoint")
+    arguments = ("output=masks", "dicom_seg=true", "dicom_seg_layout=disjoint", "dicom_rtstruct=true")
     done = run("predict", f"ckpt={ckpt}", "input=in", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "predict: 1 of 3 scans could not be predicted: in/b/im0.dcm: " in done.stderr
@@ -276,15 +280,18 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     assert first["series_uid"] == header.SeriesInstanceUID
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == header.SeriesInstanceUID
     assert (segmentation.PatientSex, segmentation.SegmentsOverlap) == ("F", "NO")
-    (note,) = (warning for warning in first["warnings"] if "SEG" in warning)
-    assert note == "DICOM SEG: mended, as the series breaks DICOM's rules: PatientSex."
+    structures = dcmread(tmp_path / "masks" / first["dicom_rtstruct"])
+    assert [len(roi.ContourSequence) for roi in structures.ROIContourSequence] == [3, 1]
+    (note,) = (warning for warning in first["warnings"] if "output" in warning)
+    assert note == "DICOM output: mended, as the series breaks DICOM's rules: PatientSex."
     assert f"a: {note}" in done.stdout
     # a series that nothing can refer to has its mask, and was told before the network ran
     reason = "a segmentation refers to its StudyInstanceUID, which is missing"
-    assert second["dicom_seg"] is None
-    assert second["dicom_seg_refused"].endswith(reason)
-    assert done.stdout.index("c: no DICOM SEG: in/c/im") < done.stdout.index("[3/3] c: 5/5")
-    assert "; 1 of 2 masks are written as NIfTI, but not as DICOM SEG: in/c/im" in done.stderr
+    for kind in ("dicom_seg", "dicom_rtstruct"):
+        assert second[kind] is None
+        assert second[f"{kind}_refused"].endswith(reason)
+    assert done.stdout.index("c: no DICOM SEG or RTSTRUCT: in/c/im") < done.stdout.index("[3/3] c: 5/5")
+    assert "; 1 of 2 masks are written as NIfTI, but not as DICOM SEG or RTSTRUCT: in/c/im" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "masks" / "c_mask.dcm").exists()
     for case in ("a", "c"):
@@ -313,7 +320,8 @@ def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_ch
     for path in sorted(ct.iterdir())[:4]:
         path.write_bytes(path.read_bytes()[132:])  # as archives write it
     ckpt = make_checkpoint(recipe={"image_size": 16, "pixel_mm": 0.5, "modality": "ct"})
-    arguments = (f"ckpt={ckpt}", "input=in", "output=masks", "dicom_seg=true", "overwrite=true")
+    dicom = ("dicom_seg=true", "dicom_sr=true")
+    arguments = (f"ckpt={ckpt}", "input=in", "output=masks", *dicom, "overwrite=true")
     refused = run("predict", *arguments, cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr == (
@@ -331,7 +339,12 @@ def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_ch
     labels = labels_in(tmp_path / "masks" / row["mask"])
     expected = ((stored > 1100).astype(int) + (stored > 1200))[..., 1::2]
     np.testing.assert_array_equal(labels, expected)
-    assert dcmread(tmp_path / "masks" / row["dicom_seg"]).Modality == "SEG"
+    segmentation, report = (dcmread(tmp_path / "masks" / row[kind]) for kind in ("dicom_seg", "dicom_sr"))
+    assert (segmentation.Modality, report.Modality) == ("SEG", "SR")
+    values = [str(element.value) for element in report.iterall()]
+    assert segmentation.SOPInstanceUID in values
+    assert f"checkpoint {ckpt.name}, SHA-256 {told['checkpoints'][0]['sha256']}" in values
+    assert row["lesions"][0]["longest_axial_mm"] == pytest.approx(np.hypot(2 * 0.5, 2 * 0.75))
 
 
 @pytest.mark.parametrize(
