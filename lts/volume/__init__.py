@@ -6,6 +6,7 @@ from lts.volume._dicom_files import (
     describe_series,
     find_dicom,
 )
+from lts.volume._dicom_identity import DicomIdentity, read_identity
 from lts.volume._dicom_seg import DicomSegWriter, SegLayout, check_dicom_seg
 from lts.volume._formats import (
     MASK_SUFFIX,
@@ -40,6 +41,7 @@ __all__ = [
     "MASK_SUFFIX",
     "PROBABILITY_STEPS",
     "DicomFolder",
+    "DicomIdentity",
     "DicomSegWriter",
     "DicomSeries",
     "Format",
@@ -62,6 +64,7 @@ __all__ = [
     "read_ct",
     "read_dicom",
     "read_geometry",
+    "read_identity",
     "read_image",
     "read_mask",
     "read_mask_geometry",
