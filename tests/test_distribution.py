@@ -25,8 +25,8 @@ _FOR_BENCHMARKS_ALONE = {"line-profiler", "nnunetv2"}
 def test_the_development_extra_names_the_project_itself() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     own = [need for need in extras["dev"] if need.startswith(PROJECT["project"]["name"])]
-    assert own == ["lts-liver[dicom,docs,export,mlflow,serve,sweep,wandb,zoo]"]
-    assert {"dicom", "docs", "export", "serve", "sweep", "zoo"} <= extras.keys()
+    assert own == ["lts-liver[dicom,docs,export,mlflow,pacs,serve,sweep,wandb,zoo]"]
+    assert {"dicom", "docs", "export", "pacs", "serve", "sweep", "zoo"} <= extras.keys()
 
 
 def test_nobody_is_sent_to_the_package_of_a_stranger() -> None:

@@ -51,6 +51,7 @@ def test_the_house_keeps_its_floors(copy: Path) -> None:
         ("lts/scores/case.py", "import torchmetrics"),
         ("lts/scores/case.py", "import lts.figures"),
         ("lts/inference/predictor.py", "import fastapi"),
+        ("lts/volume/_read.py", "import pynetdicom"),
         ("lts/inference/predictor.py", "import lts.service"),
         ("lts/utils.py", "import math"),  # a floor that is on no plan
         ("lts/app/utils.py", "import math"),

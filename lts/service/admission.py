@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from time import monotonic
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,24 @@ _LINGER_S = 10.0
 _LINGER_IDLE_S = 1.0
 _FIRST_S = 5.0
 """Seconds that every sender has before others may take its place."""
+
+
+class Guest(Protocol):
+    """What takes a place: the body of an upload, or a series that a PACS has sent.
+
+    Attributes:
+        waited_s: Seconds spent waiting for its sender.
+    """
+
+    @property
+    def waited_s(self) -> float:
+        """As the class says."""
+
+    def is_slower(self, least_rate: float) -> bool:
+        """Whether it is incomplete and slower than so many bytes a second."""
+
+    def give_up(self) -> None:
+        """Stop waiting for it."""
 
 
 class Gate:
@@ -33,7 +52,7 @@ class Gate:
 
     def __init__(self, places: int, *, least_rate: float, expected_s: Callable[[], float]) -> None:
         self.places, self._least_rate, self._expected_s = places, least_rate, expected_s
-        self._inside: set[Body] = set()
+        self._inside: set[Guest] = set()
         self.draining = False
 
     @property
@@ -41,7 +60,7 @@ class Gate:
         """Number of taken places."""
         return len(self._inside)
 
-    def enter(self, body: "Body") -> None:
+    def enter(self, guest: Guest) -> None:
         """Take a place.
 
         Raises:
@@ -60,11 +79,11 @@ class Gate:
             slowest = max(slow, key=lambda one: one.waited_s)
             slowest.give_up()
             self.leave(slowest)
-        self._inside.add(body)
+        self._inside.add(guest)
 
-    def leave(self, body: "Body") -> None:
+    def leave(self, guest: Guest) -> None:
         """Give a place back, once."""
-        self._inside.discard(body)
+        self._inside.discard(guest)
 
 
 class Admission:

@@ -156,6 +156,7 @@ _PROBLEMS = {
     404: "There is no such result, or it is no longer kept.",
     408: "The upload came too slowly.",
     413: "The upload has more bytes, or its scan more voxels, than is allowed.",
+    415: "The body is of another media type than the address takes.",
     422: "The upload is not one readable scan or mask, or a parameter is wrong; the line says which.",
     500: "A fault of the service, which goes on.",
     503: "The queue is full (`Retry-After` says when to try again) or the service is shutting down.",

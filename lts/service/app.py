@@ -1,5 +1,6 @@
 """The service as one ASGI application: watch, then guard, keys, admission, routes and the page."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
 
@@ -15,6 +16,8 @@ from lts.service.admission import Admission
 from lts.service.connections import Watch
 from lts.service.guard import Guard
 from lts.service.keys import KeyCheck
+from lts.service.pacs.intake import Intake
+from lts.service.pacs.stow import STOW_PATH, make_stow_routes
 from lts.service.refusals import RefusedError
 from lts.service.routes import UPLOAD_PATHS, make_routes
 from lts.service.service import Service
@@ -41,6 +44,7 @@ def make_app(
     allowed_hosts: Collection[str],
     root_path: str = "",
     keys: Collection[str] = (),
+    intake: Intake | None = None,
 ) -> ASGIApp:
     """Build the application of a service.
 
@@ -50,6 +54,7 @@ def make_app(
         allowed_hosts: Further host names that are accepted.
         root_path: Where a proxy serves it, which takes this off the addresses that it passes on; "" for none.
         keys: Of which clients must give one; none are asked for where there are none.
+        intake: Takes the instances of a PACS; None where there is no address for them.
     """
     api = FastAPI(
         title="lts",
@@ -61,6 +66,10 @@ def make_app(
         servers=[{"url": root_path or "/"}],
     )
     api.include_router(make_routes(service, root_path=root_path))
+    paths = UPLOAD_PATHS
+    if intake is not None:
+        api.include_router(make_stow_routes(service, intake))
+        paths = re.compile(f"{paths.pattern}|{re.escape(STOW_PATH)}")
     api.include_router(_page_routes())
     api.add_exception_handler(RefusedError, _refuse)
     api.add_exception_handler(HTTPException, _refuse)
@@ -70,7 +79,7 @@ def make_app(
     admitted = Admission(
         api,
         gate=service.gate,
-        paths=UPLOAD_PATHS,
+        paths=paths,
         max_upload_mib=service.limits.max_upload_mib,
         on_refusal=service.note_refusal,
     )

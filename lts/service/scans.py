@@ -27,7 +27,7 @@ from lts.service.planes import LABELS_FILE, VALUES_FILE, write_slices, write_val
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
-from lts.volume import MASK_SUFFIX, Volume, write_mask
+from lts.volume import MASK_SUFFIX, DicomSegWriter, Volume, write_mask
 
 MASK_FILE = f"mask{MASK_SUFFIX}"
 
@@ -207,6 +207,33 @@ def _write_dicom(
         names_of.setdefault(told, []).append(DICOM_NAMES[kind])
     refused = (f"No {' or '.join(names)}: {reason}." for reason, names in names_of.items())
     return [*objects.notes, *refused]
+
+
+def seg_of(pending: Pending, predictor: Predictor, job: Job, *, path: Path) -> list[str]:
+    """A job: the mask of a DICOM series as a DICOM SEG, and notes.
+
+    Args:
+        pending: The scan.
+        predictor: Predicts it.
+        job: May be dropped.
+        path: Where the DICOM SEG is written.
+
+    Raises:
+        RefusedError: The scan cannot be read, or no DICOM SEG can refer to it.
+        JobDroppedError: The job was given up.
+    """
+    assert pending.source.series is not None
+    try:
+        writer = DicomSegWriter(pending.source.series, regions=predictor.regions)
+        scan, labels, located = _segment(pending, predictor, job)
+        writer.write(path, labels, geometry=scan.geometry)
+    except LtsError as error:
+        raise refusal_of(error, pending.upload) from error
+    findings = measure(labels, geometry=scan.geometry, regions=predictor.regions)
+    return [
+        *writer.notes,
+        *_notes(pending, predictor, findings, scan=scan, labels=labels, located=located),
+    ]
 
 
 def _notes(

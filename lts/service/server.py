@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
@@ -20,6 +20,9 @@ from lts.service.app import make_app
 from lts.service.connections import Connections, Timeouts
 from lts.service.guard import is_loopback
 from lts.service.service import Service
+
+if TYPE_CHECKING:
+    from lts.service.pacs.exchange import Exchange
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG = 128
@@ -86,6 +89,7 @@ class Server:
         allowed_hosts: Further host names that are accepted.
         root_path: As `make_app` takes it.
         keys: As `make_app` takes them.
+        exchange: With a PACS, None for none; the caller ends it.
 
     Raises:
         ConfigError: `root_path` is no path.
@@ -99,15 +103,17 @@ class Server:
         allowed_hosts: Collection[str],
         root_path: str = "",
         keys: Collection[str] = (),
+        exchange: "Exchange | None" = None,
     ) -> None:
         check_root_path(root_path)
-        self._service, self._socket = service, taken
+        self._service, self._socket, self._exchange = service, taken, exchange
         app = make_app(
             service,
             loopback_only=is_loopback(taken.getsockname()[0]),
             allowed_hosts=allowed_hosts,
             root_path=root_path,
             keys=keys,
+            intake=None if exchange is None else exchange.intake,
         )
         limits = service.limits
         self._connections = Connections(
@@ -163,11 +169,16 @@ class Server:
             asyncio.create_task(_forever(self._tidy, every_s=sweep_s)),
             asyncio.create_task(_forever(self._watch, every_s=watch_s)),
         ]
+        exchange = self._exchange
+        if exchange is not None:
+            helpers.append(asyncio.create_task(_forever(exchange.step, every_s=exchange.poll_s)))
         try:
             await self._uvicorn.serve(sockets=[self._socket])
         finally:
             for helper in helpers:
                 helper.cancel()
+            if exchange is not None:
+                await exchange.close()
             self._connections.drop_all()
 
     async def _end(self) -> None:
@@ -176,9 +187,12 @@ class Server:
             await asyncio.sleep(_TICK_S)
         gate, limit_s = self._service.gate, self._service.limits.drain_s
         self._service.log(f"stopping: {gate.taken} scans in hand, at most {limit_s:g} s")
+        exchange = self._exchange
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while gate.taken and self._n_stops == 1:
+                if exchange is not None:
+                    await exchange.stop()
+                while (gate.taken or (exchange is not None and exchange.in_hand)) and self._n_stops == 1:
                     await asyncio.sleep(_TICK_S)
         self._service.drop_jobs()
         self._uvicorn.should_exit = True

@@ -131,7 +131,7 @@ async def receive_upload(
     try:
         try:
             parser = MultipartParser(boundary, parts.callbacks())
-            await _feed(request, parser.write, least=least)
+            await feed(request, parser.write, least=least)
         except FormParserError as error:
             raise RefusedError(422, "the upload is not well-formed multipart/form-data") from error
         return parts.finish()
@@ -139,7 +139,18 @@ async def receive_upload(
         parts.close()
 
 
-async def _feed(request: Request, write: Callable[[bytes], Any], *, least: LeastRate) -> None:
+async def feed(request: Request, write: Callable[[bytes], Any], *, least: LeastRate) -> None:
+    """Hand on a body piece by piece, each in a thread.
+
+    Args:
+        request: Its body has not been read.
+        write: Takes the pieces.
+        least: The lowest rate.
+
+    Raises:
+        RefusedError: The body came too slowly.
+        ClientDisconnect: The sender hung up.
+    """
     pieces, size, more = [], 0, True
     came, left_s = 0, least.seconds  # in this stretch
     while more:

@@ -6,6 +6,7 @@ from lts.volume._dicom_files import (
     describe_series,
     find_dicom,
 )
+from lts.volume._dicom_identity import DicomIdentity, read_identity
 from lts.volume._dicom_referred import refer_to
 from lts.volume._dicom_report import DicomReportWriter, ReportedLesion
 from lts.volume._dicom_rtstruct import DicomRtstructWriter
@@ -43,6 +44,7 @@ __all__ = [
     "MASK_SUFFIX",
     "PROBABILITY_STEPS",
     "DicomFolder",
+    "DicomIdentity",
     "DicomReportWriter",
     "DicomRtstructWriter",
     "DicomSegWriter",
@@ -69,6 +71,7 @@ __all__ = [
     "read_ct",
     "read_dicom",
     "read_geometry",
+    "read_identity",
     "read_image",
     "read_mask",
     "read_mask_geometry",

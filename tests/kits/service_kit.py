@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import nibabel as nib
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from lts.inference import Predictor
 from lts.service import Limits, Server, Service, address_of, listen
@@ -109,13 +110,17 @@ class KnownPredictor:
 
 @dataclass(eq=False)
 class Running:
-    """A service that runs in a thread, what it logged, and the links of a result that its page shows."""
+    """A service that runs in a thread, what it logged, and the links of a result that its page shows.
+
+    `exchange` is that with a PACS, where the options of one were given.
+    """
 
     service: Service
     server: Server
     url: str
     lines: list[str] = field(default_factory=list)
     shown: dict[str, str] | None = None
+    exchange: Any = None
 
     @property
     def port(self) -> int:
@@ -144,6 +149,15 @@ class Running:
         return connection
 
 
+def _exchange(service: Service, options: Any) -> Any:
+    """The exchange with a PACS, None without options."""
+    if options is None:
+        return nullcontext()
+    from lts.service.pacs.exchange import Exchange
+
+    return Exchange(service, options)
+
+
 @contextmanager
 def run_service(predictor: Any, **changes: Any) -> Iterator[Running]:
     lines: list[str] = []
@@ -151,21 +165,41 @@ def run_service(predictor: Any, **changes: Any) -> Iterator[Running]:
     root_path = changes.pop("root_path", "")
     keys = changes.pop("keys", ())
     host = changes.pop("host", "127.0.0.1")
+    pacs = changes.pop("pacs", None)
     with listen(host, 0) as taken:
         url = address_of(taken).replace("0.0.0.0", "127.0.0.1")
         log = changes.pop("log", lines.append)
-        with Service([predictor], limits=Limits(**{**LIMITS, **changes}), log=log) as service:
-            server = Server(service, taken, allowed_hosts=allowed_hosts, root_path=root_path, keys=keys)
+        with (
+            Service([predictor], limits=Limits(**{**LIMITS, **changes}), log=log) as service,
+            _exchange(service, pacs) as exchange,
+        ):
+            server = Server(
+                service,
+                taken,
+                allowed_hosts=allowed_hosts,
+                root_path=root_path,
+                keys=keys,
+                exchange=exchange,
+            )
             thread = threading.Thread(target=server.run)
             thread.start()
             try:
-                yield Running(service, server, url, lines)
+                yield Running(service, server, url, lines, exchange=exchange)
             finally:
                 server.stop()
                 server.stop()
                 thread.join(30)
                 assert not thread.is_alive()
     assert not service.folder.path.exists()
+
+
+def samples(text: str) -> dict[str, float]:
+    """What `/metrics` tells, by name and labels, as Prometheus reads it."""
+    return {
+        sample.name + "".join(f",{key}={value}" for key, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -7,8 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from service_kit import HeldPredictor, Running, multipart, read_answer, run_service, upload, wait_until
+from service_kit import (
+    HeldPredictor,
+    Running,
+    multipart,
+    read_answer,
+    run_service,
+    samples,
+    upload,
+    wait_until,
+)
 
 from lts import __version__
 from lts.inference import Predictor
@@ -19,11 +27,7 @@ def counts(client: httpx.Client) -> dict[str, float]:
     """All samples by name and labels, as Prometheus reads them."""
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    return {
-        sample.name + "".join(f",{key}={value}" for key, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
+    return samples(answer.text)
 
 
 def test_it_tells_its_version_and_models(running: Running, checkpoint: Path) -> None:

@@ -349,6 +349,26 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PacsSettings:
+    """See `conf/serve.yaml`."""
+
+    send_to: str | None = None
+    host: str = "127.0.0.1"
+    port: int | None = None
+    ae_title: str = "LTS"
+    calling: tuple[str, ...] = ()
+    description: str | None = None
+    quiet_s: float = 10
+    idle_s: float = 300
+    drop_s: float = 600
+    max_associations: int = 8
+    max_series: int = 16
+    max_series_mib: int = 1024
+    retry_s: float = 5
+    send_minutes: float = 60
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServeSettings(PredictionSettings):
     """See `conf/serve.yaml`."""
 
@@ -370,6 +390,7 @@ class ServeSettings(PredictionSettings):
     headers_s: float = 20
     max_connections: int = 256
     drain_s: float = 60
+    pacs: PacsSettings = field(default_factory=PacsSettings)
 
 
 SETTINGS: Mapping[str, type[Any]] = {

@@ -1,0 +1,296 @@
+"""From a complete series to a result that the PACS has, and the end of it all."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from lts.base import counted
+from lts.service.folder import remove_tree
+from lts.service.jobs import Job, JobDroppedError
+from lts.service.pacs.answered import Answered, Verdict
+from lts.service.pacs.delivery import UndeliveredError, delivery_to
+from lts.service.pacs.intake import Intake, Rule, Series
+from lts.service.pacs.listener import Listener
+from lts.service.pacs.options import PacsOptions
+from lts.service.refusals import RefusedError, lost, not_the_senders, shutting_down
+from lts.service.scans import open_upload, seg_of
+from lts.service.service import Service
+from lts.service.uploads import Upload
+
+_LOG = logging.getLogger(__name__)
+_TICK_S = 0.1
+_LONGEST_WAIT_S = 300.0
+_REMEMBERED = 1000
+"""Answered series that are remembered, 8 KB each for a thousand slices."""
+_MOST_NOTES = 10
+
+
+class Exchange:
+    """Takes series from a PACS, has each segmented in turn with the uploads, and sends its result back.
+
+    Files of a series are deleted when its result is made, the result when it is sent or given up. Use it as a
+    context around the server that runs it.
+
+    Args:
+        service: Segments.
+        options: Names, limits and times.
+
+    Attributes:
+        intake: Takes instances.
+
+    Raises:
+        ConfigError: The port of `options` cannot be listened on.
+    """
+
+    def __init__(self, service: Service, options: PacsOptions) -> None:
+        self._service, self._options = service, options
+        self._counts = service.metrics.pacs
+        self._modality = str(service.takes["modality"]).upper()
+        self.intake = Intake(
+            service.folder,
+            rule=Rule(modality=self._modality, description=options.description),
+            options=options,
+            counts=self._counts,
+            log=service.log,
+        )
+        service.metrics.gauge(
+            "lts_pacs_series_held",
+            "Series that have come and whose result is not sent yet.",
+            lambda: self.intake.held,
+        )
+        self._answered = Answered(most=_REMEMBERED)
+        self._delivery = delivery_to(options)
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
+        if options.port is not None:
+            self._listener = Listener(options, self.intake, counts=self._counts, log=service.log)
+
+    def __enter__(self) -> "Exchange":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._delivery.close()
+
+    @property
+    def in_hand(self) -> int:
+        """How many complete series are not answered yet."""
+        return len(self._tasks)
+
+    @property
+    def port(self) -> int | None:
+        """The port for associations, None where there is none."""
+        return None if self._listener is None else self._listener.port
+
+    @property
+    def poll_s(self) -> float:
+        """How often `step` is to be called."""
+        return min(0.5, self._options.quiet_s / 4)
+
+    def describe(self) -> str:
+        """What it takes, and where results go, in one line."""
+        options = self._options
+        where = "/dicom-web/studies"
+        if self.port is not None:
+            where = f"{options.host} port {self.port} ({options.ae_title}) and {where}"
+        return f"taking {self._modality} series at {where}; results go to {options.node}"
+
+    async def step(self) -> None:
+        """Begin with the series that have become complete; to be called again and again."""
+        for series in await asyncio.to_thread(self._complete):
+            task = asyncio.create_task(self._handle(series))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Listen no more, and drop series that are not complete; results in hand are still sent."""
+        try:
+            await asyncio.to_thread(self._stop)
+        except Exception:  # what the service has in hand is answered nevertheless
+            _LOG.exception("the service failed to end its associations")
+
+    async def close(self) -> None:
+        """Give up what is in hand."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _complete(self) -> list[Series]:
+        if self._listener is not None:
+            self._listener.check()
+        return self.intake.complete()
+
+    def _stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self.intake.close()
+
+    async def _handle(self, series: Series) -> None:
+        """Segment a series and send its result; whatever happens is logged, and its files are removed."""
+        log, start = self._service.log, monotonic()
+        try:
+            if not self._is_new(series):
+                return
+            result = await self._segment(series)
+            self._service.metrics.segmented(monotonic() - start)
+            log(f"{series}: done in {monotonic() - start:.1f} s")
+            await self._deliver(series, result)
+        except RefusedError as refusal:
+            self._answered.forget(series.uid)
+            self._counts.series("refused")
+            log(f"{series}: refused, {refusal.status}: {refusal.detail}")
+        except asyncio.CancelledError:
+            self._counts.series("given_up")
+            log(f"{series}: given up, the service is stopping")
+            raise
+        except Exception:
+            self._answered.forget(series.uid)
+            self._counts.series("refused")
+            log(f"{series}: refused, a fault of the service")
+            _LOG.exception("the service failed on a series")
+        finally:
+            await asyncio.shield(asyncio.to_thread(self.intake.release, series))
+
+    def _is_new(self, series: Series) -> bool:
+        """Whether a series is to be answered; then it is remembered."""
+        how_many = counted(len(series.instances), "instance")
+        verdict = self._answered.judge(series.uid, series.instances)
+        if verdict is Verdict.KNOWN:
+            self._counts.series("known")
+            self._service.log(f"{series}: {how_many} came again, and are not answered twice")
+            return False
+        if verdict is Verdict.PART:
+            self._counts.series("refused")
+            self._service.log(
+                f"{series}: refused, {how_many} came, some of them new, without all that came before: "
+                "send the whole series again"
+            )
+            return False
+        self._answered.add(series.uid, series.instances)
+        self._service.log(f"{series}: {how_many} taken")
+        return True
+
+    async def _segment(self, series: Series) -> Path:
+        """The DICOM SEG of a series, when its turn has come.
+
+        Raises:
+            RefusedError: It is not one readable scan, or the service is shutting down.
+        """
+        service = self._service
+        upload = Upload(path=series.files, name=str(series), case="series")
+        result = series.folder / "result.dcm"
+        place = _Place()
+        async with self._turn:  # in the order in which they came
+            await self._enter(place)
+        try:
+            pending = await asyncio.to_thread(open_upload, upload, limits=service.limits)
+            job = service.jobs.submit(lambda predictor, job: seg_of(pending, predictor, job, path=result))
+            notes = await self._outcome(job)
+        except JobDroppedError as error:
+            raise shutting_down() from error
+        except RefusedError:
+            raise
+        except Exception as error:
+            ours = not_the_senders(error) if upload.path.exists() else lost()
+            if ours is None:
+                raise
+            raise ours from error
+        finally:
+            service.gate.leave(place)
+        for note in notes[:_MOST_NOTES]:
+            service.log(f"{series}: {note}")
+        await asyncio.to_thread(_remove_now, series.files)
+        return result
+
+    async def _enter(self, place: "_Place") -> None:
+        gate = self._service.gate
+        while True:
+            try:
+                gate.enter(place)
+            except RefusedError:
+                if gate.draining:
+                    raise
+            else:
+                return
+            await asyncio.sleep(_TICK_S)
+
+    async def _outcome(self, job: Job) -> list[str]:
+        done = asyncio.wrap_future(job.future)
+        try:
+            await asyncio.wait({done})
+        finally:
+            if not done.done():
+                self._service.jobs.drop(job)
+                await asyncio.wait({done})  # its files may be removed when its device is free
+            done.exception()  # it counts as seen where nobody is left to see it
+        notes: list[str] = done.result()
+        return notes
+
+    async def _deliver(self, series: Series, result: Path) -> None:
+        """Send a result until it is taken, with growing waits, for so long as the options say."""
+        options, log = self._options, self._service.log
+        start, wait_s = monotonic(), options.retry_s
+        while True:
+            try:
+                await asyncio.wrap_future(_in_thread(lambda: self._delivery.send(result)))
+            except UndeliveredError as error:
+                reason = f"{series}: {options.node} did not take the result: {error}"
+            else:
+                self._counts.series("sent")
+                log(f"{series}: the result is at {options.node}")
+                return
+            if monotonic() + wait_s > start + 60 * options.send_minutes:
+                self._answered.forget(series.uid)
+                self._counts.series("given_up")
+                log(f"{reason}; given up after {options.send_minutes:g} minutes")
+                return
+            self._counts.retried()
+            log(f"{reason}; tried again in {wait_s:g} s")
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, max(_LONGEST_WAIT_S, options.retry_s))
+
+
+class _Place:
+    """A series in the gate: it is on disk, and waits for no sender."""
+
+    @property
+    def waited_s(self) -> float:
+        return 0.0
+
+    def is_slower(self, least_rate: float) -> bool:  # noqa: ARG002
+        return False
+
+    def give_up(self) -> None:
+        raise AssertionError("a series is never slow")
+
+
+def _in_thread(work: Callable[[], Any]) -> "Future[Any]":
+    """The outcome of some work in a thread that does not keep the process when it is to end."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()  # it cannot be canceled, only left alone
+
+    def run() -> None:
+        try:
+            outcome = work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(outcome)
+
+    threading.Thread(target=run, name="lts-delivery", daemon=True).start()
+    return future
+
+
+def _remove_now(folder: Path) -> None:
+    """Remove a folder; what cannot be removed goes with the one around it."""
+    with suppress(OSError):
+        remove_tree(folder)
