@@ -209,8 +209,8 @@ def _write_dicom(
     return [*objects.notes, *refused]
 
 
-def seg_of(pending: Pending, predictor: Predictor, job: Job, *, path: Path) -> list[str]:
-    """A job: the mask of a DICOM series as a DICOM SEG, and notes.
+def seg_of(pending: Pending, predictor: Predictor, job: Job, *, path: Path) -> tuple[str, ...]:
+    """A job: the mask of a DICOM series as a DICOM SEG, and notes on its attributes, which tell no values.
 
     Args:
         pending: The scan.
@@ -225,15 +225,11 @@ def seg_of(pending: Pending, predictor: Predictor, job: Job, *, path: Path) -> l
     assert pending.source.series is not None
     try:
         writer = DicomSegWriter(pending.source.series, regions=predictor.regions)
-        scan, labels, located = _segment(pending, predictor, job)
+        scan, labels, _ = _segment(pending, predictor, job)
         writer.write(path, labels, geometry=scan.geometry)
     except LtsError as error:
         raise refusal_of(error, pending.upload) from error
-    findings = measure(labels, geometry=scan.geometry, regions=predictor.regions)
-    return [
-        *writer.notes,
-        *_notes(pending, predictor, findings, scan=scan, labels=labels, located=located),
-    ]
+    return writer.notes
 
 
 def _notes(

@@ -223,7 +223,7 @@ class Exchange:
                 return
             await asyncio.sleep(_TICK_S)
 
-    async def _outcome(self, job: Job) -> list[str]:
+    async def _outcome(self, job: Job) -> tuple[str, ...]:
         done = asyncio.wrap_future(job.future)
         try:
             await asyncio.wait({done})
@@ -232,7 +232,7 @@ class Exchange:
                 self._service.jobs.drop(job)
                 await asyncio.wait({done})  # its files may be removed when its device is free
             done.exception()  # it counts as seen where nobody is left to see it
-        notes: list[str] = done.result()
+        notes: tuple[str, ...] = done.result()
         return notes
 
     async def _deliver(self, series: Series, result: Path) -> None:
