@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lts.service.dicom_files import DicomFiles
 from lts.service.folder import PrivateFolder
 
 
@@ -33,12 +34,14 @@ class Result:
         folder: Holds its files.
         answer: What is told of the scan, as JSON.
         kept_since_s: On the clock of the results.
+        dicom: The DICOM objects of its mask; None where the scan was no series.
         second: The mask beside its own, if there is one.
     """
 
     folder: Path
     answer: dict[str, Any]
     kept_since_s: float
+    dicom: DicomFiles | None = None
     second: SecondMask | None = None
 
     @property
@@ -68,12 +71,19 @@ class Results:
         """How many are kept."""
         return len(self._results)
 
-    def keep(self, files: Path, make_answer: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    def keep(
+        self,
+        files: Path,
+        make_answer: Callable[[str], dict[str, Any]],
+        *,
+        dicom: DicomFiles | None = None,
+    ) -> dict[str, Any]:
         """Keep a result, and remove the oldest if there are too many.
 
         Args:
             files: The folder of its files, on the same file system; moved.
             make_answer: Called with its id; returns what is told of the scan.
+            dicom: The DICOM objects of its mask, if there are any.
 
         Returns:
             The whole JSON answer.
@@ -90,7 +100,7 @@ class Results:
         except OSError:
             self._folder.remove(folder)
             raise
-        result = Result(folder, answer, self._clock())
+        result = Result(folder, answer, self._clock(), dicom)
         with self._lock:
             self._results[id_] = result
             surplus = [self._results.pop(old) for old in list(self._results)[: -self._most]]

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -14,12 +14,13 @@ from fastapi.responses import JSONResponse
 from lts.base import shortened
 from lts.inference import model_in_words
 from lts.service.answers import Id, ProgressAnswer, Ready, ScanAnswer, Status, Version, form_with, problems
+from lts.service.dicom_files import DicomKind, file_name
 from lts.service.handling import handle_upload, of_scans
 from lts.service.lesion_list import CSV_TYPE, lesions_csv
 from lts.service.metrics import MEDIA_TYPE
 from lts.service.planes import PLANE_AXES, PlaneKind, read_plane
 from lts.service.refusals import RefusedError, no_such_result
-from lts.service.scans import MASK_FILE, DicomKind, Pending, dicom_file, mask_of, result_of
+from lts.service.scans import MASK_FILE, Pending, mask_of, result_of
 from lts.service.second_routes import add_second_masks
 from lts.service.service import Service
 from lts.service.uploads import SCAN
@@ -157,10 +158,11 @@ def _add_uploads(router: APIRouter, service: Service, *, root_path: str) -> None
             )
 
         def finish(_: Pending, outcome: Any) -> Any:
-            files, answer = outcome
-            kinds = [kind for kind in get_args(DicomKind) if (files / dicom_file(kind)).exists()]
-            links = partial(_links, root_path=root_path, dicom=kinds)
-            kept = service.results.keep(files, lambda id_: {"id": id_, **answer, "links": links(id_)})
+            files, (answer, dicom) = outcome
+            links = partial(_links, root_path=root_path, dicom=dicom.kinds if dicom else ())
+            kept = service.results.keep(
+                files, lambda id_: {"id": id_, **answer, "links": links(id_)}, dicom=dicom
+            )
             return JSONResponse(kept, status_code=201, headers={"Location": kept["links"]["self"]})
 
         with service.follow(progress) as followed:
@@ -204,13 +206,15 @@ def _add_results(router: APIRouter, service: Service) -> None:
         """Download the mask of a DICOM series as an object that refers to its slices.
 
         `seg` is a segmentation, `rtstruct` holds contours, and `sr` is a report of volumes and diameters that
-        refers to this `seg`. The notes of a scan say why one is missing.
+        refers to this `seg`. The notes of a scan say why one is missing. They are made when the first of them
+        is asked for, which takes seconds.
         """
         result = find(id)
-        if f"dicom_{kind}" not in result.answer["links"]:
-            raise RefusedError(404, "this scan has no such DICOM object")
-        content = await _read((result.folder / dicom_file(kind)).read_bytes)
-        headers = {"Content-Disposition": _attachment(dicom_file(kind, result.answer["case"]))}
+        dicom = result.dicom
+        if dicom is None:
+            raise RefusedError(404, "this scan has no such DICOM object: it is no DICOM series")
+        content = await _read(lambda: dicom.read(kind, result.folder))
+        headers = {"Content-Disposition": _attachment(file_name(kind, result.answer["case"]))}
         return Response(content, media_type="application/dicom", headers=headers)
 
     @router.get(

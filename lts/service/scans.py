@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from lts.base import LIVER, REGION_MIN_LABEL, LtsError, VolumeError, listed, printable, shortened
 from lts.cohort import ArchiveLimits, ScanSource, find_scans
 from lts.inference import (
-    DICOM_NAMES,
-    DicomChoice,
-    DicomObjects,
     Findings,
     Located,
     Predictor,
     measure,
     prediction_warnings,
 )
+from lts.service.dicom_files import DicomFiles
 from lts.service.jobs import Job
 from lts.service.planes import LABELS_FILE, VALUES_FILE, write_slices, write_values
 from lts.service.refusals import RefusedError, lost, not_the_senders
@@ -30,13 +28,6 @@ from lts.service.uploads import Upload
 from lts.volume import MASK_SUFFIX, DicomSegWriter, Volume, write_mask
 
 MASK_FILE = f"mask{MASK_SUFFIX}"
-
-DicomKind = Literal["seg", "rtstruct", "sr"]
-"""Of an object of the mask of a DICOM series, as in addresses."""
-
-_DICOM = DicomChoice(dicom_seg="nested", dicom_rtstruct=True, dicom_sr=True)
-_STEM = "scan"
-"""What the names of kept DICOM objects begin with."""
 
 _SOFT_TISSUE = {"name": "Soft tissue", "level": 40.0, "width": 400.0}
 _ANY_LIVER = {"name": "Liver", "level": 90.0, "width": 220.0}
@@ -127,26 +118,17 @@ def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, li
     return path.read_bytes(), notes
 
 
-def dicom_file(kind: DicomKind, stem: str = _STEM) -> str:
-    """The name of the file of a DICOM object.
-
-    Example:
-        >>> dicom_file("rtstruct", "liver-7")
-        'liver-7_rtstruct.dcm'
-    """
-    return _DICOM.files(stem)[f"dicom_{kind}"]
-
-
 def result_of(
     pending: Pending, predictor: Predictor, job: Job, *, folder: Path, models: Sequence[str]
-) -> dict[str, Any]:
-    """A job: the files that the page shows of a scan, and the JSON answer.
+) -> tuple[dict[str, Any], DicomFiles | None]:
+    """A job: the files that the page shows of a scan, the JSON answer, and the DICOM objects of a series.
 
     Args:
         pending: The scan.
         predictor: Predicts it.
         job: May be dropped.
         folder: Made here for the mask, and values and labels by slice.
+        models: What a DICOM report says of the models, a line each.
 
     Raises:
         RefusedError: The scan cannot be read.
@@ -162,8 +144,10 @@ def result_of(
     write_slices(folder / LABELS_FILE, labels)
     slope, intercept = write_values(folder / VALUES_FILE, scan.voxels)
     job.check()
-    dicom_notes = _write_dicom(pending, scan, labels, findings, folder=folder, regions=regions, models=models)
-    return {
+    dicom = None
+    if pending.source.series is not None:
+        dicom = DicomFiles(pending.source, regions, models=models, geometry=scan.geometry, findings=findings)
+    answer = {
         "case": pending.upload.case,
         "modality": predictor.modality,
         "regions": list(regions),
@@ -177,36 +161,19 @@ def result_of(
         "windows": _windows(scan.voxels, labels, modality=predictor.modality),
         "notes": [
             *_notes(pending, predictor, findings, scan=scan, labels=labels, located=located),
-            *dicom_notes,
+            *(_dicom_notes(dicom, pending.upload) if dicom else ()),
         ],
         "seconds": round(monotonic() - start, 2),
     }
+    return answer, dicom
 
 
-def _write_dicom(
-    pending: Pending,
-    scan: Volume,
-    labels: NDArray[np.uint8],
-    findings: Findings,
-    *,
-    folder: Path,
-    regions: Sequence[str],
-    models: Sequence[str],
-) -> list[str]:
-    """Write the DICOM objects of the mask of a series, where they can be; returns notes on them."""
-    if pending.source.series is None:
-        return []
-    objects = DicomObjects(pending.source, regions, _DICOM, models=models)
-    try:
-        objects.write(folder, _STEM, labels, geometry=scan.geometry, findings=findings)
-    except MemoryError:  # a SEG takes more of it than the mask, which is there
-        return ["The service has not enough memory for all DICOM objects."]
-    names_of: dict[str, list[str]] = {}
-    for kind, reason in objects.refused.items():
-        told = message_to_sender(VolumeError(reason), pending.upload)
-        names_of.setdefault(told, []).append(DICOM_NAMES[kind])
-    refused = (f"No {' or '.join(names)}: {reason}." for reason, names in names_of.items())
-    return [*objects.notes, *refused]
+def _dicom_notes(dicom: DicomFiles, upload: Upload) -> list[str]:
+    refused = (
+        f"No {' or '.join(names)}: {message_to_sender(VolumeError(reason), upload)}."
+        for reason, names in dicom.refused.items()
+    )
+    return [*dicom.notes, *refused]
 
 
 def seg_of(pending: Pending, predictor: Predictor, job: Job, *, path: Path) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not instal
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid  # noqa: E402
 
-from lts.volume import DicomSegWriter, _dicom_decoding  # noqa: E402
+from lts.volume import DicomSegWriter, _dicom_decoding, _dicom_rtstruct  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -138,18 +138,54 @@ def test_a_series_that_no_object_can_refer_to_is_shown_with_a_note(running: Runn
     assert "lts-service" not in note
 
 
+def test_objects_are_made_when_they_are_asked_for_and_once(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write = [], DicomSegWriter.write
+
+    def counted(self: Any, path: Any, *given: Any, **named: Any) -> Any:
+        written.append(path)
+        return write(self, path, *given, **named)
+
+    monkeypatch.setattr(DicomSegWriter, "write", counted)
+    with running.client as client:
+        told = upload(client, zipped(tmp_path / "ct.zip", series_files("CT"))).json()
+        assert not written
+        with ThreadPoolExecutor(3) as pool:
+            kinds = ("seg", "rtstruct", "sr")
+            asked = [pool.submit(client.get, told["links"][f"dicom_{kind}"]) for kind in kinds]
+        assert [one.result().status_code for one in asked] == [200] * 3
+        assert client.get(told["links"]["dicom_seg"]).content == asked[0].result().content
+    assert len(written) == 1
+
+
 def test_objects_that_memory_is_too_small_for_cost_no_mask(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(DicomSegWriter, "write", full)
     with running.client as client:
         told = upload(client, zipped(tmp_path / "ct.zip", series_files("CT"))).json()
         assert client.get(told["links"]["mask"]).status_code == 200
-    assert not [name for name in told["links"] if name.startswith("dicom")]
-    assert "The service has not enough memory for all DICOM objects." in told["notes"]
+        with monkeypatch.context() as patched:
+            patched.setattr(DicomSegWriter, "write", full)
+            refused = client.get(told["links"]["dicom_rtstruct"])
+        assert (refused.status_code, "not enough memory" in refused.json()["detail"]) == (507, True)
+        assert client.get(told["links"]["dicom_rtstruct"]).status_code == 200  # there is memory again
+
+
+def test_an_object_that_cannot_be_written_is_refused_with_the_reason(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_dicom_rtstruct, "_MOST_CONTOURS", 0)
+    with running.client as client:
+        told = upload(client, zipped(tmp_path / "ct.zip", series_files("CT"))).json()
+        refused = client.get(told["links"]["dicom_rtstruct"])
+        assert refused.status_code == 404
+        why = "scan_rtstruct.dcm: contours of liver must be at most 0"
+        assert refused.json()["detail"].startswith(f"this scan has no such DICOM object: {why}")
+        assert client.get(told["links"]["dicom_seg"]).status_code == 200
 
 
 def test_the_page_offers_objects_of_a_series_and_of_no_other_scan(

@@ -1,0 +1,106 @@
+"""The DICOM objects of a result, written when one of them is asked for."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from lts.cohort import ScanSource
+from lts.inference import DICOM_NAMES, DicomChoice, DicomObjects, Findings
+from lts.service.planes import LABELS_FILE
+from lts.service.refusals import RefusedError
+from lts.volume import Geometry
+
+DicomKind = Literal["seg", "rtstruct", "sr"]
+"""Of an object, as in addresses."""
+
+_CHOICE = DicomChoice(dicom_seg="nested", dicom_rtstruct=True, dicom_sr=True)
+_STEM = "scan"
+"""What the names of their files begin with."""
+
+
+def file_name(kind: DicomKind, stem: str = _STEM) -> str:
+    """The name of the file of an object.
+
+    Example:
+        >>> file_name("rtstruct", "liver-7")
+        'liver-7_rtstruct.dcm'
+    """
+    return _CHOICE.files(stem)[f"dicom_{kind}"]
+
+
+class DicomFiles:
+    """The DICOM objects of the mask of a series.
+
+    They take seconds, and a reader who looks at the scan need not wait for them; the headers that they take
+    over stay in memory until then. Several threads may ask.
+
+    Args:
+        source: The series, which may be gone once this is made.
+        regions: Regions in channel order.
+        models: What a report says of the models, a line each.
+        geometry: The grid of the scan.
+        findings: What was measured of the labels.
+
+    Attributes:
+        notes: What of the series could not be taken over, and what readers may not expect.
+    """
+
+    def __init__(
+        self,
+        source: ScanSource,
+        regions: Sequence[str],
+        *,
+        models: Sequence[str],
+        geometry: Geometry,
+        findings: Findings,
+    ) -> None:
+        objects = DicomObjects(source, regions, _CHOICE, models=models)
+        self.notes = objects.notes
+        self._objects: DicomObjects | None = objects
+        self._refused = dict(objects.refused)
+        self._geometry, self._findings = geometry, findings
+        self._lock = threading.Lock()
+
+    @property
+    def kinds(self) -> tuple[DicomKind, ...]:
+        """Those that there are."""
+        kinds: tuple[DicomKind, ...] = get_args(DicomKind)
+        return tuple(kind for kind in kinds if f"dicom_{kind}" not in self._refused)
+
+    @property
+    def refused(self) -> dict[str, list[str]]:
+        """By reason, what cannot be written for it."""
+        names: dict[str, list[str]] = {}
+        for kind, reason in self._refused.items():
+            names.setdefault(reason, []).append(DICOM_NAMES[kind])
+        return names
+
+    def read(self, kind: DicomKind, folder: Path) -> bytes:
+        """The content of an object.
+
+        Args:
+            kind: Which.
+            folder: Of the result; the files are written there once.
+
+        Raises:
+            RefusedError: There is none, or the memory is too small.
+            FileNotFoundError: The folder has gone.
+        """
+        with self._lock:
+            if self._objects is not None:
+                self._write(self._objects, folder)
+                self._objects = None
+        if (reason := self._refused.get(f"dicom_{kind}")) is not None:
+            raise RefusedError(404, f"this scan has no such DICOM object: {reason}")
+        return (folder / file_name(kind)).read_bytes()
+
+    def _write(self, objects: DicomObjects, folder: Path) -> None:
+        labels = np.fromfile(folder / LABELS_FILE, np.uint8).reshape(self._geometry.canonical_shape)
+        try:
+            objects.write(folder, _STEM, labels, geometry=self._geometry, findings=self._findings)
+        except MemoryError as error:
+            raise RefusedError(507, "the service has not enough memory for these DICOM objects") from error
+        self._refused = {kind: reason.replace(f"{folder}/", "") for kind, reason in objects.refused.items()}
