@@ -241,6 +241,19 @@ def test_the_order_of_models_and_settings_of_other_versions_are_no_difference_an
         refused(again, masks, f"made with {difference}", ckpt=ckpts)
 
 
+def test_a_record_of_before_a_setting_goes_on_as_what_held_then(again, masks) -> None:
+    told = again()
+    masked = content(masks)["a_mask.nii.gz"]
+    settings = {**told["settings"], "postprocess": {**told["settings"]["postprocess"]}}
+    for section, key in ((settings, "precision"), (settings["postprocess"], "min_lesion_probability")):
+        del section[key]
+    (masks / "predictions.json").write_text(json.dumps({**told, "settings": settings}))
+    again()
+    assert content(masks)["a_mask.nii.gz"] == masked
+    surer = {"min_lesion_probability": 0.9}
+    refused(again, masks, r"made with postprocess.min_lesion_probability=0, now 0.9", postprocess=surer)
+
+
 def test_a_mask_that_was_corrected_by_hand_is_refused_and_one_that_is_gone_is_made_anew(again, masks) -> None:
     rows = again()["cases"]
     mask = masks / "b_mask.nii.gz"
@@ -391,7 +404,7 @@ def test_a_mask_says_itself_what_made_it_where_that_was_not_what_made_the_first(
 
 
 def test_each_setting_shapes_masks_or_is_known_not_to() -> None:
-    shaping = {"flips", "temperature", "postprocess", "output_format", "mask_suffix"}
+    shaping = {"precision", "flips", "temperature", "postprocess", "output_format", "mask_suffix"}
     assert {field.name for field in fields(PredictSettings)} == shaping | set(_NOT_OF_THE_MASK)
 
 

@@ -8,7 +8,12 @@ from typing import Any
 from lts.base import CohortError, ConfigError, read_json_object
 
 _CHANGES_NO_MASK = ("batch_size",)
-_ADDED_LATER = {"output_format": "nii.gz", "mask_suffix": "_mask"}
+_ADDED_LATER = {
+    "output_format": "nii.gz",
+    "mask_suffix": "_mask",
+    "precision": "float32",
+    "postprocess.min_lesion_probability": 0,
+}
 """Settings that early records lack, and what held then."""
 
 

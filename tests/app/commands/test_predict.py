@@ -150,6 +150,7 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
     np.testing.assert_array_equal(labels_in(tmp_path / "masks" / "a_mask.nii.gz"), np.minimum(labels, 1))
     told = predictions(tmp_path / "masks")
     assert told["settings"] == {
+        "precision": "float32",
         "batch_size": 2,
         "output_format": "nii.gz",
         "mask_suffix": "_mask",
