@@ -10,7 +10,6 @@ and comparison/comparison.html. The same command again goes on where it was stop
 
 import argparse
 import json
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from benchmarks.accuracy.own_cases import as_nifti, write_cases
 from benchmarks.accuracy.page import gather, write_page
 from benchmarks.accuracy.parts import LIVER, LIVER_AND_TUMOR, ROOT, Fold, Part, fold_of
 from benchmarks.accuracy.records import Run, read_records
-from benchmarks.accuracy.running import masks_of
+from benchmarks.accuracy.running import folder_name, masks_of
 from benchmarks.accuracy.systems import absent
 from benchmarks.accuracy.tables import Results
 from lts.app.run.failures import exit_code_of
@@ -161,7 +160,7 @@ def _compare(systems: Sequence[Results], folds: Sequence[Fold], folder: Path) ->
     write_cases(folder / "tested.csv", tested)
     scored = []
     for one in systems:
-        name = re.sub(r"[^\w.=-]+", "_", one.system)
+        name = folder_name(one.system)
         masks = _gathered(one, folds, folder / "masks" / name, folder)
         scores = folder / "scores" / name
         shutil.rmtree(scores, ignore_errors=True)

@@ -101,7 +101,13 @@ def masks_of(run: Run, folder: Path) -> Path:
     return _folder_of(run, folder) / "masks"
 
 
+def folder_name(system: str) -> str:
+    """The name of a system as that of a folder."""
+    return re.sub(r"[^\w.=-]+", "_", system)
+
+
 def _folder_of(run: Run, folder: Path) -> Path:
-    system = re.sub(r"[^\w.=-]+", "_", run.system)
-    name = f"{run.part}{run.fold}-{system}-seed{run.seed}-{run.minutes:g}min-{run.cores}cores"
+    name = (
+        f"{run.part}{run.fold}-{folder_name(run.system)}-seed{run.seed}-{run.minutes:g}min-{run.cores}cores"
+    )
     return folder / "runs" / name

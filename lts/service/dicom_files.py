@@ -7,10 +7,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from lts.base import StorageError
 from lts.cohort import ScanSource
 from lts.inference import DICOM_NAMES, DicomChoice, DicomObjects, Findings
 from lts.service.planes import LABELS_FILE
-from lts.service.refusals import RefusedError
+from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.volume import Geometry
 
 DicomKind = Literal["seg", "rtstruct", "sr"]
@@ -86,7 +87,7 @@ class DicomFiles:
             folder: Of the result; the files are written there once.
 
         Raises:
-            RefusedError: There is none, or the memory is too small.
+            RefusedError: There is none, or the memory or the disk is too small.
             FileNotFoundError: The folder has gone.
         """
         with self._lock:
@@ -101,6 +102,6 @@ class DicomFiles:
         labels = np.fromfile(folder / LABELS_FILE, np.uint8).reshape(self._geometry.canonical_shape)
         try:
             objects.write(folder, _STEM, labels, geometry=self._geometry, findings=self._findings)
-        except MemoryError as error:
-            raise RefusedError(507, "the service has not enough memory for these DICOM objects") from error
+        except (MemoryError, StorageError) as error:
+            raise (not_the_senders(error) or lost()) from error
         self._refused = {kind: reason.replace(f"{folder}/", "") for kind, reason in objects.refused.items()}

@@ -1,5 +1,6 @@
 """A zip of one DICOM series is a scan; of several, it is not."""
 
+import errno
 import io
 import subprocess
 import threading
@@ -28,6 +29,7 @@ pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not instal
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid  # noqa: E402
 
+from lts.base import StorageError  # noqa: E402
 from lts.volume import DicomSegWriter, _dicom_decoding, _dicom_rtstruct  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -159,11 +161,15 @@ def test_objects_are_made_when_they_are_asked_for_and_once(
     assert len(written) == 1
 
 
-def test_objects_that_memory_is_too_small_for_cost_no_mask(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [(MemoryError(), "not enough memory"), (OSError(errno.ENOSPC, "No space left"), "its disk is full")],
+)
+def test_objects_that_there_is_no_room_for_cost_no_mask(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, why: str
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise MemoryError
+        raise fault if isinstance(fault, MemoryError) else StorageError("full") from fault
 
     with running.client as client:
         told = upload(client, zipped(tmp_path / "ct.zip", series_files("CT"))).json()
@@ -171,8 +177,8 @@ def test_objects_that_memory_is_too_small_for_cost_no_mask(
         with monkeypatch.context() as patched:
             patched.setattr(DicomSegWriter, "write", full)
             refused = client.get(told["links"]["dicom_rtstruct"])
-        assert (refused.status_code, "not enough memory" in refused.json()["detail"]) == (507, True)
-        assert client.get(told["links"]["dicom_rtstruct"]).status_code == 200  # there is memory again
+        assert (refused.status_code, why in refused.json()["detail"]) == (507, True)
+        assert client.get(told["links"]["dicom_rtstruct"]).status_code == 200  # there is room again
 
 
 def test_an_object_that_cannot_be_written_is_refused_with_the_reason(

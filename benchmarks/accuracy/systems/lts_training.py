@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.accuracy.job import Answer, Job
-from lts.base import LtsError, read_json_object, write_csv, write_json
+from benchmarks.accuracy.own_cases import write_cases
+from lts.base import LtsError, read_json_object, write_json
 from lts.inference import Predictor
 from lts.volume import read_ct, write_mask
 
@@ -42,11 +43,7 @@ def command_line(job: Job, run_dir: Path) -> list[str]:
         job: The training.
         run_dir: Folder of the run.
     """
-    rows = [
-        {"case": case.id, "patient": case.patient, "image": case.image, "mask": case.mask}
-        for case in job.train
-    ]
-    write_csv(job.folder / "cases.csv", rows)
+    write_cases(job.folder / "cases.csv", job.train)
     write_json(job.folder / "split.json", {"train": [case.id for case in job.train], "val": [], "test": []})
     ours = [
         f"experiment={job.recipe}",
