@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel
@@ -27,9 +28,12 @@ def by_dcm2niix(series: Path, folder: Path) -> Path:
 
 
 def by_dicom2nifti(series: Path, folder: Path) -> Path:
-    dicom2nifti = pytest.importorskip("dicom2nifti")
+    if find_spec("dicom2nifti") is None:
+        pytest.skip("dicom2nifti is not installed")
     made = folder / "made.nii"
-    dicom2nifti.dicom_series_to_nifti(str(series), str(made), reorient_nifti=False)
+    # in a process of its own, as importing it exchanges character sets of pydicom for the whole process
+    convert = "import sys, dicom2nifti; dicom2nifti.dicom_series_to_nifti(*sys.argv[1:], reorient_nifti=False)"
+    subprocess.run([sys.executable, "-c", convert, series, made], check=True, capture_output=True)
     return made
 
 
