@@ -333,6 +333,7 @@ def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_ch
     printed = succeed("predict", *arguments, "acquisition=2", cwd=tmp_path)
     left_out = "1 series that is no volume: series 'portal venous' in scout, 1 localizer"
     assert f"passed over: {left_out}" in printed
+    assert "[1/1] ct, series 'portal venous', 10 files: 5/5\n" in printed
     told = predictions(tmp_path / "masks")
     assert (told["passed_over"], told["failed"]) == ([left_out], [])
     (row,) = told["cases"]
