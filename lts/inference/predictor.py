@@ -118,7 +118,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
-        precision: Precision = "float32",
+        precision: Precision = "auto",
     ) -> None:
         self.models = tuple(models)
         self.regions, self.modality = _common_task(self.models)
@@ -157,7 +157,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
-        precision: Precision = "float32",
+        precision: Precision = "auto",
         trusted_modules: Sequence[str] = (),
     ) -> Self:
         """Open one checkpoint file, or several for the mean of their probabilities.
@@ -197,7 +197,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
-        precision: Precision = "float32",
+        precision: Precision = "auto",
     ) -> Self:
         """Take a network as it is, of any class; no file is needed.
 

@@ -162,7 +162,7 @@ class PredictionSettings:
     """See `conf/prediction/default.yaml`."""
 
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_size: int | None = None
     flips: tuple[Literal["left_right", "front_back"], ...] = ()
     temperature: tuple[float, ...] | None = None
