@@ -1,5 +1,6 @@
 """Writes a network trained elsewhere as a checkpoint for every command."""
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,10 @@ def save_checkpoint(
     saved = {"state_dict": weights, DESCRIPTION_KEY: description}
     networks = [network, *([locator.network] if locator else [])]
     open_saved(path, saved, trusted_modules=[type(_inner(each)).__module__ for each in networks])
+    content = io.BytesIO()  # first, as torch turns an error of the disk into one about its archive
+    torch.save(saved, content)
     with written_whole(path) as file:
-        torch.save(saved, file)
+        file.write(content.getbuffer())
 
 
 def _inner(network: nn.Module) -> nn.Module:
