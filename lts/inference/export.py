@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from lts import __version__
 from lts.base import AIR_HU, MASK_THRESHOLD, CheckpointError, ConfigError, LtsError, Progress, written_whole
 from lts.inference.agreement import Agreement, measure_agreement
-from lts.inference.checkpoint import Checkpoint, Model
+from lts.inference.checkpoint import Checkpoint
 from lts.inference.formats import FileFormat, find_format
+from lts.inference.model import Model
 from lts.intensity import apply_with_context
 from lts.networks import Padded
 from lts.slices import Recipe, content_hash

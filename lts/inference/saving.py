@@ -11,13 +11,8 @@ from torch import Tensor, nn
 from lts import __version__
 from lts.base import DESCRIPTION_KEY, written_whole
 from lts.inference.building import describe_module, describe_padded
-from lts.inference.checkpoint import (
-    CHECKPOINT_FORMAT,
-    DEFAULT_BATCH_SIZE,
-    Checkpoint,
-    Model,
-    open_saved,
-)
+from lts.inference.checkpoint import CHECKPOINT_FORMAT, Checkpoint, open_saved
+from lts.inference.model import DEFAULT_BATCH_SIZE, Model
 from lts.intensity import Intensity
 from lts.networks import Padded
 from lts.slices import Recipe, content_hash
