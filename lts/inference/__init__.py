@@ -16,7 +16,6 @@ from lts.inference.export import (
     Exported,
     ServingModel,
     check_output,
-    describe,
     export_model,
     files_of,
 )
@@ -24,6 +23,7 @@ from lts.inference.findings import Findings, FoundLesion, measure, number_lesion
 from lts.inference.formats import find_format
 from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
+from lts.inference.metadata import describe
 from lts.inference.model import Model
 from lts.inference.precision import Precision
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs
