@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lts.base import CheckpointError, ConfigError, Modality, check_regions
-from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
+from lts.inference.checkpoint import Checkpoint, load_checkpoint
 from lts.inference.device import find_device
 from lts.inference.locating import Located, find_liver
 from lts.inference.masks import MaskBuilder, Postprocess
+from lts.inference.model import Model
 from lts.inference.precision import Precision, find_dtype
 from lts.inference.running import Axes, probs_on_square
 from lts.intensity import Intensity
