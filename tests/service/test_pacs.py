@@ -184,10 +184,10 @@ def test_a_result_that_is_not_taken_is_sent_again(
     before = count(running, "lts_pacs_retries_total")
     archive.statuses = [0xA700, 0xC000, 0xB000]
     send(running.exchange.port, files)
-    wait_for(lambda: is_told(running, "the result is at ARCHIVE@"))
+    wait_for(lambda: is_told(running, "has taken DICOM SEG"))
     assert count(running, "lts_pacs_retries_total") == before + 2
-    assert is_told(running, "did not take the result: it answered with status 0xA700; tried again in 0.1 s")
-    assert is_told(running, "did not take the result: it answered with status 0xC000; tried again in 0.2 s")
+    assert is_told(running, "did not take DICOM SEG: it answered with status 0xA700; tried again in 0.1 s")
+    assert is_told(running, "did not take DICOM SEG: it answered with status 0xC000; tried again in 0.2 s")
 
 
 def test_what_is_no_volume_is_refused_and_told(running: Running, archive: Archive, files: list[Path]) -> None:

@@ -267,11 +267,25 @@ def test_what_is_not_complete_when_the_service_stops_is_dropped(
 def test_the_oldest_answer_is_forgotten_first() -> None:
     answered = Answered(most=2)
     for number in range(3):
-        answered.add(f"1.{number}", {f"1.{number}.1"})
+        answered.begin(f"1.{number}", {f"1.{number}.1"})
+        answered.finish(f"1.{number}", {f"1.{number}.1"})
     verdicts = [answered.judge(f"1.{number}", {f"1.{number}.1"}) for number in range(3)]
     assert verdicts == [Verdict.NEW, Verdict.KNOWN, Verdict.KNOWN]
-    answered.forget("1.2")
-    assert answered.judge("1.2", {"1.2.1"}) is Verdict.NEW
+
+
+def test_what_is_in_hand_is_forgotten_and_what_is_answered_is_not() -> None:
+    answered, part, whole = Answered(most=2), {"1.1"}, {"1.1", "1.2"}
+    answered.begin("1", part)
+    answered.begin("1", whole)  # while the part is in hand
+    answered.finish("1", part)
+    assert answered.judge("1", whole) is Verdict.KNOWN
+    answered.forget("1", whole)
+    assert answered.judge("1", whole) is Verdict.NEW
+    answered.forget("1", part)
+    assert answered.judge("1", part) is Verdict.KNOWN
+    answered.finish("1", whole)
+    answered.finish("1", part)  # which was longer on its way
+    assert answered.judge("1", whole) is Verdict.KNOWN
 
 
 @pytest.mark.parametrize(
@@ -294,6 +308,9 @@ def test_the_oldest_answer_is_forgotten_first() -> None:
         ({"ae_title": "  "}, "ae_title: an AE title has"),
         ({"calling": ("SCANNER", "")}, "calling: an AE title has .*, got ''"),
         ({"description": ""}, "description: must be a pattern, or null for any, got ''"),
+        ({"results": ()}, r"results: must name one or more of seg, rtstruct, sr, got \[\]"),
+        ({"results": ("seg", "png")}, r"results: must name one or more of .*, got \['seg', 'png'\]"),
+        ({"results": ("rtstruct", "sr")}, "results: sr refers to the segments of seg, and needs it"),
         ({"port": 70000}, "port: must be 0 to 65535, got 70000"),
         ({"quiet_s": 0}, "quiet_s: must be a number > 0 and at most 3600, got 0"),
         ({"idle_s": 1e9}, "idle_s: must be a number > 0 and at most 86400"),

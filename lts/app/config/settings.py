@@ -358,6 +358,7 @@ class PacsSettings:
     ae_title: str = "LTS"
     calling: tuple[str, ...] = ()
     description: str | None = None
+    results: tuple[Literal["seg", "rtstruct", "sr"], ...] = ("seg",)
     quiet_s: float = 10
     idle_s: float = 300
     drop_s: float = 600

@@ -1,4 +1,4 @@
-"""Series of a PACS: taken by C-STORE and STOW-RS, segmented in turn, and answered by a DICOM SEG.
+"""Series of a PACS: taken by C-STORE and STOW-RS, segmented in turn, and answered by DICOM objects.
 
 `exchange` and what it is made of need the extra `pacs`, so they are imported by the name of their module.
 """

@@ -20,14 +20,14 @@ class Verdict(Enum):
 
 
 class Answered:
-    """The series that have been answered last, in little memory.
+    """The series that have been answered last, and those in hand, in little memory.
 
     Args:
-        most: How many are remembered.
+        most: How many that have been answered are remembered.
 
     Example:
         >>> answered = Answered(most=100)
-        >>> answered.add("1.2", {"1.2.1", "1.2.2"})
+        >>> answered.begin("1.2", {"1.2.1", "1.2.2"})
         >>> answered.judge("1.2", {"1.2.1"}).value, answered.judge("1.2", {"1.2.2", "1.2.3"}).value
         ('known', 'part')
         >>> answered.judge("1.2", {"1.2.1", "1.2.2", "1.2.3"}).value, answered.judge("1.3", {"1.3.1"}).value
@@ -36,28 +36,39 @@ class Answered:
 
     def __init__(self, *, most: int) -> None:
         self._most = most
-        self._digests: OrderedDict[str, bytes] = OrderedDict()
+        self._in_hand: set[tuple[str, frozenset[bytes]]] = set()
+        self._answered: OrderedDict[str, bytes] = OrderedDict()
 
     def judge(self, series_uid: str, instances: Collection[str]) -> Verdict:
-        """Compare a series with what is known of it."""
-        packed = self._digests.get(series_uid, b"")
-        known = {packed[at : at + _DIGEST_BYTES] for at in range(0, len(packed), _DIGEST_BYTES)}
-        given = {_digest(uid) for uid in instances}
+        """Compare a series with what is known of it, answered or in hand."""
+        in_hand = (held for uid, held in self._in_hand if uid == series_uid)
+        known = _unpacked(self._answered.get(series_uid, b"")).union(*in_hand)
+        given = _digests(instances)
         if known >= given:
             return Verdict.KNOWN
         return Verdict.NEW if given >= known else Verdict.PART
 
-    def add(self, series_uid: str, instances: Collection[str]) -> None:
-        """Remember a series; the oldest is forgotten."""
-        self._digests[series_uid] = b"".join(_digest(uid) for uid in instances)
-        self._digests.move_to_end(series_uid)
-        if len(self._digests) > self._most:
-            self._digests.popitem(last=False)
+    def begin(self, series_uid: str, instances: Collection[str]) -> None:
+        """A series is to be answered: it is in hand."""
+        self._in_hand.add((series_uid, _digests(instances)))
 
-    def forget(self, series_uid: str) -> None:
-        """Forget a series, which is to be answered when it comes again."""
-        self._digests.pop(series_uid, None)
+    def finish(self, series_uid: str, instances: Collection[str]) -> None:
+        """A series has been answered, and is remembered; the oldest is forgotten."""
+        self.forget(series_uid, instances)
+        known = _unpacked(self._answered.get(series_uid, b"")) | _digests(instances)
+        self._answered[series_uid] = b"".join(known)
+        self._answered.move_to_end(series_uid)
+        if len(self._answered) > self._most:
+            self._answered.popitem(last=False)
+
+    def forget(self, series_uid: str, instances: Collection[str]) -> None:
+        """A series is not in hand any more; unless it has been answered, it will be when it comes again."""
+        self._in_hand.discard((series_uid, _digests(instances)))
 
 
-def _digest(uid: str) -> bytes:
-    return blake2b(uid.encode(), digest_size=_DIGEST_BYTES).digest()
+def _digests(uids: Collection[str]) -> frozenset[bytes]:
+    return frozenset(blake2b(uid.encode(), digest_size=_DIGEST_BYTES).digest() for uid in uids)
+
+
+def _unpacked(packed: bytes) -> frozenset[bytes]:
+    return frozenset(packed[at : at + _DIGEST_BYTES] for at in range(0, len(packed), _DIGEST_BYTES))

@@ -109,9 +109,11 @@ class StoreDelivery(Delivery):
         node = self._node
         context = build_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
         association = self._ae.associate(node.host, node.port, contexts=[context], ae_title=node.ae_title)
+        if association.is_rejected:
+            raise UndeliveredError(f"it refuses an association with {self._ae.ae_title}")
         if not association.is_established:
-            refused = f"it refuses an association with {self._ae.ae_title}, or takes no DICOM SEG"
-            raise UndeliveredError(refused if association.is_rejected else "no association with it")
+            is_class = bool(association.rejected_contexts)
+            raise UndeliveredError("it takes no such objects" if is_class else "no association with it")
         try:
             status = association.send_c_store(dataset).get("Status")
         finally:

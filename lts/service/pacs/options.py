@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lts.base import ConfigError, shown
+from lts.service.dicom_files import DICOM_KINDS, DicomKind
 
 _AE_TITLE = re.compile(r"(?! +$)[ -\[\]-~]{1,16}")
 """PS3.5 6.2: up to 16 characters of ASCII without backslash, not spaces alone."""
@@ -71,6 +72,7 @@ class PacsOptions:
         calling: AE titles that may send; empty for all.
         description: A pattern with `*` and `?` that the SeriesDescription must fit, whatever the case of its
             letters; None for any.
+        results: Which objects are sent back; a report refers to the SEG, and goes with one.
         quiet_s: A series is complete when nothing has come for so long after the last who sends it ended.
         idle_s: An association on which nothing comes for so long is ended, and counts as cut short.
         drop_s: A series that is not complete is dropped when nothing of it has come for so long.
@@ -86,8 +88,8 @@ class PacsOptions:
     Example:
         >>> options = PacsOptions(
         ...     send_to="ORTHANC@127.0.0.1:4242", host="127.0.0.1", port=11112, ae_title="LTS", calling=(),
-        ...     description=None, quiet_s=10, idle_s=60, drop_s=600, max_associations=8, max_series=16,
-        ...     max_series_mib=1024, retry_s=5, send_minutes=60,
+        ...     description=None, results=("seg",), quiet_s=10, idle_s=60, drop_s=600, max_associations=8,
+        ...     max_series=16, max_series_mib=1024, retry_s=5, send_minutes=60,
         ... )
         >>> options.node
         DicomNode(ae_title='ORTHANC', host='127.0.0.1', port=4242)
@@ -99,6 +101,7 @@ class PacsOptions:
     ae_title: str
     calling: tuple[str, ...]
     description: str | None
+    results: tuple[DicomKind, ...]
     quiet_s: float
     idle_s: float
     drop_s: float
@@ -120,6 +123,11 @@ class PacsOptions:
             _check_ae_title("calling", title)
         if self.description == "":
             raise ConfigError("description: must be a pattern, or null for any, got ''")
+        if not self.results or not set(self.results) <= set(DICOM_KINDS):
+            known = ", ".join(DICOM_KINDS)
+            raise ConfigError(f"results: must name one or more of {known}, got {shown(list(self.results))}")
+        if "sr" in self.results and "seg" not in self.results:
+            raise ConfigError("results: sr refers to the segments of seg, and needs it beside it")
         if self.send_to is not None:
             parse_node(self.send_to)
         elif self.port is not None:
