@@ -28,8 +28,11 @@ from service_kit import make_hu, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PIXEL_MM = 1.5
+ORTHANC_USER = ("lts", "pass:word")
+"""Its name and password."""
 OPTIONS: dict[str, Any] = {
     "send_to": "ARCHIVE@127.0.0.1:1",
+    "credentials_file": None,
     "host": "127.0.0.1",
     "port": 0,
     "ae_title": "LTS",
@@ -193,7 +196,7 @@ def orthanc_program() -> str | None:
 
 @contextmanager
 def run_orthanc(folder: Path, *, dicom_port: int, lts_port: int, lts_url: str) -> Iterator[Orthanc]:
-    """Orthanc as `deploy/orthanc.json` sets it up, with other ports and a folder of its own."""
+    """Orthanc as `deploy/orthanc.json` sets it up, with other ports, a folder of its own and one user."""
     program = orthanc_program()
     assert program is not None
     http_port = free_port()
@@ -210,13 +213,14 @@ def run_orthanc(folder: Path, *, dicom_port: int, lts_port: int, lts_url: str) -
         "StorageDirectory": str(folder / "storage"),
         "HttpPort": http_port,
         "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": dict([ORTHANC_USER]),
         "Plugins": [str(path) for path in Path("/usr").glob("*/orthanc/plugins/libOrthancDicomWeb.so")],
     }
     (folder / "own.json").write_text(json.dumps(own))
     log = (folder / "log").open("w")
     process = subprocess.Popen([program, str(folder)], stdout=log, stderr=log, cwd=folder)
-    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=20) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=20, auth=ORTHANC_USER) as client:
 
         def answers() -> bool:
             assert process.poll() is None, (folder / "log").read_text()

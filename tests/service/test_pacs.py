@@ -1,6 +1,5 @@
 """A PACS on loopback: what it sends by C-STORE and STOW-RS, what it gets back, and when it gets nothing."""
 
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -287,24 +286,6 @@ def test_a_result_goes_by_stow_where_that_is_asked_for(
         WebDelivery(WebNode(f"{running.url}/nowhere")).send(file)
     with pytest.raises(UndeliveredError, match="refused"):
         WebDelivery(WebNode(f"http://127.0.0.1:{free_port()}")).send(file)
-
-
-def test_an_answer_that_does_not_name_the_result_is_no_delivery(
-    files: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Answer:
-        def __enter__(self) -> "Answer":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def read(self, _: int) -> bytes:
-            return json.dumps({"00081199": {"vr": "SQ", "Value": []}}).encode()
-
-    monkeypatch.setattr("lts.service.pacs.delivery.urlopen", lambda *_, **__: Answer())
-    with pytest.raises(UndeliveredError, match="^its answer does not say that the result is stored$"):
-        WebDelivery(WebNode("http://pacs.example.org")).send(files[0])
 
 
 def test_a_result_that_nobody_takes_is_given_up_and_made_anew_when_its_series_comes_again(

@@ -311,6 +311,7 @@ def test_what_is_in_hand_is_forgotten_and_what_is_answered_is_not() -> None:
         ({"results": ()}, r"results: must name one or more of seg, rtstruct, sr, got \[\]"),
         ({"results": ("seg", "png")}, r"results: must name one or more of .*, got \['seg', 'png'\]"),
         ({"results": ("rtstruct", "sr")}, "results: sr refers to the segments of seg, and needs it"),
+        ({"credentials_file": Path("secret")}, "credentials_file: is for a send_to of http:// or https://"),
         ({"port": 70000}, "port: must be 0 to 65535, got 70000"),
         ({"quiet_s": 0}, "quiet_s: must be a number > 0 and at most 3600, got 0"),
         ({"idle_s": 1e9}, "idle_s: must be a number > 0 and at most 86400"),

@@ -353,6 +353,7 @@ class PacsSettings:
     """See `conf/serve.yaml`."""
 
     send_to: str | None = None
+    credentials_file: Place | None = None
     host: str = "127.0.0.1"
     port: int | None = None
     ae_title: str = "LTS"

@@ -16,7 +16,7 @@ from lts.service.pacs.answered import Answered, Verdict
 from lts.service.pacs.intake import Intake, Rule, Series
 from lts.service.pacs.listener import Listener
 from lts.service.pacs.objects import SeriesObjects, objects_of
-from lts.service.pacs.options import PacsOptions
+from lts.service.pacs.options import PacsOptions, WebNode
 from lts.service.pacs.outbox import Outbox
 from lts.service.refusals import RefusedError, lost, not_the_senders, shutting_down
 from lts.service.scans import open_upload
@@ -89,6 +89,12 @@ class Exchange:
     def port(self) -> int | None:
         """The port for associations, None where there is none."""
         return None if self._listener is None else self._listener.port
+
+    @property
+    def gives_openly(self) -> bool:
+        """Whether credentials travel unencrypted beyond this machine."""
+        node = self._options.node
+        return self._options.credentials_file is not None and isinstance(node, WebNode) and node.is_open
 
     @property
     def poll_s(self) -> float:

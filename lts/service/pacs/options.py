@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from lts.base import ConfigError, shown
 from lts.service.dicom_files import DICOM_KINDS, DicomKind
+from lts.service.guard import is_loopback
 
 _AE_TITLE = re.compile(r"(?! +$)[ -\[\]-~]{1,16}")
 """PS3.5 6.2: up to 16 characters of ASCII without backslash, not spaces alone."""
@@ -55,6 +57,12 @@ class WebNode:
 
     url: str
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is sent there travels unencrypted beyond this machine."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
     def __str__(self) -> str:
         return self.url
 
@@ -66,6 +74,7 @@ class PacsOptions:
     Attributes:
         send_to: `AE@HOST:PORT`, or the `http://` or `https://` address of a DICOMweb service; None where
             nothing is taken from a PACS.
+        credentials_file: What a DICOMweb service is given, as `read_authorization` reads it; None for none.
         host: Where the service listens for associations.
         port: Its port, 0 for any free one, None for no associations; then series come by STOW-RS alone.
         ae_title: Of the service.
@@ -88,14 +97,15 @@ class PacsOptions:
     Example:
         >>> options = PacsOptions(
         ...     send_to="ORTHANC@127.0.0.1:4242", host="127.0.0.1", port=11112, ae_title="LTS", calling=(),
-        ...     description=None, results=("seg",), quiet_s=10, idle_s=60, drop_s=600, max_associations=8,
-        ...     max_series=16, max_series_mib=1024, retry_s=5, send_minutes=60,
+        ...     description=None, credentials_file=None, results=("seg",), quiet_s=10, idle_s=60, drop_s=600,
+        ...     max_associations=8, max_series=16, max_series_mib=1024, retry_s=5, send_minutes=60,
         ... )
         >>> options.node
         DicomNode(ae_title='ORTHANC', host='127.0.0.1', port=4242)
     """
 
     send_to: str | None
+    credentials_file: Path | None
     host: str
     port: int | None
     ae_title: str
@@ -128,9 +138,13 @@ class PacsOptions:
             raise ConfigError(f"results: must name one or more of {known}, got {shown(list(self.results))}")
         if "sr" in self.results and "seg" not in self.results:
             raise ConfigError("results: sr refers to the segments of seg, and needs it beside it")
-        if self.send_to is not None:
-            parse_node(self.send_to)
-        elif self.port is not None:
+        node = None if self.send_to is None else parse_node(self.send_to)
+        if self.credentials_file is not None and isinstance(node, DicomNode):
+            raise ConfigError(
+                "credentials_file: is for a send_to of http:// or https://, as C-STORE has no password, got "
+                f"send_to={self.send_to}"
+            )
+        if node is None and self.port is not None:
             raise ConfigError("send_to: must be given where port is, or results go nowhere; got null")
 
     @property
