@@ -39,6 +39,7 @@ OPTIONS: dict[str, Any] = {
     "calling": (),
     "description": None,
     "results": ("seg",),
+    "answered_file": None,
     "quiet_s": 0.1,
     "idle_s": 5,
     "drop_s": 1,

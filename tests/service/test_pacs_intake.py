@@ -17,7 +17,6 @@ from lts.base import ConfigError
 from lts.service.folder import PrivateFolder
 from lts.service.metrics import Metrics
 from lts.service.pacs import DicomNode, PacsOptions, WebNode
-from lts.service.pacs.answered import Answered, Verdict
 from lts.service.pacs.intake import Intake, Rule, Sender, Status
 
 QUIET_S, DROP_S = 10, 600
@@ -262,30 +261,6 @@ def test_what_is_not_complete_when_the_service_stops_is_dropped(
     assert one.left_over() == []
     with pytest.raises(FileNotFoundError):
         one.intake.new_file(sender)
-
-
-def test_the_oldest_answer_is_forgotten_first() -> None:
-    answered = Answered(most=2)
-    for number in range(3):
-        answered.begin(f"1.{number}", {f"1.{number}.1"})
-        answered.finish(f"1.{number}", {f"1.{number}.1"})
-    verdicts = [answered.judge(f"1.{number}", {f"1.{number}.1"}) for number in range(3)]
-    assert verdicts == [Verdict.NEW, Verdict.KNOWN, Verdict.KNOWN]
-
-
-def test_what_is_in_hand_is_forgotten_and_what_is_answered_is_not() -> None:
-    answered, part, whole = Answered(most=2), {"1.1"}, {"1.1", "1.2"}
-    answered.begin("1", part)
-    answered.begin("1", whole)  # while the part is in hand
-    answered.finish("1", part)
-    assert answered.judge("1", whole) is Verdict.KNOWN
-    answered.forget("1", whole)
-    assert answered.judge("1", whole) is Verdict.NEW
-    answered.forget("1", part)
-    assert answered.judge("1", part) is Verdict.KNOWN
-    answered.finish("1", whole)
-    answered.finish("1", part)  # which was longer on its way
-    assert answered.judge("1", whole) is Verdict.KNOWN
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,40 @@ def test_a_pacs_that_takes_no_such_objects_gets_the_others_once(predictor: Predi
     finally:
         archive.close()
     assert [one.Modality for one in archive.results] == ["SEG", "SR"]
+
+
+def test_a_service_that_starts_again_answers_nothing_twice(
+    archive: Archive, predictor: Predictor, folder: Path, tmp_path: Path
+) -> None:
+    files, memory = sorted(folder.iterdir()), tmp_path / "answered.json"
+
+    def outcomes(**changes: Any) -> dict[str, float]:
+        options = options_of(archive, answered_file=memory, **{"results": ("seg",), **changes})
+        with run_service(predictor, pacs=options) as running:
+            send(running.exchange.port, files)
+            names = ("sent", "known")
+            wait_for(lambda: any(count(running, "series", outcome=name) for name in names))
+            return {name: count(running, "series", outcome=name) for name in names}
+
+    assert outcomes() == {"sent": 1, "known": 0}
+    assert outcomes() == {"sent": 0, "known": 1}
+    assert outcomes(results=("rtstruct",)) == {"sent": 1, "known": 0}
+    assert [one.Modality for one in archive.results] == ["SEG", "RTSTRUCT"]
+
+
+def test_a_memory_that_cannot_be_written_is_told_and_costs_no_result(
+    archive: Archive, folder: Path, tmp_path: Path
+) -> None:
+    memory = tmp_path / "state" / "answered.json"
+    memory.parent.mkdir()
+    nothing = KnownPredictor(np.zeros((6, 30, 32), np.uint8))
+    options = options_of(archive, answered_file=memory, results=("seg",))
+    with run_service(nothing, pacs=options) as running:
+        shutil.rmtree(memory.parent)
+        send(running.exchange.port, sorted(folder.iterdir()))
+        wait_for(lambda: count(running, "series", outcome="sent") == 1)
+    (line,) = told(running, "will not be known to a later service: ")
+    assert line.endswith("answered.json: cannot be written: No such file or directory")
 
 
 class Refusing(Delivery):

@@ -104,10 +104,9 @@ def _pacs_options(settings: PacsSettings) -> "PacsOptions | None":
     from lts.service.pacs import PacsOptions, read_authorization
 
     with keys_in_errors("pacs", PacsOptions):
-        file = settings.credentials_file
-        options = PacsOptions(
-            **{**vars(settings), "credentials_file": Path(file).expanduser() if file else None}
-        )
+        paths = {name: getattr(settings, name) for name in ("credentials_file", "answered_file")}
+        files = {name: Path(path).expanduser() if path else None for name, path in paths.items()}
+        options = PacsOptions(**{**vars(settings), **files})
         if options.send_to is None:
             return None
         check_installed(_NEEDED_FOR_PACS, extra="pacs")

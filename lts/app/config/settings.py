@@ -360,6 +360,7 @@ class PacsSettings:
     calling: tuple[str, ...] = ()
     description: str | None = None
     results: tuple[Literal["seg", "rtstruct", "sr"], ...] = ("seg",)
+    answered_file: Place | None = None
     quiet_s: float = 10
     idle_s: float = 300
     drop_s: float = 600

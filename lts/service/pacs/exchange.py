@@ -1,13 +1,14 @@
 """From a complete series to results that the PACS has, and the end of it all."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from lts.base import counted
+from lts.base import StorageError, counted
 from lts.inference import DICOM_NAMES
 from lts.service.dicom_files import choice_of, names_by_reason
 from lts.service.folder import remove_tree
@@ -25,8 +26,6 @@ from lts.service.uploads import Upload
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 0.1
-_REMEMBERED = 1000
-"""Answered series that are remembered, 8 KB each for a thousand slices."""
 _MOST_NOTES = 10
 
 
@@ -44,7 +43,8 @@ class Exchange:
         intake: Takes instances.
 
     Raises:
-        ConfigError: The port of `options` cannot be listened on.
+        ConfigError: The port of `options` cannot be listened on, or `answered_file` is something else.
+        StorageError: `answered_file` cannot be written.
     """
 
     def __init__(self, service: Service, options: PacsOptions) -> None:
@@ -63,7 +63,10 @@ class Exchange:
             "Series that have come and whose results are not sent yet.",
             lambda: self.intake.held,
         )
-        self._answered = Answered(most=_REMEMBERED)
+        shas = [one["sha256"] for one in service.version["models"]]
+        self._answered = Answered(
+            how=json.dumps([shas, sorted(options.results), str(options.node)]), file=options.answered_file
+        )
         self._choice = choice_of(options.results)
         self._outbox = Outbox(options, counts=self._counts, log=service.log)
         self._turn = asyncio.Lock()
@@ -188,7 +191,10 @@ class Exchange:
         start, answered = monotonic(), self._answered
 
         async def on_taken() -> None:
-            answered.finish(series.uid, series.instances)
+            try:
+                await asyncio.to_thread(answered.finish, series.uid, series.instances)
+            except StorageError as error:
+                self._service.log(f"{series}: will not be known to a later service: {error}")
 
         answered.begin(series.uid, series.instances)
         try:

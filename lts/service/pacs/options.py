@@ -82,6 +82,8 @@ class PacsOptions:
         description: A pattern with `*` and `?` that the SeriesDescription must fit, whatever the case of its
             letters; None for any.
         results: Which objects are sent back; a report refers to the SEG, and goes with one.
+        answered_file: Where answered series are remembered beyond the end of the service, as `Answered` does
+            it; None for nowhere.
         quiet_s: A series is complete when nothing has come for so long after the last who sends it ended.
         idle_s: An association on which nothing comes for so long is ended, and counts as cut short.
         drop_s: A series that is not complete is dropped when nothing of it has come for so long.
@@ -97,8 +99,9 @@ class PacsOptions:
     Example:
         >>> options = PacsOptions(
         ...     send_to="ORTHANC@127.0.0.1:4242", host="127.0.0.1", port=11112, ae_title="LTS", calling=(),
-        ...     description=None, credentials_file=None, results=("seg",), quiet_s=10, idle_s=60, drop_s=600,
-        ...     max_associations=8, max_series=16, max_series_mib=1024, retry_s=5, send_minutes=60,
+        ...     description=None, credentials_file=None, results=("seg",), answered_file=None,
+        ...     quiet_s=10, idle_s=60, drop_s=600, max_associations=8, max_series=16, max_series_mib=1024,
+        ...     retry_s=5, send_minutes=60,
         ... )
         >>> options.node
         DicomNode(ae_title='ORTHANC', host='127.0.0.1', port=4242)
@@ -112,6 +115,7 @@ class PacsOptions:
     calling: tuple[str, ...]
     description: str | None
     results: tuple[DicomKind, ...]
+    answered_file: Path | None
     quiet_s: float
     idle_s: float
     drop_s: float
