@@ -115,6 +115,10 @@ def test_beyond_loopback_it_says_what_protects_it(
             ("ckpt={ckpt}", "port=0", "pacs.port=11112", "pacs.host=192.0.2.7", "pacs.send_to=A@b:104"),
             "serve: pacs.host, pacs.port: cannot listen on 192.0.2.7 port 11112",
         ),
+        (
+            ("ckpt={ckpt}", "port=0", "pacs.send_to=http://a/b", "pacs.credentials_file=nowhere"),
+            "serve: pacs.credentials_file: nowhere cannot be read: No such file",
+        ),
         (("ckpt={ckpt}", "prot=1"), "Did you mean port?"),
     ],
 )

@@ -353,11 +353,14 @@ class PacsSettings:
     """See `conf/serve.yaml`."""
 
     send_to: str | None = None
+    credentials_file: Place | None = None
     host: str = "127.0.0.1"
     port: int | None = None
     ae_title: str = "LTS"
     calling: tuple[str, ...] = ()
     description: str | None = None
+    results: tuple[Literal["seg", "rtstruct", "sr"], ...] = ("seg",)
+    answered_file: Place | None = None
     quiet_s: float = 10
     idle_s: float = 300
     drop_s: float = 600
