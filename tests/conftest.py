@@ -1,6 +1,7 @@
 """What all tests share: where the real scans lie, and scans whose truth is known."""
 
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,19 @@ import numpy as np
 import pytest
 import torch
 from dicom_kit import Phantoms
+from hypothesis import HealthCheck, settings
 
 from lts.cohort import Case
 from lts.inference import CHECKPOINT_FORMAT
 from lts.inference.building import build
 from lts.slices import content_hash
 from lts.volume import read_geometry, write_mask, write_volume
+
+# The same examples in every run; how long one takes tells of the machine and what else it does.
+settings.register_profile(
+    "same-everywhere", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same-everywhere")
 
 MakeCase = Callable[..., Case]
 MakeContent = Callable[..., dict[str, Any]]
@@ -35,6 +43,14 @@ INTENSITY = {
         {"_target_": "lts.intensity.HistogramEqualization", "low_hu": -200, "high_hu": 300},
     ],
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Have each test draw the same random numbers, whatever ran before it in its process."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  of libraries
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

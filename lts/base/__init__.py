@@ -9,6 +9,7 @@ from lts.base._errors import (
     StorageError,
     VolumeError,
     causes_of,
+    is_out_of_memory,
 )
 from lts.base._labels import (
     AIR_HU,
@@ -86,6 +87,7 @@ __all__ = [
     "in_words",
     "is_file",
     "is_folder",
+    "is_out_of_memory",
     "listed",
     "name_some",
     "natural_key",

@@ -49,6 +49,20 @@ class StorageError(LtsError, OSError):
     """A file cannot be written: the disk is full, or the folder is not writable."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is lacking: Python's own, or torch's, of a GPU or of the machine.
+
+    Torch's are told by name and words, as importing it takes seconds.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("memory"))
+        (True, False)
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
 def causes_of(error: BaseException | None, *, in_passing: bool = True) -> Iterator[BaseException]:
     """An error and its causes, each once; causes may be circular.
 

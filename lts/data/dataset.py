@@ -1,5 +1,7 @@
 """Stored slices as samples, one by one or a batch at once."""
 
+import resource
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +22,9 @@ Augment = Callable[..., tuple[np.ndarray, np.ndarray]]
 _SEEDS = 2**32
 """As many as `SliceSampler` draws from."""
 
+_FILES_PER_OPEN_CASE = 8
+"""A mapped array keeps its file open; a case has two, and a process other datasets and files."""
+
 
 class SliceDataset(Dataset[Arrays]):
     """Every slice of several stored cases, with its neighbors as channels; any `DataLoader` takes it.
@@ -28,7 +33,8 @@ class SliceDataset(Dataset[Arrays]):
     cases have masks, `ignored` `(H, W)` bool where one of these leaves voxels out, `case` (index into
     `cases`), `slice` (index in the scan, from the feet up) and `pixel_mm`. Beyond the ends the outermost
     slice repeats. Files are opened lazily in the process that reads them, and mapped: workers share their
-    pages.
+    pages. Beyond an eighth of the files that the system lets a process open (`ulimit -n`), the case that was
+    opened first is closed.
 
     Args:
         cases: Stored cases.
@@ -74,6 +80,7 @@ class SliceDataset(Dataset[Arrays]):
         self._has_labels = all(case.mask for case in cases)
         self._has_ignored = any(case.has_ignored for case in cases)
         self._opened: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._most_opened = most_open_cases()
         self._lesions: tuple[Lesion, ...] | None = None
         if isinstance(augment, Augmentation) and augment.tumor_copied_share and self._has_labels:
             self._lesions = collect_lesions(cases, context=context, seed=seed)
@@ -146,8 +153,16 @@ class SliceDataset(Dataset[Arrays]):
 
     def _open(self, case: int) -> tuple[np.ndarray, np.ndarray | None]:
         if case not in self._opened:
+            if len(self._opened) >= self._most_opened:
+                del self._opened[next(iter(self._opened))]
             stored = self.cases[case]
             # As plain arrays: an index into a memmap takes longer than to copy a slice.
             labels = np.asarray(stored.open_labels()) if self._has_labels else None
             self._opened[case] = np.asarray(stored.open_image()), labels
         return self._opened[case]
+
+
+def most_open_cases() -> int:
+    """How many cases a dataset keeps open, at least 1."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if allowed == resource.RLIM_INFINITY else max(1, allowed // _FILES_PER_OPEN_CASE)

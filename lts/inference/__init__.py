@@ -4,7 +4,6 @@ from lts.inference.building import build, check_buildable
 from lts.inference.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
-    Model,
     build_locator,
     cases_learned_from,
     load_checkpoint,
@@ -17,7 +16,6 @@ from lts.inference.export import (
     Exported,
     ServingModel,
     check_output,
-    describe,
     export_model,
     files_of,
 )
@@ -25,6 +23,8 @@ from lts.inference.findings import Findings, FoundLesion, measure, number_lesion
 from lts.inference.formats import find_format
 from lts.inference.locating import Located
 from lts.inference.masks import MaskBuilder, Postprocess
+from lts.inference.metadata import describe
+from lts.inference.model import Model
 from lts.inference.precision import Precision
 from lts.inference.predictor import Flip, Prediction, Predictor, SlabProbs
 from lts.inference.saving import save_checkpoint

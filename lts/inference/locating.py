@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lts.base import LIVER
 from lts.components import find_components
-from lts.inference.checkpoint import Model
 from lts.inference.masks import MaskBuilder
+from lts.inference.model import Model
 from lts.inference.running import probs_on_square
 from lts.slices import Box, view_of
 from lts.volume import Volume

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lts.base import MASK_THRESHOLD, ConfigError
-from lts.inference.checkpoint import Model
+from lts.inference.model import Model
 from lts.intensity import apply_with_context
 from lts.networks.precision import computes_bf16
 

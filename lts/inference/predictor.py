@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lts.base import CheckpointError, ConfigError, Modality, check_regions
-from lts.inference.checkpoint import Checkpoint, Model, load_checkpoint
+from lts.inference.checkpoint import Checkpoint, load_checkpoint
 from lts.inference.device import find_device
 from lts.inference.locating import Located, find_liver
 from lts.inference.masks import MaskBuilder, Postprocess
+from lts.inference.model import Model
 from lts.inference.precision import Precision, find_dtype
 from lts.inference.running import Axes, probs_on_square
 from lts.intensity import Intensity
@@ -118,7 +119,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
-        precision: Precision = "float32",
+        precision: Precision = "auto",
     ) -> None:
         self.models = tuple(models)
         self.regions, self.modality = _common_task(self.models)
@@ -157,7 +158,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
-        precision: Precision = "float32",
+        precision: Precision = "auto",
         trusted_modules: Sequence[str] = (),
     ) -> Self:
         """Open one checkpoint file, or several for the mean of their probabilities.
@@ -197,7 +198,7 @@ class Predictor:
         flips: Sequence[Flip] = (),
         temperature: Sequence[float] | None = None,
         postprocess: Postprocess | None = None,
-        precision: Precision = "float32",
+        precision: Precision = "auto",
     ) -> Self:
         """Take a network as it is, of any class; no file is needed.
 

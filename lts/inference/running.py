@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lts.inference.checkpoint import Model
+from lts.inference.model import Model
 from lts.inference.precision import autocast
 from lts.intensity import apply_with_context
 from lts.networks.meta import check_logits

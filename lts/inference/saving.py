@@ -1,5 +1,6 @@
 """Writes a network trained elsewhere as a checkpoint for every command."""
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,8 @@ from torch import Tensor, nn
 from lts import __version__
 from lts.base import DESCRIPTION_KEY, written_whole
 from lts.inference.building import describe_module, describe_padded
-from lts.inference.checkpoint import (
-    CHECKPOINT_FORMAT,
-    DEFAULT_BATCH_SIZE,
-    Checkpoint,
-    Model,
-    open_saved,
-)
+from lts.inference.checkpoint import CHECKPOINT_FORMAT, Checkpoint, open_saved
+from lts.inference.model import DEFAULT_BATCH_SIZE, Model
 from lts.intensity import Intensity
 from lts.networks import Padded
 from lts.slices import Recipe, content_hash
@@ -105,8 +101,10 @@ def save_checkpoint(
     saved = {"state_dict": weights, DESCRIPTION_KEY: description}
     networks = [network, *([locator.network] if locator else [])]
     open_saved(path, saved, trusted_modules=[type(_inner(each)).__module__ for each in networks])
+    content = io.BytesIO()  # first, as torch turns an error of the disk into one about its archive
+    torch.save(saved, content)
     with written_whole(path) as file:
-        torch.save(saved, file)
+        file.write(content.getbuffer())
 
 
 def _inner(network: nn.Module) -> nn.Module:

@@ -1,7 +1,7 @@
 """The DICOM objects of a result, written when one of them is asked for."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,14 +15,35 @@ from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.volume import Geometry
 
 DicomKind = Literal["seg", "rtstruct", "sr"]
-"""Of an object, as in addresses."""
+"""Of an object, as in addresses and settings."""
 
-_CHOICE = DicomChoice(dicom_seg="nested", dicom_rtstruct=True, dicom_sr=True)
-_STEM = "scan"
+DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
+
+STEM = "scan"
 """What the names of their files begin with."""
 
 
-def file_name(kind: DicomKind, stem: str = _STEM) -> str:
+def choice_of(kinds: Collection[DicomKind]) -> DicomChoice:
+    """The choice of some kinds.
+
+    Raises:
+        ConfigError: There is a report without a SEG.
+
+    Example:
+        >>> choice_of(["seg", "sr"]).files("scan")
+        {'dicom_seg': 'scan_mask.dcm', 'dicom_sr': 'scan_report.dcm'}
+    """
+    return DicomChoice(
+        dicom_seg="nested" if "seg" in kinds else None,
+        dicom_rtstruct="rtstruct" in kinds,
+        dicom_sr="sr" in kinds,
+    )
+
+
+_CHOICE = choice_of(DICOM_KINDS)
+
+
+def file_name(kind: DicomKind, stem: str = STEM) -> str:
     """The name of the file of an object.
 
     Example:
@@ -30,6 +51,19 @@ def file_name(kind: DicomKind, stem: str = _STEM) -> str:
         'liver-7_rtstruct.dcm'
     """
     return _CHOICE.files(stem)[f"dicom_{kind}"]
+
+
+def names_by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    """What objects are called, by what is told of them.
+
+    Example:
+        >>> names_by_reason({"dicom_seg": "full", "dicom_rtstruct": "broken", "dicom_sr": "full"})
+        {'full': ['DICOM SEG', 'DICOM SR'], 'broken': ['RTSTRUCT']}
+    """
+    names: dict[str, list[str]] = {}
+    for kind, reason in reasons.items():
+        names.setdefault(reason, []).append(DICOM_NAMES[kind])
+    return names
 
 
 class DicomFiles:
@@ -68,16 +102,12 @@ class DicomFiles:
     @property
     def kinds(self) -> tuple[DicomKind, ...]:
         """Those that there are."""
-        kinds: tuple[DicomKind, ...] = get_args(DicomKind)
-        return tuple(kind for kind in kinds if f"dicom_{kind}" not in self._refused)
+        return tuple(kind for kind in DICOM_KINDS if f"dicom_{kind}" not in self._refused)
 
     @property
     def refused(self) -> dict[str, list[str]]:
         """By reason, what cannot be written for it."""
-        names: dict[str, list[str]] = {}
-        for kind, reason in self._refused.items():
-            names.setdefault(reason, []).append(DICOM_NAMES[kind])
-        return names
+        return names_by_reason(self._refused)
 
     def read(self, kind: DicomKind, folder: Path) -> bytes:
         """The content of an object.
@@ -101,7 +131,7 @@ class DicomFiles:
     def _write(self, objects: DicomObjects, folder: Path) -> None:
         labels = np.fromfile(folder / LABELS_FILE, np.uint8).reshape(self._geometry.canonical_shape)
         try:
-            objects.write(folder, _STEM, labels, geometry=self._geometry, findings=self._findings)
+            objects.write(folder, STEM, labels, geometry=self._geometry, findings=self._findings)
         except (MemoryError, StorageError) as error:
             raise (not_the_senders(error) or lost()) from error
         self._refused = {kind: reason.replace(f"{folder}/", "") for kind, reason in objects.refused.items()}

@@ -11,12 +11,13 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from lts.service.jobs import Job, JobDroppedError, JobQueue
+from lts.service.multipart import LeastRate
 from lts.service.refusals import RefusedError, lost, not_the_senders, shutting_down
 from lts.service.results import Result
 from lts.service.scans import open_upload
 from lts.service.second_mask import open_mask
 from lts.service.service import Progress, Service
-from lts.service.uploads import MASK, SCAN, LeastRate, Upload, UploadKind, receive_upload
+from lts.service.uploads import MASK, SCAN, Upload, UploadKind, receive_upload
 
 Work = Callable[[Any, Any, Job], Any]
 Finish = Callable[[Any, Any], Any]

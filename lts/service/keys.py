@@ -28,28 +28,40 @@ def read_keys(path: Path) -> tuple[str, ...]:
     Raises:
         ConfigError: It cannot be read, holds no key, or one that is short or not of printable ASCII.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(f"api_key_file: {path} cannot be read: {reason}") from error
-    keys = tuple(line for line in lines if line and not line.startswith("#"))
-    if not keys:
+    lines = read_secrets(path, setting="api_key_file")
+    if not lines:
         raise ConfigError(f"api_key_file: {path} must hold a key a line, has none")
-    for number, line in enumerate(lines, start=1):
-        if line not in keys:
-            continue
-        if len(line) < LEAST_CHARACTERS:
-            got = counted(len(line), "character")
+    for number, key in lines:
+        if len(key) < LEAST_CHARACTERS:
+            got = counted(len(key), "character")
             raise ConfigError(
                 f"api_key_file: {path}, line {number}: a key must have {LEAST_CHARACTERS} characters or "
                 f"more, got {got}; python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
             )
-        if not (line.isascii() and line.isprintable() and " " not in line):
+        if not (key.isascii() and key.isprintable() and " " not in key):
             raise ConfigError(
                 f"api_key_file: {path}, line {number}: a key must be of printable ASCII without spaces"
             )
-    return keys
+    return tuple(key for _, key in lines)
+
+
+def read_secrets(path: Path, *, setting: str) -> list[tuple[int, str]]:
+    """The lines of a file of secrets with their numbers; empty ones and those that begin with # do not count.
+
+    Args:
+        path: The file. What it holds is in no message and no log.
+        setting: Names it, for messages.
+
+    Raises:
+        ConfigError: It cannot be read, or is not text.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"{setting}: {path} cannot be read: {reason}") from error
+    numbered = enumerate(lines, start=1)
+    return [(number, line) for number, line in numbered if line and not line.startswith("#")]
 
 
 class KeyCheck:

@@ -1,17 +1,20 @@
 """What a service counts, for Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats)."""
 
 from collections.abc import Callable, Mapping
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from lts import __version__
+from lts.inference import DICOM_NAMES
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of the text format that every version of the library writes."""
 _SECONDS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 _INSTANCES = ("received", "passed_over", "refused")
 _SERIES = ("sent", "known", "dropped", "refused", "given_up")
+_RESULTS = ("sent", "refused", "given_up")
 
 
 class Metrics:
@@ -86,9 +89,15 @@ class PacsCounts:
         )
         self._series = Counter(
             "lts_pacs_series",
-            "Series by what became of them: sent is a result that the PACS has, given_up one that it did not "
-            "take, known a series that was answered before.",
+            "Series by what became of them: sent where the PACS has all results that could be made, given_up "
+            "where it did not take one, known where they were answered before.",
             ["outcome"],
+            registry=registry,
+        )
+        self._results = Counter(
+            "lts_pacs_results",
+            "Results of series: sent, refused as one alone could not be made, or given_up.",
+            ["kind", "outcome"],
             registry=registry,
         )
         self._retries = Counter(
@@ -104,6 +113,8 @@ class PacsCounts:
         for counter, outcomes in ((self._instances, _INSTANCES), (self._series, _SERIES)):
             for outcome in outcomes:
                 counter.labels(outcome=outcome)  # or it would not be told before the first
+        for kind, outcome in product(DICOM_NAMES, _RESULTS):
+            self._results.labels(kind=kind.removeprefix("dicom_"), outcome=outcome)
 
     def instance(self, outcome: str) -> None:
         """Count an instance."""
@@ -114,6 +125,17 @@ class PacsCounts:
         """Count a series."""
         assert outcome in _SERIES
         self._series.labels(outcome=outcome).inc()
+
+    def result(self, kind: str, outcome: str) -> None:
+        """Count a result.
+
+        Args:
+            kind: As `DICOM_NAMES` has it.
+            outcome: What became of it.
+        """
+        assert kind in DICOM_NAMES
+        assert outcome in _RESULTS
+        self._results.labels(kind=kind.removeprefix("dicom_"), outcome=outcome).inc()
 
     def retried(self) -> None:
         """Count a result that is to be sent again."""

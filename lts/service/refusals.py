@@ -4,12 +4,10 @@ import errno
 
 from starlette.responses import JSONResponse
 
-from lts.base import causes_of, one_line
+from lts.base import causes_of, is_out_of_memory, one_line
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _TOO_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
-_NO_MEMORY = ("OutOfMemoryError(", "DefaultCPUAllocator: can't allocate memory")
-"""Torch's out-of-memory errors, of a GPU and of the machine."""
 
 
 class RefusedError(Exception):
@@ -47,7 +45,7 @@ def not_the_senders(error: BaseException) -> RefusedError | None:
     Errors of disk or memory may be wrapped in errors that name a file, so causes are checked.
     """
     for cause in causes_of(error):
-        if isinstance(cause, MemoryError) or any(words in repr(cause) for words in _NO_MEMORY):
+        if is_out_of_memory(cause):
             return RefusedError(507, "the service has not enough memory for this scan")
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             return RefusedError(507, "the service cannot store the scan: its disk is full or fails")

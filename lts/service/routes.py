@@ -12,7 +12,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from lts.base import shortened
-from lts.inference import model_in_words
 from lts.service.answers import Id, ProgressAnswer, Ready, ScanAnswer, Status, Version, form_with, problems
 from lts.service.dicom_files import DicomKind, file_name
 from lts.service.handling import handle_upload, of_scans
@@ -148,13 +147,11 @@ def _add_uploads(router: APIRouter, service: Service, *, root_path: str) -> None
     async def scans(request: Request, progress: Token = None) -> Any:
         """Segment a scan, report what was found, and keep it for viewing for a while."""
 
-        models = [model_in_words(one["file"], one["sha256"]) for one in service.version["models"]]
-
         def work(folder: Any) -> Any:
             kept = folder / "kept"
             return lambda pending, predictor, job: (
                 kept,
-                result_of(pending, predictor, job, folder=kept, models=models),
+                result_of(pending, predictor, job, folder=kept, models=service.models_in_words),
             )
 
         def finish(_: Pending, outcome: Any) -> Any:

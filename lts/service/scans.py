@@ -25,7 +25,7 @@ from lts.service.planes import LABELS_FILE, VALUES_FILE, write_slices, write_val
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
-from lts.volume import MASK_SUFFIX, DicomSegWriter, Volume, write_mask
+from lts.volume import MASK_SUFFIX, Volume, write_mask
 
 MASK_FILE = f"mask{MASK_SUFFIX}"
 
@@ -103,6 +103,29 @@ def refusal_of(error: LtsError, upload: Upload) -> RefusedError:
     return not_the_senders(error) or RefusedError(422, message_to_sender(error, upload))
 
 
+def segment(
+    pending: Pending, predictor: Predictor, job: Job
+) -> tuple[Volume, NDArray[np.uint8], tuple[Located | None, ...]]:
+    """The scan, its labels `(Z, H, W)`, and where locators found the liver.
+
+    Raises:
+        RefusedError: The scan cannot be read.
+        JobDroppedError: The job was given up.
+    """
+    try:
+        scan = pending.source.read(modality=predictor.modality, check=job.check)
+    except LtsError as error:
+        raise refusal_of(error, pending.upload) from error
+    depth = len(scan.voxels)
+    job.on_slices(0, depth)
+    located = predictor.find_liver(scan, check=job.check)
+    labels = predictor.mask(
+        scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth), located=located
+    )
+    job.check()
+    return scan, labels, located
+
+
 def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, list[str]]:
     """A job: the mask of a scan, as the bytes of a file, and notes.
 
@@ -110,7 +133,7 @@ def mask_of(pending: Pending, predictor: Predictor, job: Job) -> tuple[bytes, li
         RefusedError: The scan cannot be read.
         JobDroppedError: The job was given up.
     """
-    scan, labels, located = _segment(pending, predictor, job)
+    scan, labels, located = segment(pending, predictor, job)
     path = pending.upload.path.with_name(MASK_FILE)
     write_mask(path, labels, geometry=scan.geometry)
     findings = measure(labels, geometry=scan.geometry, regions=predictor.regions)
@@ -135,7 +158,7 @@ def result_of(
         JobDroppedError: The job was given up.
     """
     start = monotonic()
-    scan, labels, located = _segment(pending, predictor, job)
+    scan, labels, located = segment(pending, predictor, job)
     regions = predictor.regions
     findings = measure(labels, geometry=scan.geometry, regions=regions)
     job.check()
@@ -176,29 +199,6 @@ def _dicom_notes(dicom: DicomFiles, upload: Upload) -> list[str]:
     return [*dicom.notes, *refused]
 
 
-def seg_of(pending: Pending, predictor: Predictor, job: Job, *, path: Path) -> tuple[str, ...]:
-    """A job: the mask of a DICOM series as a DICOM SEG, and notes on its attributes, which tell no values.
-
-    Args:
-        pending: The scan.
-        predictor: Predicts it.
-        job: May be dropped.
-        path: Where the DICOM SEG is written.
-
-    Raises:
-        RefusedError: The scan cannot be read, or no DICOM SEG can refer to it.
-        JobDroppedError: The job was given up.
-    """
-    assert pending.source.series is not None
-    try:
-        writer = DicomSegWriter(pending.source.series, regions=predictor.regions)
-        scan, labels, _ = _segment(pending, predictor, job)
-        writer.write(path, labels, geometry=scan.geometry)
-    except LtsError as error:
-        raise refusal_of(error, pending.upload) from error
-    return writer.notes
-
-
 def _notes(
     pending: Pending,
     predictor: Predictor,
@@ -220,24 +220,6 @@ def _notes(
             located=located,
         ),
     ]
-
-
-def _segment(
-    pending: Pending, predictor: Predictor, job: Job
-) -> tuple[Volume, NDArray[np.uint8], tuple[Located | None, ...]]:
-    """The scan, its labels `(Z, H, W)`, and where locators found the liver."""
-    try:
-        scan = pending.source.read(modality=predictor.modality, check=job.check)
-    except LtsError as error:
-        raise refusal_of(error, pending.upload) from error
-    depth = len(scan.voxels)
-    job.on_slices(0, depth)
-    located = predictor.find_liver(scan, check=job.check)
-    labels = predictor.mask(
-        scan, on_slab=lambda slab: job.on_slices(slab.slices.stop, depth), located=located
-    )
-    job.check()
-    return scan, labels, located
 
 
 def _windows(voxels: NDArray[Any], labels: NDArray[np.uint8], *, modality: str) -> list[Mapping[str, Any]]:

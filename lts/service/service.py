@@ -7,7 +7,7 @@ from typing import Any
 
 from lts import __version__
 from lts.base import StorageError
-from lts.inference import Predictor
+from lts.inference import Predictor, model_in_words
 from lts.service.admission import Gate
 from lts.service.folder import PrivateFolder
 from lts.service.jobs import Job, JobQueue
@@ -93,6 +93,11 @@ class Service:
             if kind is None:
                 raise
             self.log(str(error))
+
+    @property
+    def models_in_words(self) -> list[str]:
+        """What a DICOM report says of the models, a line each."""
+        return [model_in_words(one["file"], one["sha256"]) for one in self.version["models"]]
 
     def log(self, line: str) -> None:
         """Log a line; errors of logging, such as a full disk or closed pipe, are ignored."""

@@ -1,34 +1,23 @@
 """Writes uploads to files piece by piece; their names are shown and never used as paths."""
 
-import asyncio
-import logging
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
-from time import monotonic
-from typing import Any
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from python_multipart.multipart import parse_options_header
+from starlette.requests import Request
 
 from lts.base import in_words
+from lts.service.multipart import LONGEST_BOUNDARY, LeastRate, PartReader, read_parts
 from lts.service.refusals import RefusedError
 from lts.volume import MASK_SUFFIX, header_suffixes, scan_suffixes
 
 _ARCHIVE_SUFFIX = ".zip"
 
-# Its warnings are about bodies whose sender gets an answer anyway.
-logging.getLogger("python_multipart").addHandler(logging.NullHandler())
-
-_WRITE_BYTES = 2**20
 _LONGEST_NAME = 100
 _MOST_PARTS = 16
-_LONGEST_BOUNDARY = 256  # RFC 2046 allows 70
-_LONGEST_PART_HEAD = 2**14
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
@@ -89,19 +78,6 @@ class Upload:
     case: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeastRate:
-    """The lowest rate of an upload, per period of waiting for it.
-
-    Attributes:
-        n_bytes: The least, except at the end of the body.
-        seconds: The period.
-    """
-
-    n_bytes: float
-    seconds: float
-
-
 async def receive_upload(
     request: Request, folder: Path, *, least: LeastRate, kind: UploadKind = SCAN
 ) -> Upload:
@@ -123,83 +99,29 @@ async def receive_upload(
         raise RefusedError(
             422, f"the body must be multipart/form-data with a file in its field {kind.field!r}"
         )
-    if len(boundary) > _LONGEST_BOUNDARY:
+    if len(boundary) > LONGEST_BOUNDARY:
         raise RefusedError(
-            422, f"the boundary must have at most {_LONGEST_BOUNDARY} characters, got {len(boundary)}"
+            422, f"the boundary must have at most {LONGEST_BOUNDARY} characters, got {len(boundary)}"
         )
-    parts = _Parts(folder, kind)
+    form = _Form(folder, kind)
+    malformed = RefusedError(422, "the upload is not well-formed multipart/form-data")
     try:
-        try:
-            parser = MultipartParser(boundary, parts.callbacks())
-            await feed(request, parser.write, least=least)
-        except FormParserError as error:
-            raise RefusedError(422, "the upload is not well-formed multipart/form-data") from error
-        return parts.finish()
+        await read_parts(request, form, boundary=boundary, least=least, malformed=malformed)
+        return form.finish()
     finally:
-        parts.close()
+        form.close()
 
 
-async def feed(request: Request, write: Callable[[bytes], Any], *, least: LeastRate) -> None:
-    """Hand on a body piece by piece, each in a thread.
-
-    Args:
-        request: Its body has not been read.
-        write: Takes the pieces.
-        least: The lowest rate.
-
-    Raises:
-        RefusedError: The body came too slowly.
-        ClientDisconnect: The sender hung up.
-    """
-    pieces, size, more = [], 0, True
-    came, left_s = 0, least.seconds  # in this stretch
-    while more:
-        start = monotonic()
-        try:
-            async with asyncio.timeout(left_s):
-                message = await request.receive()
-        except TimeoutError as error:
-            rate = f"{least.n_bytes / 1024:.3g} KiB in {least.seconds:g} s"
-            raise RefusedError(408, f"the upload came too slowly: less than {rate}") from error
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        came += len(pieces[-1])
-        left_s -= monotonic() - start  # our own writing is not the sender's time
-        if came >= least.n_bytes:
-            came, left_s = 0, least.seconds
-        more = message.get("more_body", False)
-        if size >= _WRITE_BYTES or not more:
-            await asyncio.to_thread(write, b"".join(pieces))
-            pieces, size = [], 0
-
-
-class _Parts:
-    """Callbacks of the parser; writes the one file and ignores other fields."""
+class _Form(PartReader):
+    """Writes the one file of a form, and ignores other fields."""
 
     def __init__(self, folder: Path, kind: UploadKind) -> None:
+        super().__init__(header=b"content-disposition")
         self._folder, self._kind = folder, kind
         self._upload: Upload | None = None
         self._file: BufferedWriter | None = None
         self._writes = False
         self._n_parts = 0
-        self._ended = False
-        self._field, self._value = b"", b""
-        self._disposition = b""
-        self._head_bytes = 0
-
-    def callbacks(self) -> Any:
-        """The callbacks by the parser's names."""
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._on_field,
-            "on_header_value": self._on_value,
-            "on_header_end": self._on_header,
-            "on_headers_finished": self._open,
-            "on_part_data": self._write,
-            "on_end": self._end,
-        }
 
     def finish(self) -> Upload:
         """The uploaded file.
@@ -209,7 +131,7 @@ class _Parts:
         """
         if self._upload is None:
             raise RefusedError(422, f"the upload has no file in its field {self._kind.field!r}")
-        if not self._ended:
+        if not self.is_whole:
             raise RefusedError(422, f"{self._upload.name}: the upload was cut short")
         return self._upload
 
@@ -219,33 +141,13 @@ class _Parts:
             with suppress(OSError):
                 self._file.close()
 
-    def _begin(self) -> None:
+    def begin_part(self) -> None:
         self._n_parts += 1
         if self._n_parts > _MOST_PARTS:
             raise RefusedError(422, f"the upload must have at most {_MOST_PARTS} fields")
-        self._field, self._value, self._disposition = b"", b"", b""
-        self._head_bytes = 0
 
-    def _on_field(self, data: bytes, start: int, end: int) -> None:
-        self._count_head(end - start)
-        self._field += data[start:end]
-
-    def _on_value(self, data: bytes, start: int, end: int) -> None:
-        self._count_head(end - start)
-        self._value += data[start:end]
-
-    def _count_head(self, n_bytes: int) -> None:
-        self._head_bytes += n_bytes
-        if self._head_bytes > _LONGEST_PART_HEAD:
-            raise RefusedError(422, f"the headers of a field must have at most {_LONGEST_PART_HEAD} bytes")
-
-    def _on_header(self) -> None:
-        if self._field.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._field, self._value = b"", b""
-
-    def _open(self) -> None:
-        field, filename = _names_of(self._disposition)
+    def open_part(self, header: bytes) -> None:
+        field, filename = _names_of(header)
         self._writes = field == self._kind.field
         if not self._writes:
             return
@@ -256,14 +158,14 @@ class _Parts:
         self._upload = name_upload(filename, folder=self._folder, kind=self._kind)
         self._file = self._upload.path.open("xb")
 
-    def _write(self, data: bytes, start: int, end: int) -> None:
+    def write(self, data: bytes) -> None:
         if self._writes:
             assert self._file is not None
-            self._file.write(data[start:end])
+            self._file.write(data)
 
-    def _end(self) -> None:
-        self._ended = True
-        if self._file is not None:
+    def end_part(self) -> None:
+        if self._writes:
+            assert self._file is not None
             self._file.close()
 
 

@@ -199,12 +199,13 @@ def _without_ignored(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def _accuracy(logits: Tensor, batch: Batch) -> Tensor:
-    """The share of pixels and regions that are right; NaN where a batch ignores all."""
+    """The share of pixels and regions that are right; 1 where all are ignored, as a NaN would spread."""
     right = (logits > 0) == batch["mask"]
     if "ignored" not in batch:
         return right.float().mean()
     known = ~batch["ignored"][:, None].expand_as(right)
-    return (right & known).sum() / known.sum()
+    n_known = known.sum()
+    return ((right & known).sum() + (n_known == 0)) / n_known.clamp(min=1)
 
 
 def parameter_groups(network: nn.Module, *, split_encoder: bool = False) -> list[ParameterGroup]:

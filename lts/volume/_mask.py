@@ -21,6 +21,8 @@ LABEL_NOISE = 0.01
 """How far a stored label may lie from the integer it stands for."""
 
 _SHOWN = 5
+_MANY = 1000
+"""Unknown labels after which no more are looked for: a mask of probabilities may have one for each voxel."""
 _AIR_HU = -500
 """What lies below is air in a scan, and no label of any mask."""
 
@@ -177,10 +179,14 @@ def _labels_of(path: Path, stored: Stored) -> tuple[npt.NDArray[np.uint8], bool]
             off = np.abs(values - rounded)
             known = (off <= LABEL_NOISE) & (rounded >= min(LABELS)) & (rounded <= max(LABELS))
             others.update(np.unique(values[~known]).tolist())
+            if len(others) > _MANY:
+                break
             noise = noise or bool(off.any())
             labels[..., index] = np.where(known, rounded, 0)
     if others:
         shown = listed((f"{label:g}" for label in sorted(others)), most=_SHOWN)
+        if len(others) > _MANY:
+            shown += " in the first slices"
         if min(others) < _AIR_HU:
             shown += ": values of a scan, so image and mask may be swapped"
         elif all(label > 0 and label.is_integer() for label in others):

@@ -158,6 +158,13 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_both() -
     assert compose("experiment=phantom_cpu", "model.width=8").model.arguments["width"] == 8
 
 
+@pytest.mark.parametrize("experiment", ["phantom_cpu", "liver_cpu", "liver_closely"])
+@pytest.mark.parametrize("data", ["phantom", "pairs"])
+def test_a_recipe_for_few_cores_has_128_pixels_a_side_on_any_data(experiment: str, data: str) -> None:
+    settings = compose(f"experiment={experiment}", f"data={data}", "data.root=cases.csv")
+    assert settings.data.image_size == 128
+
+
 @pytest.mark.parametrize("debug", choices("debug"))
 def test_a_try_is_small_whatever_the_experiment(debug: str) -> None:
     settings = compose(f"debug={debug}", "experiment=liver_closely", "budget_minutes=60", "data.batch_size=3")

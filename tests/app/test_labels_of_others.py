@@ -221,6 +221,9 @@ def test_folders_of_organs_are_found_case_by_case(tmp_path: Path) -> None:
         masks_in(tmp_path, MaskLabels(liver=("liver.nii.gz",), tumor=("cyst.nii.gz",)))
     with pytest.raises(CohortError, match=r"must hold a folder per case with spleen\.nii\.gz, got none"):
         masks_in(tmp_path, MaskLabels(liver=("spleen.nii.gz",)))
+    (tmp_path / "s1").rename(tmp_path / "s1\n")
+    with pytest.raises(CohortError, match="case id must be usable as a file name"):
+        masks_in(tmp_path, liver)
 
 
 Command = Callable[..., Any]

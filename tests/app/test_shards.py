@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_kit import ROOT
+from filelock import FileLock
 from slurm_kit import install_fake_slurm
 
 from lts.app.commands.predict import predict
@@ -21,6 +22,7 @@ from lts.app.commands.shared_output import locked_output
 from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import PredictSettings
 from lts.app.config.shard import Shard
+from lts.app.run.records import LOCK_FILE
 from lts.base import ConfigError, write_json
 from lts.cohort import ScanSource
 from lts.volume import write_volume
@@ -206,6 +208,22 @@ def test_shards_and_the_command_without_them_refuse_each_other(
         done = run(*shard, cwd=home)
         assert done.stderr.startswith("predict: output: masks must be of one run at a time")
     assert not output.exists()
+
+
+def test_a_shard_that_begins_as_another_looks_for_what_was_left_stops_neither(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("lts.app.commands.shared_output.is_locked", lambda _: False)  # a moment ago
+    with (
+        FileLock(make_folder(tmp_path / "shards" / "1-of-2") / LOCK_FILE),
+        locked_output(tmp_path, Shard(number=0, count=2)) as part,
+    ):
+        assert part == tmp_path / "shards" / "0-of-2" / "predictions.json"
+
+
+def make_folder(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
 
 
 def test_masks_of_other_settings_are_replaced_shard_by_shard(

@@ -160,7 +160,7 @@ SPOILT = st.one_of(
 )
 
 
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=SPOILT, cut=st.integers(0, 200), twice=st.integers(0, 60))
 def test_whatever_a_file_holds_there_is_an_object_or_one_line(
     tmp_path: Path, content: bytes, cut: int, twice: int

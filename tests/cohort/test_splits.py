@@ -49,7 +49,7 @@ def check_parts(split: Split, cases: Sequence[Case]) -> None:
 
 
 @given(cases=COHORTS, val_share=SHARES, test_share=SHARES, seed=SEEDS, order=st.randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_split_keeps_patients_whole_whatever_the_order_of_cases(
     cases: list[Case], val_share: float, test_share: float, seed: int, order: random.Random
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_split_keeps_patients_whole_whatever_the_order_of_cases(
 
 
 @given(cases=COHORTS, data=st.data(), val_share=st.floats(0.01, 0.99), seed=SEEDS, order=st.randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_folds_test_each_case_once_whatever_the_order_of_cases(
     cases: list[Case], data: st.DataObject, val_share: float, seed: int, order: random.Random
 ) -> None:

@@ -1,5 +1,7 @@
 """A dataset of slices, as any loader of PyTorch takes it."""
 
+import resource
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lts.data import Augmentation, SliceDataset, SliceDraw, SliceSampler
+from lts.data.dataset import most_open_cases
 from lts.slices import Recipe, StoredCase, build_store
 
 
@@ -86,3 +89,32 @@ def test_augmentation_is_drawn_anew_at_each_look_from_the_random_numbers_of_torc
         assert not np.array_equal(first, second)
         torch.manual_seed(0)
         np.testing.assert_array_equal(dataset[2]["image"], first)
+
+
+@pytest.mark.parametrize(("allowed", "cases"), [(1024, 128), (7, 1), (resource.RLIM_INFINITY, sys.maxsize)])
+def test_as_many_cases_stay_open_as_the_system_allows(
+    monkeypatch: pytest.MonkeyPatch, allowed: int, cases: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
+    assert most_open_cases() == cases
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files")
+def test_a_cohort_of_more_cases_than_may_be_open_is_read_alike(
+    make_case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cases = [make_case(f"volume-{n}", seed=n, depth=4) for n in range(3)]
+    stored = build_store(cases, Recipe(image_size=32), store_dir=tmp_path / "store")
+    drawn = [SliceDraw(position, 0) for position in (0, 4, 8, 1, 5, 9)]  # a case after the other, twice
+    expected = SliceDataset(stored).read(drawn)
+    monkeypatch.setattr("lts.data.dataset.most_open_cases", lambda: 2)
+    dataset = SliceDataset(stored)
+    found = dataset.read(drawn)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    kept = {path.parent.name for path in open_files() if path.is_relative_to(tmp_path)}
+    assert kept == {stored[1].folder.name, stored[2].folder.name}
+
+
+def open_files() -> list[Path]:
+    return [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]

@@ -161,13 +161,7 @@ def test_a_file_cut_short_is_refused_in_one_line(tmp_path: Path, make_content, k
     check_refusal(path, "is damaged")
 
 
-@settings(
-    max_examples=300,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(changes=st.lists(st.tuples(st.integers(0, 3999), st.integers(0, 255)), min_size=1, max_size=4))
 def test_bytes_changed_in_a_checkpoint_are_read_or_refused_in_one_line(
     tmp_path: Path, make_content, changes: list[tuple[int, int]]

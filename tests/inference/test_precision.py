@@ -37,8 +37,8 @@ def threshold_at(hu: float) -> Model:
     )
 
 
-def test_float32_is_what_is_not_asked_otherwise(make_checkpoint: Any, able: None) -> None:
-    assert Predictor.from_checkpoint(make_checkpoint(), device="cpu").precision == "float32"
+def test_bfloat16_is_taken_unasked_where_there_is_some(make_checkpoint: Any, able: None) -> None:
+    assert Predictor.from_checkpoint(make_checkpoint(), device="cpu").precision == "bfloat16"
 
 
 def test_bfloat16_rounds_the_network_and_hardly_the_mask(
@@ -46,7 +46,7 @@ def test_bfloat16_rounds_the_network_and_hardly_the_mask(
 ) -> None:
     case, path = make_case("a"), make_checkpoint()
     scan = read_ct(case.image)
-    plain = Predictor.from_checkpoint(path, device="cpu")(scan)
+    plain = Predictor.from_checkpoint(path, device="cpu", precision="float32")(scan)
     for asked in ("auto", "bfloat16"):
         predictor = Predictor.from_checkpoint(path, device="cpu", precision=asked)
         assert predictor.precision == "bfloat16"

@@ -1,5 +1,6 @@
 """Checkpoints of networks that were trained elsewhere, and predictors that need none."""
 
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,20 @@ def test_what_could_not_be_opened_is_not_written(
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no/a.ckpt: cannot be written"):
         save_checkpoint(tmp_path / "no" / "a.ckpt", unet(), **SETTINGS)
+
+
+def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.ckpt", unet(), **SETTINGS)
+    before = (tmp_path / "a.ckpt").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))  # of a file that is written
+    try:
+        with pytest.raises(StorageError, match=r"a\.ckpt: cannot be written: File too large"):
+            save_checkpoint(tmp_path / "a.ckpt", unet(width=128), **SETTINGS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "a.ckpt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
 
 
 def test_settings_of_a_bare_network_are_checked() -> None:

@@ -15,20 +15,31 @@ import numpy as np
 import numpy.typing as npt
 from dicom_kit import GAP_MM, ORIGIN_MM, SPACING_MM, Phantoms, find_dicom_series, read_dicom_ct
 from pydicom import Dataset, dcmread
-from pydicom.uid import CTImageStorage, SegmentationStorage, UltrasoundImageStorage
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    CTImageStorage,
+    RTStructureSetStorage,
+    SegmentationStorage,
+    UltrasoundImageStorage,
+)
 from pynetdicom import AE, build_context, evt
 from pynetdicom.sop_class import Verification
 from service_kit import make_hu, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PIXEL_MM = 1.5
+ORTHANC_USER = ("lts", "pass:word")
+"""Its name and password."""
 OPTIONS: dict[str, Any] = {
     "send_to": "ARCHIVE@127.0.0.1:1",
+    "credentials_file": None,
     "host": "127.0.0.1",
     "port": 0,
     "ae_title": "LTS",
     "calling": (),
     "description": None,
+    "results": ("seg",),
+    "answered_file": None,
     "quiet_s": 0.1,
     "idle_s": 5,
     "drop_s": 1,
@@ -73,14 +84,20 @@ def labels_in(seg: Dataset, depth: int) -> npt.NDArray[np.uint8]:
 
 
 class Archive:
-    """A node that takes results, and answers with the given statuses, the last of them again and again."""
+    """A node that takes results of some classes, and answers with the given statuses, the last for ever."""
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        classes: Sequence[str] = (SegmentationStorage, RTStructureSetStorage, ComprehensiveSRStorage),
+    ) -> None:
         self.results: list[Dataset] = []
         self.callers: list[str] = []
         self.statuses: list[int] = [0x0000]
         self._ae = AE("ARCHIVE")
-        self._ae.add_supported_context(SegmentationStorage)
+        for one in classes:
+            self._ae.add_supported_context(one)
         self._server = self._ae.start_server(
             ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
         )
@@ -161,12 +178,12 @@ class Orthanc:
         (series,) = {answer.json()["ParentSeries"] for answer in answers}
         return str(series)
 
-    def results(self) -> list[Dataset]:
-        """All DICOM SEG that it holds, read over WADO-RS."""
+    def results(self, modality: str = "SEG") -> list[Dataset]:
+        """All objects of a modality that it holds, read over WADO-RS."""
         asked = {"Accept": 'multipart/related; type="application/dicom"'}
-        found = self.client.get("/dicom-web/instances", params={"Modality": "SEG"}).raise_for_status().json()
+        found = self.client.get("/dicom-web/instances", params={"Modality": modality}).raise_for_status()
         results = []
-        for one in found:
+        for one in found.json():
             study, series, instance = (one[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018"))
             url = f"/dicom-web/studies/{study}/series/{series}/instances/{instance}"
             results.append(_read_part(self.client.get(url, headers=asked).raise_for_status()))
@@ -180,7 +197,7 @@ def orthanc_program() -> str | None:
 
 @contextmanager
 def run_orthanc(folder: Path, *, dicom_port: int, lts_port: int, lts_url: str) -> Iterator[Orthanc]:
-    """Orthanc as `deploy/orthanc.json` sets it up, with other ports and a folder of its own."""
+    """Orthanc as `deploy/orthanc.json` sets it up, with other ports, a folder of its own and one user."""
     program = orthanc_program()
     assert program is not None
     http_port = free_port()
@@ -197,13 +214,14 @@ def run_orthanc(folder: Path, *, dicom_port: int, lts_port: int, lts_url: str) -
         "StorageDirectory": str(folder / "storage"),
         "HttpPort": http_port,
         "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": dict([ORTHANC_USER]),
         "Plugins": [str(path) for path in Path("/usr").glob("*/orthanc/plugins/libOrthancDicomWeb.so")],
     }
     (folder / "own.json").write_text(json.dumps(own))
     log = (folder / "log").open("w")
     process = subprocess.Popen([program, str(folder)], stdout=log, stderr=log, cwd=folder)
-    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=20) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=20, auth=ORTHANC_USER) as client:
 
         def answers() -> bool:
             assert process.poll() is None, (folder / "log").read_text()

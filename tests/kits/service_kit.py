@@ -90,7 +90,7 @@ class HeldPredictor:
             self.ended += 1
 
     def wait_until_started(self) -> None:
-        assert self.started.acquire(timeout=10)
+        assert self.started.acquire(timeout=60)
 
 
 class KnownPredictor:
@@ -128,7 +128,7 @@ class Running:
 
     @property
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=20)
+        return httpx.Client(base_url=self.url, timeout=60)
 
     @property
     def root(self) -> Path:
@@ -144,7 +144,7 @@ class Running:
 
     def connect(self, start: bytes) -> socket.socket:
         """A bare connection that has sent some bytes."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         connection.sendall(start)
         return connection
 
@@ -202,7 +202,7 @@ def samples(text: str) -> dict[str, float]:
     }
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to be"

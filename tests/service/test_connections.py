@@ -19,7 +19,7 @@ TOKEN = "0123456789abcdef"
 
 def all_that_comes(connection: socket.socket) -> bytes:
     """What a service sends until it closes."""
-    connection.settimeout(20)
+    connection.settimeout(60)
     received = b""
     while got := connection.recv(65536):
         received += got
@@ -109,7 +109,7 @@ def test_who_sends_fast_enough_may_take_longer(predictor: Any, scan_file: Path) 
         for part in range(10):
             connection.sendall(sent[part * len(sent) // 10 : (part + 1) * len(sent) // 10])
             time.sleep(0.3)
-        connection.settimeout(10)
+        connection.settimeout(60)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
@@ -195,13 +195,13 @@ def test_a_request_that_came_while_the_service_was_busy_is_no_idle_connection(
 
     def check_late(self: Connections) -> None:
         is_checking.set()
-        is_sent.wait(10)
+        is_sent.wait(60)
         check(self)
 
     with run_service(predictor, headers_s=0.4) as running, running.connect(HEALTH) as connection:
         assert read_answer(connection)[0] == 200
         monkeypatch.setattr(Connections, "check", check_late)
-        assert is_checking.wait(10)
+        assert is_checking.wait(60)
         time.sleep(0.5)
         connection.sendall(HEALTH)
         is_sent.set()

@@ -11,6 +11,7 @@ from service_kit import Running, run_service, wait_until
 pytest.importorskip("pynetdicom", reason="the extra `pacs` is not installed")
 from pacs_kit import (
     OPTIONS,
+    ORTHANC_USER,
     Orthanc,
     free_port,
     labels_in,
@@ -22,7 +23,7 @@ from pacs_kit import (
 
 from lts.inference import Predictor
 from lts.service.pacs import PacsOptions
-from lts.service.pacs.delivery import delivery_to
+from lts.service.pacs.delivery import UndeliveredError, delivery_to
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,8 @@ def beside(
     if orthanc_program() is None:
         pytest.skip("Orthanc is not installed: apt-get install orthanc orthanc-dicomweb")
     dicom_port = free_port()
-    options = PacsOptions(**{**OPTIONS, "send_to": f"ORTHANC@127.0.0.1:{dicom_port}"})
+    changes = {"send_to": f"ORTHANC@127.0.0.1:{dicom_port}", "results": ("seg", "rtstruct", "sr")}
+    options = PacsOptions(**{**OPTIONS, **changes})
     with (
         run_service(predictor, pacs=options) as running,
         run_orthanc(
@@ -54,9 +56,10 @@ def test_a_result_is_found_where_its_series_was_sent_from(
     series = orthanc.take(folder)
     assert orthanc.client.post("/modalities/lts/echo").is_success
     orthanc.client.post("/modalities/lts/store", content=series).raise_for_status()
-    wait_until(lambda: orthanc.results() != [], seconds=60)
-    (seg,) = orthanc.results()
+    wait_until(lambda: orthanc.results("SR") != [], seconds=60)
+    (seg,), (structures,), (report,) = (orthanc.results(one) for one in ("SEG", "RTSTRUCT", "SR"))
     np.testing.assert_array_equal(labels_in(seg, 6), labels_of(folder, predictor))
+    assert {one.StudyInstanceUID for one in (structures, report)} == {seg.StudyInstanceUID}
     wait_until(lambda: running.left_over() == set())
     orthanc.client.post("/modalities/lts/store", content=series).raise_for_status()
     wait_until(lambda: any("came again" in line for line in running.lines), seconds=60)
@@ -71,13 +74,22 @@ def test_orthanc_sends_and_takes_by_dicomweb(
     folder = make_series(tmp_path)
     series = orthanc.take(folder)
     orthanc.client.post("/dicom-web/servers/lts/stow", json={"Resources": [series]}).raise_for_status()
-    wait_until(lambda: orthanc.results() != [], seconds=60)
+    wait_until(lambda: orthanc.results("SR") != [], seconds=60)
     (seg,) = orthanc.results()
     np.testing.assert_array_equal(labels_in(seg, 6), labels_of(folder, predictor))
-    # Orthanc takes the result by STOW-RS too: once more, under another name.
-    first, second = seg.SOPInstanceUID, generate_uid()
-    seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = second
-    seg.save_as(tmp_path / "seg.dcm")
+    # Orthanc takes results by STOW-RS too, of who is known to it: once more, under other names.
     url = str(orthanc.client.base_url.join("/dicom-web"))
-    delivery_to(PacsOptions(**{**OPTIONS, "send_to": url})).send(tmp_path / "seg.dcm")
-    assert {one.SOPInstanceUID for one in orthanc.results()} == {first, second}
+    for modality, (result,) in ((one, orthanc.results(one)) for one in ("SEG", "RTSTRUCT", "SR")):
+        file, secret = tmp_path / f"{modality}.dcm", tmp_path / "credentials"
+        first, second = result.SOPInstanceUID, generate_uid()
+        result.SOPInstanceUID = result.file_meta.MediaStorageSOPInstanceUID = second
+        result.save_as(file)
+        with pytest.raises(UndeliveredError, match="401: it asks for credentials, and pacs.credentials_file"):
+            delivery_to(PacsOptions(**{**OPTIONS, "send_to": url})).send(file)
+        delivery = delivery_to(PacsOptions(**{**OPTIONS, "send_to": url, "credentials_file": secret}))
+        secret.write_text("lts:wrong")
+        with pytest.raises(UndeliveredError, match="401: it does not accept the credentials of pacs.cred"):
+            delivery.send(file)
+        secret.write_text(":".join(ORTHANC_USER))
+        delivery.send(file)
+        assert {one.SOPInstanceUID for one in orthanc.results(modality)} == {first, second}

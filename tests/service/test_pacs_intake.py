@@ -17,7 +17,6 @@ from lts.base import ConfigError
 from lts.service.folder import PrivateFolder
 from lts.service.metrics import Metrics
 from lts.service.pacs import DicomNode, PacsOptions, WebNode
-from lts.service.pacs.answered import Answered, Verdict
 from lts.service.pacs.intake import Intake, Rule, Sender, Status
 
 QUIET_S, DROP_S = 10, 600
@@ -264,16 +263,6 @@ def test_what_is_not_complete_when_the_service_stops_is_dropped(
         one.intake.new_file(sender)
 
 
-def test_the_oldest_answer_is_forgotten_first() -> None:
-    answered = Answered(most=2)
-    for number in range(3):
-        answered.add(f"1.{number}", {f"1.{number}.1"})
-    verdicts = [answered.judge(f"1.{number}", {f"1.{number}.1"}) for number in range(3)]
-    assert verdicts == [Verdict.NEW, Verdict.KNOWN, Verdict.KNOWN]
-    answered.forget("1.2")
-    assert answered.judge("1.2", {"1.2.1"}) is Verdict.NEW
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -294,6 +283,10 @@ def test_the_oldest_answer_is_forgotten_first() -> None:
         ({"ae_title": "  "}, "ae_title: an AE title has"),
         ({"calling": ("SCANNER", "")}, "calling: an AE title has .*, got ''"),
         ({"description": ""}, "description: must be a pattern, or null for any, got ''"),
+        ({"results": ()}, r"results: must name one or more of seg, rtstruct, sr, got \[\]"),
+        ({"results": ("seg", "png")}, r"results: must name one or more of .*, got \['seg', 'png'\]"),
+        ({"results": ("rtstruct", "sr")}, "results: sr refers to the segments of seg, and needs it"),
+        ({"credentials_file": Path("secret")}, "credentials_file: is for a send_to of http:// or https://"),
         ({"port": 70000}, "port: must be 0 to 65535, got 70000"),
         ({"quiet_s": 0}, "quiet_s: must be a number > 0 and at most 3600, got 0"),
         ({"idle_s": 1e9}, "idle_s: must be a number > 0 and at most 86400"),

@@ -174,3 +174,8 @@ def test_training_accuracy_is_the_share_of_right_voxels() -> None:
     mask[..., :1] = True
     module.training_step({"image": -torch.ones(1, 2, 4, 4), "mask": mask}, 0)
     assert logged["train/accuracy"] == 0.75
+    ignored = torch.zeros(1, 4, 4, dtype=torch.bool)
+    for first, expected in ((2, 0.5), (0, 1.0)):  # half a slice, and a whole one
+        ignored[..., first:] = True
+        module.training_step({"image": -torch.ones(1, 2, 4, 4), "mask": mask, "ignored": ignored}, 0)
+        assert logged["train/accuracy"] == expected

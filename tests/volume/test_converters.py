@@ -32,7 +32,9 @@ def by_dicom2nifti(series: Path, folder: Path) -> Path:
         pytest.skip("dicom2nifti is not installed")
     made = folder / "made.nii"
     # in a process of its own, as importing it exchanges character sets of pydicom for the whole process
-    convert = "import sys, dicom2nifti; dicom2nifti.dicom_series_to_nifti(*sys.argv[1:], reorient_nifti=False)"
+    convert = (
+        "import sys, dicom2nifti; dicom2nifti.dicom_series_to_nifti(*sys.argv[1:], reorient_nifti=False)"
+    )
     subprocess.run([sys.executable, "-c", convert, series, made], check=True, capture_output=True)
     return made
 

@@ -113,7 +113,7 @@ def test_right_front_and_head_lie_at_small_w_small_h_and_large_z(codes: str) -> 
     angles_deg=st.tuples(*[st.floats(-180, 180)] * 3),
     codes=st.sampled_from(ORIENTATIONS),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_oblique_grids_keep_every_voxel_at_its_place(
     angles_deg: tuple[float, float, float], codes: str
 ) -> None:

@@ -104,6 +104,14 @@ def test_labels_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         read_mask(_save(tmp_path / "a.nii", labels), image=IMAGE)
 
 
+def test_of_a_mask_of_probabilities_not_every_number_is_gathered(tmp_path: Path) -> None:
+    probabilities = np.linspace(0.1, 0.9, 40 * 40 * 3, dtype="f4").reshape((40, 40, 3), order="F")
+    probabilities[0, 0, 2] = np.nan  # which would be told, were this slice looked at
+    image = Geometry.from_affine(AFFINE, shape=probabilities.shape)
+    with pytest.raises(VolumeError, match=r"got 0\.1, .* and 1595 more in the first slices$"):
+        read_mask(_save(tmp_path / "a.nii", probabilities), image=image)
+
+
 @pytest.mark.parametrize("codes", ["RAS", "LPI", "AIL", "SRP"])
 def test_a_mask_with_other_axes_on_the_same_grid_is_turned_to_its_image(codes: str, tmp_path: Path) -> None:
     turn = nib.orientations.ornt_transform(

@@ -132,13 +132,7 @@ def test_two_thousand_files_are_read_as_nibabel_reads_them_or_refused(tmp_path: 
     tally: Counter[str] = Counter()
     inputs: set[bytes] = set()
 
-    @settings(
-        max_examples=INPUTS,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, Phase.shrink],
-    )
+    @settings(max_examples=INPUTS, phases=[Phase.generate, Phase.shrink])
     @given(made=files())
     def hold(made: Made) -> None:
         verdict = read_or_refuse(tmp_path / "a.nii", made)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lts.app.config.serialization import by_key
 from lts.base import CohortError, ConfigError, read_json_object
 
 _CHANGES_NO_MASK = ("batch_size",)
@@ -43,7 +44,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
     if hashes[0] != hashes[1]:
         old, new = (_listed([one.get("path") for one in facts["checkpoints"]]) for facts in (before, now))
         yield f"ckpt={old}, {'whose content has changed since' if old == new else f'now {new}'}"
-    was, wanted = ({**_ADDED_LATER, **dict(_flat(facts["settings"]))} for facts in (before, now))
+    was, wanted = ({**_ADDED_LATER, **by_key(facts["settings"])} for facts in (before, now))
     for key in {**wanted, **was}:
         if key not in _CHANGES_NO_MASK and was.get(key) != wanted.get(key):
             yield f"{key}={shown(was.get(key))}, now {shown(wanted.get(key))}"
@@ -52,14 +53,6 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
 def shown(value: object) -> str:
     """A setting as messages show it."""
     return json.dumps(value)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _listed(paths: Sequence[object]) -> str:

@@ -1,11 +1,12 @@
 """A cross-validation as one cohort: the models of its folds, and which model scores each case."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lts.app.commands.check import warn_of_duplicates
+from lts.app.config.serialization import by_key
 from lts.app.run.records import DONE, RUN_FILE, read_run
 from lts.base import CheckpointError, CohortError, ConfigError, name_some
 from lts.cohort import Case, Cohort
@@ -108,17 +109,9 @@ def _check_same_settings(first: Checkpoint, other: Checkpoint) -> None:
 def _settings(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
     """All settings but for those of the run itself, the run's folder written the same for all."""
     own = checkpoint.config["paths"]["output_dir"]
-    for key, value in _flat(checkpoint.config):
+    for key, value in by_key(checkpoint.config).items():
         if not key.startswith(_MAY_DIFFER) or key == "split.folds":
             yield key, value.replace(own, "") if isinstance(value, str) else value
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _check_numbers(folds: Sequence[Fold], folder: Path) -> None:

@@ -151,6 +151,8 @@ def _organs_in(folder: Path, labels: MaskLabels) -> dict[str, Path]:
         for place in (case, case / "segmentations"):
             files = labels.files_in(place)
             if all(file.is_file() for file in files):
+                if problem := case_id_problem(case.name):
+                    raise CohortError(f"{folder}: {problem}")
                 found[case.name] = place
                 break
             if any(file.is_file() for file in files):

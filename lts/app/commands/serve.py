@@ -68,6 +68,8 @@ def serve(settings: ServeSettings) -> None:
                 greeting.append(exchange.describe())
                 if exchange.port is not None and not is_loopback(settings.pacs.host):
                     greeting.append(f"pacs.host={settings.pacs.host}: whoever reaches it can send")
+                if exchange.gives_openly:
+                    greeting.append(f"pacs.send_to={settings.pacs.send_to}: credentials travel unencrypted")
             server = Server(
                 service,
                 taken,
@@ -99,15 +101,19 @@ def _pacs_options(settings: PacsSettings) -> "PacsOptions | None":
         ConfigError: A setting breaks its rule, the port is in use, or the extra `pacs` is not installed.
     """
     from lts.service import listen
-    from lts.service.pacs import PacsOptions
+    from lts.service.pacs import PacsOptions, read_authorization
 
     with keys_in_errors("pacs", PacsOptions):
-        options = PacsOptions(**vars(settings))
+        paths = {name: getattr(settings, name) for name in ("credentials_file", "answered_file")}
+        files = {name: Path(path).expanduser() if path else None for name, path in paths.items()}
+        options = PacsOptions(**{**vars(settings), **files})
         if options.send_to is None:
             return None
         check_installed(_NEEDED_FOR_PACS, extra="pacs")
         if options.port is not None:
             listen(options.host, options.port).close()  # told before the model is opened
+        if options.credentials_file is not None:
+            read_authorization(options.credentials_file)
     return options
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lts.app.commands.predictions import PREDICTIONS_FILE, merge_part
 from lts.app.config.shard import Shard
-from lts.app.run.lock import is_locked, locked_folder
+from lts.app.run.lock import FolderInUseError, is_locked, locked_folder
 from lts.base import ConfigError
 
 FOLDER = "shards"
@@ -68,11 +68,17 @@ def _merge_left(output: Path) -> list[str]:
     Returns:
         Names of the shards that are being predicted.
     """
-    running = []
-    for folder in sorted((output / FOLDER).glob("*-of-*")):
-        if is_locked(folder):
-            running.append(f"shard {folder.name}")
-        else:
-            with locked_folder(folder, key="output", made=[folder, folder.parent]):
-                merge_part(output, folder / PREDICTIONS_FILE)
-    return running
+    shards = sorted((output / FOLDER).glob("*-of-*"))
+    return [f"shard {shard.name}" for shard in shards if not _merged_if_free(output, shard)]
+
+
+def _merged_if_free(output: Path, shard: Path) -> bool:
+    """Merge the record of a shard, unless a process, this one included, has it or is just beginning it."""
+    if is_locked(shard):
+        return False
+    try:
+        with locked_folder(shard, key="output", made=[shard, shard.parent]):
+            merge_part(output, shard / PREDICTIONS_FILE)
+    except FolderInUseError:
+        return False
+    return True

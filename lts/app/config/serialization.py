@@ -41,6 +41,22 @@ def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
     return kind(**{name: _typed(value, hints[name]) for name, value in given.items()})
 
 
+def by_key(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Plain settings by their keys, as on a command line: `optimizer.lr`. An empty section is a value.
+
+    Example:
+        >>> by_key({"seed": 0, "optimizer": {"lr": 0.001}, "callbacks": {}})
+        {'seed': 0, 'optimizer.lr': 0.001, 'callbacks': {}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping) and value:
+            found |= by_key(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
 @cache
 def hints_of(section: Any) -> dict[str, Any]:
     """The annotations of a class of settings, by name."""

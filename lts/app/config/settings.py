@@ -162,7 +162,7 @@ class PredictionSettings:
     """See `conf/prediction/default.yaml`."""
 
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_size: int | None = None
     flips: tuple[Literal["left_right", "front_back"], ...] = ()
     temperature: tuple[float, ...] | None = None
@@ -353,11 +353,14 @@ class PacsSettings:
     """See `conf/serve.yaml`."""
 
     send_to: str | None = None
+    credentials_file: Place | None = None
     host: str = "127.0.0.1"
     port: int | None = None
     ae_title: str = "LTS"
     calling: tuple[str, ...] = ()
     description: str | None = None
+    results: tuple[Literal["seg", "rtstruct", "sr"], ...] = ("seg",)
+    answered_file: Place | None = None
     quiet_s: float = 10
     idle_s: float = 300
     drop_s: float = 600

@@ -9,15 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lts.app.run.signals import Interrupted
-from lts.base import LtsError, StorageError, causes_of, one_line
+from lts.base import LtsError, StorageError, causes_of, is_out_of_memory, one_line
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """Errors of writing that are not bugs."""
-
-_NO_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator: can't allocate memory")
-"""Torch's out-of-memory errors."""
 
 _PATH_ERRORS = {
     *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ),
@@ -114,9 +111,7 @@ def _message_of_a_library(error: BaseException) -> str | None:
     for cause in causes_of(error, in_passing=False):
         if type(cause).__name__ == "MisconfigurationException":
             return _as_line(cause)
-        if isinstance(cause, MemoryError) or any(
-            name in f"{type(cause).__name__}: {cause}" for name in _NO_MEMORY
-        ):
+        if is_out_of_memory(cause):
             why = _as_line(cause) or "there is too little for what was asked"
             return f"memory: {why}; a smaller batch_size, image_size or model takes less"
     return None

@@ -12,6 +12,10 @@ from lts.app.run.records import LOCK_FILE
 from lts.base import ConfigError
 
 
+class FolderInUseError(ConfigError):
+    """Another process holds the lock of a folder."""
+
+
 @contextmanager
 def locked_run_folder(output_dir: str | Path, *, is_named_by_time: bool = False) -> Iterator[Path]:
     """Lock the folder of a run, `paths.output_dir` made absolute.
@@ -57,7 +61,8 @@ def locked_folder(
         patience_s: How long to wait for it before that.
 
     Raises:
-        ConfigError: Another process holds the lock, or the folder cannot be written to or locked.
+        FolderInUseError: Another process holds the lock.
+        ConfigError: The folder cannot be written to or locked.
     """
     made = made or [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder, key=key)
@@ -108,7 +113,7 @@ def _acquire(
             lock.acquire(timeout=patience_s)
         except Timeout as busy:
             if before_waiting is None:
-                raise ConfigError(
+                raise FolderInUseError(
                     f"{key}: {folder} must be of one run at a time, and one is using it; "
                     "wait for its end, or choose another folder"
                 ) from busy

@@ -95,7 +95,7 @@ class RunRecord:
             "state": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": library_versions(),
-            "git_commit": _git_commit(),
+            "git_commit": git_commit(),
             "machine": platform.machine(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         }
@@ -157,15 +157,23 @@ def _peak_resident_mib(who: int) -> int:
     return peak // (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _git_commit() -> str | None:
-    """The commit of the code, with `+changes` where files differ from it; None outside a checkout."""
-    folder = Path(__file__).parent
+def git_commit(code: Path = Path(__file__)) -> str | None:
+    """The commit of the code, with `+changes` where files differ from it; None outside a checkout.
+
+    Code that is installed into the environment of another project may lie in the checkout of that one.
+
+    Args:
+        code: One of its files.
+    """
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=code.parent, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", code.name)
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,11 +1,20 @@
 """Which series have been answered, by their instances, so that none is answered twice."""
 
+import json
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Collection
 from enum import Enum
 from hashlib import blake2b
+from pathlib import Path
 
+from lts.base import ConfigError, path_exists, read_json_object, written_whole
+
+_MOST_SERIES, _MOST_INSTANCES = 1000, 2**20
+"""That are remembered: 8 MiB in memory, twice that in a file."""
 _DIGEST_BYTES = 8
+_FORMAT = 1
 
 
 class Verdict(Enum):
@@ -20,44 +29,113 @@ class Verdict(Enum):
 
 
 class Answered:
-    """The series that have been answered last, in little memory.
+    """The series that have been answered last, and those in hand. Several threads may ask.
 
     Args:
-        most: How many are remembered.
+        how: What answers: what another has answered is not known here.
+        file: Where series are remembered beyond the end of this process, by hashes of their UIDs; it is made
+            where there is none. None for nowhere.
+        most: How many series are remembered.
+
+    Raises:
+        ConfigError: `file` cannot be read, or is something else.
+        StorageError: It cannot be made.
 
     Example:
-        >>> answered = Answered(most=100)
-        >>> answered.add("1.2", {"1.2.1", "1.2.2"})
+        >>> answered = Answered()
+        >>> answered.begin("1.2", {"1.2.1", "1.2.2"})
         >>> answered.judge("1.2", {"1.2.1"}).value, answered.judge("1.2", {"1.2.2", "1.2.3"}).value
         ('known', 'part')
         >>> answered.judge("1.2", {"1.2.1", "1.2.2", "1.2.3"}).value, answered.judge("1.3", {"1.3.1"}).value
         ('new', 'new')
     """
 
-    def __init__(self, *, most: int) -> None:
-        self._most = most
-        self._digests: OrderedDict[str, bytes] = OrderedDict()
+    def __init__(self, *, how: str = "", file: Path | None = None, most: int = _MOST_SERIES) -> None:
+        self._key = blake2b(how.encode(), digest_size=32).digest()
+        self._file, self._most = file, most
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._in_hand: set[tuple[bytes, frozenset[bytes]]] = set()
+        self._answered: OrderedDict[bytes, bytes] = OrderedDict()
+        if file is not None:
+            self._answered.update(_read(file) if path_exists(file) else {})
+            self._write(file)
 
     def judge(self, series_uid: str, instances: Collection[str]) -> Verdict:
-        """Compare a series with what is known of it."""
-        packed = self._digests.get(series_uid, b"")
-        known = {packed[at : at + _DIGEST_BYTES] for at in range(0, len(packed), _DIGEST_BYTES)}
-        given = {_digest(uid) for uid in instances}
+        """Compare a series with what is known of it, answered or in hand."""
+        series, given = self._digest(series_uid), self._digests(instances)
+        with self._lock:
+            in_hand = [held for one, held in self._in_hand if one == series]
+            known = _unpacked(self._answered.get(series, b"")).union(*in_hand)
         if known >= given:
             return Verdict.KNOWN
         return Verdict.NEW if given >= known else Verdict.PART
 
-    def add(self, series_uid: str, instances: Collection[str]) -> None:
-        """Remember a series; the oldest is forgotten."""
-        self._digests[series_uid] = b"".join(_digest(uid) for uid in instances)
-        self._digests.move_to_end(series_uid)
-        if len(self._digests) > self._most:
-            self._digests.popitem(last=False)
+    def begin(self, series_uid: str, instances: Collection[str]) -> None:
+        """A series is to be answered: it is in hand."""
+        held = (self._digest(series_uid), self._digests(instances))
+        with self._lock:
+            self._in_hand.add(held)
 
-    def forget(self, series_uid: str) -> None:
-        """Forget a series, which is to be answered when it comes again."""
-        self._digests.pop(series_uid, None)
+    def finish(self, series_uid: str, instances: Collection[str]) -> None:
+        """A series has been answered, and is remembered; the oldest are forgotten.
+
+        Raises:
+            StorageError: The file cannot be written; the series is remembered by this process alone.
+        """
+        series, given = self._digest(series_uid), self._digests(instances)
+        with self._lock:
+            self._in_hand.discard((series, given))
+            before = self._answered.pop(series, b"")
+            packed = b"".join(sorted(_unpacked(before) | given))
+            self._answered[series] = packed
+            while len(self._answered) > self._most or self._is_large():
+                self._answered.popitem(last=False)
+        if self._file is not None and packed != before:
+            self._write(self._file)
+
+    def forget(self, series_uid: str, instances: Collection[str]) -> None:
+        """A series is not in hand any more; unless it has been answered, it will be when it comes again."""
+        held = (self._digest(series_uid), self._digests(instances))
+        with self._lock:
+            self._in_hand.discard(held)
+
+    def _is_large(self) -> bool:
+        return sum(map(len, self._answered.values())) > _MOST_INSTANCES * _DIGEST_BYTES
+
+    def _write(self, file: Path) -> None:
+        with self._writing:
+            with self._lock:
+                answered = {series.hex(): packed.hex() for series, packed in self._answered.items()}
+            with written_whole(file) as stream:
+                os.fchmod(stream.fileno(), 0o600)
+                stream.write(json.dumps({"format": _FORMAT, "answered": answered}).encode())
+
+    def _digest(self, uid: str) -> bytes:
+        return blake2b(uid.encode(), digest_size=_DIGEST_BYTES, key=self._key).digest()
+
+    def _digests(self, uids: Collection[str]) -> frozenset[bytes]:
+        return frozenset(map(self._digest, uids))
 
 
-def _digest(uid: str) -> bytes:
-    return blake2b(uid.encode(), digest_size=_DIGEST_BYTES).digest()
+def _unpacked(packed: bytes) -> frozenset[bytes]:
+    return frozenset(packed[at : at + _DIGEST_BYTES] for at in range(0, len(packed), _DIGEST_BYTES))
+
+
+def _read(file: Path) -> dict[bytes, bytes]:
+    """The digests of a file, the series that was answered first before others.
+
+    Raises:
+        ConfigError: It cannot be read, or is something else.
+    """
+    try:
+        content = read_json_object(file, error=ConfigError)
+    except ConfigError as error:
+        raise ConfigError(f"answered_file: {error}") from error
+    wrong = ConfigError(f"answered_file: {file} must be a file that lts has written there, is another one")
+    try:
+        found = {bytes.fromhex(series): bytes.fromhex(all_) for series, all_ in content["answered"].items()}
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
+        raise wrong from error
+    if content.get("format") != _FORMAT or any(len(packed) % _DIGEST_BYTES for packed in found.values()):
+        raise wrong
+    return found

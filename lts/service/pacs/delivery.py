@@ -4,17 +4,19 @@ import json
 import secrets
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydicom import dcmread
 from pynetdicom import AE, build_context
 from pynetdicom.status import code_to_category
 
-from lts.base import one_line, shortened
+from lts.base import ConfigError, one_line, shortened
+from lts.service.pacs.credentials import read_authorization
 from lts.service.pacs.options import DicomNode, PacsOptions, WebNode
 from lts.volume import read_identity
 
@@ -59,7 +61,7 @@ def delivery_to(options: PacsOptions) -> Delivery:
     """What sends results where the options say."""
     node = options.node
     if isinstance(node, WebNode):
-        return WebDelivery(node)
+        return WebDelivery(node, credentials_file=options.credentials_file)
     return StoreDelivery(node, ae_title=options.ae_title)
 
 
@@ -109,9 +111,11 @@ class StoreDelivery(Delivery):
         node = self._node
         context = build_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
         association = self._ae.associate(node.host, node.port, contexts=[context], ae_title=node.ae_title)
+        if association.is_rejected:
+            raise UndeliveredError(f"it refuses an association with {self._ae.ae_title}")
         if not association.is_established:
-            refused = f"it refuses an association with {self._ae.ae_title}, or takes no DICOM SEG"
-            raise UndeliveredError(refused if association.is_rejected else "no association with it")
+            is_class = bool(association.rejected_contexts)
+            raise UndeliveredError("it takes no such objects" if is_class else "no association with it")
         try:
             status = association.send_c_store(dataset).get("Status")
         finally:
@@ -125,20 +129,24 @@ class StoreDelivery(Delivery):
 
 
 class WebDelivery(Delivery):
-    """Sends by STOW-RS, in a request for each result.
+    """Sends by STOW-RS, in a request for each result; the certificate of an `https://` address is verified.
 
     Args:
         node: Takes results.
+        credentials_file: As `read_authorization` reads it, for each result anew; None for none.
     """
 
-    def __init__(self, node: WebNode) -> None:
+    def __init__(self, node: WebNode, *, credentials_file: Path | None = None) -> None:
         self._url = f"{node.url}/studies"
+        self._credentials_file = credentials_file
+        self._opener = build_opener(_NoRedirects)
 
     def send(self, path: Path) -> None:
         """Send a DICOM file, once.
 
         Raises:
-            UndeliveredError: The service cannot be reached, or its answer does not name the file as stored.
+            UndeliveredError: The service cannot be reached, does not know the credentials, or its answer does
+                not name the file as stored.
         """
         uid = read_identity(path).sop_instance_uid
         boundary = secrets.token_hex(16)
@@ -148,13 +156,18 @@ class WebDelivery(Delivery):
             "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
             "Accept": "application/dicom+json",
         }
+        if self._credentials_file is not None:
+            try:
+                headers["Authorization"] = read_authorization(self._credentials_file)
+            except ConfigError as error:
+                raise UndeliveredError(f"pacs.{error}") from error
         request = Request(self._url, data=body, headers=headers, method="POST")
         try:
-            with urlopen(request, timeout=_ANSWER_S) as answer:
+            with self._opener.open(request, timeout=_ANSWER_S) as answer:
                 content = answer.read(_LARGEST_ANSWER)
         except HTTPError as error:
             with error:
-                raise UndeliveredError(f"it answered with status {error.code}") from error
+                raise UndeliveredError(self._refusal(error.code)) from error
         except (OSError, HTTPException, ValueError) as error:
             raise UndeliveredError(str(error) or type(error).__name__) from error
         if uid not in stored_in(content):
@@ -162,6 +175,21 @@ class WebDelivery(Delivery):
 
     def close(self) -> None:
         """A request ends by itself; its thread does not keep the process."""
+
+    def _refusal(self, status: int) -> str:
+        why = f"it answered with status {status}"
+        if status != HTTPStatus.UNAUTHORIZED:
+            return why
+        if self._credentials_file is None:
+            return f"{why}: it asks for credentials, and pacs.credentials_file names none"
+        return f"{why}: it does not accept the credentials of pacs.credentials_file"
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Leaves a redirection as a refusal: who is named there is given neither results nor credentials."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
 
 
 def stored_in(answer: bytes) -> set[str]:

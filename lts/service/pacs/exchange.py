@@ -1,40 +1,38 @@
-"""From a complete series to a result that the PACS has, and the end of it all."""
+"""From a complete series to results that the PACS has, and the end of it all."""
 
 import asyncio
+import json
 import logging
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-from lts.base import counted
+from lts.base import StorageError, counted
+from lts.inference import DICOM_NAMES
+from lts.service.dicom_files import choice_of, names_by_reason
 from lts.service.folder import remove_tree
 from lts.service.jobs import Job, JobDroppedError
 from lts.service.pacs.answered import Answered, Verdict
-from lts.service.pacs.delivery import UndeliveredError, delivery_to
 from lts.service.pacs.intake import Intake, Rule, Series
 from lts.service.pacs.listener import Listener
-from lts.service.pacs.options import PacsOptions
+from lts.service.pacs.objects import SeriesObjects, objects_of
+from lts.service.pacs.options import PacsOptions, WebNode
+from lts.service.pacs.outbox import Outbox
 from lts.service.refusals import RefusedError, lost, not_the_senders, shutting_down
-from lts.service.scans import open_upload, seg_of
+from lts.service.scans import open_upload
 from lts.service.service import Service
 from lts.service.uploads import Upload
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 0.1
-_LONGEST_WAIT_S = 300.0
-_REMEMBERED = 1000
-"""Answered series that are remembered, 8 KB each for a thousand slices."""
 _MOST_NOTES = 10
 
 
 class Exchange:
-    """Takes series from a PACS, has each segmented in turn with the uploads, and sends its result back.
+    """Takes series from a PACS, has each segmented in turn with the uploads, and sends its results back.
 
-    Files of a series are deleted when its result is made, the result when it is sent or given up. Use it as a
+    Files of a series are deleted when its results are made, those when they are sent or given up. Use it as a
     context around the server that runs it.
 
     Args:
@@ -45,7 +43,8 @@ class Exchange:
         intake: Takes instances.
 
     Raises:
-        ConfigError: The port of `options` cannot be listened on.
+        ConfigError: The port of `options` cannot be listened on, or `answered_file` is something else.
+        StorageError: `answered_file` cannot be written.
     """
 
     def __init__(self, service: Service, options: PacsOptions) -> None:
@@ -61,11 +60,15 @@ class Exchange:
         )
         service.metrics.gauge(
             "lts_pacs_series_held",
-            "Series that have come and whose result is not sent yet.",
+            "Series that have come and whose results are not sent yet.",
             lambda: self.intake.held,
         )
-        self._answered = Answered(most=_REMEMBERED)
-        self._delivery = delivery_to(options)
+        shas = [one["sha256"] for one in service.version["models"]]
+        self._answered = Answered(
+            how=json.dumps([shas, sorted(options.results), str(options.node)]), file=options.answered_file
+        )
+        self._choice = choice_of(options.results)
+        self._outbox = Outbox(options, counts=self._counts, log=service.log)
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: Listener | None = None
@@ -78,7 +81,7 @@ class Exchange:
     def __exit__(self, *_: object) -> None:
         if self._listener is not None:
             self._listener.close()
-        self._delivery.close()
+        self._outbox.close()
 
     @property
     def in_hand(self) -> int:
@@ -91,6 +94,12 @@ class Exchange:
         return None if self._listener is None else self._listener.port
 
     @property
+    def gives_openly(self) -> bool:
+        """Whether credentials travel unencrypted beyond this machine."""
+        node = self._options.node
+        return self._options.credentials_file is not None and isinstance(node, WebNode) and node.is_open
+
+    @property
     def poll_s(self) -> float:
         """How often `step` is to be called."""
         return min(0.5, self._options.quiet_s / 4)
@@ -101,7 +110,8 @@ class Exchange:
         where = "/dicom-web/studies"
         if self.port is not None:
             where = f"{options.host} port {self.port} ({options.ae_title}) and {where}"
-        return f"taking {self._modality} series at {where}; results go to {options.node}"
+        results = ", ".join(DICOM_NAMES[kind] for kind in self._choice.outputs)
+        return f"taking {self._modality} series at {where}; {results} go to {options.node}"
 
     async def step(self) -> None:
         """Begin with the series that have become complete; to be called again and again."""
@@ -135,17 +145,12 @@ class Exchange:
         self.intake.close()
 
     async def _handle(self, series: Series) -> None:
-        """Segment a series and send its result; whatever happens is logged, and its files are removed."""
-        log, start = self._service.log, monotonic()
+        """Answer a series; whatever happens is logged, and its files are removed."""
+        log = self._service.log
         try:
-            if not self._is_new(series):
-                return
-            result = await self._segment(series)
-            self._service.metrics.segmented(monotonic() - start)
-            log(f"{series}: done in {monotonic() - start:.1f} s")
-            await self._deliver(series, result)
+            if self._is_new(series):
+                await self._answer(series)
         except RefusedError as refusal:
-            self._answered.forget(series.uid)
             self._counts.series("refused")
             log(f"{series}: refused, {refusal.status}: {refusal.detail}")
         except asyncio.CancelledError:
@@ -153,7 +158,6 @@ class Exchange:
             log(f"{series}: given up, the service is stopping")
             raise
         except Exception:
-            self._answered.forget(series.uid)
             self._counts.series("refused")
             log(f"{series}: refused, a fault of the service")
             _LOG.exception("the service failed on a series")
@@ -161,7 +165,7 @@ class Exchange:
             await asyncio.shield(asyncio.to_thread(self.intake.release, series))
 
     def _is_new(self, series: Series) -> bool:
-        """Whether a series is to be answered; then it is remembered."""
+        """Whether a series is to be answered; if it is not, that is logged."""
         how_many = counted(len(series.instances), "instance")
         verdict = self._answered.judge(series.uid, series.instances)
         if verdict is Verdict.KNOWN:
@@ -175,26 +179,57 @@ class Exchange:
                 "send the whole series again"
             )
             return False
-        self._answered.add(series.uid, series.instances)
         self._service.log(f"{series}: {how_many} taken")
         return True
 
-    async def _segment(self, series: Series) -> Path:
-        """The DICOM SEG of a series, when its turn has come.
+    async def _answer(self, series: Series) -> None:
+        """Segment a series and send its results; with the first that is taken it is answered.
 
         Raises:
-            RefusedError: It is not one readable scan, or the service is shutting down.
+            RefusedError: It is not one readable scan, no result can be made, or the service is shutting down.
+        """
+        start, answered = monotonic(), self._answered
+
+        async def on_taken() -> None:
+            try:
+                await asyncio.to_thread(answered.finish, series.uid, series.instances)
+            except StorageError as error:
+                self._service.log(f"{series}: will not be known to a later service: {error}")
+
+        answered.begin(series.uid, series.instances)
+        try:
+            files = await self._segment(series)
+            self._service.metrics.segmented(monotonic() - start)
+            self._service.log(f"{series}: done in {monotonic() - start:.1f} s")
+            is_sent = await self._outbox.send(str(series), files, on_taken=on_taken)
+            self._counts.series("sent" if is_sent else "given_up")
+        finally:
+            answered.forget(series.uid, series.instances)
+
+    async def _segment(self, series: Series) -> Mapping[str, Path]:
+        """The results of a series by kind, when its turn has come.
+
+        Raises:
+            RefusedError: It is not one readable scan, no result can be made, or the service is shutting down.
         """
         service = self._service
         upload = Upload(path=series.files, name=str(series), case="series")
-        result = series.folder / "result.dcm"
         place = _Place()
         async with self._turn:  # in the order in which they came
             await self._enter(place)
         try:
             pending = await asyncio.to_thread(open_upload, upload, limits=service.limits)
-            job = service.jobs.submit(lambda predictor, job: seg_of(pending, predictor, job, path=result))
-            notes = await self._outcome(job)
+            job = service.jobs.submit(
+                lambda predictor, job: objects_of(
+                    pending,
+                    predictor,
+                    job,
+                    folder=series.folder,
+                    choice=self._choice,
+                    models=service.models_in_words,
+                )
+            )
+            made = await self._outcome(job)
         except JobDroppedError as error:
             raise shutting_down() from error
         except RefusedError:
@@ -206,10 +241,14 @@ class Exchange:
             raise ours from error
         finally:
             service.gate.leave(place)
-        for note in notes[:_MOST_NOTES]:
+        for note in made.notes[:_MOST_NOTES]:
             service.log(f"{series}: {note}")
+        for reason, names in names_by_reason(made.refused).items():
+            service.log(f"{series}: no {' or '.join(names)}: {reason}")
+        for kind in made.refused:
+            self._counts.result(kind, "refused")
         await asyncio.to_thread(_remove_now, series.files)
-        return result
+        return made.files
 
     async def _enter(self, place: "_Place") -> None:
         gate = self._service.gate
@@ -223,7 +262,7 @@ class Exchange:
                 return
             await asyncio.sleep(_TICK_S)
 
-    async def _outcome(self, job: Job) -> tuple[str, ...]:
+    async def _outcome(self, job: Job) -> SeriesObjects:
         done = asyncio.wrap_future(job.future)
         try:
             await asyncio.wait({done})
@@ -232,31 +271,8 @@ class Exchange:
                 self._service.jobs.drop(job)
                 await asyncio.wait({done})  # its files may be removed when its device is free
             done.exception()  # it counts as seen where nobody is left to see it
-        notes: tuple[str, ...] = done.result()
-        return notes
-
-    async def _deliver(self, series: Series, result: Path) -> None:
-        """Send a result until it is taken, with growing waits, for so long as the options say."""
-        options, log = self._options, self._service.log
-        start, wait_s = monotonic(), options.retry_s
-        while True:
-            try:
-                await asyncio.wrap_future(_in_thread(lambda: self._delivery.send(result)))
-            except UndeliveredError as error:
-                reason = f"{series}: {options.node} did not take the result: {error}"
-            else:
-                self._counts.series("sent")
-                log(f"{series}: the result is at {options.node}")
-                return
-            if monotonic() + wait_s > start + 60 * options.send_minutes:
-                self._answered.forget(series.uid)
-                self._counts.series("given_up")
-                log(f"{reason}; given up after {options.send_minutes:g} minutes")
-                return
-            self._counts.retried()
-            log(f"{reason}; tried again in {wait_s:g} s")
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, max(_LONGEST_WAIT_S, options.retry_s))
+        made: SeriesObjects = done.result()
+        return made
 
 
 class _Place:
@@ -271,23 +287,6 @@ class _Place:
 
     def give_up(self) -> None:
         raise AssertionError("a series is never slow")
-
-
-def _in_thread(work: Callable[[], Any]) -> "Future[Any]":
-    """The outcome of some work in a thread that does not keep the process when it is to end."""
-    future: Future[Any] = Future()
-    future.set_running_or_notify_cancel()  # it cannot be canceled, only left alone
-
-    def run() -> None:
-        try:
-            outcome = work()
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(outcome)
-
-    threading.Thread(target=run, name="lts-delivery", daemon=True).start()
-    return future
 
 
 def _remove_now(folder: Path) -> None:

@@ -2,9 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from lts.base import ConfigError, shown
+from lts.service.dicom_files import DICOM_KINDS, DicomKind
+from lts.service.guard import is_loopback
 
 _AE_TITLE = re.compile(r"(?! +$)[ -\[\]-~]{1,16}")
 """PS3.5 6.2: up to 16 characters of ASCII without backslash, not spaces alone."""
@@ -54,6 +57,12 @@ class WebNode:
 
     url: str
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is sent there travels unencrypted beyond this machine."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
     def __str__(self) -> str:
         return self.url
 
@@ -65,12 +74,16 @@ class PacsOptions:
     Attributes:
         send_to: `AE@HOST:PORT`, or the `http://` or `https://` address of a DICOMweb service; None where
             nothing is taken from a PACS.
+        credentials_file: What a DICOMweb service is given, as `read_authorization` reads it; None for none.
         host: Where the service listens for associations.
         port: Its port, 0 for any free one, None for no associations; then series come by STOW-RS alone.
         ae_title: Of the service.
         calling: AE titles that may send; empty for all.
         description: A pattern with `*` and `?` that the SeriesDescription must fit, whatever the case of its
             letters; None for any.
+        results: Which objects are sent back; a report refers to the SEG, and goes with one.
+        answered_file: Where answered series are remembered beyond the end of the service, as `Answered` does
+            it; None for nowhere.
         quiet_s: A series is complete when nothing has come for so long after the last who sends it ended.
         idle_s: An association on which nothing comes for so long is ended, and counts as cut short.
         drop_s: A series that is not complete is dropped when nothing of it has come for so long.
@@ -86,19 +99,23 @@ class PacsOptions:
     Example:
         >>> options = PacsOptions(
         ...     send_to="ORTHANC@127.0.0.1:4242", host="127.0.0.1", port=11112, ae_title="LTS", calling=(),
-        ...     description=None, quiet_s=10, idle_s=60, drop_s=600, max_associations=8, max_series=16,
-        ...     max_series_mib=1024, retry_s=5, send_minutes=60,
+        ...     description=None, credentials_file=None, results=("seg",), answered_file=None,
+        ...     quiet_s=10, idle_s=60, drop_s=600, max_associations=8, max_series=16, max_series_mib=1024,
+        ...     retry_s=5, send_minutes=60,
         ... )
         >>> options.node
         DicomNode(ae_title='ORTHANC', host='127.0.0.1', port=4242)
     """
 
     send_to: str | None
+    credentials_file: Path | None
     host: str
     port: int | None
     ae_title: str
     calling: tuple[str, ...]
     description: str | None
+    results: tuple[DicomKind, ...]
+    answered_file: Path | None
     quiet_s: float
     idle_s: float
     drop_s: float
@@ -120,9 +137,18 @@ class PacsOptions:
             _check_ae_title("calling", title)
         if self.description == "":
             raise ConfigError("description: must be a pattern, or null for any, got ''")
-        if self.send_to is not None:
-            parse_node(self.send_to)
-        elif self.port is not None:
+        if not self.results or not set(self.results) <= set(DICOM_KINDS):
+            known = ", ".join(DICOM_KINDS)
+            raise ConfigError(f"results: must name one or more of {known}, got {shown(list(self.results))}")
+        if "sr" in self.results and "seg" not in self.results:
+            raise ConfigError("results: sr refers to the segments of seg, and needs it beside it")
+        node = None if self.send_to is None else parse_node(self.send_to)
+        if self.credentials_file is not None and isinstance(node, DicomNode):
+            raise ConfigError(
+                "credentials_file: is for a send_to of http:// or https://, as C-STORE has no password, got "
+                f"send_to={self.send_to}"
+            )
+        if node is None and self.port is not None:
             raise ConfigError("send_to: must be given where port is, or results go nowhere; got null")
 
     @property

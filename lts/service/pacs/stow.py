@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
 from lts.service.answers import problems
+from lts.service.multipart import LONGEST_BOUNDARY, LeastRate, PartReader, read_parts
 from lts.service.pacs.intake import Intake, Sender, Status, Taken
 from lts.service.refusals import RefusedError
 from lts.service.service import Service
-from lts.service.uploads import LeastRate, feed
 
 STOW_PATH = "/dicom-web/studies"
 
 _MEDIA_TYPE = "application/dicom+json"
 _PART_TYPE = b"application/dicom"
 _RULE = 'the body must be multipart/related; type="application/dicom" with a boundary'
-_LONGEST_BOUNDARY = 256
-"""Characters. RFC 2046 allows 70, and Orthanc's have 73."""
-_LONGEST_PART_HEAD = 2**14
 _MOST_PARTS = 20_000
 
 _BODY = {
@@ -90,19 +86,16 @@ async def _receive(request: Request, service: Service, parts: "_Instances") -> l
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/related" or options.get(b"type", _PART_TYPE).lower() != _PART_TYPE:
         raise RefusedError(415, _RULE)
-    if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
-        raise RefusedError(415, f"{_RULE} of 1 to {_LONGEST_BOUNDARY} characters, got {len(boundary)}")
+    if not 0 < len(boundary) <= LONGEST_BOUNDARY:
+        raise RefusedError(415, f"{_RULE} of 1 to {LONGEST_BOUNDARY} characters, got {len(boundary)}")
     least = LeastRate(n_bytes=service.limits.least_bytes, seconds=service.limits.stalled_s)
-    try:
-        parser = MultipartParser(boundary, parts.callbacks())
-        await feed(request, parser.write, least=least)
-    except FormParserError as error:
-        raise RefusedError(400, "the body is not well-formed multipart/related") from error
+    malformed = RefusedError(400, "the body is not well-formed multipart/related")
+    await read_parts(request, parts, boundary=boundary, least=least, malformed=malformed)
     return parts.finish()
 
 
-class _Instances:
-    """Callbacks of the parser; writes each part to a file, and gives it to the intake at its end.
+class _Instances(PartReader):
+    """Writes each part to a file, and gives it to the intake at its end.
 
     Args:
         intake: Takes the instances.
@@ -110,27 +103,12 @@ class _Instances:
     """
 
     def __init__(self, intake: Intake, sender: Sender) -> None:
+        super().__init__(header=b"content-type")
         self._intake, self._sender = intake, sender
         self._taken: list[Taken] = []
-        self._field, self._value, self._kind = b"", b"", b""
-        self._head_bytes = 0
         self._path: Path | None = None
         self._file: BufferedWriter | None = None
         self._failure: OSError | None = None
-        self._whole = False
-
-    def callbacks(self) -> Any:
-        """The callbacks by the parser's names."""
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._on_field,
-            "on_header_value": self._on_value,
-            "on_header_end": self._on_header,
-            "on_headers_finished": self._open,
-            "on_part_data": self._write,
-            "on_part_end": self._close,
-            "on_end": self._end,
-        }
 
     def finish(self) -> list[Taken]:
         """What became of the instances.
@@ -138,7 +116,7 @@ class _Instances:
         Raises:
             RefusedError: The body was cut short, or held none.
         """
-        if not self._whole:
+        if not self.is_whole:
             raise RefusedError(400, "the body was cut short")
         if not self._taken:
             raise RefusedError(400, "the body holds no instance")
@@ -149,35 +127,15 @@ class _Instances:
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
-        self._intake.end(self._sender, whole=self._whole)
+        self._intake.end(self._sender, whole=self.is_whole)
 
-    def _begin(self) -> None:
+    def begin_part(self) -> None:
         if len(self._taken) >= _MOST_PARTS:
             raise RefusedError(413, f"a request must have at most {_MOST_PARTS} instances")
-        self._field, self._value, self._kind = b"", b"", b""
-        self._head_bytes = 0
         self._path = self._file = self._failure = None
 
-    def _on_field(self, data: bytes, start: int, end: int) -> None:
-        self._count_head(end - start)
-        self._field += data[start:end]
-
-    def _on_value(self, data: bytes, start: int, end: int) -> None:
-        self._count_head(end - start)
-        self._value += data[start:end]
-
-    def _count_head(self, n_bytes: int) -> None:
-        self._head_bytes += n_bytes
-        if self._head_bytes > _LONGEST_PART_HEAD:
-            raise RefusedError(422, f"the headers of a part must have at most {_LONGEST_PART_HEAD} bytes")
-
-    def _on_header(self) -> None:
-        if self._field.lower() == b"content-type":
-            self._kind, _ = parse_options_header(self._value)
-        self._field, self._value = b"", b""
-
-    def _open(self) -> None:
-        if self._kind != _PART_TYPE:
+    def open_part(self, header: bytes) -> None:
+        if parse_options_header(header)[0] != _PART_TYPE:
             raise RefusedError(415, "each part must be application/dicom, and say so")
         try:
             self._path = self._intake.new_file(self._sender)
@@ -185,15 +143,15 @@ class _Instances:
         except OSError as error:
             self._failure = error
 
-    def _write(self, data: bytes, start: int, end: int) -> None:
+    def write(self, data: bytes) -> None:
         if self._file is None or self._failure is not None:
             return
         try:
-            self._file.write(data[start:end])
+            self._file.write(data)
         except OSError as error:
             self._failure = error
 
-    def _close(self) -> None:
+    def end_part(self) -> None:
         if self._file is not None:
             try:
                 self._file.close()
@@ -207,9 +165,6 @@ class _Instances:
         else:
             taken = self._intake.take(self._sender, self._path)
         self._taken.append(taken)
-
-    def _end(self) -> None:
-        self._whole = True
 
 
 def _answer(taken: list[Taken]) -> Response:

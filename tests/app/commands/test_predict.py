@@ -145,6 +145,7 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
         "postprocess.largest_liver=true",
         "batch_size=2",
         "probabilities=true",
+        "precision=float32",
         cwd=tmp_path,
     )
     np.testing.assert_array_equal(labels_in(tmp_path / "masks" / "a_mask.nii.gz"), np.minimum(labels, 1))

@@ -76,6 +76,7 @@ def test_ctrl_c_while_masks_are_scored_ends_in_one_line(make_case, tmp_path: Pat
         start_new_session=True,
     )
     while not (tmp_path / "scores" / "run.json").exists():
+        assert evaluation.poll() is None, evaluation.communicate()[1]
         time.sleep(0.02)
     time.sleep(0.3)  # the workers are interpreters that import
     os.killpg(evaluation.pid, signal.SIGINT)

@@ -132,7 +132,7 @@ READERS: list[tuple[str, dict[str, Any], Callable[[Path], object]]] = [
 ]
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_value_in_any_place_is_read_or_refused_in_one_line(tmp_path: Path, data: st.DataObject) -> None:
     name, sound, read = data.draw(st.sampled_from(READERS))

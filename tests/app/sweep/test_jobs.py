@@ -370,23 +370,28 @@ def test_a_failure_ends_the_sweep_where_that_is_asked(do, tmp_path: Path) -> Non
 
 
 def test_a_job_with_the_settings_of_one_that_runs_waits_and_takes_its_score(
-    do, tmp_path: Path, capsys
+    do, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     do(0, settings(), fail)
-    held = threading.Event()
+    held, waits, told = threading.Event(), threading.Event(), []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        waits.set()
 
     def the_other() -> None:
         with FileLock(tmp_path / "0" / ".lock"):
             held.set()
-            time.sleep(0.3)
+            waits.wait(60)
             record(tmp_path / "0", state="done", best_score=0.5)
 
+    monkeypatch.setattr("lts.app.sweep.jobs.print_line", tell)
     other = threading.Thread(target=the_other)
     other.start()
     held.wait()
     assert do(1, settings(), never) == 0.5
     other.join()
-    assert f"job 1: has the settings of {tmp_path}/0, which is being run; waits" in capsys.readouterr().out
+    assert told[0].startswith(f"job 1: has the settings of {tmp_path}/0, which is being run; waits")
 
 
 def test_jobs_that_start_at_once_get_folders_of_their_own(

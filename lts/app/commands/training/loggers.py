@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from lts.app.config.instantiate import as_config_error, build_component, check_arguments_of
-from lts.app.config.serialization import settings_to_dict
+from lts.app.config.serialization import by_key, settings_to_dict
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
 from lts.app.run.records import LOGGERS_FILE
@@ -198,7 +198,7 @@ def log_test_scores(trainer: pl.Trainer, metrics: Mapping[str, Any], *, cases_fi
 
 def flat_settings(settings: TrainSettings) -> dict[str, Any]:
     """All settings by their keys, as on a command line: `optimizer.lr`."""
-    return dict(_flat(settings_to_dict(settings)))
+    return by_key(settings_to_dict(settings))
 
 
 def tuned_settings(settings: TrainSettings) -> dict[str, Any]:
@@ -208,11 +208,3 @@ def tuned_settings(settings: TrainSettings) -> dict[str, Any]:
         for key, value in flat_settings(settings).items()
         if key.startswith(_TUNED) and not key.endswith("._partial_")
     }
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in section.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
