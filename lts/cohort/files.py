@@ -12,6 +12,9 @@ from lts.volume import scan_stem
 
 T = TypeVar("T")
 
+DICOMDIR = "DICOMDIR"
+"""The file that lists the DICOM files of a disc."""
+
 
 def combined_error(where: str, problems: Sequence[str]) -> CohortError:
     """One error with one line for all problems of one place."""

@@ -4,12 +4,13 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from lts.base import CohortError, ConfigError, MaskLabels
 from lts.cohort.case import Case, Cohort, IncompleteCohortError
 from lts.cohort.dataset_json import find_msd_cases, find_nnunet_cases, is_msd, is_nnunet
-from lts.cohort.files import case_stem, files_below, grouped, is_hidden, matched_cases
+from lts.cohort.files import DICOMDIR, case_stem, files_below, grouped, is_hidden, matched_cases
 from lts.cohort.pairs import find_pairs_cases, is_pairs
 from lts.volume import suffix_pattern
 
@@ -17,6 +18,7 @@ _LITS_STEM = re.compile(r"(volume|segmentation)-(\d+)", re.IGNORECASE)
 _SUFFIX = suffix_pattern()
 # Kaggle's two datasets side by side, each with volume_pt*/volume_pt*/ in it.
 _LITS_DEPTH = 3
+_MOST_LOOKED_AT = 1000
 
 
 def _lits_files(root: Path) -> list[tuple[str, str, Path]]:
@@ -90,7 +92,7 @@ LAYOUTS = tuple(_LAYOUTS)
 
 
 def _fitting_layout(root: Path, *, other_than: str) -> str | None:
-    """What the folder, or one of the folders in it, looks like: a sentence, or None."""
+    """What the folder, or one of the folders in it, looks like by its names: a sentence, or None."""
     inside = (
         [path for path in sorted(root.iterdir()) if path.is_dir() and not is_hidden(path)]
         if root.is_dir()
@@ -100,7 +102,13 @@ def _fitting_layout(root: Path, *, other_than: str) -> str | None:
         for name, layout in _LAYOUTS.items():
             if (folder, name) != (root, other_than) and layout.fits(folder):
                 return f"{'this folder' if folder == root else folder} looks like data={name}"
+    if any(_is_named_as_dicom(path) for path in islice(root.rglob("*"), _MOST_LOOKED_AT)):
+        return "it holds DICOM: data=pairs takes a CSV file that names the folder of each series and its mask"
     return None
+
+
+def _is_named_as_dicom(path: Path) -> bool:
+    return path.suffix.lower() == ".dcm" or path.name.upper() == DICOMDIR
 
 
 def find_cases(root: str | os.PathLike[str], *, layout: str, labels: MaskLabels | None = None) -> Cohort:

@@ -10,7 +10,7 @@ from pathlib import Path
 from lts.base import CohortError, Modality, VolumeError, counted, name_some, natural_key, path_exists
 from lts.cohort.archive import DEEPEST, USUAL_LIMITS, ArchiveLimits, unpack_zip
 from lts.cohort.case import case_id_problem, length_problem
-from lts.cohort.files import case_stem, composed, grouped, is_hidden
+from lts.cohort.files import DICOMDIR, case_stem, composed, grouped, is_hidden
 from lts.cohort.series import ALL_SERIES, SeriesChoice, choose_series
 from lts.cohort.skipped_files import describe_files, describe_skipped, first_names
 from lts.volume import (
@@ -173,7 +173,9 @@ def _in_file(path: Path, *, choice: SeriesChoice) -> FoundScans:
         chosen, _ = choose_series(path, named, choice, folder=path.parent)
         return FoundScans(tuple(ScanSource(stem, path, one) for one in chosen))
     if found.no_images:
-        raise CohortError(f"{path}: must be a scan, got a DICOM file without an image")
+        is_index = path.name.upper() == DICOMDIR
+        got = "an index of DICOM files; name its folder" if is_index else "a DICOM file without an image"
+        raise CohortError(f"{path}: must be a scan, got {got}")
     if is_unread(path) and path.suffix.lower() not in _MAY_BE_NIFTI:
         raise CohortError(f"{path}: must be {inputs_in_words()}; {conversion_advice()}")
     choose_series(path, (), choice, folder=path.parent)

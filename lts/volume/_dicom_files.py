@@ -1,14 +1,14 @@
 """Finds DICOM series in a folder by headers, and which of them may be volumes."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lts.base import VolumeError, counted, is_file, listed, natural_key, short_name
 from lts.volume._dicom_calls import parsing, read_header
-from lts.volume._dicom_image import TAGS, Image, image_of, sorted_by_kind, why_no_volume
+from lts.volume._dicom_image import TAGS, Image, image_of, sorted_by_kind, why_no_volume, without_copies
 from lts.volume._dicom_kind import Beginning, beginning_of
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
@@ -36,7 +36,8 @@ class DicomSeries:
         broken: A file in the folders of its files that cannot be read, and why; "" where all can. It may be a
             slice of this series, so the series is not to be read.
         number: SeriesNumber or "".
-        left_out: Images in the series that are not slices, such as localizers; "" for none.
+        left_out: Images in the series that are not slices, such as localizers, and copies of files of it; ""
+            for none.
         no_volume: Why it cannot be a volume, such as "2 localizers"; "" if it may.
         acquisition: Which of the acquisitions in it is meant: the label that the message of one that holds
             several gives it, "all" for one volume of all of them, "" where it must hold a single one.
@@ -234,9 +235,13 @@ def _series(images: list[Image], *, broken: Mapping[Path, str]) -> DicomSeries:
     folders = dict.fromkeys(image.path.parent for image in images)
     folder = Path(os.path.commonpath(list(folders)))
     spoilt = next((broken[place] for place in folders if place in broken), "")
+    images, copies = without_copies(images)
     no_volume = "" if spoilt else why_no_volume(images)
     slices = images if no_volume else [image for image in images if not image.aside]
     first = (slices or images)[0]
+    aside = sorted_by_kind([image for image in images if image not in slices])
+    if copies:
+        aside[counted(len(copies), "copy", "copies")] = copies
     return DicomSeries(
         folder=folder,
         uid=first.uid,
@@ -246,15 +251,15 @@ def _series(images: list[Image], *, broken: Mapping[Path, str]) -> DicomSeries:
         n_voxels=sum(image.n_voxels for image in slices),
         broken=spoilt,
         number=first.number,
-        left_out=_names([image for image in images if image not in slices], folder=folder),
+        left_out=_names(aside, folder=folder),
         no_volume=no_volume,
     )
 
 
-def _names(images: list[Image], *, folder: Path) -> str:
-    """Images that are not slices, by count, kind and name."""
+def _names(kinds: Mapping[str, Sequence[Image]], *, folder: Path) -> str:
+    """Images that are left out, by count, kind and name."""
     parts = []
-    for count, alike in sorted_by_kind(images).items():
+    for count, alike in kinds.items():
         names = [image.path.relative_to(folder).as_posix() for image in alike]
         parts.append(f"{count} ({listed(names, most=_MOST_NAMED)})")
     return ", ".join(parts)

@@ -1,5 +1,6 @@
 """The kind of a DICOM file by its header: a slice of a volume, another image, or not an image."""
 
+import filecmp
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lts.base import VolumeError, counted
+from lts.volume._dicom_calls import parsing
 
 _NO_IMAGES = frozenset({"SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "REG", "DOC"})
 """Modalities of objects that describe images; some of them have rows and columns of their own."""
@@ -39,7 +41,8 @@ SLICES_PER_LOCALIZER = 10
 """Least slices of a volume per unmarked localizer among them."""
 
 TAGS = [
-    *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesDescription", "SeriesNumber"),
+    *("SOPClassUID", "SOPInstanceUID", "Modality"),
+    *("SeriesInstanceUID", "SeriesDescription", "SeriesNumber"),
     *("Rows", "Columns", "NumberOfFrames", "ImageType", "ImageOrientationPatient", "ImagePositionPatient"),
 ]
 
@@ -50,6 +53,7 @@ class Image:
 
     Attributes:
         path: The file.
+        instance: SOPInstanceUID or "".
         uid: SeriesInstanceUID or "".
         number: SeriesNumber or "".
         modality: DICOM's or "".
@@ -61,6 +65,7 @@ class Image:
     """
 
     path: Path
+    instance: str
     uid: str
     number: str
     modality: str
@@ -94,6 +99,7 @@ def image_of(path: Path, header: Any) -> Image | None:
         return None
     return Image(
         path=path,
+        instance=str(header.get("SOPInstanceUID") or ""),
         uid=str(header.get("SeriesInstanceUID") or ""),
         number=_number(header),
         modality=modality,
@@ -117,6 +123,26 @@ def sorted_by_kind(images: Sequence[Image]) -> dict[str, list[Image]]:
     for image in images:
         kinds.setdefault(image.aside, []).append(image)
     return {counted(len(alike), kind): alike for kind, alike in kinds.items()}
+
+
+def without_copies(images: Sequence[Image]) -> tuple[list[Image], list[Image]]:
+    """Images, and those whose files hold the bytes of another one's, as where a study was exported twice.
+
+    Raises:
+        VolumeError: A file cannot be read.
+    """
+    kept: list[Image] = []
+    copies: list[Image] = []
+    first: dict[str, Image] = {}
+    for image in images:
+        other = first.setdefault(image.instance or str(image.path), image)
+        (copies if other is not image and _are_equal(other.path, image.path) else kept).append(image)
+    return kept, copies
+
+
+def _are_equal(one: Path, other: Path) -> bool:
+    with parsing(other):
+        return filecmp.cmp(one, other, shallow=False)
 
 
 def why_no_volume(images: Sequence[Image]) -> str:

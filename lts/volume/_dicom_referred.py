@@ -1,14 +1,16 @@
 """A series that DICOM objects of a mask refer to: its slices in order, and what is taken over of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from lts.base import VolumeError
-from lts.volume._dicom_calls import require
+from lts.base import VolumeError, written_whole
+from lts.volume._dicom_calls import parsing, require
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_source import Source, read_source
 from lts.volume._dicom_stack import Stack, read_stack
@@ -87,6 +89,36 @@ class ReferredSeries:
         if number is not None:
             item.ReferencedFrameNumber = number
         return item
+
+    def rehearse(self, called: str, make: Callable[[], Any]) -> None:
+        """Make an object without writing it, so that whatever stands in the way is known.
+
+        Args:
+            called: What it is, as "a report".
+            make: Makes it.
+
+        Raises:
+            VolumeError: It cannot refer to the series.
+        """
+        with parsing(self.series.folder, broken=f"{called} cannot refer to it"):
+            self._save(make(), BytesIO())
+
+    def write(self, called: str, path: Path, make: Callable[[], Any]) -> Any:
+        """Make an object and write it; returns it. The file appears whole or not at all.
+
+        Raises:
+            VolumeError: It cannot be made.
+            StorageError: The file cannot be written.
+        """
+        with parsing(path, broken=f"{called} cannot be made"), written_whole(path) as stream:
+            made = make()
+            self._save(made, stream)
+        return made
+
+    def _save(self, made: Any, stream: BinaryIO) -> None:
+        if self.source.charset:
+            made.SpecificCharacterSet = self.source.charset
+        made.save_as(stream)
 
 
 def check_ending(path: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lts import __version__
-from lts.base import REGION_MIN_LABEL, VolumeError, check_regions, written_whole
-from lts.volume._dicom_calls import parsing, require
+from lts.base import REGION_MIN_LABEL, VolumeError, check_regions
+from lts.volume._dicom_calls import require
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_referred import ReferredSeries, check_ending, refer_to
 from lts.volume._dicom_seg import WrittenSeg
-from lts.volume._dicom_terms import (
-    REPORT_SERIES,
-    TERMS,
-    code,
-    equipment,
-)
+from lts.volume._dicom_terms import REPORT_SERIES, TERMS, code, head
 from lts.volume._geometry import FloatArray, Geometry
 from lts.volume._outlines import outlines
 
+_CALLED = "a report"
 _DESCRIPTION = "Liver tumor measurements by lts"
 _MOST_LESIONS, _MOST_OUTLINES = 1000, 20_000
 """More are noise, of which nobody reads a report; each takes 0.1 MiB of memory."""
@@ -128,10 +123,10 @@ class DicomReportWriter:
         self._models = [line.encode("ascii", "replace").decode() for line in models]
         self._referred = refer_to(series)
         self.notes = self._referred.notes
-        with parsing(self._referred.series.folder, broken="a report cannot refer to it"):
-            numbers = {region: number for number, region in enumerate(self._regions, start=1)}
-            nothing = WrittenSeg(_SEG_STORAGE, highdicom.UID(), highdicom.UID(), numbers)
-            self._report(nothing, dict.fromkeys(self._regions, 0.0), (), ()).save_as(BytesIO())
+        numbers = {region: number for number, region in enumerate(self._regions, start=1)}
+        seg = WrittenSeg(_SEG_STORAGE, highdicom.UID(), highdicom.UID(), numbers)
+        nothing = dict.fromkeys(self._regions, 0.0)
+        self._referred.rehearse(_CALLED, lambda: self._report(seg, nothing, (), ()))
 
     def write(
         self,
@@ -171,8 +166,7 @@ class DicomReportWriter:
             raise VolumeError(
                 f"{path}: outlines of lesions on slices must be at most {_MOST_OUTLINES}, got {n_outlines}"
             )
-        with parsing(path, broken="a report cannot be made"), written_whole(path) as stream:
-            self._report(segmentation, region_ml, lesions, drawn).save_as(stream)
+        self._referred.write(_CALLED, path, lambda: self._report(segmentation, region_ml, lesions, drawn))
 
     def _report(
         self,
@@ -182,9 +176,8 @@ class DicomReportWriter:
         drawn: Sequence[Sequence[_Outline]],
     ) -> Any:
         """A report of regions, and of lesions and their outlines."""
-        highdicom, sr = require("highdicom"), require("highdicom.sr")
+        sr = require("highdicom.sr")
         dcm = require("pydicom.sr.codedict").codes.DCM
-        source = self._referred.source
         device = sr.DeviceObserverIdentifyingAttributes(
             uid=require("pydicom.uid").generate_uid(entropy_srcs=["lts", self._version]),
             name="lts",
@@ -205,22 +198,14 @@ class DicomReportWriter:
                 ),
             ],
         )
-        made = sr.ComprehensiveSR(
-            evidence=[*source.headers, self._evidence(segmentation)],
+        return sr.ComprehensiveSR(
+            evidence=[*self._referred.source.headers, self._evidence(segmentation)],
             content=content[0],
-            series_instance_uid=highdicom.UID(),
-            series_number=REPORT_SERIES,
-            series_description=_DESCRIPTION,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
             is_complete=True,
             # implicit, as explicit ones have no room for the length of a long outline
             transfer_syntax_uid=require("pydicom.uid").ImplicitVRLittleEndian,
-            **equipment(self._version),
+            **head(REPORT_SERIES, _DESCRIPTION, version=self._version),
         )
-        if source.charset:
-            made.SpecificCharacterSet = source.charset
-        return made
 
     def _evidence(self, segmentation: WrittenSeg) -> Any:
         """The segmentation, as highdicom is told of what a report refers to."""

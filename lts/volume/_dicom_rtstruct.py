@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lts import __version__
-from lts.base import REGION_MIN_LABEL, VolumeError, check_regions, written_whole
-from lts.volume._dicom_calls import parsing, require
+from lts.base import REGION_MIN_LABEL, VolumeError, check_regions
+from lts.volume._dicom_calls import require
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_referred import ReferredSeries, refer_to
 from lts.volume._dicom_slices import Slice
 from lts.volume._dicom_stack import DIRECTION_TOLERANCE
-from lts.volume._dicom_terms import (
-    RTSTRUCT_SERIES,
-    SERIES_DESCRIPTION,
-    TERMS,
-    algorithm,
-    code,
-    equipment,
-)
+from lts.volume._dicom_terms import RTSTRUCT_SERIES, SERIES_DESCRIPTION, TERMS, algorithm, code, head
 from lts.volume._geometry import FloatArray, Geometry
 from lts.volume._outlines import outlines
 
+_CALLED = "a structure set"
 _STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 _STUDY = "1.2.840.10008.3.1.2.3.1"
 """Retired, and what a structure set still calls a study by."""
@@ -108,8 +101,9 @@ class DicomRtstructWriter:
         self._referred = refer_to(series)
         is_axial = _is_axial(self._referred.stack.slices[0])
         self.notes = (*self._referred.notes, *(() if is_axial else (_NOT_AXIAL,)))
-        with parsing(self._referred.series.folder, broken="a structure set cannot refer to it"):
-            self._structure_set({region: [] for region in self._regions}).save_as(BytesIO())
+        self._referred.rehearse(
+            _CALLED, lambda: self._structure_set({region: [] for region in self._regions})
+        )
 
     def write(
         self,
@@ -138,8 +132,7 @@ class DicomRtstructWriter:
             region: self._contours(path, region, labels >= REGION_MIN_LABEL[region])
             for region in self._regions
         }
-        with parsing(path, broken="a structure set cannot be made"), written_whole(path) as stream:
-            self._structure_set(contours).save_as(stream)
+        self._referred.write(_CALLED, path, lambda: self._structure_set(contours))
 
     def _contours(self, path: Path, region: str, mask: npt.NDArray[np.bool_]) -> list[_Contour]:
         """The contours of a mask `(slices, rows, columns)`, from one end of the stack to the other.
@@ -162,25 +155,16 @@ class DicomRtstructWriter:
 
     def _structure_set(self, contours: dict[str, list[_Contour]]) -> Any:
         """A structure set of the contours of each region."""
-        highdicom = require("highdicom")
-        source = self._referred.source
-        first = source.headers[0]
-        made = highdicom.SOPClass(
+        first = self._referred.source.headers[0]
+        made = require("highdicom").SOPClass(
             study_instance_uid=first.StudyInstanceUID,
-            series_instance_uid=highdicom.UID(),
-            series_number=RTSTRUCT_SERIES,
-            series_description=SERIES_DESCRIPTION,
-            sop_instance_uid=highdicom.UID(),
             sop_class_uid=_STORAGE,
-            instance_number=1,
             modality="RTSTRUCT",
             # implicit, as explicit ones have no room for the length of a long contour
             transfer_syntax_uid=require("pydicom.uid").ImplicitVRLittleEndian,
-            **equipment(self._version),
+            **head(RTSTRUCT_SERIES, SERIES_DESCRIPTION, version=self._version),
         )
         made.copy_patient_and_study_information(first)
-        if source.charset:
-            made.SpecificCharacterSet = source.charset
         made.OperatorsName = ""
         made.FrameOfReferenceUID = first.FrameOfReferenceUID
         made.PositionReferenceIndicator = first.get("PositionReferenceIndicator", "")

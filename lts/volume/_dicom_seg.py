@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,18 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lts import __version__
-from lts.base import REGION_MIN_LABEL, ConfigError, check_regions, written_whole
-from lts.volume._dicom_calls import parsing, require
+from lts.base import REGION_MIN_LABEL, ConfigError, check_regions
+from lts.volume._dicom_calls import require
 from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_referred import ReferredSeries, refer_to
-from lts.volume._dicom_terms import (
-    SEG_SERIES,
-    SERIES_DESCRIPTION,
-    TERMS,
-    algorithm,
-    code,
-    equipment,
-)
+from lts.volume._dicom_terms import SEG_SERIES, SERIES_DESCRIPTION, TERMS, algorithm, code, head
 from lts.volume._geometry import Geometry
 
 SegLayout = Literal["nested", "disjoint", "labelmap"]
@@ -55,6 +47,7 @@ class WrittenSeg:
     segments: Mapping[str, int]
 
 
+_CALLED = "a segmentation"
 _LIVER_ALONE = "Liver without tumor"
 
 
@@ -130,8 +123,7 @@ class DicomSegWriter:
         self._referred = refer_to(series)
         self.notes = self._referred.notes
         nothing = np.zeros((1, *self._referred.stack.slices[0].shape), np.uint8)
-        with parsing(self._referred.series.folder, broken="a segmentation cannot refer to it"):
-            self._segmentation(nothing, [0]).save_as(BytesIO())
+        self._referred.rehearse(_CALLED, lambda: self._segmentation(nothing, [0]))
 
     def write(
         self,
@@ -164,9 +156,7 @@ class DicomSegWriter:
         # highdicom would leave the others out itself, after it has taken eight bytes for each of their pixels
         planes = np.flatnonzero((labels >= min(self._smallest())).any(axis=(1, 2))).tolist()
         planes = planes or list(range(len(labels)))
-        with parsing(path, broken="a segmentation cannot be made"), written_whole(path) as stream:
-            made = self._segmentation(labels[planes], planes)
-            made.save_as(stream)
+        made = self._referred.write(_CALLED, path, lambda: self._segmentation(labels[planes], planes))
         return WrittenSeg(
             sop_class_uid=str(made.SOPClassUID),
             sop_instance_uid=str(made.SOPInstanceUID),
@@ -186,10 +176,9 @@ class DicomSegWriter:
             planes: `N` indices into the stack.
         """
         highdicom, seg = require("highdicom"), require("highdicom.seg")
-        stack, source = self._referred.stack, self._referred.source
-        pixels = self._pixels(labels)
+        stack, pixels = self._referred.stack, self._pixels(labels)
         made = seg.Segmentation(
-            source_images=list(source.headers),
+            source_images=list(self._referred.source.headers),
             pixel_array=pixels,
             segmentation_type="LABELMAP" if self._layout == "labelmap" else "BINARY",
             segment_descriptions=[
@@ -200,18 +189,11 @@ class DicomSegWriter:
                 for index in planes
             ],
             omit_empty_frames=bool(pixels.any()),
-            series_instance_uid=highdicom.UID(),
-            series_number=SEG_SERIES,
-            series_description=SERIES_DESCRIPTION,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
             content_label="LTS",
-            **equipment(self._version),
+            **head(SEG_SERIES, SERIES_DESCRIPTION, version=self._version),
         )
         # DICOM wants it there, and no person made this
         made.ContentCreatorName = ""
-        if source.charset:
-            made.SpecificCharacterSet = source.charset
         return made
 
     def _pixels(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:

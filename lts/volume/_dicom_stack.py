@@ -192,7 +192,7 @@ def _check_distinct(folder: Path, slices: Sequence[Slice], *, gaps: FloatArray) 
         if _are_copies([each for each, p in zip(slices, place, strict=True) if p == 0]):
             names = " and ".join(each.name for each in slices[: counts[0]])
             raise VolumeError(
-                f"{folder}: must hold each image once, got {counts[0]} copies, as {names}; "
+                f"{folder}: must hold each image once, got {counts[0]} that differ, as {names}; "
                 "name one folder of them"
             )
         raise VolumeError(
@@ -200,7 +200,7 @@ def _check_distinct(folder: Path, slices: Sequence[Slice], *, gaps: FloatArray) 
             "(times, phases or echoes)"
         )
     here = [each for each, p in zip(slices, place, strict=True) if p == counts.argmax()]
-    copies = "; they are copies of one image" if _are_copies(here) else ""
+    copies = "; they are one image in files that differ" if _are_copies(here) else ""
     names = listed((each.name for each in here), most=_SHOWN)
     position = ", ".join(f"{x:g}" for x in here[0].position_mm)
     raise VolumeError(
@@ -209,7 +209,7 @@ def _check_distinct(folder: Path, slices: Sequence[Slice], *, gaps: FloatArray) 
 
 
 def _are_copies(slices: Sequence[Slice]) -> bool:
-    """Whether slices are one image in files of several names."""
+    """Whether slices are one image in several files, which differ, as copies are left out before."""
     images = {(each.instance, each.frame) for each in slices}
     return len(images) == 1 and bool(slices[0].instance)
 

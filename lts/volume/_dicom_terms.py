@@ -51,9 +51,15 @@ def algorithm(version: str) -> Any:
     )
 
 
-def equipment(version: str) -> dict[str, str]:
-    """What highdicom is told of who made an object."""
+def head(number: int, description: str, *, version: str) -> dict[str, Any]:
+    """What highdicom is told of any object: the series that it alone is in, its UIDs, and who made it."""
+    new_uid = require("highdicom").UID
     return {
+        "series_instance_uid": new_uid(),
+        "series_number": number,
+        "series_description": description,
+        "sop_instance_uid": new_uid(),
+        "instance_number": 1,
         "manufacturer": "lts",
         "manufacturer_model_name": "lts",
         "software_versions": version,

@@ -93,6 +93,13 @@ def test_a_folder_one_level_above_the_cases_is_recognized(tmp_path: Path, presen
         find_cases(tmp_path, layout=asked)
 
 
+@pytest.mark.parametrize("name", ["DICOMDIR", "disc/dicomdir", "PAT/STU/SER/1.DCM"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_folder_of_dicom_is_recognized_by_its_names(tmp_path: Path, layout: str, name: str) -> None:
+    with pytest.raises(CohortError, match="; it holds DICOM: data=pairs takes a CSV file that names"):
+        find_cases(touch(tmp_path, name), layout=layout)
+
+
 def test_a_broken_dataset_json_does_not_disturb_another_layout(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(CohortError, match="holds no case of layout lits"):

@@ -116,6 +116,13 @@ def test_a_study_without_a_volume_is_refused_with_what_it_holds(study: Path) -> 
         find(study)
 
 
+def test_the_index_of_a_disc_sends_to_its_folder(study: Path) -> None:
+    shutil.copy(study / "SE9" / "seg.dcm", study / "DICOMDIR")
+    with pytest.raises(CohortError, match="DICOMDIR: must be a scan, got an index of DICOM files; name its"):
+        find(study / "DICOMDIR")
+    assert [one.case for one in find(study).sources] == ["SE2", "SE3"]
+
+
 @pytest.mark.parametrize("name", ["im0.dcm", "bare"])
 def test_a_file_that_is_named_is_taken_for_a_scan(name: str, study: Path) -> None:
     (study / "SE9" / "im0.dcm").rename(study / "SE9" / name)

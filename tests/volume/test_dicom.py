@@ -1,5 +1,6 @@
 """DICOM series as volumes: each value at its place in the patient, as SimpleITK has it."""
 
+import base64
 import logging
 import tracemalloc
 import warnings
@@ -12,8 +13,12 @@ import pytest
 import SimpleITK
 from dicom_kit import find_dicom_series, read_dicom_ct, read_dicom_mr
 from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    HTJ2K,
     DeflatedExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -29,6 +34,15 @@ DIRECTIONS = {  # where a row runs, where a column runs, LPS
     "sagittal": (0, 1, 0, 0, 0, -1),
     "oblique": (0.8, 0.6, 0, -0.36, 0.48, 0.8),
 }
+
+HTJ2K_CODE = base64.b64decode(
+    "/0//UQApQAAAAAAQAAAAEAAAAAAAAAAAAAAAEAAAABAAAAAAAAAAAAABjwEB/1AACAACAAAACv9SAAwAAgABAAUEBEAB/1wA"
+    "EyCIkJCQkJCQkJCQkJCQiIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAALcAAf+TwAAmMf0Ch3QAAMAAEsAA"
+    "EwCXAgd0AGz+Aod0AMAAFTAABOCePPXu/QECtAA00/wAg1QAwAAWtAABVMY0jQkTU6YY0zQmTEyZ8gzi4gixtwCUKSkpwDGB"
+    "7LYAwAAu1gABaQBABAAAAAJCSAgQAQAAgIAQEgJEAAAAICCEhAARAAAACAghIQZ2v1l87X6y+dr9ZcIrGzGyAbIymUwmk8n+"
+    "/YhAe/YhAey6AP/Z"
+)
+"""`90 * row - 5 * column**2 - 900` of 16 x 16, int16, as OpenJPH 0.26.3 compresses it without loss."""
 
 
 def _only(folder: Path) -> DicomSeries:
@@ -122,6 +136,19 @@ def test_compressed_slices_are_decoded(syntax: str, phantoms: Any) -> None:
     stored = phantoms.stored((80, 70, 3)) - 2000
     volume = read_dicom_ct(_only(phantoms.series(stored, syntax=syntax)))
     np.testing.assert_array_equal(volume.voxels, np.maximum(stored - 1024, -1024).transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K])
+def test_high_throughput_jpeg_2000_is_decoded(syntax: str, phantoms: Any) -> None:
+    def compress(dataset: Dataset, index: int) -> None:
+        dataset.PixelData = encapsulate([HTJ2K_CODE])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = syntax
+
+    volume = read_dicom_ct(_only(phantoms.series(phantoms.stored((16, 16, 3)), change=compress)))
+    row, column = np.indices((16, 16))
+    slices = np.broadcast_to(90 * row - 5 * column**2 - 900 - 1024, (3, 16, 16))
+    np.testing.assert_array_equal(volume.voxels, np.maximum(slices, -1024))
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])

@@ -403,12 +403,16 @@ def test_numbers_that_do_not_fill_the_lowest_bits_are_refused(phantoms: Any) -> 
     _refused(folder, r"HighBit must be 11 where BitsStored is 12, got 15")
 
 
-def test_copies_of_images_are_told_from_other_images_at_their_place(phantoms: Any) -> None:
+def test_one_image_in_files_that_differ_is_told_from_other_images_at_its_place(phantoms: Any) -> None:
+    def copy(file: Path, to: Path) -> None:
+        """As an archive exports it another time, with another preamble."""
+        to.write_bytes(b"\1" + file.read_bytes()[1:])
+
     folder = phantoms.series(phantoms.stored())
-    shutil.copy(folder / "im0.dcm", folder / "copy.dcm")
-    _refused(folder, r"got 2 at \(.*\) mm: copy.dcm, im0.dcm; they are copies of one image$")
+    copy(folder / "im0.dcm", folder / "copy.dcm")
+    _refused(folder, r"got 2 at \(.*\) mm: copy.dcm, im0.dcm; they are one image in files that differ$")
     (folder / "copy.dcm").unlink()
     shutil.copytree(folder, phantoms.folder / "both" / "a")
-    shutil.move(folder, phantoms.folder / "both" / "b")
-    told = r"must hold each image once, got 2 copies, as [ab]/im(\d).dcm and [ab]/im\1.dcm; name one folder"
+    shutil.copytree(folder, phantoms.folder / "both" / "b", copy_function=lambda a, b: copy(Path(a), Path(b)))
+    told = r"must hold each image once, got 2 that differ, as [ab]/im(\d).dcm and [ab]/im\1.dcm; name"
     _refused(phantoms.folder / "both", told)

@@ -1,5 +1,7 @@
 """Series that are no volume, images that are no slices, and positions with few digits."""
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from lts.base import VolumeError
+from lts.slices import content_hash
 from lts.volume import DicomSeries, find_dicom
 
 ACROSS = [0, 1, 0, 0, 0, -1]
@@ -190,6 +193,21 @@ def test_a_slice_missing_among_rounded_places_is_found(lost: int, phantoms: Any)
     folder = phantoms.series(phantoms.stored((6, 5, 39)), change=change)
     with pytest.raises(VolumeError, match="must be evenly spaced"):
         read_dicom_ct(_only(folder))
+
+
+def test_copies_of_files_count_once_and_are_named(phantoms: Any) -> None:
+    stored = phantoms.stored()
+    folder = phantoms.series(stored)
+    before = content_hash(folder)
+    shutil.copy(folder / "im0.dcm", folder / "im0 copy.dcm")
+    shutil.copytree(folder, folder / "exported twice")
+    series = _only(folder)
+    assert (len(series.files), series.n_voxels) == (4, stored.size)
+    volume = read_dicom_ct(series)
+    np.testing.assert_array_equal(volume.voxels, stored.transpose(2, 1, 0) - 1024)
+    (note,) = volume.notes
+    assert re.fullmatch(r"Left out of the series: 6 copies \((.*\.dcm, ){4}.*\.dcm and 1 more\)\.", note)
+    assert content_hash(folder) == before  # so that a scan of the training is known
 
 
 def test_what_a_folder_holds_beside_series_is_told_once_each(phantoms: Any) -> None:

@@ -199,6 +199,8 @@ def _predict_all(
         if one.case not in names:
             continue
         title = f"[{number}/{len(jobs)}] {one.case}"
+        if series := job.source.series:  # which it is, folders and files are rarely named for
+            title += f", {series.describe(below=series.folder)}"
         record.begin(one)
         try:
             _ = one.scan_sha256  # of the files that are read now

@@ -292,7 +292,7 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     for kind in ("dicom_seg", "dicom_rtstruct"):
         assert second[kind] is None
         assert second[f"{kind}_refused"].endswith(reason)
-    assert done.stdout.index("c: no DICOM SEG or RTSTRUCT: in/c/im") < done.stdout.index("[3/3] c: 5/5")
+    assert done.stdout.index("c: no DICOM SEG or RTSTRUCT: in/c/im") < done.stdout.index("[3/3] c, s")
     assert "; 1 of 2 masks are written as NIfTI, but not as DICOM SEG or RTSTRUCT: in/c/im" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "masks" / "c_mask.dcm").exists()
@@ -334,6 +334,7 @@ def test_of_a_study_the_volume_is_predicted_and_of_its_phases_the_one_that_is_ch
     printed = succeed("predict", *arguments, "acquisition=2", cwd=tmp_path)
     left_out = "1 series that is no volume: series 'portal venous' in scout, 1 localizer"
     assert f"passed over: {left_out}" in printed
+    assert "[1/1] ct, series 'portal venous', 10 files: 5/5\n" in printed
     told = predictions(tmp_path / "masks")
     assert (told["passed_over"], told["failed"]) == ([left_out], [])
     (row,) = told["cases"]
