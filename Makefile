@@ -52,7 +52,7 @@ format: setup
 tour: setup
 	$(BIN)/python tests/kits/notebook_kit.py docs/tour.ipynb
 
-# On a machine with nothing else to do; writes docs/benchmarks.md.
+# On a machine with nothing else to do; writes docs/benchmarks.md. nnU-Net is measured if the extra `nnunet` is installed.
 bench: setup
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m benchmarks

@@ -1,6 +1,7 @@
 """How cost grows with cases and slices: each size in a process of its own, with its time and memory."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ import torch
 from benchmarks.config import shipped
 from benchmarks.measuring import Report, peak_mib
 from benchmarks.scans import copies, full_size_case
+from lts.app.commands.store import store
+from lts.app.config.settings import DataSettings, RunPaths, SplitSettings, StoreSettings
 from lts.cohort import Case
 from lts.data import SliceDataModule
 from lts.evaluation import ScoringRules
@@ -27,6 +30,7 @@ TIMES = (1, 2, 4, 8)
 DEPTH, SLICES, SIZE = 32, 64, 128
 RECIPE = Recipe(image_size=SIZE, pixel_mm=None, modality="ct")
 REGIONS = ("liver", "tumor")
+SHARDED = f"store build of {max(TIMES)} scans"
 
 
 def main(result: Path, scratch: Path) -> None:
@@ -82,6 +86,19 @@ def _cases(scratch: Path, count: int) -> list[Case]:
 def _store(times: int, scratch: Path) -> Callable[[], object]:
     cases, folder = _cases(scratch, times), scratch / f"store-{time.monotonic_ns()}"
     return lambda: build_store(cases, RECIPE, store_dir=folder, workers=1)
+
+
+def _shards(times: int, scratch: Path) -> Callable[[], object]:
+    """All shards of one store, one after the other on one processor."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    paths = RunPaths(store_dir=str(scratch / f"store-{time.monotonic_ns()}"))
+    data = DataSettings(layout="lits", root=str(scratch / "cases"), image_size=SIZE)
+    split = SplitSettings(val_share=0, test_share=0)
+    shards = [
+        StoreSettings(data=data, split=split, paths=paths, shards=times, shard=number)
+        for number in range(times)
+    ]
+    return lambda: [store(shard) for shard in shards]
 
 
 def _epoch(times: int, scratch: Path) -> Callable[[], object]:
@@ -142,17 +159,19 @@ def _prediction(times: int, scratch: Path) -> Callable[[], object]:
 
 STEPS: dict[str, Callable[[int, Path], Callable[[], object]]] = {
     "store build": _store,
+    SHARDED: _shards,
     "epoch": _epoch,
     "evaluation": _evaluation,
     "prediction": _prediction,
 }
 UNITS = {
     "store build": f"scans of 512x512x{DEPTH}",
+    SHARDED: "shards, one after the other",
     "epoch": f"slices of {SIZE}x{SIZE}",
     "evaluation": f"scans of 512x512x{DEPTH}",
     "prediction": "slices of 512x512 in one scan",
 }
-SIZES = {"store build": 1, "epoch": SLICES, "evaluation": 1, "prediction": DEPTH}
+SIZES = {"store build": 1, SHARDED: 1, "epoch": SLICES, "evaluation": 1, "prediction": DEPTH}
 
 
 def _measure(what: str, times: int, scratch: Path) -> None:

@@ -1,24 +1,34 @@
-"""What a loader worker holds, and whether it grows."""
+"""What a loader worker holds, whether it grows, and what a prediction of a long scan holds."""
 
 import multiprocessing
+import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.config import shipped
 from benchmarks.measuring import Figure, Report
-from benchmarks.scans import full_size_case
+from benchmarks.scans import MATRIX, full_size_case
+from benchmarks.training_run import train_briefly
 from lts.data import SliceDataModule
 from lts.slices import Recipe
 
-EPOCHS, SLICES, SETTLED = 20, 160, 3
+ROOT = Path(__file__).parents[1]
+EPOCHS, SLICES, SETTLED, SIZE = 20, 160, 3, 256
 GOAL_MIB, GROWTH_MIB = 300, 8
+LONG_DEPTH, PREDICTION_MIB = 1000, 2048
+PEAK_OF = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""KiB of a command. In a small process of its own: Linux counts what the one held that started it, too."""
 
 
-def main(result: Path, scratch: Path) -> None:
+def main(result: Path, scratch: Path, depth: int = LONG_DEPTH) -> None:
     """Measure and write the figures."""
     data = SliceDataModule(
         cases={"train": [case := full_size_case(scratch)], "val": [case]},
-        recipe=Recipe(image_size=256, pixel_mm=None, modality="ct"),
+        recipe=Recipe(image_size=SIZE, pixel_mm=None, modality="ct"),
         store_dir=scratch / "store",
         intensity=shipped("intensity/ct_windows"),
         augment=shipped("augment/default"),
@@ -63,7 +73,26 @@ def main(result: Path, scratch: Path) -> None:
             detail=f"{resident[SETTLED - 1]:.0f} to {resident[-1]:.0f} MiB resident",
         )
     )
+    report.figures.append(
+        Figure(
+            what=f"memory of `python predict.py`, {MATRIX}x{MATRIX}x{depth}",
+            against="for itself",
+            values=(_prediction_mib(scratch, depth),),
+            unit="MiB",
+            goal=PREDICTION_MIB,
+            better="less",
+            detail=f"the most that was resident, libraries included; U-Net as shipped at {SIZE}x{SIZE}, CPU",
+        )
+    )
     report.save(result)
+
+
+def _prediction_mib(scratch: Path, depth: int) -> float:
+    """The peak of a process that predicts a scan of so many slices."""
+    ckpt, scan = train_briefly(scratch, f"data.image_size={SIZE}"), full_size_case(scratch, depth=depth).image
+    arguments = [f"ckpt={ckpt}", f"input={scan}", f"output={scratch / 'masks'}", "device=cpu"]
+    command = [sys.executable, "-c", PEAK_OF, sys.executable, "predict.py", *arguments]
+    return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout) / 1024
 
 
 def _memory_mib(pid: int | None) -> dict[str, float]:
@@ -73,4 +102,4 @@ def _memory_mib(pid: int | None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lts.app.commands.evaluate import Evaluation, evaluate
     from lts.app.commands.export import export
     from lts.app.commands.predict import predict
+    from lts.app.commands.store import store
     from lts.app.commands.train import train
     from lts.app.commands.training.outcome import Training
     from lts.app.config.component import Component
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         RunPaths,
         ScoringSettings,
         SplitSettings,
+        StoreSettings,
         TaskSettings,
         TrainSettings,
     )
@@ -51,6 +53,7 @@ _HOME = {
     "Evaluation": "lts.app.commands.evaluate",
     "export": "lts.app.commands.export",
     "predict": "lts.app.commands.predict",
+    "store": "lts.app.commands.store",
     "train": "lts.app.commands.train",
     "Training": "lts.app.commands.training.outcome",
     "Component": "lts.app.config.component",
@@ -66,7 +69,7 @@ _HOME = {
                 "PostprocessSettings",
             ),
             *("PredictSettings", "RunPaths", "ScoringSettings", "SplitSettings", "TaskSettings"),
-            "TrainSettings",
+            *("StoreSettings", "TrainSettings"),
         ),
         "lts.app.config.settings",
     ),

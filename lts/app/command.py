@@ -40,10 +40,16 @@ from lts.app.sweep.shards import are_shards, run_shard, shards_end
 from lts.app.sweep.study import direction_of_study
 from lts.base import shown
 
+_IN_SHARDS = ("predict", "store")
+"""Commands whose `-m shards=N` divides their work among jobs."""
+_WITH_RECORD = ("train", "evaluate", "check")
+"""Commands that make a run folder with a record."""
+
 _USAGE = """\
 Liver tumor segmentation in CT and MR.
 
     lts train [data=lits data.root=DIR] [GROUP=CHOICE ...] [KEY=VALUE ...]
+    lts store [the settings of lts train] [shards=8 shard=0]
     lts evaluate ckpt=FILE [subset=test]
     lts predict ckpt=FILE input=FILE-or-DIR output=DIR
     lts check data=lits data.root=DIR
@@ -104,20 +110,21 @@ def run_command(name: str) -> None:
 
 def _jobs_end(name: str) -> AbstractContextManager[None]:
     """Tells what came of all jobs of `-m`."""
-    if name == "predict":
+    if name in _IN_SHARDS:
         return shards_end(name, _on_call(name, "conclude_shards"))
     return sweep_ends(name)
 
 
 def _do(config: DictConfig, *, name: str) -> float | None:
     """Run a command with a composed config: by itself, or as a job of a sweep."""
-    if "sweep" in config and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if HydraConfig.get().mode == RunMode.MULTIRUN and name in _IN_SHARDS:
+        if are_shards(config):
+            run_shard(config, _on_call(name, f"{name}_shard"), name=name)
+            return None
+    elif HydraConfig.get().mode == RunMode.MULTIRUN and "sweep" in config:
         from lts.app.sweep.jobs import run_job
 
         return run_job(config, functools.partial(_do_job, name=name), name=name)
-    if name == "predict" and HydraConfig.get().mode == RunMode.MULTIRUN and are_shards(config):
-        run_shard(config, lambda settings: _command(name, "predict_unreported")(settings)[1])
-        return None
     # Leaves before Hydra would print a line of its own about the failed job.
     with exit_code_of(name):
         return _run(name, settings_of(name, config), _invocation(config))
@@ -137,8 +144,7 @@ def _run(name: str, settings: Any, invocation: Invocation) -> float | None:
         The score by which jobs of a sweep are compared, None where there is none.
     """
     command = _command(name, name)
-    has_record = hasattr(settings, "paths")
-    done = command(settings, invocation) if has_record else command(settings)
+    done = command(settings, invocation) if name in _WITH_RECORD else command(settings)
     score: float | None = getattr(done, "score", None)
     return score
 

@@ -16,7 +16,7 @@ from lts.slices import View, lay_on_plane, slices_around
 Axes = tuple[int, ...]
 """The axes of an image that are mirrored; none for the image as it is."""
 
-_PIXELS_AT_ONCE = 2**16
+PIXELS_AT_ONCE = 2**16
 """By each thread of a CPU: what a network makes of more leaves the cache from one layer to the next."""
 
 
@@ -73,7 +73,7 @@ def _images_at_once(images: Tensor) -> int:
     if images.device.type != "cpu":
         return len(images)
     height, width = images.shape[-2:]
-    return max(1, torch.get_num_threads() * _PIXELS_AT_ONCE // (height * width))
+    return max(1, torch.get_num_threads() * PIXELS_AT_ONCE // (height * width))
 
 
 def _logits(model: Model, images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from lts.slices.arrays import IMAGE_TYPE, LABELS_TYPE
 from lts.slices.box import Box, check_margin
-from lts.slices.build import build_store, store_case
+from lts.slices.build import build_store, missing_cases, store_case
 from lts.slices.context import slices_around
 from lts.slices.fingerprint import CaseFingerprint, fingerprint_cases, region_hu_counts_of
 from lts.slices.fitted_square import FittedSquare, fit_square
@@ -42,6 +42,7 @@ __all__ = [
     "fit_square",
     "hu_counts_of",
     "lay_on_plane",
+    "missing_cases",
     "region_hu_counts_of",
     "slices_around",
     "store_case",

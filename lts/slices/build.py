@@ -62,7 +62,7 @@ def build_store(
         recipe: How volumes become slices.
         store_dir: Folder of all stores.
         workers: Processes that build, this one among them.
-        progress: Told after each case.
+        progress: Told how many are there already before the first is built, then after each case.
 
     Returns:
         The stored cases, in the order of `cases`.
@@ -87,9 +87,13 @@ def build_store(
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(store, error) from error
-    stored: dict[str, StoredCase] = {}
+    stored = _find_all_unchanged(cases, store)
+    if cases:
+        progress(len(stored), len(cases))
+    missing = [case for case in cases if case.id not in stored]
+    check_disk_space(missing, recipe, store=store)
     problems: list[str] = []
-    with closing(_results(cases, recipe, store, workers)) as results:
+    with closing(_results(missing, recipe, store, workers)) as results:
         for case, result in results:
             if isinstance(result, StoredCase):
                 stored[case.id] = result
@@ -103,17 +107,31 @@ def build_store(
     return tuple(stored[case.id] for case in cases)
 
 
+def missing_cases(cases: Sequence[Case], recipe: Recipe, *, store_dir: str | Path) -> list[Case]:
+    """The cases that a store lacks, or has of files that have changed since; builds nothing.
+
+    Args:
+        cases: Cases that it should have.
+        recipe: How volumes become slices.
+        store_dir: Folder of all stores.
+
+    Example:
+        >>> missing_cases([], Recipe(), store_dir="none")
+        []
+    """
+    stored = _find_all_unchanged(cases, Path(store_dir) / recipe.folder_name)
+    return [case for case in cases if case.id not in stored]
+
+
+def _find_all_unchanged(cases: Sequence[Case], store: Path) -> dict[str, StoredCase]:
+    """By case id."""
+    found = {case.id: _find_unchanged(case, case_folder(case, store=store)) for case in cases}
+    return {case_id: stored for case_id, stored in found.items() if stored}
+
+
 def _results(
-    cases: Sequence[Case], recipe: Recipe, store: Path, workers: int
+    missing: Sequence[Case], recipe: Recipe, store: Path, workers: int
 ) -> Generator[tuple[Case, StoredCase | LtsError]]:
-    missing = []
-    for case in cases:
-        found = _find_unchanged(case, case_folder(case, store=store))
-        if found:
-            yield case, found
-        else:
-            missing.append(case)
-    check_disk_space(missing, recipe, store=store)
     if workers <= 1 or len(missing) <= 1:
         yield from ((case, _store_or_error(case, recipe, store)) for case in missing)
         return

@@ -108,6 +108,7 @@ def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 LINES = {
     "train": ("data=lits", "data.root=scans"),
+    "store": ("data=lits", "data.root=scans"),
     "evaluate": (),
     "predict": ("ckpt=a", "input=b", "output=c"),
     "check": ("data=lits", "data.root=scans"),
@@ -116,6 +117,7 @@ LINES = {
 }
 GIVEN: dict[str, dict[str, Any]] = {
     "train": {"data": DATA},
+    "store": {"data": DATA},
     "check": {"data": lts.CasesSettings(layout="lits", root="scans")},
     "predict": {"ckpt": "a", "input": "b", "output": "c"},
     "export": {"ckpt": "a", "format": "onnx", "output": "c"},

@@ -86,7 +86,7 @@ def test_a_scan_that_fails_is_told_once_and_stops_no_other(run: Any, home: Path,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("shards=2",), "shards: 2 are predicted by predict.py -m, or one of them with shard=NUMBER"),
+        (("shards=2",), "shards: 2 are done by the command with -m, or one of them with shard=NUMBER"),
         (("shards=2", "shard=2"), "shard: must be a whole number from 0 to 1, got 2"),
         (("shard=1",), "shard: must be a whole number from 0 to 0, got 1"),
         (("-m", "shards=0"), "shards: must be from 1 to 100000, got 0"),

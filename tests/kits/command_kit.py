@@ -30,7 +30,7 @@ _FORKS.set_forkserver_preload(
         "lts.service",
         *(
             f"lts.app.commands.{name}"
-            for name in ("train", "evaluate", "predict", "check", "export", "serve")
+            for name in ("train", "store", "evaluate", "predict", "check", "export", "serve")
         ),
     ]
 )

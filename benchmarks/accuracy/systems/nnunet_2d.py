@@ -11,6 +11,7 @@ a GPU of 8 GB. nnU-Net's documentation describes how to edit plans.
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,49 @@ _DATASET, _ID, _PLANS, _ENDING = "Dataset001_Liver", 1, "nnUNetPlans", ".nii.gz"
 
 def run(job: Job) -> Answer:
     """Plan, preprocess, train for the minutes of a job, and write its masks."""
+    preprocessed = _prepare(job)
+    os.environ.update({"nnUNet_n_proc_DA": "0"})  # loads data in this process; planning fails with it
+    random.seed(job.seed)
+    np.random.seed(job.seed)  # noqa: NPY002 what nnU-Net draws from
+    torch.manual_seed(job.seed)
+    torch.set_num_threads(job.cores)
+    trainer, answer = _train(preprocessed, job)
+    _predict(trainer, job)
+    return answer
+
+
+def save_untrained(job: Job) -> str:
+    """Save a network with random weights, planned by the training cases of a job.
+
+    Sets the variables of the environment by which `nnUNetv2_predict` finds it.
+
+    Returns:
+        The number of its data set; its fold is `all`.
+    """
+    preprocessed = _prepare(job)
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    trainer = _made(nnUNetTrainer, preprocessed)
+    trainer.initialize()
+    trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()  # chooses the axes of mirroring
+    folder = Path(trainer.output_folder)
+    for name, content in (("plans", trainer.plans_manager.plans), ("dataset", trainer.dataset_json)):
+        write_json(folder.parent / f"{name}.json", content)
+    trainer.save_checkpoint(str(folder / "checkpoint_final.pth"))
+    return str(_ID)
+
+
+def _prepare(job: Job) -> Path:
+    """Plan and preprocess the training cases; the folder with the result."""
     batch_size = _batch_size(job.options)
     folders = {name: job.folder / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
     os.environ.update({name: str(path) for name, path in folders.items()})
     # The first is read when nnU-Net is imported, below.
     os.environ.update({"nnUNet_def_n_proc": str(job.cores), "nnUNet_n_proc_DA": str(job.cores)})
     _write_raw(folders["nnUNet_raw"] / _DATASET, job)
-    _plan(folders["nnUNet_preprocessed"] / _DATASET, cores=job.cores, batch_size=batch_size)
-    os.environ.update({"nnUNet_n_proc_DA": "0"})  # loads data in this process; planning fails with it
-    random.seed(job.seed)
-    np.random.seed(job.seed)  # noqa: NPY002 what nnU-Net draws from
-    torch.manual_seed(job.seed)
-    torch.set_num_threads(job.cores)
-    trainer, answer = _train(folders["nnUNet_preprocessed"] / _DATASET, job)
-    _predict(trainer, job)
-    return answer
+    preprocessed = folders["nnUNet_preprocessed"] / _DATASET
+    _plan(preprocessed, cores=job.cores, batch_size=batch_size)
+    return preprocessed
 
 
 def _batch_size(options: tuple[str, ...]) -> int | None:
@@ -58,7 +87,7 @@ def _write_raw(root: Path, job: Job) -> None:
     for name in ("imagesTr", "labelsTr"):
         (root / name).mkdir(parents=True)
     for case in job.train:
-        _write_image(root / "imagesTr", case)
+        write_image(root / "imagesTr", case)
         assert case.mask is not None
         grid = read_geometry(case.image)
         labels = np.minimum(read_mask(case.mask, image=grid).voxels, job.classes - 1)
@@ -75,7 +104,8 @@ def _write_raw(root: Path, job: Job) -> None:
     )
 
 
-def _write_image(folder: Path, case: Case) -> Path:
+def write_image(folder: Path, case: Case) -> Path:
+    """The scan of a case under the name that nnU-Net expects."""
     path = folder / f"{case.id}_0000{_ENDING}"
     shutil.copyfile(case.image, path)
     return path
@@ -115,14 +145,18 @@ def _train(preprocessed: Path, job: Job) -> tuple[Any, Answer]:
                 seen += self.batch_size
             return Answer(slices_seen=seen, train_s=clock.spent_s)
 
-    trainer = TrainerByTheClock(
+    trainer = _made(TrainerByTheClock, preprocessed)
+    return trainer, trainer.run_training()
+
+
+def _made(trainer: Callable[..., Any], preprocessed: Path) -> Any:
+    return trainer(
         plans={**read_json_object(preprocessed / f"{_PLANS}.json"), "continue_training": False},
         configuration="2d",
         fold="all",
         dataset_json=read_json_object(preprocessed / "dataset.json"),
         device=torch.device("cpu"),
     )
-    return trainer, trainer.run_training()
 
 
 def _predict(trainer: Any, job: Job) -> None:
@@ -144,7 +178,7 @@ def _predict(trainer: Any, job: Job) -> None:
     images.mkdir()
     masks.mkdir()
     predictor.predict_from_files_sequential(
-        [[str(_write_image(images, case))] for case in job.test], str(masks), save_probabilities=False
+        [[str(write_image(images, case))] for case in job.test], str(masks), save_probabilities=False
     )
     for case in job.test:
         shutil.copyfile(masks / f"{case.id}{_ENDING}", job.mask_of(case))

@@ -86,17 +86,17 @@ def conclude_shards(settings: PredictSettings) -> Callable[[Set[str]], None]:
     return report_of
 
 
-def predict_unreported(settings: PredictSettings) -> tuple[Predictions, list[str]]:
+def predict_shard(settings: PredictSettings) -> list[str]:
     """As `predict`, without the table at its end and without an error for scans that failed.
 
     Returns:
-        The record, and the names of the cases that were asked for.
+        The names of the cases that were asked for.
     """
-    return _predict_recorded(settings)[:2]
+    return _predict_recorded(settings)[1]
 
 
 def _predict_recorded(settings: PredictSettings) -> tuple[Predictions, list[str], list[str]]:
-    """As `predict_unreported`, and with the names of all scans of the input, those of other shards too."""
+    """As `predict_shard`; the record, the names, and those of all scans of the input."""
     check_settings(settings)
     shard = shard_of(settings)
     output, scans = (Path(path).expanduser() for path in (settings.output, settings.input))

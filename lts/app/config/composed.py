@@ -7,7 +7,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from lts.app.config.serialization import settings_from_dict
-from lts.app.config.settings import SETTINGS
+from lts.app.config.settings import SETTINGS, TrainSettings
 from lts.app.config.types import check_section
 from lts.app.config.yaml_files import naming_file
 from lts.base import ConfigError
@@ -26,10 +26,11 @@ def settings_of(name: str, config: DictConfig) -> Any:
         ConfigError: A setting is missing, unknown, of another type, or refers to one that does not exist.
     """
     kind = SETTINGS[name]
+    trains = issubclass(kind, TrainSettings)
     # Before references are resolved, so that errors name the wrong setting and not those that refer to it.
-    check_section("", OmegaConf.to_container(config), kind, optional=name != "train")
+    check_section("", OmegaConf.to_container(config), kind, optional=not trains)
     values = _resolved(config, name)
-    check_section("", values, kind, optional=name != "train")
+    check_section("", values, kind, optional=not trains)
     return settings_from_dict(kind, values)
 
 

@@ -278,6 +278,14 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoreSettings(TrainSettings):
+    """The settings of the training whose slices are made; see `conf/store.yaml`."""
+
+    shards: int = 1
+    shard: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(PredictionSettings):
     """See `conf/evaluate.yaml`."""
 
@@ -398,6 +406,7 @@ class ServeSettings(PredictionSettings):
 
 SETTINGS: Mapping[str, type[Any]] = {
     "train": TrainSettings,
+    "store": StoreSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "check": CheckSettings,

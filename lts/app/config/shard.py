@@ -1,10 +1,10 @@
-"""One of several equal parts of the scans."""
+"""One of several equal parts of scans or cases."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lts.app.config.settings import PredictSettings
+from lts.app.config.settings import PredictSettings, StoreSettings
 from lts.base import ConfigError
 
 _MOST = 100_000
@@ -14,15 +14,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One of several equal parts of the scans.
+    """One of several equal parts of scans or cases.
 
     Attributes:
         number: Which it is, from 0.
         count: How many there are.
 
     Example:
-        >>> Shard(number=1, count=3).part_of("abcdefg")
-        'be'
+        >>> shard = Shard(number=1, count=3)
+        >>> shard.part_of("abcdefg"), "".join(shard.in_turn("abcdefg"))
+        ('be', 'becfadg')
     """
 
     number: int
@@ -32,13 +33,21 @@ class Shard:
         """Every `count`-th scan: neighbors, which tend to be alike, are spread over the shards."""
         return scans[self.number :: self.count]
 
+    def in_turn(self, scans: Sequence[T]) -> list[T]:
+        """All scans, its own first, then those of the next shard and so on.
+
+        So shards that need something of all scans begin with different ones.
+        """
+        starts = ((self.number + step) % self.count for step in range(self.count))
+        return [scan for start in starts for scan in scans[start :: self.count]]
+
     def __str__(self) -> str:
         """Such as `1-of-3`."""
         return f"{self.number}-of-{self.count}"
 
 
-def shard_of(settings: PredictSettings) -> Shard | None:
-    """The shard that a process is to predict, None for all scans.
+def shard_of(settings: PredictSettings | StoreSettings) -> Shard | None:
+    """The shard that a process is to do, None for all scans.
 
     Raises:
         ConfigError: `shard` or `shards` is out of range, or the former is missing.
@@ -46,7 +55,7 @@ def shard_of(settings: PredictSettings) -> Shard | None:
     check_shards(settings.shards, () if settings.shard is None else (settings.shard,))
     if settings.shard is None and settings.shards > 1:
         raise ConfigError(
-            f"shards: {settings.shards} are predicted by predict.py -m, or one of them with shard=NUMBER"
+            f"shards: {settings.shards} are done by the command with -m, or one of them with shard=NUMBER"
         )
     return None if settings.shards == 1 else Shard(number=settings.shard or 0, count=settings.shards)
 

@@ -62,7 +62,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the settings, and take the folder."""
-        if "sweep" not in config:
+        if "sweep" not in config or "shards" in config:
             return
         config_name = kwargs["config_name"]
         # Hydra makes a warning of any error in a callback, so it must not get one.

@@ -1,4 +1,4 @@
-"""`predict.py -m shards=N` as a whole: jobs that Hydra's launcher runs, and at the end what came of them."""
+"""`-m shards=N` as a whole: jobs that Hydra's launcher runs, and at the end what came of them."""
 
 import sys
 import traceback
@@ -15,9 +15,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from lts.app.config.composed import settings_of
-from lts.app.config.settings import PredictSettings
+from lts.app.config.settings import PredictSettings, StoreSettings
 from lts.app.config.shard import check_shards
 from lts.app.run.failures import Failure, exit_code_of, failure_of, print_error
+from lts.app.run.processors import reset_start_method
 from lts.app.run.signals import Interrupted, StopSignals
 from lts.app.sweep.checks import swept_arguments, without_hydra
 from lts.app.sweep.lifecycle import A_PROCESS_WAS_KILLED, jobs_end, run_this_code_in_jobs, signal_of
@@ -27,10 +28,12 @@ _OUTCOME_FILE = "shard.json"
 """In the folder that Hydra makes for a job: what came of its shard."""
 _GO_ON = "the same command goes on with what is left"
 
-Predict = Callable[[PredictSettings], Sequence[str]]
+Settings = PredictSettings | StoreSettings
+Work = Callable[[Any], Sequence[str]]
+"""Does the shard that settings name, and returns the names of its cases."""
 Report = Callable[[Set[str]], None]
-"""Prints the table of cases; CohortError where some failed."""
-Conclude = Callable[[PredictSettings], Report]
+"""Prints what became of cases; CohortError where some failed."""
+Conclude = Callable[[Any], Report]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class _Begun:
         signals: What tells them to stop.
     """
 
-    settings: PredictSettings
+    settings: Settings
     numbers: tuple[int, ...]
     folder: Path
     signals: StopSignals
@@ -64,7 +67,7 @@ class Shards(Callback):
         name = kwargs["config_name"]
         # Hydra makes a warning of any error in a callback, so it must not get one.
         with exit_code_of(name):
-            settings: PredictSettings = settings_of(name, without_hydra(config))
+            settings: Settings = settings_of(name, without_hydra(config))
             check_shards(settings.shards)
             numbers = _numbers(config)
             check_shards(settings.shards, numbers)
@@ -87,25 +90,27 @@ class Shards(Callback):
 
 
 def are_shards(config: DictConfig) -> bool:
-    """Whether a config is of `predict.py` with more than one shard."""
+    """Whether a config is of a command with more than one shard."""
     return bool(config.get("shards", 1) != 1)
 
 
-def run_shard(config: DictConfig, predict: Predict) -> None:
-    """Predict a shard as a job of Hydra; a failure is written down and ends no other job.
+def run_shard(config: DictConfig, work: Work, *, name: str) -> None:
+    """Do a shard as a job of Hydra; a failure is written down and ends no other job.
 
     Args:
         config: Of the job.
-        predict: Predicts the shard that settings name, and returns the names of its cases.
+        work: Does it.
+        name: Of the command.
     """
+    reset_start_method()
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        asked = predict(settings_of("predict", config))
+        asked = work(settings_of(name, config))
     except Exception as error:
-        failure = failure_of(error, "predict")
+        failure = failure_of(error, name)
         if failure.is_bug:
             traceback.print_exc()
-        print_error("predict", f"shard {config.shard}: {failure.reason}")
+        print_error(name, f"shard {config.shard}: {failure.reason}")
         _note(folder, config, reason=failure.reason, exit_code=failure.exit_code)
     else:
         _note(folder, config, asked=asked)

@@ -73,6 +73,16 @@ class DataFit:
             print_line(line)
 
 
+def is_fitted_to_data(settings: TrainSettings) -> bool:
+    """Whether a setting follows from the training cases.
+
+    Raises:
+        ConfigError: There is no such intensity.
+    """
+    intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
+    return bool(_opened(settings)) or intensity.reads_regions
+
+
 def fit_to_data(settings: TrainSettings, cohort: Cohort, split: Split) -> DataFit | None:
     """Choose what is `auto`, by the training cases alone; None where nothing is fitted to them.
 
@@ -83,11 +93,10 @@ def fit_to_data(settings: TrainSettings, cohort: Cohort, split: Split) -> DataFi
         VolumeError: A scan or mask cannot be read.
         StorageError: The folder of stores cannot be written to.
     """
-    intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
-    data = settings.data
-    opened = [key for key in _KEYS if getattr(data, key) == "auto"]
-    if not opened and not intensity.reads_regions:
+    if not is_fitted_to_data(settings):
         return None
+    intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
+    data, opened = settings.data, _opened(settings)
     cases = fingerprint_cases(
         [cohort.case(case) for case in split.train],
         modality=data.modality,
@@ -134,7 +143,7 @@ def with_fit_of(settings: TrainSettings, path: Path | None) -> TrainSettings:
         ConfigError: That run was given what is `auto` here.
         CheckpointError: The checkpoint cannot be read, or lacks its settings.
     """
-    opened = [key for key in _KEYS if getattr(settings.data, key) == "auto"]
+    opened = _opened(settings)
     if path is None or not opened:
         return settings
     described = read_checkpoint(path)[DESCRIPTION_KEY]
@@ -149,6 +158,11 @@ def with_fit_of(settings: TrainSettings, path: Path | None) -> TrainSettings:
         if f"data.{key}" not in chosen:
             raise ConfigError(f"data.{key}: must be {shown(saved[key])} as in {path}, got auto")
     return replace(settings, data=replace(settings.data, **saved))
+
+
+def _opened(settings: TrainSettings) -> list[str]:
+    """The keys of `data` that are left to the training cases."""
+    return [key for key in _KEYS if getattr(settings.data, key) == "auto"]
 
 
 def load_fitted(intensity: Intensity, path: Path) -> None:

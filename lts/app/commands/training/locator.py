@@ -56,6 +56,13 @@ def recipe_of(settings: TrainSettings) -> Recipe:
     )
 
 
+def recipe_of_locator(settings: TrainSettings) -> Recipe | None:
+    """How the volumes of a run become slices of the locator that it trains; None where it trains none."""
+    if settings.locator is None or not trains_locator(settings):
+        return None
+    return Recipe(image_size=settings.locator.image_size, pixel_mm=None, modality=settings.data.modality)
+
+
 def trains_locator(settings: TrainSettings) -> bool:
     """Whether a run trains its locator itself."""
     return settings.locator is not None and settings.locator.ckpt is None

@@ -24,6 +24,7 @@ from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.distributed import StopOnSignal, is_first_process, precision_of
 from lts.app.run.resuming import Resume
 from lts.app.run.signals import StopSignals
+from lts.base import counted
 from lts.cohort import Case, Cohort, Split
 from lts.data import Augmentation, SliceDataModule, Subset, check_loading
 from lts.intensity import Intensity
@@ -86,8 +87,23 @@ def _data(
         region_share=data.region_share,
         slices_per_epoch=data.slices_per_epoch,
         seed=settings.seed,
-        progress=ShowProgress("slice store") if is_first_process() else lambda _done, _total: None,
+        progress=_ShowStore() if is_first_process() else lambda _done, _total: None,
     )
+
+
+class _ShowStore(ShowProgress):
+    """Shows how the slice store grows, or says that nothing was missing."""
+
+    def __init__(self) -> None:
+        super().__init__("slice store")
+        self._begun = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._begun or done < total:
+            super().__call__(done, total)
+        else:
+            print_line(f"slice store: complete, {counted(total, 'case')}")
+        self._begun = True
 
 
 def members_of(data: SliceDataModule, cohort: Cohort, split: Split) -> dict[str, list[dict[str, str]]]:

@@ -59,13 +59,8 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
     if not 0 <= settings.seed <= _LARGEST_SEED:
         raise ConfigError(f"seed: must be from 0 to {_LARGEST_SEED}, got {settings.seed}")
     check_budget(settings)
-    if settings.locator:
-        check_locator(settings.locator, settings.trainer)
+    check_slices(settings)
     data = settings.data
-    with keys_in_errors("data", check_plane):
-        check_plane(
-            image_size=_size_to_rehearse(data), pixel_mm=None if data.pixel_mm == "auto" else data.pixel_mm
-        )
     with keys_in_errors("data", check_loading):
         check_loading(
             context=data.context,
@@ -76,7 +71,6 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
         )
     if data.display_hu is not None and not data.display_hu[1] > 0:
         raise ConfigError(f"data.display_hu: must be a level and a width > 0, got {list(data.display_hu)}")
-    check_split(settings.split)
     build_component(settings.augment, key="augment", kind=Callable)  # type: ignore[arg-type]
     channels = _channels_of(settings)
     _check_checkpoints(settings)
@@ -97,6 +91,26 @@ def rehearse(settings: TrainSettings, start: WarmStart | None = None) -> None:
             rehearse(training_of_locator(settings))
 
 
+def check_slices(settings: TrainSettings) -> None:
+    """Check what decides which slices a training has.
+
+    Raises:
+        ConfigError: A setting breaks its rule.
+    """
+    data, locator = settings.data, settings.locator
+    with keys_in_errors("data", check_plane):
+        check_plane(
+            image_size=_size_to_rehearse(data), pixel_mm=None if data.pixel_mm == "auto" else data.pixel_mm
+        )
+    if locator:
+        check_locator(locator, settings.trainer)
+    if locator and trains_locator(settings):
+        with keys_in_errors("locator", check_plane):
+            check_plane(image_size=locator.image_size, pixel_mm=None)
+    check_split(settings.split)
+    _intensity_of(settings)
+
+
 def rehearse_network(settings: TrainSettings) -> None:
     """Check the network once more, at the size that was fitted to the data.
 
@@ -112,9 +126,13 @@ def _size_to_rehearse(data: DataSettings) -> int:
 
 
 def _channels_of(settings: TrainSettings) -> int:
+    return _intensity_of(settings).channels * (2 * settings.data.context + 1)
+
+
+def _intensity_of(settings: TrainSettings) -> Intensity:
     intensity: Intensity = build_component(settings.intensity, key="intensity", kind=Intensity)
     check_intensity(intensity, modality=settings.data.modality)
-    return intensity.channels * (2 * settings.data.context + 1)
+    return intensity
 
 
 def _check_checkpoints(settings: TrainSettings) -> None:
