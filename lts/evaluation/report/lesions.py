@@ -74,7 +74,7 @@ def lesions(data: ReportData) -> ET.Element:
         intro(_in_planes(data)) if data.viewers else None,
         *(
             (
-                intro(f"{_leads(data)} leads to the picture of the lesion. {CONTOURS}"),
+                intro(f"{_to_pictures(data)} {CONTOURS}"),
                 contour_legend(data.regions),
             )
             if data.lesion_pictures
@@ -212,8 +212,11 @@ def _in_planes(data: ReportData) -> str:
     )
 
 
-def _leads(data: ReportData) -> str:
-    return "A caption does too, another case" if data.viewers else "A case"
+def _to_pictures(data: ReportData) -> str:
+    if not data.viewers:
+        return "A case leads to the picture of the lesion."
+    others = "" if len(data.viewers) == data.n_cases else "; other cases lead to the picture"
+    return f"So does the caption of a picture{others}."
 
 
 def _gallery(data: ReportData, numbers: Sequence[int], in_viewers: Mapping[int, str]) -> ET.Element | None:
