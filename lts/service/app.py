@@ -22,6 +22,7 @@ from lts.service.refusals import RefusedError
 from lts.service.routes import UPLOAD_PATHS, make_routes
 from lts.service.service import Service
 from lts.service.uploads import MASK, SCAN, UploadKind
+from lts.viewer import page_files, put_together
 
 _ABOUT = """\
 Segments liver and tumors in a scan: a {uploads}.
@@ -29,6 +30,7 @@ For research use, not a medical device.
 
 `curl -F scan=@scan.nii.gz http://127.0.0.1:8000/predict -o mask.nii.gz`
 """
+_WORDS = {"second": "second mask", "first-column": "Model", "second-column": "Second"}
 _PAGE_FILES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -109,23 +111,23 @@ async def _refuse(_: Request, error: Exception) -> Response:
 def _page_routes() -> APIRouter:
     """The page and its files, read once; a file that is not among them has no address."""
     router = APIRouter(include_in_schema=False)
-    for file in files("lts.service").joinpath("page").iterdir():
-        suffix = file.name[file.name.rfind(".") :]
+    own = ((file.name, file.read_bytes()) for file in files("lts.service").joinpath("page").iterdir())
+    words = {**_WORDS, **_kinds()}
+    for name, content in (*page_files(), *own):
+        suffix = name[name.rfind(".") :]
         if suffix in _PAGE_FILES:
-            path = {"index.html": "/", "docs.html": "/docs"}.get(file.name, f"/page/{file.name}")
-            content = file.read_bytes()
-            if file.name == "index.html":
-                content = _with_kinds(content.decode()).encode()
-            router.add_api_route(path, _static(content, _PAGE_FILES[suffix]), methods=["GET"])
+            path = {"index.html": "/", "docs.html": "/docs"}.get(name, f"/page/{name}")
+            shown = put_together(content.decode(), words).encode() if suffix == ".html" else content
+            router.add_api_route(path, _static(shown, _PAGE_FILES[suffix]), methods=["GET"])
     return router
 
 
-def _with_kinds(page: str) -> str:
-    """The page with the kinds of files that the service takes, for file dialogs and in words."""
+def _kinds() -> dict[str, str]:
+    """The kinds of files that the service takes, for file dialogs and in words."""
+    words: dict[str, str] = {}
     for prefix, kind in (("", SCAN), ("mask-", MASK)):
-        page = page.replace(f"{{{{{prefix}accept}}}}", _accepted(kind))
-        page = page.replace(f"{{{{{prefix}kinds}}}}", f"A {kind.in_words}")
-    return page
+        words |= {f"{prefix}accept": _accepted(kind), f"{prefix}kinds": f"A {kind.in_words}"}
+    return words
 
 
 def _accepted(kind: UploadKind) -> str:

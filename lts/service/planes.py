@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lts.viewer import ValueScale
+
 VALUES_FILE, LABELS_FILE = "values.int16", "labels.uint8"
 
 PlaneKind = Literal["slices", "coronal", "sagittal"]
@@ -16,27 +18,16 @@ PlaneKind = Literal["slices", "coronal", "sagittal"]
 PLANE_AXES: dict[PlaneKind, int] = {"slices": 0, "coronal": 1, "sagittal": 2}
 """The axis of `(Z, H, W)` along which planes of a kind follow each other."""
 
-_INT16 = np.iinfo(np.int16)
 _DTYPES: dict[str, np.dtype[Any]] = {VALUES_FILE: np.dtype("<i2"), LABELS_FILE: np.dtype("u1")}
 
 Shape = tuple[int, int, int]
 
 
-def write_values(path: Path, voxels: NDArray[Any]) -> tuple[float, float]:
-    """Write voxels `(Z, H, W)` as int16; returns slope and intercept that give back their own scale."""
-    if voxels.dtype == np.int16:
-        write_slices(path, voxels.astype("<i2", copy=False))
-        return 1.0, 0.0
-    low, high = float(voxels.min()), float(voxels.max())
-    slope = (high - low) / (_INT16.max - _INT16.min) or 1.0
-    intercept = low - slope * _INT16.min
-
-    def stored(plane: NDArray[Any]) -> NDArray[Any]:
-        values = np.rint((plane.astype(np.float64) - intercept) / slope)
-        return values.clip(_INT16.min, _INT16.max).astype("<i2")
-
-    write_slices(path, map(stored, voxels))
-    return slope, intercept
+def write_values(path: Path, voxels: NDArray[Any]) -> ValueScale:
+    """Write voxels `(Z, H, W)` as int16; returns what gives back their own scale."""
+    scale = ValueScale.of(voxels)
+    write_slices(path, map(scale.stored, voxels))
+    return scale
 
 
 def write_slices(path: Path, slices: Iterable[NDArray[Any]]) -> None:

@@ -1,7 +1,7 @@
 """The jobs of scans: checked before they wait, read and segmented in turn."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -25,18 +25,11 @@ from lts.service.planes import LABELS_FILE, VALUES_FILE, write_slices, write_val
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
+from lts.viewer import gray_windows
 from lts.volume import MASK_SUFFIX, Volume, write_mask
 
 MASK_FILE = f"mask{MASK_SUFFIX}"
 
-_SOFT_TISSUE = {"name": "Soft tissue", "level": 40.0, "width": 400.0}
-_ANY_LIVER = {"name": "Liver", "level": 90.0, "width": 220.0}
-"""Without a contrast medium a liver lies at 50 to 60 HU, with one at up to 150, rarely more."""
-_LIVER_WIDTHS_HU, _LIVER_SPREAD = (150.0, 300.0), 1.5
-"""Bounds of the width of a window fitted to a liver, as a mask may hold more than liver; its width as a
-multiple of the range of the liver's values."""
-_MR_WINDOWS = (("1 to 99 %", (1, 99)), ("10 to 95 %", (10, 95)))
-_SAMPLED = 2**20
 _LONGEST_LINE = 500
 _MOST_NAMED = 5
 _PATH_CHARACTERS = 60
@@ -165,7 +158,7 @@ def result_of(
     folder.mkdir(mode=0o700)
     write_mask(folder / MASK_FILE, labels, geometry=scan.geometry)
     write_slices(folder / LABELS_FILE, labels)
-    slope, intercept = write_values(folder / VALUES_FILE, scan.voxels)
+    scale = write_values(folder / VALUES_FILE, scan.voxels)
     job.check()
     dicom = None
     if pending.source.series is not None:
@@ -180,8 +173,8 @@ def result_of(
         "start_zhw": _start(labels, findings),
         **findings.to_dict(),
         "pixels_per_slice": _pixels(labels, regions),
-        "value_scale": {"slope": slope, "intercept": intercept},
-        "windows": _windows(scan.voxels, labels, modality=predictor.modality),
+        "value_scale": {"slope": scale.slope, "intercept": scale.intercept},
+        "windows": gray_windows(scan.voxels, labels, modality=predictor.modality),
         "notes": [
             *_notes(pending, predictor, findings, scan=scan, labels=labels, located=located),
             *(_dicom_notes(dicom, pending.upload) if dicom else ()),
@@ -220,31 +213,6 @@ def _notes(
             located=located,
         ),
     ]
-
-
-def _windows(voxels: NDArray[Any], labels: NDArray[np.uint8], *, modality: str) -> list[Mapping[str, Any]]:
-    """Gray windows, the first of which the page opens with."""
-    if modality == "ct":
-        return [_liver_window(voxels[labels == LIVER]), _SOFT_TISSUE]
-    sample = _sampled(voxels.reshape(-1))
-    windows: list[Mapping[str, Any]] = []
-    for name, percents in _MR_WINDOWS:
-        low, high = (float(value) for value in np.percentile(sample, percents))
-        windows.append({"name": name, "level": (low + high) / 2, "width": high - low or 1.0})
-    return windows
-
-
-def _liver_window(hu: NDArray[Any]) -> Mapping[str, Any]:
-    """The liver of this scan in mid-gray, its darkest and brightest hundredth well within the window."""
-    if not hu.size:
-        return _ANY_LIVER
-    low, level, high = np.percentile(_sampled(hu), (1, 50, 99))
-    width = np.clip(_LIVER_SPREAD * (high - low), *_LIVER_WIDTHS_HU)
-    return {"name": "Liver", "level": float(round(level)), "width": float(round(width))}
-
-
-def _sampled(values: NDArray[Any]) -> NDArray[np.float64]:
-    return values[:: max(1, values.size // _SAMPLED)].astype(np.float64)
 
 
 def _pixels(labels: NDArray[np.uint8], regions: tuple[str, ...]) -> dict[str, list[int]]:

@@ -15,15 +15,15 @@ from lts.service.planes import read_labels, write_slices
 from lts.service.refusals import RefusedError, no_such_result, not_the_senders
 from lts.service.results import Result
 from lts.service.scans import MASK_FILE, refusal_of
-from lts.service.uploads import Upload
-from lts.volume import Geometry, match_mask_grid, read_mask, read_mask_geometry
+from lts.service.uploads import DICOM_SUFFIX, Upload
+from lts.volume import Geometry, match_mask_grid, read_dicom_seg, read_mask, read_mask_geometry
 
 _OTHER_GRID = "grids-differ"
 
 
 @dataclass(frozen=True)
 class PendingMask:
-    """An uploaded mask whose grid was checked.
+    """An uploaded mask, whose grid was checked unless its file must be read for that.
 
     Attributes:
         upload: The file.
@@ -39,6 +39,8 @@ class PendingMask:
 def open_mask(upload: Upload, *, result: Result) -> PendingMask:
     """Hold the grid of an uploaded mask against that of a result, without reading a voxel.
 
+    A DICOM SEG tells its grid frame by frame, so it is held against that of the result when it is read.
+
     Raises:
         RefusedError: It is no mask, or lies on another grid; or the result is no longer kept.
     """
@@ -47,7 +49,8 @@ def open_mask(upload: Upload, *, result: Result) -> PendingMask:
     except LtsError as error:
         raise (not_the_senders(error) or no_such_result()) from error
     try:
-        match_mask_grid(upload.path, read_mask_geometry(upload.path), image=geometry)
+        if not _is_dicom(upload):
+            match_mask_grid(upload.path, read_mask_geometry(upload.path), image=geometry)
     except LtsError as error:
         raise _refusal_of(error, upload) from error
     return PendingMask(upload, result, geometry)
@@ -73,7 +76,11 @@ def comparison_of(pending: PendingMask, _: None, job: Job, *, labels: Path) -> d
     """
     upload, result = pending.upload, pending.result
     try:
-        mask = read_mask(upload.path, image=pending.geometry)
+        mask = (
+            read_dicom_seg(upload.path, image=pending.geometry)
+            if _is_dicom(upload)
+            else read_mask(upload.path, image=pending.geometry)
+        )
     except LtsError as error:
         raise _refusal_of(error, upload) from error
     regions, shape = result.answer["regions"], result.answer["shape"]
@@ -109,6 +116,10 @@ def _scores(counts: CaseCounts, regions: list[str]) -> list[dict[str, Any]]:
         }
         for region, (tp, fp, fn) in zip(regions, totals, strict=True)
     ]
+
+
+def _is_dicom(upload: Upload) -> bool:
+    return upload.path.suffix == DICOM_SUFFIX
 
 
 def _refusal_of(error: LtsError, upload: Upload) -> RefusedError:

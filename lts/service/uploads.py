@@ -1,6 +1,7 @@
 """Writes uploads to files piece by piece; their names are shown and never used as paths."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
@@ -14,6 +15,7 @@ from lts.service.multipart import LONGEST_BOUNDARY, LeastRate, PartReader, read_
 from lts.service.refusals import RefusedError
 from lts.volume import MASK_SUFFIX, header_suffixes, scan_suffixes
 
+DICOM_SUFFIX = ".dcm"
 _ARCHIVE_SUFFIX = ".zip"
 
 _LONGEST_NAME = 100
@@ -28,39 +30,39 @@ class UploadKind:
 
     Attributes:
         field: The field of a form that holds the file; also the name of the file until it has its own.
-        may_be_archive: Whether an archive of it is taken as well.
+        more: Suffixes of other files that are taken, and what these hold.
 
     Example:
         >>> MASK.in_words
-        '.nii, .nii.gz, .nrrd or .mha file'
+        '.nii, .nii.gz, .nrrd or .mha file, or a .dcm of a DICOM SEG'
         >>> SCAN.in_words
         '.nii, .nii.gz, .nrrd or .mha file, or a .zip of one scan, such as a DICOM series'
     """
 
     field: str
-    may_be_archive: bool
+    more: Mapping[str, str]
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Suffixes of accepted files: volumes that are one file, and archives."""
-        return (*_single_suffixes(), *[_ARCHIVE_SUFFIX][: self.may_be_archive])
+        """Suffixes of accepted files: volumes that are one file, and others."""
+        return (*_single_suffixes(), *self.more)
 
     @property
     def in_words(self) -> str:
         """What an upload may be, the same wherever it is told."""
-        archive = f", or a {_ARCHIVE_SUFFIX} of one scan, such as a DICOM series"
-        return f"{in_words(_single_suffixes())} file{archive * self.may_be_archive}"
+        others = "".join(f", or a {suffix} of {what}" for suffix, what in self.more.items())
+        return f"{in_words(_single_suffixes())} file{others}"
 
     @property
     def way_of_headers(self) -> str:
         """What to do with a header whose voxels lie in a second file, as an upload is one."""
-        if self.may_be_archive:
+        if _ARCHIVE_SUFFIX in self.more:
             return f"send it and the file of its voxels in one {_ARCHIVE_SUFFIX}"
         return f"save it as one file, such as {MASK_SUFFIX}"
 
 
-SCAN = UploadKind(field="scan", may_be_archive=True)
-MASK = UploadKind(field="mask", may_be_archive=False)
+SCAN = UploadKind(field="scan", more={_ARCHIVE_SUFFIX: "one scan, such as a DICOM series"})
+MASK = UploadKind(field="mask", more={DICOM_SUFFIX: "a DICOM SEG"})
 
 
 @dataclass(frozen=True)

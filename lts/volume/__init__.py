@@ -11,6 +11,7 @@ from lts.volume._dicom_referred import refer_to
 from lts.volume._dicom_report import DicomReportWriter, ReportedLesion
 from lts.volume._dicom_rtstruct import DicomRtstructWriter
 from lts.volume._dicom_seg import DicomSegWriter, SegLayout, WrittenSeg, check_dicom_seg
+from lts.volume._dicom_seg_read import read_dicom_seg
 from lts.volume._formats import (
     MASK_SUFFIX,
     Format,
@@ -70,6 +71,7 @@ __all__ = [
     "match_mask_grid",
     "read_ct",
     "read_dicom",
+    "read_dicom_seg",
     "read_geometry",
     "read_identity",
     "read_image",

@@ -557,6 +557,27 @@ def test_a_lesion_leads_to_its_picture_or_to_that_of_its_case(tmp_path: Path, da
     assert not page(tmp_path, data).one("section", id="lesions").all("img")
 
 
+def test_every_lesion_of_a_case_with_a_page_leads_to_its_place_there(
+    tmp_path: Path, data: ReportData
+) -> None:
+    save_png(tmp_path / "lesion.png", np.full((8, 16, 3), 200, np.uint8))
+    of_b = [n for n, row in enumerate(data.lesions) if row["case"] == "b"]
+    pictures = {n: tmp_path / "lesion.png" for n, row in enumerate(data.lesions) if row["outcome"] == MISSED}
+    viewers = {"b": "viewer/b%20.html"}
+    document = page(tmp_path, replace(data, viewers=viewers, lesion_pictures=pictures))
+    tables = (document.one("table", id=f"{name}-lesions") for name in ("missed", "found"))
+    rows = [row for table in (*tables, document.one("table", id="false-alarms")) for row in table.all("tr")]
+    links = {link.attrs["href"] for row in rows for link in row.all("a") if link.text == "b"}
+    # The n-th of the case in the order of lesions.csv, whatever the order of the tables.
+    assert links == {f"viewer/b%20.html#lesion={n}" for n in range(1, len(of_b) + 1)}
+    missed = next(n for n in of_b if data.lesions[n]["outcome"] == MISSED)
+    caption = document.one("figure", id=f"lesion-{missed + 1}").one("figcaption")
+    assert caption.one("a").attrs["href"] == f"viewer/b%20.html#lesion={of_b.index(missed) + 1}"
+    # A case without a page leads to its picture as before.
+    assert {link.attrs["href"][0] for row in rows for link in row.all("a") if link.text == "a"} == {"#"}
+    assert "A case, one of the worst 1, leads to the lesion in three planes" in document.text
+
+
 def test_a_cohort_without_tumors_has_a_sensible_page(tmp_path: Path, data: ReportData) -> None:
     without = page(tmp_path, replace(data, lesions=[], failure_totals=failure_totals([]), advice=[]))
     assert "There is no lesion" in without.one("section", id="lesions").text

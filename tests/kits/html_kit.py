@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-_VOID = {"img", "meta", "link"}
+_VOID = {"img", "meta", "link", "input"}
 
 
 class Node:

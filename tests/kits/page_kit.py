@@ -11,7 +11,8 @@ from service_kit import DEPTH, SIDE, SPACING_MM, Running, wait_until
 
 WIDTH, HEIGHT = 1280, 800
 PLANES = ("axial", "coronal", "sagittal")
-EXTENTS = {
+Extents = dict[str, tuple[float, float, int, int]]
+EXTENTS: Extents = {
     "axial": (SPACING_MM[0], SPACING_MM[1], SIDE, SIDE),
     "coronal": (SPACING_MM[0], SPACING_MM[2], SIDE, DEPTH),
     "sagittal": (SPACING_MM[1], SPACING_MM[2], SIDE, DEPTH),
@@ -75,10 +76,12 @@ def pixels(browser: Any, plane: str = "axial") -> np.ndarray:
         return np.asarray(image.convert("RGB")).astype(int)
 
 
-def on_canvas(shape: tuple[int, ...], plane: str = "axial") -> tuple[float, float, float, float]:
+def on_canvas(
+    shape: tuple[int, ...], plane: str = "axial", *, extents: Extents = EXTENTS
+) -> tuple[float, float, float, float]:
     """Left, top, and pixels per column and row of a plane in physical proportion in the middle."""
     height, width = shape[:2]
-    columns_mm, rows_mm, n_columns, n_rows = EXTENTS[plane]
+    columns_mm, rows_mm, n_columns, n_rows = extents[plane]
     per_mm = min(width / (n_columns * columns_mm), height / (n_rows * rows_mm))
     column, row = columns_mm * per_mm, rows_mm * per_mm
     return (width - n_columns * column) / 2, (height - n_rows * row) / 2, column, row

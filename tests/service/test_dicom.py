@@ -122,6 +122,30 @@ def test_the_mask_of_a_series_is_offered_as_objects_that_refer_to_it(
     assert len(drawn_on) == np.count_nonzero(told["pixels_per_slice"]["liver"])
 
 
+def test_a_dicom_seg_is_compared_as_a_second_mask(running: Running, tmp_path: Path, scan_file: Path) -> None:
+    shifted = {}
+    for name, content in series_files("CT").items():
+        one = pydicom.dcmread(io.BytesIO(content))
+        one.ImagePositionPatient = [SPACING_MM[0] / 2, 0, one.ImagePositionPatient[2]]
+        one.save_as(buffer := io.BytesIO())
+        shifted[name] = buffer.getvalue()
+    with running.client as client:
+        told, other = (
+            upload(client, zipped(tmp_path / f"{name}.zip", files)).json()
+            for name, files in {"a": series_files("CT"), "b": shifted}.items()
+        )
+        seg, elsewhere = (client.get(one["links"]["dicom_seg"]).content for one in (told, other))
+        answer = client.post(told["links"]["second"], files={"mask": ("SEG.DCM", seg)})
+        assert answer.status_code == 201, answer.text
+        assert [one["dice"] for one in answer.json()["regions"]] == [1, 1]
+        assert answer.json()["regions"][0]["second_ml"] == pytest.approx(told["liver_ml"])
+        refused = client.post(told["links"]["second"], files={"mask": ("b.dcm", elsewhere)})
+        assert refused.status_code == 422
+        assert refused.json()["detail"].startswith("b.dcm: a mask's voxels must be voxels of its image, ")
+        assert refused.json()["detail"].endswith("; resample it to the scan, or send another")
+        assert client.get(told["links"]["self"]).json()["second"] == answer.json()
+
+
 def test_a_series_that_no_object_can_refer_to_is_shown_with_a_note(running: Running, tmp_path: Path) -> None:
     files = series_files("CT")
     for name, content in files.items():

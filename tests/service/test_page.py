@@ -232,14 +232,10 @@ def test_planes_are_fetched_around_the_current_ones_and_a_few_are_kept(
         const done = arguments[arguments.length - 1];
         import("/page/slices.js").then(async ({ Slices }) => {
           const asked = [];
-          globalThis.fetch = async (address) => {
-            asked.push(address);
-            return { ok: true, arrayBuffer: async () => new ArrayBuffer(3 * 700 * 700) };
-          };
-          const size = { count: 200, nRows: 700, nColumns: 700 };
-          const plane = (name) => ({ name, ...size, address: `${name}/{index}` });
+          const source = { pixelBytes: 3, read: async ({ name }, index) => asked.push(`${name}/${index}`) };
+          const plane = (name) => ({ name, count: 200, nRows: 700, nColumns: 700 });
           const [axial, coronal] = [plane("axial"), plane("coronal")];
-          const slices = new Slices([axial, coronal], { onLoad() {}, onFail() {} });
+          const slices = new Slices([axial, coronal], source, { onLoad() {}, onFail() {} });
           const settle = () => new Promise((resolve) => setTimeout(resolve, 400));
           slices.look([[axial, 100], [coronal, 3]]);
           await settle();

@@ -9,9 +9,6 @@ import pytest
 import SimpleITK
 from service_kit import DEPTH, SIDE, SPACING_MM, Running, as_bytes, make_hu, upload
 
-from lts.service.planes import VALUES_FILE, write_values
-from lts.service.scans import _windows
-
 MIB = 2**20
 WORDS = ".nii, .nii.gz, .nrrd or .mha file, or a .zip of one scan, such as a DICOM series"
 SCAN = as_bytes(make_hu()[0])
@@ -115,47 +112,3 @@ def test_a_zip_of_one_scan_is_a_scan(running: Running, tmp_path: Path) -> None:
         answer = upload(client, zipped(tmp_path, {"deep/in/it/scan.nii": SCAN}))
     assert answer.status_code == 201
     assert answer.json()["case"] == "scans"
-
-
-def test_an_mr_in_fractions_keeps_its_scale(tmp_path: Path) -> None:
-    signal = np.random.default_rng(0).gamma(2, 0.3, (3, 4, 5)).astype(np.float32)
-    slope, intercept = write_values(tmp_path / VALUES_FILE, signal)
-    stored = np.fromfile(tmp_path / VALUES_FILE, "<i2").reshape(signal.shape)
-    assert np.abs(stored * slope + intercept - signal).max() <= slope
-    assert (stored.min(), stored.max()) == (-32768, 32767)
-    first = _windows(signal, np.zeros(signal.shape, np.uint8), modality="mr")[0]
-    low, high = np.percentile(signal, (1, 99))
-    assert first["level"] == pytest.approx((low + high) / 2)
-    assert first["width"] == pytest.approx(high - low)
-    flat = np.full((2, 2, 2), 7.5, np.float32)
-    slope, intercept = write_values(tmp_path / VALUES_FILE, flat)
-    assert np.fromfile(tmp_path / VALUES_FILE, "<i2")[0] * slope + intercept == pytest.approx(7.5)
-    assert _windows(flat, np.zeros(flat.shape, np.uint8), modality="mr")[0]["width"] > 0
-
-
-@pytest.mark.parametrize("median_hu", [55, 113, 187])
-def test_the_first_window_shows_the_liver_of_the_scan_in_gray(median_hu: int) -> None:
-    rng = np.random.default_rng(0)
-    labels = np.zeros((8, 64, 64), np.uint8)
-    labels[2:6, 10:50, 10:50], labels[3:5, 20:30, 20:30] = 1, 2
-    hu = np.full(labels.shape, -1000, np.int16)
-    hu[labels == 1] = rng.normal(median_hu, 22, (labels == 1).sum())
-    hu[labels == 2] = median_hu - 50
-    liver, soft_tissue = _windows(hu, labels, modality="ct")
-    assert (liver["name"], soft_tissue["width"]) == ("Liver", 400)
-    assert liver["level"] == pytest.approx(median_hu, abs=2)
-    low, high = (liver["level"] + sign * liver["width"] / 2 for sign in (-1, 1))
-    assert np.mean((hu[labels == 1] < low) | (hu[labels == 1] > high)) < 0.005
-    assert low < median_hu - 50  # a darker tumor is no black hole
-    assert liver["width"] < 200
-    labels[:, :10] = 1  # a mask that leaks into the air
-    assert _windows(hu, labels, modality="ct")[0]["width"] == 300
-
-
-def test_without_a_liver_the_first_window_is_that_of_any_liver() -> None:
-    hu = np.zeros((2, 4, 4), np.int16)
-    liver, _ = _windows(hu, np.zeros(hu.shape, np.uint8), modality="ct")
-    assert liver["level"] - liver["width"] / 2 < 0
-    assert liver["level"] + liver["width"] / 2 >= 200
-    flat, _ = _windows(hu, np.ones(hu.shape, np.uint8), modality="ct")
-    assert (flat["level"], flat["width"]) == (0, 150)

@@ -178,8 +178,8 @@ def no_volume(path: Path) -> Path:
         (shifted, "m.nii", "m.nii: the mask's corners must lie within 0.1 voxels of its image's, got 1: "),
         (other_labels, "m.nii", "m.nii: labels must be among [0, 1, 2], got 5"),
         (no_volume, "m.nii", "m.nii: "),
-        (no_volume, "m.dcm", "m.dcm: must be a .nii, .nii.gz, .nrrd or .mha file"),
-        (no_volume, "m.zip", "m.zip: must be a .nii, .nii.gz, .nrrd or .mha file"),
+        (no_volume, "m.dcm", "m.dcm: cannot be read as a DICOM SEG: "),
+        (no_volume, "m.zip", "m.zip: must be a .nii, .nii.gz, .nrrd or .mha file, or a .dcm of a DICOM SEG"),
         (no_volume, "m.mhd", "m.mhd: is a header alone; save it as one file, such as .nii.gz"),
     ],
 )

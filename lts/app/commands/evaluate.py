@@ -1,5 +1,6 @@
 """One evaluation: a model, a cross-validation or masks of any system scored; or evaluations compared."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from lts.inference import Checkpoint
 
 _OWN_KEYS = ("layout", "root", "labels", "phantom")
 _FIXED = ("intensity", "augment")
+_VIEWERS = 10
 TASKS = ("ckpt", "folds", "predictions", "compare")
 _OF_A_MODEL = ("batch_size", "flips", "temperature", "postprocess")
 _OF_MASKS = ("prediction_labels", "reference_labels")
@@ -38,7 +40,11 @@ _WITHOUT_MEANING = {
     "ckpt": ("references", "allow_unpaired", *_OF_MASKS),
     "folds": ("subset", "references", "allow_unpaired", "allow_training_cases", *_OF_MASKS),
     "predictions": ("subset", "allow_training_cases", *_OF_A_MODEL),
-    "compare": ("subset", "references", "allow_training_cases", "data", "overlays", *_OF_MASKS, *_OF_A_MODEL),
+    "compare": (
+        *("subset", "references", "allow_training_cases", "data", "overlays", "viewers"),
+        *_OF_MASKS,
+        *_OF_A_MODEL,
+    ),
 }
 
 
@@ -100,7 +106,16 @@ def task_of(settings: EvaluateSettings) -> str:
     _refuse(settings, _WITHOUT_MEANING[task], task)
     if settings.data.labels is not None and settings.data.root is None:
         raise ConfigError("data.labels: has no meaning without data.root")
+    if _viewers_of(settings) < 0:
+        raise ConfigError(f"viewers: must be 0 or more, or all, got {settings.viewers}")
     return task
+
+
+def _viewers_of(settings: EvaluateSettings) -> int:
+    """How many cases have a page at most."""
+    if settings.viewers == "all":
+        return sys.maxsize
+    return _VIEWERS if settings.viewers is None else settings.viewers
 
 
 def _evaluate_model(
@@ -149,6 +164,7 @@ def _evaluate_model(
         rules=rules,
         settings=settings.scoring,
         record=record,
+        viewers=_viewers_of(settings),
     )
     return _finished(metrics, subset, predictor.regions[-1], record, output_dir)
 
@@ -196,6 +212,7 @@ def _evaluate_folds(
         rules=rules,
         settings=settings.scoring,
         record=record,
+        viewers=_viewers_of(settings),
     )
     return _finished(metrics, "folds", predictor.regions[-1], record, output_dir)
 
@@ -238,6 +255,7 @@ def _evaluate_masks(
         rules=rules,
         settings=settings.scoring,
         record=record,
+        viewers=_viewers_of(settings),
     )
     record.finish()
     return Evaluation(output_dir=output_dir, metrics=metrics, score=None)

@@ -1,7 +1,7 @@
 """Writes the results of an evaluation: tables, pictures and the report."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def write_results(
     output_dir: Path,
     level: float,
     record: RunRecord,
+    view: Callable[[Summary], Mapping[str, str]] = lambda _: {},
 ) -> dict[str, Any]:
     """Write all files of an evaluation, and print its table.
 
@@ -53,6 +54,7 @@ def write_results(
         output_dir: Folder that the files are written to.
         level: Of the intervals.
         record: The run, for the report.
+        view: Writes pages of cases beside the report; returns their addresses by case.
 
     Returns:
         What `metrics.json` holds.
@@ -86,6 +88,7 @@ def write_results(
         pictures=[(one.case, one.caption, overlay_dir / f"{one.case}.png") for one in ranking.shown],
         pictures_remark=ranking.remark,
         lesion_pictures=_lesion_pictures(summary.findings, rules.lesion_dir),
+        viewers=view(summary),
         lits=metrics.get("lits"),
         provenance=record.origins(),
         notes=[],

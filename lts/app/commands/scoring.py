@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lts.app.commands.case_viewers import write_viewers
 from lts.app.commands.mask_pairs import MaskPair
 from lts.app.commands.results import SHOWN_LESIONS, write_results
 from lts.app.commands.sources import MASK_FOLDER, check_masks_are_ours, write_sources
@@ -88,6 +89,7 @@ def score_model(
     rules: ScoringRules,
     settings: ScoringSettings,
     record: RunRecord,
+    viewers: int = 0,
 ) -> dict[str, Any]:
     """Score a model on each scan's own grid and write all files of an evaluation, its masks among them.
 
@@ -99,6 +101,7 @@ def score_model(
         rules: What is scored, made of the settings before anything costly began.
         settings: How masks are scored.
         record: The run, for the report.
+        viewers: How many cases have a page in `viewer/` at most.
 
     Returns:
         What `metrics.json` holds.
@@ -115,6 +118,7 @@ def score_model(
         rules=rules,
         settings=settings,
         record=record,
+        viewers=viewers,
     )
 
 
@@ -128,6 +132,7 @@ def score_models(
     rules: ScoringRules,
     settings: ScoringSettings,
     record: RunRecord,
+    viewers: int = 0,
 ) -> dict[str, Any]:
     """Score each case by a model of its own, as one cohort; otherwise as `score_model`.
 
@@ -140,6 +145,7 @@ def score_models(
         rules: What is scored.
         settings: How masks are scored.
         record: The run, for the report.
+        viewers: How many cases have a page in `viewer/` at most.
     """
     first = cases[0][1]
     mask_dir = output_dir / MASK_FOLDER
@@ -169,6 +175,14 @@ def score_models(
         output_dir=output_dir,
         level=settings.level,
         record=record,
+        view=partial(
+            write_viewers,
+            pairs,
+            regions=rules.regions,
+            modality=first.modality,
+            output_dir=output_dir,
+            most=viewers,
+        ),
     )
 
 
@@ -215,6 +229,7 @@ def score_masks(
     rules: ScoringRules,
     settings: ScoringSettings,
     record: RunRecord,
+    viewers: int = 0,
 ) -> dict[str, Any]:
     """Score masks of any system against their references; otherwise as `score_model`."""
     with _case_scorer(rules, settings, title="scoring masks", pairs=pairs) as scorer:
@@ -257,6 +272,14 @@ def score_masks(
         output_dir=output_dir,
         level=settings.level,
         record=record,
+        view=partial(
+            write_viewers,
+            pairs,
+            regions=rules.regions,
+            modality=modality,
+            output_dir=output_dir,
+            most=viewers,
+        ),
     )
 
 

@@ -301,6 +301,7 @@ class EvaluateSettings(PredictionSettings):
     allow_unpaired: bool = False
     compare: tuple[Place, ...] | None = None
     overlays: bool = False
+    viewers: int | Literal["all"] | None = None
     data: CasesSettings = field(default_factory=CasesSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     paths: EvaluationPaths = field(default_factory=EvaluationPaths)

@@ -100,7 +100,7 @@ def pictures(data: ReportData) -> ET.Element | None:
     figures = [
         element(
             "figure",
-            element("figcaption", element("strong", case), " ", caption),
+            element("figcaption", element("strong", _viewer_link(data, case)), " ", caption),
             picture(path.read_bytes(), f"Slices of {case} with contours; {caption}", name=str(path)),
             id=f"picture-{number}",
         )
@@ -111,14 +111,22 @@ def pictures(data: ReportData) -> ET.Element | None:
         "Cases in pictures",
         intro(data.pictures_remark) if data.pictures_remark else None,
         intro(CONTOURS),
+        intro("The name above a picture leads to all of the case, in three planes.")
+        if data.viewers
+        else None,
         element("div", *figures, class_="pictures"),
     )
 
 
 def case_link(data: ReportData, case: str) -> Child:
-    """The name of a case, which leads to its picture where there is one."""
+    """The name of a case, which leads to its picture where there is one, else to the page of the case."""
     number = next((n for n, (shown, *_) in enumerate(data.pictures, start=1) if shown == case), None)
-    return case if number is None else element("a", case, href=f"#picture-{number}")
+    return _viewer_link(data, case) if number is None else element("a", case, href=f"#picture-{number}")
+
+
+def _viewer_link(data: ReportData, case: str) -> Child:
+    """The name of a case, which leads to its page where there is one."""
+    return element("a", case, href=data.viewers[case]) if case in data.viewers else case
 
 
 def contour_legend(regions: Sequence[str]) -> ET.Element:

@@ -44,6 +44,7 @@ class ReportData:
         level: Confidence level of the intervals, in (0, 1); None where it is not known.
         lesion_pictures: By the number of a row of `lesions`, from 0, its PNG or JPEG file.
         pictures_remark: How the cases of the pictures were chosen, in sentences.
+        viewers: By case, the address of a page that shows it in three planes, relative to the report's.
     """
 
     title: str
@@ -64,6 +65,7 @@ class ReportData:
     level: float | None = None
     lesion_pictures: dict[int, Path] = field(default_factory=dict)
     pictures_remark: str = ""
+    viewers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_cases(self) -> int:

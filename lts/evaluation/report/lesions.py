@@ -1,5 +1,6 @@
 """Section on lesions: detection by size, failures and causes, and advice."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from lts.evaluation.report.markup import (
     section,
     table,
 )
-from lts.scores.findings import FALSE_ALARM, MISSED
+from lts.scores.findings import FALSE_ALARM, FOUND, MISSED
 from lts.scores.lesions import SIZE_GROUPS
 
 _SIZES = {"": "All", **{f"_{group}": label for group, label in SIZE_GROUPS.items()}}
@@ -44,8 +45,9 @@ _TOTALS = {
 }
 _OUTCOMES = {"found": "Found", "missed": "Missed", "false_alarms": "False alarms"}
 _COUNT = Quantity("lesions", "Lesions", why_undefined="it is not counted here", decimals=0)
-# Told by the table they stand in.
-_NOT_LISTED = ("outcome", "iou", "row", "column")
+_PLACE = ("outcome", "row", "column")
+_NOT_LISTED = {FOUND: (*_PLACE, "cause"), MISSED: (*_PLACE, "iou"), FALSE_ALARM: (*_PLACE, "iou")}
+"""Told by the table that they stand in, or by where its rows lead to."""
 
 
 def lesions(data: ReportData) -> ET.Element:
@@ -69,13 +71,18 @@ def lesions(data: ReportData) -> ET.Element:
         element(
             "div", *(_totals(data, kind) for kind in _TOTALS if kind in data.failure_totals), class_="totals"
         ),
+        intro(_in_planes(data)) if data.viewers else None,
         *(
-            (intro(f"A case leads to the picture of the lesion. {CONTOURS}"), contour_legend(data.regions))
+            (
+                intro(f"{_to_pictures(data)} {CONTOURS}"),
+                contour_legend(data.regions),
+            )
             if data.lesion_pictures
             else ()
         ),
         _list(data, MISSED, "Missed lesions, the largest first", "missed-lesions"),
         _list(data, FALSE_ALARM, "False alarms, the largest first", "false-alarms"),
+        _list(data, FOUND, "Found lesions, the largest first", "found-lesions"),
         element(
             "div",
             element("h3", "What may help"),
@@ -150,16 +157,17 @@ def _plain(outcome: str) -> str:
 
 
 def _list(data: ReportData, outcome: str, caption: str, id_: str) -> ET.Element:
-    """A table of the lesions of an outcome, which leads to the pictures below it."""
+    """A table of the lesions of an outcome, which leads to pages of cases and to the pictures below it."""
     numbers = [number for number, row in enumerate(data.lesions) if row["outcome"] == outcome]
     if not numbers:
         return element("p", f"{caption.partition(',')[0]}: none.", class_="caption")
     numbers.sort(key=lambda number: -_diameter_mm(data.lesions[number]))
-    columns = [about(name) for name in data.lesions[0] if name not in _NOT_LISTED]
+    columns = [about(name) for name in data.lesions[0] if name not in _NOT_LISTED[outcome]]
+    in_viewers = _in_viewers(data)
     rows = [
         Row(
             [
-                Cell(_place(data, number), data.lesions[number]["case"])
+                Cell(_place(data, number, in_viewers), data.lesions[number]["case"])
                 if one.name == "case"
                 else cell(one, data.lesions[number][one.name])
                 for one in columns
@@ -170,19 +178,48 @@ def _list(data: ReportData, outcome: str, caption: str, id_: str) -> ET.Element:
     return element(
         "div",
         table(f"{caption}: {len(rows)}", list(map(column, columns)), rows, sortable=True, id_=id_),
-        _gallery(data, numbers),
+        _gallery(data, numbers, in_viewers),
     )
 
 
-def _place(data: ReportData, number: int) -> Child:
-    """The case of a lesion, which leads to the lesion's picture, or else to that of the case."""
+def _place(data: ReportData, number: int, in_viewers: Mapping[int, str]) -> Child:
+    """The case of a lesion: leads to it in three planes, else to its picture, else to that of the case."""
     case = str(data.lesions[number]["case"])
+    if number in in_viewers:
+        return element("a", case, href=in_viewers[number])
     if number in data.lesion_pictures:
         return element("a", case, href=f"#lesion-{number + 1}")
     return case_link(data, case)
 
 
-def _gallery(data: ReportData, numbers: Sequence[int]) -> ET.Element | None:
+def _in_viewers(data: ReportData) -> dict[int, str]:
+    """By number of a lesion its address in the page of its case, which counts its lesions from 1."""
+    before: Counter[str] = Counter()
+    addresses = {}
+    for number, row in enumerate(data.lesions):
+        before[row["case"]] += 1
+        if row["case"] in data.viewers:
+            addresses[number] = f"{data.viewers[row['case']]}#lesion={before[row['case']]}"
+    return addresses
+
+
+def _in_planes(data: ReportData) -> str:
+    whole = len(data.viewers) == data.n_cases
+    worst = "" if whole else f", one of the worst {len(data.viewers)},"
+    return (
+        f"A case{worst} leads to the lesion in three planes: a page beside this one, to scroll through the "
+        "scan under the contours of both masks."
+    )
+
+
+def _to_pictures(data: ReportData) -> str:
+    if not data.viewers:
+        return "A case leads to the picture of the lesion."
+    others = "" if len(data.viewers) == data.n_cases else "; other cases lead to the picture"
+    return f"So does the caption of a picture{others}."
+
+
+def _gallery(data: ReportData, numbers: Sequence[int], in_viewers: Mapping[int, str]) -> ET.Element | None:
     """Pictures of these lesions, and which of them have none; None where none was drawn."""
     drawn = [number for number in numbers if number in data.lesion_pictures]
     if not drawn:
@@ -196,19 +233,22 @@ def _gallery(data: ReportData, numbers: Sequence[int]) -> ET.Element | None:
             f" {len(drawn)} of {len(numbers)} are drawn: the largest of each case, of many cases fewer each. "
             "Of the others the table tells the slice, and lesions.csv row and column."
         )
-    figures = [_figure(data.lesions[number], data.lesion_pictures[number], number) for number in drawn]
+    figures = [
+        _figure(data.lesions[number], data.lesion_pictures[number], number, in_viewers.get(number))
+        for number in drawn
+    ]
     return element(
         "div", element("p", text, class_="detail"), element("div", *figures, class_="lesion-pictures")
     )
 
 
-def _figure(row: Mapping[str, Any], path: Path, number: int) -> ET.Element:
+def _figure(row: Mapping[str, Any], path: Path, number: int, address: str | None) -> ET.Element:
     size = f"{about('diameter_mm').format(row['diameter_mm'])}\N{NO-BREAK SPACE}mm"
     caption = f"{row['case']}, slice {row['slice']}, {size}, {row['cause']}"
     return element(
         "figure",
         picture(path.read_bytes(), f"{row['outcome']}: {caption}", name=str(path)),
-        element("figcaption", caption),
+        element("figcaption", element("a", caption, href=address) if address else caption),
         id=f"lesion-{number + 1}",
     )
 

@@ -1,4 +1,4 @@
-"""The page: sections in their order, one file without a link to anything outside."""
+"""The page: sections in their order, one file that needs no other; pages of cases may lie beside it."""
 
 import base64
 import hashlib

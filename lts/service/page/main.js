@@ -1,6 +1,8 @@
 // From a file to the viewer, and back.
 
-import { fillPanel } from "./panel.js";
+import { fillPanel } from "./findings.js";
+import { Second } from "./second.js";
+import { Served } from "./served.js";
 import { excessOf, explain, MIB, upload } from "./upload.js";
 import { Viewer } from "./viewer.js";
 
@@ -10,11 +12,13 @@ const PHASES = {
   waiting: "Waiting for the model",
   predicting: "Predicting",
 };
+const MASKS = { first: "", second: "second mask", dashed: "second" };
 const STEP_OF = { receiving: 0, checking: 0, waiting: 1, predicting: 2 };
 
 const byId = (id) => document.getElementById(id);
 let running = null;
 let viewer = null;
+let second = null;
 let shown = null;
 let lastFile = null;
 let maxUploadMib = Infinity;
@@ -93,8 +97,22 @@ function open(scan) {
   history.replaceState(null, "", `#${scan.id}`);
   fillPanel(scan, { onWindow: (window) => viewer.setWindow(window) });
   viewer?.close();
-  viewer = new Viewer(scan, { mostMib: () => maxUploadMib });
+  viewer = new Viewer(scan, { masks: MASKS, whyNoLesion: whyNoLesion(scan) });
+  second = new Second(scan, {
+    onChange: (told) => viewer.show(new Served((told ?? scan).links, told === null ? 1 : 2), told),
+    onGo: (index) => viewer.goToSlice(index),
+    numberOf: (index) => viewer.planes[0].numberOf(index),
+    mostMib: () => maxUploadMib,
+    signal: viewer.listeners.signal,
+  });
   byId("axial").focus();
+}
+
+function whyNoLesion({ regions, liver_ml: liverMl }) {
+  if (!regions.includes("tumor")) {
+    return "The model does not look for tumors.";
+  }
+  return liverMl === 0 ? "No liver and no tumor was found." : "No tumor was found.";
 }
 
 async function reopen(id) {
@@ -140,7 +158,7 @@ byId("cancel").addEventListener("click", () => {
 });
 byId("again").addEventListener("click", () => send(lastFile));
 byId("second-as-scan").addEventListener("click", () => {
-  const file = viewer.second.offered;
+  const file = second.offered;
   start();
   send(file);
 });
@@ -160,9 +178,9 @@ for (const type of ["dragover", "dragleave", "drop"]) {
     if (document.body.dataset.state === "start") {
       send(file);
     } else if (viewer !== null && byId("second").contains(event.target)) {
-      viewer.second.send(file);
-    } else {
-      viewer?.second.offer(file);
+      second.send(file);
+    } else if (viewer !== null) {
+      second.offer(file);
     }
   });
 }

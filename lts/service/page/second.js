@@ -1,17 +1,18 @@
 // A second mask beside that of the model: chosen or dropped, compared by the service, told in the panel.
 
-import { amount, element } from "./panel.js";
+import { Comparison } from "./comparison.js";
 import { excessOf, explain } from "./upload.js";
 
 const byId = (id) => document.getElementById(id);
 
 export class Second {
   /**
-   * `onChange(second)` is called with what the service tells of one, or null where there is none, `onGo(z)` to
-   * look at an axial slice; `mostMib()` is the size that an upload may have.
+   * `onChange(second)` is called with what the service tells of one, or null where there is none; `mostMib()` is
+   * the size that an upload may have; `onGo` and `numberOf` are as in `Comparison`.
    */
-  constructor(scan, { onChange, onGo, mostMib, signal }) {
-    [this.scan, this.onChange, this.onGo, this.mostMib] = [scan, onChange, onGo, mostMib];
+  constructor(scan, { onChange, onGo, numberOf, mostMib, signal }) {
+    [this.scan, this.onChange, this.mostMib] = [scan, onChange, mostMib];
+    this.comparison = new Comparison({ onGo, numberOf, signal });
     [this.offered, this.sending] = [null, new AbortController()];
     signal.addEventListener("abort", () => this.sending.abort());
     const on = (id, type, handle) => byId(id).addEventListener(type, handle, { signal });
@@ -23,7 +24,6 @@ export class Second {
       }
     });
     on("second-as-mask", "click", () => this.send(this.offered));
-    on("second-differing", "click", () => this.onGo(this.mostDiffering));
     on("second-remove", "click", () => this.remove());
     this.say("");
     this.show(scan.second ?? null);
@@ -98,38 +98,13 @@ export class Second {
   show(second) {
     byId("second-found").hidden = second === null;
     if (second !== null) {
-      byId("second-name").textContent = second.name;
-      byId("second-scores").replaceChildren(...second.regions.map(row));
-      byId("second-notes").replaceChildren(...second.notes.map((note) => element("li", note)));
-      this.showDiffering(second.differing_pixels_per_slice);
+      this.comparison.show(second);
     }
     this.onChange(second);
-  }
-
-  showDiffering(pixels) {
-    const [sum, most] = [pixels.reduce((a, b) => a + b, 0), Math.max(...pixels)];
-    this.mostDiffering = pixels.indexOf(most);
-    byId("second-sum").textContent =
-      sum === 0 ? "The masks are the same." : `${sum} voxel${sum === 1 ? " differs" : "s differ"}.`;
-    byId("second-differing").hidden = sum === 0;
-    byId("second-differing").textContent = `Most in slice ${this.mostDiffering + 1}`;
   }
 }
 
 /** A line on what went wrong, with what did not. */
 function withStaying(detail) {
   return `${detail}${/[.?]$/.test(detail) ? "" : "."} What is shown stays as it is.`;
-}
-
-/** Dice and volumes of a region. */
-function row({ region, dice, own_ml: own, second_ml: other }) {
-  const [made, name] = [element("tr"), element("th", region)];
-  name.scope = "row";
-  made.dataset.region = region;
-  const score = element("td", dice === null ? "not defined" : dice.toFixed(3));
-  if (dice === null) {
-    score.title = `Neither mask has a ${region}`;
-  }
-  made.append(name, score, element("td", amount(own)), element("td", amount(other)));
-  return made;
 }

@@ -28,6 +28,8 @@ from lts.base import ConfigError
         ("predictions=a", "data.labels={liver: [5]}", "data.labels: has no meaning without data.root"),
         ("compare=[a,b]", "data.root=c", "data: has no meaning for compare=..., got {'root': 'c'}"),
         ("compare=[a,b]", "overlays=true", "overlays: has no meaning for compare=..., got True"),
+        ("compare=[a,b]", "viewers=all", "viewers: has no meaning for compare=..., got 'all'"),
+        ("predictions=a", "viewers=-1", "viewers: must be 0 or more, or all, got -1"),
     ],
 )
 def test_a_setting_without_effect_is_refused(task: str, setting: str, told: str) -> None:

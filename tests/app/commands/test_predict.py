@@ -179,6 +179,8 @@ def test_all_settings_reach_the_mask(make_checkpoint, succeed, tmp_path: Path) -
     printed = succeed("evaluate", *scored, cwd=tmp_path)
     assert "scores/overlays.png shows 1 case, the worst first\n" in printed
     assert (tmp_path / "scores" / "overlays.png").stat().st_size > 1000
+    assert 'href="viewer/a.html' in (tmp_path / "scores" / "report.html").read_text()
+    assert (tmp_path / "scores" / "viewer" / "a.html").is_file()
 
 
 def test_a_training_scan_and_a_scan_without_liver_are_told(make_checkpoint, succeed, tmp_path: Path) -> None:

@@ -22,11 +22,12 @@ export function grayTable(scale, { level, width }) {
   return table;
 }
 
-/** What a loaded plane shows, in words: the regions of its masks, and how far these differ. */
-export function describe(image, regions) {
+/** What a loaded plane shows, in words: the regions of its `masks`, and how far these differ. */
+export function describe(image, regions, masks) {
+  const of = (name, labels) => `${name} ${withRegions(labels, regions)}`.trim();
   image.told ??= [
-    withRegions(image.labels, regions),
-    ...(image.second === null ? [] : [`second mask ${withRegions(image.second, regions)}`, differing(image, regions)]),
+    of(masks.first, image.labels),
+    ...(image.second === null ? [] : [of(masks.second, image.second), differing(image, regions)]),
   ].join("; ");
   return image.told;
 }
@@ -49,8 +50,9 @@ function innermostOf(label, regions) {
 }
 
 export class Drawing {
-  constructor(canvas, plane, regions) {
-    [this.canvas, this.plane, this.regions] = [canvas, plane, regions];
+  /** `masks` are as in `Viewer`. */
+  constructor(canvas, plane, regions, masks) {
+    [this.canvas, this.plane, this.regions, this.masks] = [canvas, plane, regions, masks];
     this.context = canvas.getContext("2d", { alpha: false });
     this.gray = document.createElement("canvas");
     [this.gray.height, this.gray.width] = [plane.nRows, plane.nColumns];
@@ -78,12 +80,10 @@ export class Drawing {
     const width = this.gray.width * place.perColumn;
     context.drawImage(this.gray, place.x, place.y, width, this.gray.height * place.perRow);
     if (contours) {
-      this.drawContours(image, "labels", COLORS, place, ratio);
+      this.drawContours(image, "first", place, ratio);
     }
     if (contours && shown.second && image.second !== null) {
-      context.setLineDash(DASHES_PX.map((px) => px * ratio));
-      this.drawContours(image, "second", SECOND_COLORS, place, ratio);
-      context.setLineDash([]);
+      this.drawContours(image, "second", place, ratio);
     }
     // From here on in CSS pixels.
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -122,17 +122,20 @@ export class Drawing {
     this.gray.getContext("2d").putImageData(this.pixels, 0, 0);
   }
 
-  /** The contours of a mask, `labels` or `second`. */
-  drawContours(image, side, colors, place, ratio) {
+  /** The contours of a mask, `first` or `second`. */
+  drawContours(image, side, place, ratio) {
+    const [labels, colors] = side === "first" ? [image.labels, COLORS] : [image.second, SECOND_COLORS];
     image.outlines ??= {};
-    image.outlines[side] ??= this.regions.map((region) => [region, this.outlineOf(image[side], region)]);
+    image.outlines[side] ??= this.regions.map((region) => [region, this.outlineOf(labels, region)]);
     this.context.lineJoin = "round";
+    this.context.setLineDash(side === this.masks.dashed ? DASHES_PX.map((px) => px * ratio) : []);
     for (const [region, path] of image.outlines[side]) {
       const placed = new Path2D();
       placed.addPath(path, new DOMMatrix([place.perColumn, 0, 0, place.perRow, place.x, place.y]));
       stroke(this.context, placed, "rgb(0 0 0 / 50%)", 3.4 * ratio);
       stroke(this.context, placed, colors[region], 2 * ratio);
     }
+    this.context.setLineDash([]);
   }
 
   outlineOf(labels, region) {

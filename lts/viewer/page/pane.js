@@ -8,11 +8,11 @@ import { View } from "./view.js";
 
 export class Pane {
   /**
-   * `on` is told what happens here: `activate(pane)`, `enlarge(pane)`, `goTo(pane, index)`, `zoomed()`, and
+   * `masks` are as in `Viewer`. `on` is told what happens here: `activate(pane)`, `enlarge(pane)`, `goTo(pane, index)`, `zoomed()`, and
    * `begin(pane, point, button)`, `drag(pane, point, by)`, `end(pane)`, `cancel(pane)` of a pointer.
    */
-  constructor(scan, plane, on, signal) {
-    [this.scan, this.plane, this.on] = [scan, plane, on];
+  constructor(scan, plane, masks, on, signal) {
+    [this.scan, this.plane, this.masks, this.on] = [scan, plane, masks, on];
     [this.view, this.image, this.index] = [new View(plane), null, 0];
     this.element = document.getElementById("pane").content.firstElementChild.cloneNode(true);
     const find = (name) => this.element.querySelector(name);
@@ -26,7 +26,7 @@ export class Pane {
     this.number = find("output");
     const onIndex = (index) => on.goTo(this, index);
     this.rail = new Rail(scan, plane, find(".rail"), { onIndex, signal });
-    this.drawing = new Drawing(this.canvas, plane, scan.regions);
+    this.drawing = new Drawing(this.canvas, plane, scan.regions, masks);
     this.listen(signal);
   }
 
@@ -98,7 +98,7 @@ export class Pane {
       [this.index, this.image] = [index, null];
     }
     this.waiting = "Loading\u2026";
-    const number = `${this.index + 1} of ${this.plane.count}`;
+    const number = `${this.plane.numberOf(this.index)} of ${this.plane.countOfAll}`;
     this.number.textContent = number;
     this.where = `slice ${number}, ${depthOf(this.scan, this.plane, voxel)}`;
     this.rail.show(this.index, this.where);
@@ -111,7 +111,7 @@ export class Pane {
     this.drawing.draw(image, this.view, looks);
     this.rail.draw();
     this.canvas.dataset.slice = this.index;
-    const seen = describe(image, this.scan.regions);
+    const seen = describe(image, this.scan.regions, this.masks);
     this.canvas.setAttribute("aria-label", `${this.plane.title} ${this.where}, ${seen}`);
   }
 

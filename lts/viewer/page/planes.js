@@ -7,15 +7,15 @@
  */
 const KINDS = {
   axial: {
-    title: "Axial", link: "slices", along: 0, rows: 1, columns: 2, up: 1, range: "from the feet to the head",
+    title: "Axial", along: 0, rows: 1, columns: 2, up: 1, range: "from the feet to the head",
     letters: { left: "R", right: "L", top: "A", bottom: "P" },
   },
   coronal: {
-    title: "Coronal", link: "coronal", along: 1, rows: 0, columns: 2, up: -1, range: "from the back to the front",
+    title: "Coronal", along: 1, rows: 0, columns: 2, up: -1, range: "from the back to the front",
     letters: { left: "R", right: "L", top: "S", bottom: "I" },
   },
   sagittal: {
-    title: "Sagittal", link: "sagittal", along: 2, rows: 0, columns: 1, up: -1, range: "from the left to the right",
+    title: "Sagittal", along: 2, rows: 0, columns: 1, up: -1, range: "from the left to the right",
     letters: { left: "A", right: "P", top: "S", bottom: "I" },
   },
 };
@@ -26,8 +26,10 @@ export class Plane {
   constructor(scan, name) {
     Object.assign(this, KINDS[name]);
     this.name = name;
-    this.lieAt(scan.links, 3);
     this.count = scan.shape[this.along];
+    // Of a part of a scan, planes are counted as in the whole.
+    this.first = scan.first_zhw?.[this.along] ?? 0;
+    this.countOfAll = scan.whole_shape?.[this.along] ?? this.count;
     [this.nRows, this.nColumns] = [scan.shape[this.rows], scan.shape[this.columns]];
     [this.rowMm, this.columnMm] = [scan.spacing_mm[this.rows], scan.spacing_mm[this.columns]];
     this.stepMm = scan.spacing_mm[this.along];
@@ -37,9 +39,9 @@ export class Plane {
     this.columnStep = stepOf(this.columns, 1);
   }
 
-  /** Where its pictures are fetched, and how many bytes a pixel of them has. */
-  lieAt(links, pixelBytes) {
-    [this.address, this.pixelBytes] = [links[this.link], pixelBytes];
+  /** What the plane at an index is called: its place in the whole scan, from 1. */
+  numberOf(index) {
+    return this.first + index + 1;
   }
 
   /** Rows of a picture run from the head down, against those of the scan. */

@@ -5,11 +5,15 @@ import { amount, element } from "./panel.js";
 const byId = (id) => document.getElementById(id);
 
 export class Lesions {
-  /** `onChoose({number, voxel, radiusMm})` is called when one is chosen. */
-  constructor(scan, { onChoose, signal }) {
-    [this.scan, this.onChoose] = [scan, onChoose];
+  /**
+   * `onChoose({number, voxel, radiusMm})` is called when one is chosen; `whyNone` is told where there is none, and
+   * `numberOf(index)` is what an axial slice is called.
+   */
+  constructor(scan, { onChoose, whyNone, numberOf, signal }) {
+    [this.onChoose, this.whyNone, this.numberOf] = [onChoose, whyNone, numberOf];
     this.all = (scan.lesions ?? []).map((lesion, index) => ({
       number: index + 1,
+      told: lesion.told ?? "",
       volumeMl: lesion.volume_ml,
       diameterMm: lesion.diameter_mm,
       radiusMm: lesion.diameter_mm / 2,
@@ -27,20 +31,13 @@ export class Lesions {
   get listed() {
     const least = byId("least").valueAsNumber;
     if (this.all.length === 0) {
-      return { lesions: [], why: this.whyNone() };
+      return { lesions: [], why: this.whyNone };
     }
     if (!(least >= 0)) {
       return { lesions: [], why: "The least volume must be a number of ml, 0 or more." };
     }
     const lesions = this.all.filter(({ volumeMl }) => volumeMl >= least);
     return { lesions, why: lesions.length > 0 ? "" : `No lesion has ${least} ml or more.` };
-  }
-
-  whyNone() {
-    if (!this.scan.regions.includes("tumor")) {
-      return "The model does not look for tumors.";
-    }
-    return this.scan.liver_ml === 0 ? "No liver and no tumor was found." : "No tumor was found.";
   }
 
   show() {
@@ -53,18 +50,21 @@ export class Lesions {
   }
 
   entry(lesion) {
-    const { number, volumeMl, diameterMm, voxel } = lesion;
+    const { number, told, volumeMl, diameterMm, voxel } = lesion;
+    const slice = `slice ${this.numberOf(voxel[0])}`;
     const button = element("button");
     button.type = "button";
     const [diameter, volume] = [element("span", diameterMm.toFixed(1)), element("span", amount(volumeMl))];
     diameter.append(" ", element("small", "mm"));
     volume.append(" ", element("small", "ml"));
-    const at = element("span", `slice ${voxel[0] + 1}`, "at");
-    button.append(element("span", String(number), "number"), diameter, volume, at);
+    button.append(element("span", String(number), "number"), diameter, volume, element("span", slice, "at"));
+    if (told !== "") {
+      button.append(element("span", told, "told"));
+    }
     button.setAttribute(
       "aria-label",
-      `Lesion ${number}: diameter ${diameterMm.toFixed(1)} mm, volume ${amount(volumeMl)} ml, ` +
-        `go to slice ${voxel[0] + 1}`,
+      `Lesion ${number}${told && `, ${told}`}: diameter ${diameterMm.toFixed(1)} mm, ` +
+        `volume ${amount(volumeMl)} ml, go to ${slice}`,
     );
     button.setAttribute("aria-current", String(lesion === this.chosen));
     button.addEventListener("click", () => this.choose(lesion));
@@ -84,6 +84,14 @@ export class Lesions {
       }
     });
     this.onChoose(lesion);
+  }
+
+  /** Choose the one of a number, if there is one. */
+  chooseNumber(number) {
+    const lesion = this.all[number - 1];
+    if (lesion !== undefined) {
+      this.choose(lesion);
+    }
   }
 
   /** Go on by so many, around the ends; returns a sentence where there is none to go to. */

@@ -60,7 +60,7 @@ export class Measures {
     } else {
       const { areaMm2, mean, deviation } = measureEllipse(plane, image, this.scan.value_scale, ...points);
       const values = mean === null ? "no pixel in it" : `${mean.toFixed(1)} \u00b1 ${deviation.toFixed(1)}${unit}`;
-      measure.label = `${areaMm2.toFixed(1)} mm\u00b2, ${values}`;
+      measure.label = `${areaMm2.toFixed(1)} mm\u00b2${this.scan.modality === null ? "" : `, ${values}`}`;
     }
     this.changed();
   }
@@ -79,7 +79,7 @@ export class Measures {
     const made = document.getElementById("measure").content.firstElementChild.cloneNode(true);
     const [go, remove] = made.querySelectorAll("button");
     const { plane, number, kind, label } = measure;
-    const where = `${plane.name} ${measure.index + 1}`;
+    const where = `${plane.name} ${plane.numberOf(measure.index)}`;
     go.querySelector(".number").textContent = number;
     go.querySelector(".amount").textContent = label;
     go.querySelector(".at").textContent = where;

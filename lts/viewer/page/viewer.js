@@ -8,7 +8,6 @@ import { Measures } from "./measurelist.js";
 import { Pane } from "./pane.js";
 import { fillLegend } from "./panel.js";
 import { clamp, Plane, worldOf } from "./planes.js";
-import { Second } from "./second.js";
 import { Slices } from "./slices.js";
 import { makeTools } from "./tools.js";
 
@@ -17,22 +16,28 @@ const MIDDLE_BUTTON = 1;
 
 const byId = (id) => document.getElementById(id);
 
-/** `mostMib()` is the size that an upload may have. */
 export class Viewer {
-  constructor(scan, { mostMib }) {
-    this.scan = scan;
+  /**
+   * Nothing is shown before `show`.
+   *
+   * `masks` tells how they are called and drawn: `{first, second, dashed}`, names, of which the first may be "",
+   * and the one whose contours are dashed, `first` or `second`. `whyNoLesion` is told where there is none.
+   */
+  constructor(scan, { masks, whyNoLesion }) {
+    [this.scan, this.masks, this.slices] = [scan, masks, null];
     this.listeners = new AbortController();
     const { signal } = this.listeners;
     this.planes = ["axial", "coronal", "sagittal"].map((name) => new Plane(scan, name));
-    this.panes = this.planes.map((plane) => new Pane(scan, plane, this.paneCalls(), signal));
+    this.panes = this.planes.map((plane) => new Pane(scan, plane, masks, this.paneCalls(), signal));
     byId("stage").replaceChildren(...this.panes.map((pane) => pane.element));
-    this.slices = this.makeSlices();
     this.measures = new Measures(scan, {
       onChange: () => this.refresh(),
       onSelect: ({ plane, index }) => this.goTo(this.paneOf(plane), index),
     });
     this.lesion = null;
     this.lesions = new Lesions(scan, {
+      whyNone: whyNoLesion,
+      numberOf: (index) => this.planes[0].numberOf(index),
       onChoose: (lesion) => {
         this.lesion = lesion;
         this.lookAt(lesion.voxel);
@@ -48,45 +53,36 @@ export class Viewer {
     this.enlarge(null);
     this.activate(this.panes[0]);
     this.setWindow(scan.windows[0]);
-    this.second = new Second(scan, {
-      onChange: (second) => this.layBeside(second),
-      onGo: (z) => this.goTo(this.panes[0], z),
-      mostMib,
-      signal,
-    });
   }
 
-  makeSlices() {
-    return new Slices(this.planes, {
+  /** Show planes from a source, see `Slices`, and a second mask if they have one; `second` tells of that, or is null. */
+  show(source, second) {
+    this.panes[0].rail.differing = second?.differing_pixels_per_slice ?? [];
+    byId("second-shown").hidden = second === null;
+    byId("second-mask").checked = byId("differences").checked = true;
+    fillLegend(this.scan.regions, this.masks, second !== null);
+    this.slices?.close();
+    this.slices = new Slices(this.planes, source, {
       onLoad: (plane, index) => this.paneOf(plane).index === index && this.refresh(),
-      onFail: (status) => {
-        const why = status === 404 ? "This result is no longer kept." : "It could not be loaded.";
+      onFail: (why) => {
         this.panes.forEach((pane) => {
           pane.waiting = why;
         });
         this.refresh();
       },
     });
-  }
-
-  /** Show a second mask as well, or with null none. */
-  layBeside(second) {
-    for (const plane of this.planes) {
-      plane.lieAt((second ?? this.scan).links, second === null ? 3 : 4);
-    }
-    this.panes[0].rail.differing = second?.differing_pixels_per_slice ?? [];
-    byId("second-shown").hidden = second === null;
-    byId("second-mask").checked = byId("differences").checked = true;
-    fillLegend(this.scan.regions, second !== null);
-    this.slices.close();
-    this.slices = this.makeSlices();
     this.lookAt(this.voxel);
   }
 
   close() {
     this.listeners.abort();
     this.sizes.disconnect();
-    this.slices.close();
+    this.slices?.close();
+  }
+
+  /** Look at an axial slice, by its index. */
+  goToSlice(index) {
+    this.goTo(this.panes[0], index);
   }
 
   paneCalls() {
@@ -234,7 +230,7 @@ export class Viewer {
     const place = document.createElement("b");
     place.textContent = `${worldOf(this.scan, this.voxel).join("  ")} mm`;
     const value = document.createElement("span");
-    if (number !== undefined) {
+    if (number !== undefined && this.scan.modality !== null) {
       const { slope, intercept } = this.scan.value_scale;
       const unit = this.scan.modality === "ct" ? " HU" : "";
       value.textContent = `${Number((slope * number + intercept).toPrecision(4))}${unit}`;
