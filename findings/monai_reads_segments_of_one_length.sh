@@ -5,8 +5,8 @@
 # Found:       the frames are divided by the number of segments, and each segment is laid onto the slices from the first
 #              on: where frames come from is not looked at. Frames without a voxel are not in the file, so two segments on
 #              equally many but other slices come out on the same ones, without a warning, spread from the place of the
-#              first segment's first frame to that of the second's last. Segments on unequally many slices, such as a
-#              liver and its tumor, raise ValueError.
+#              first segment's first frame to that of the second's last; in the file the highest frame is the first, so
+#              here from 25 to 20 mm. Segments on unequally many slices, such as a liver and its tumor, raise ValueError.
 # Versions:    monai 1.6.1, highdicom 0.28.2, pydicom 3.0.2, torch 2.13.0, numpy 2.4.6
 # Source:      PydicomReader._get_seg_data in monai/data/image_reader.py; omit_empty_frames of highdicom.seg.Segmentation
 # Output seen: written at 10 to 25 mm and 20 to 35 mm, each on four slices
