@@ -152,14 +152,15 @@ class SliceDataset(Dataset[Arrays]):
         return around
 
     def _open(self, case: int) -> tuple[np.ndarray, np.ndarray | None]:
-        if case not in self._opened:
+        opened = self._opened.get(case)
+        if opened is None:
             if len(self._opened) >= self._most_opened:
                 del self._opened[next(iter(self._opened))]
             stored = self.cases[case]
             # As plain arrays: an index into a memmap takes longer than to copy a slice.
             labels = np.asarray(stored.open_labels()) if self._has_labels else None
-            self._opened[case] = np.asarray(stored.open_image()), labels
-        return self._opened[case]
+            opened = self._opened[case] = np.asarray(stored.open_image()), labels
+        return opened
 
 
 def most_open_cases() -> int:

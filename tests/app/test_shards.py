@@ -264,6 +264,29 @@ def test_a_shard_records_its_own_cases_alone(home: Path) -> None:
     assert json.loads((home / "predictions.json").read_text())["failed"] == failed
 
 
+def test_a_shard_that_would_make_other_masks_than_one_beside_it_does_not_begin(tmp_path: Path) -> None:
+    common = {"regions": ["liver"], "checkpoints": [], "device": "cpu", "versions": {"lts": "1"}}
+    (tmp_path / "scans").mkdir()
+    for case in "ab":
+        (tmp_path / "scans" / f"{case}.nii.gz").touch()
+
+    def begin(case: str, precision: str) -> None:
+        part = tmp_path / "shards" / case / "predictions.json"
+        part.parent.mkdir(parents=True)
+        source = ScanSource(case, tmp_path / "scans" / f"{case}.nii.gz")
+        one = CaseRequest(source=source, input=source.path.name, files=(f"{case}_mask.nii.gz",))
+        facts = {**common, "settings": {"precision": precision}}
+        record = Predictions(tmp_path, facts, latest={"passed_over": []}, part=part)
+        record.to_do([one], overwrite=False, named=["a", "b", "c"])
+        record.begin(one)
+
+    begin("a", "float32")
+    begin("b", "float32")
+    told = r'shards/a is being made with precision="float32", now "bfloat16"; give all shards the same$'
+    with pytest.raises(ConfigError, match=told):
+        begin("c", "bfloat16")
+
+
 def test_two_shards_of_two_models_are_not_merged_and_nothing_is_lost(tmp_path: Path) -> None:
     common = {
         "regions": ["liver"],

@@ -193,7 +193,7 @@ def _evaluate_folds(
     record = _begin(settings, invocation, stop)
     record.add(
         checkpoints=[origin for each in predictors.values() for origin in origins(each)],
-        precision=predictor.precision,
+        precision=sorted({each.precision for each in predictors.values()}),
     )
     fold_facts = [
         {

@@ -107,7 +107,8 @@ def _card(
 def _scan_slices(path: Path, checkpoint: Checkpoint) -> list[Tensor]:
     """Slices of a scan as the network is given them, and its locator."""
     scan = read_image(path, modality=checkpoint.recipe.modality)
-    (located,) = Predictor([checkpoint], device=torch.device("cpu")).find_liver(scan)
+    predictor = Predictor([checkpoint], device=torch.device("cpu"), precision="float32")
+    (located,) = predictor.find_liver(scan)
     box = located.box if located else None
     shown = [_lay(scan.voxels, scan.geometry.spacing_mm, checkpoint.recipe, box)]
     if checkpoint.locator:

@@ -116,6 +116,7 @@ class Predictions:
         self._of_part = frozenset(one.case for one in wanted)
         if self._part:
             self._latest["overwrites"] = overwrite
+            self._check_alike_beside(self._part)
         longest = os.pathconf(self._folder, "PC_NAME_MAX")
         self._check_made_alike({*named, *(one.case for one in wanted)}, overwrite=overwrite)
         todo = []
@@ -131,6 +132,15 @@ class Predictions:
             else:
                 todo.append(one)
         return todo
+
+    def _check_alike_beside(self, part: Path) -> None:
+        """Check that parts that have begun make masks alike: two processors may choose another precision."""
+        for other in sorted(part.parents[1].glob(f"*/{part.name}")):
+            begun = {} if other == part else read_predictions(other)
+            if begun and (difference := next(differences(begun, self._facts), None)):
+                raise ConfigError(
+                    f"output: {other.parent} is being made with {difference}; give all shards the same"
+                )
 
     def _check_made_alike(self, names: set[str], *, overwrite: bool) -> None:
         """Check that existing masks were made like the new ones; forget those that may be replaced."""

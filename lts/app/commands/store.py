@@ -15,7 +15,7 @@ from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.provenance import run_folder
 from lts.app.run.signals import stop_signals
-from lts.base import counted, name_some, usable_processors
+from lts.base import VolumeError, counted, name_some, usable_processors
 from lts.cohort import Case, Cohort, Split
 from lts.slices import Recipe, StoredCase, build_store, fingerprint_cases, missing_cases
 
@@ -100,16 +100,22 @@ def _store(settings: StoreSettings) -> tuple[_Plan, tuple[StoredCase, ...]]:
         check_slices(training)
         cohort = open_cohort(training.data)
         plan = _plan(training, cohort, split_cohort(cohort, training.split), shard)
-        stored = [
-            build_store(
-                plan.own,
-                recipe,
-                store_dir=plan.store_dir,
-                workers=usable_processors(),
-                progress=ShowProgress(title),
-            )
-            for recipe in plan.recipes
-        ]
+        stored, failed = [], []
+        for recipe in plan.recipes:
+            try:
+                stored.append(
+                    build_store(
+                        plan.own,
+                        recipe,
+                        store_dir=plan.store_dir,
+                        workers=usable_processors(),
+                        progress=ShowProgress(title),
+                    )
+                )
+            except VolumeError as error:  # of the locator's slices the good cases are stored as well
+                failed.append(error)
+        if failed:
+            raise failed[0]
     return plan, stored[0]
 
 

@@ -88,12 +88,14 @@ def conclude(
     elif not split.test:
         print_line("there is no test case, so there are no test scores")
     else:
+        predictor = Predictor.from_checkpoint(
+            _best_of(trainer).best_model_path,
+            device=str(trainer.strategy.root_device),
+            trusted_modules=settings.trusted_modules,
+        )
+        facts["test_precision"] = predictor.precision
         metrics = score_model(
-            Predictor.from_checkpoint(
-                _best_of(trainer).best_model_path,
-                device=str(trainer.strategy.root_device),
-                trusted_modules=settings.trusted_modules,
-            ),
+            predictor,
             [cohort.case(case) for case in split.test],
             subset="test",
             output_dir=Path(settings.paths.output_dir),
