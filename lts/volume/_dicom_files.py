@@ -239,7 +239,7 @@ def _series(images: list[Image], *, broken: Mapping[Path, str]) -> DicomSeries:
     no_volume = "" if spoilt else why_no_volume(images)
     slices = images if no_volume else [image for image in images if not image.aside]
     first = (slices or images)[0]
-    aside = sorted_by_kind([image for image in images if image not in slices])
+    aside = sorted_by_kind([] if no_volume else [image for image in images if image.aside])
     if copies:
         aside[counted(len(copies), "copy", "copies")] = copies
     return DicomSeries(

@@ -95,9 +95,13 @@ def test_the_slices_of_a_locator_are_stored_too(succeed: Any, home: Path) -> Non
 
 def test_two_processes_that_make_one_store_at_once_make_it_whole(home: Path, whole: dict[str, bytes]) -> None:
     both = [Started("store", *ON_SCANS, "paths.store_dir=shared", cwd=home) for _ in range(2)]
-    for process in both:
-        _, told = process.communicate(timeout=120)
-        assert process.returncode == 0, told
+    try:
+        for process in both:
+            _, told = process.communicate(timeout=300)
+            assert process.returncode == 0, told
+    finally:
+        for process in both:
+            process.close()
     assert content(home / "shared") == whole
 
 

@@ -76,7 +76,11 @@ def test_what_the_image_takes_makes_a_whole_package(tmp_path: Path) -> None:
     with ZipFile(wheel) as packed:
         names = set(packed.namelist())
         needs = next(packed.read(name).decode() for name in names if name.endswith("/METADATA"))
-    pages = {f"lts/service/page/{page.name}" for page in (ROOT / "lts" / "service" / "page").iterdir()}
+    pages = {
+        f"lts/{folder}/{page.name}"
+        for folder in ("service/page", "viewer/page", "viewer/case")
+        for page in (ROOT / "lts" / folder).iterdir()
+    }
     assert {"lts/conf/serve.yaml", "lts/conf/prediction/default.yaml", *pages} <= names
     (extra,) = re.findall(r'"\.\[(\w+)\]"', "\n".join(arguments("RUN")))
     assert f"Provides-Extra: {extra}" in needs

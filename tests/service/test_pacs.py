@@ -296,7 +296,7 @@ def test_a_result_that_nobody_takes_is_given_up_and_made_anew_when_its_series_co
     with run_service(predictor, pacs=PacsOptions(**options)) as alone:
         send(alone.exchange.port, files)
         wait_for(lambda: is_told(alone, "no association with it; given up after 0.005 minutes"))
-        assert count(alone, "lts_pacs_series_total,outcome=given_up") == 1
+        wait_for(lambda: count(alone, "lts_pacs_series_total,outcome=given_up") == 1)
         wait_for(lambda: alone.left_over() == set())
         archive = Archive(port=port)
         try:

@@ -163,7 +163,9 @@ def test_wrong_credentials_are_told_once_and_never_shown(
     with refused.client as client:
         client.post("/dicom-web/studies", content=body, headers=headers).raise_for_status()
     wait_until(lambda: len(web.authorizations) >= 3, seconds=60)
-    secret.write_text(RIGHT)
+    right = tmp_path / "right"
+    right.write_text(RIGHT)
+    right.replace(secret)  # at once: it is read all the time
     wait_until(lambda: any("has taken DICOM SEG" in line for line in refused.lines), seconds=60)
     told = [line for line in refused.lines if "did not take" in line]
     assert len(told) == 1

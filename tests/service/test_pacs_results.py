@@ -80,9 +80,11 @@ def values(dataset: Dataset, keyword: str) -> list[Any]:
 def test_all_that_is_asked_for_comes_back_and_belongs_together(
     running: Running, archive: Archive, predictor: Predictor, folder: Path
 ) -> None:
-    before = count(running, "results", kind="sr", outcome="sent")
+    before = {kind: count(running, "results", kind=kind, outcome="sent") for kind in ALL}
+    sent = count(running, "series", outcome="sent")
     send(running.exchange.port, sorted(folder.iterdir()))
-    wait_for(lambda: count(running, "results", kind="sr", outcome="sent") == before + 1)
+    wait_for(lambda: count(running, "series", outcome="sent") == sent + 1)
+    assert all(count(running, "results", kind=kind, outcome="sent") == before[kind] + 1 for kind in ALL)
     seg, structures, report = archive.results
     assert [one.Modality for one in archive.results] == ["SEG", "RTSTRUCT", "SR"]
     assert len({one.StudyInstanceUID for one in archive.results}) == 1
@@ -166,13 +168,13 @@ def test_a_pacs_that_takes_no_such_objects_gets_the_others_once(predictor: Predi
     files = sorted(folder.iterdir())
     archive = Archive(classes=[SegmentationStorage, ComprehensiveSRStorage])
     try:
-        with run_service(predictor, pacs=options_of(archive, send_minutes=0.01)) as running:
+        with run_service(predictor, pacs=options_of(archive, send_minutes=0.05)) as running:
             send(running.exchange.port, files)
             wait_for(lambda: count(running, "series", outcome="given_up") == 1)
             lines = told(running, "did not take RTSTRUCT: it takes no such objects; ")
             assert [line.rpartition("; ")[2] for line in lines] == [
                 "tried again in 0.1 s and so on",
-                "given up after 0.01 minutes",
+                "given up after 0.05 minutes",
             ]
             assert count(running, "results", kind="rtstruct", outcome="given_up") == 1
             send(running.exchange.port, files)
@@ -270,12 +272,12 @@ def test_a_report_follows_its_seg_and_other_objects_wait_for_nothing(sending: An
 
 def test_one_reason_is_told_once_for_all_and_again_at_the_end(sending: Any) -> None:
     down = {"dicom_seg": ["down"] * 99, "dicom_rtstruct": ["down"] * 99}
-    is_sent, tried, lines, n_taken = sending(down, send_minutes=0.005)
+    is_sent, tried, lines, n_taken = sending(down, send_minutes=0.02)
     assert (is_sent, n_taken) == (False, 0)
     assert len(tried) >= 4
     told_of_both = [line for line in lines if "DICOM SEG, RTSTRUCT: down; " in line]
     assert [line.rpartition("; ")[2] for line in told_of_both] == [
         "tried again in 0.01 s and so on",
-        "given up after 0.005 minutes",
+        "given up after 0.02 minutes",
     ]
     assert len(lines) == 4

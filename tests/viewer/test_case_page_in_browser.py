@@ -80,6 +80,11 @@ def open_page(browser: Any, path: Path, lesion: int | None = None) -> None:
     wait_until(lambda: min(shown_voxel(browser)) >= 0)
 
 
+def wait_for_a_frame(browser: Any) -> None:
+    """Wait until the page has drawn what keys have asked for."""
+    browser.execute_async_script("requestAnimationFrame(arguments[0])")
+
+
 def place_of(number: int) -> tuple[int, int, int]:
     """The voxel of a lesion in the whole scan."""
     lesion = LESIONS[number - 1]
@@ -147,6 +152,7 @@ def test_another_lesion_in_the_address_is_gone_to(viewer: Any) -> None:
 @pytest.mark.parametrize("plane", PLANES)
 def test_planes_are_seen_as_radiologists_see_them(viewer: Any, plane: str) -> None:
     press(viewer, "c", "e", "2")  # soft tissue, -160 to 240 HU, as level 40 and width 400 say
+    wait_for_a_frame(viewer)
     wait_until(lambda: not near(pixels(viewer, plane), YELLOW).any())
     image = case().image
     assert image is not None
@@ -167,6 +173,7 @@ def test_planes_are_seen_as_radiologists_see_them(viewer: Any, plane: str) -> No
 @pytest.mark.parametrize("plane", PLANES)
 def test_the_reference_is_solid_and_the_prediction_dashed_each_in_its_place(viewer: Any, plane: str) -> None:
     press(viewer, "h", "e")  # the cross-hair is as blue
+    wait_for_a_frame(viewer)
     wait_until(lambda: near(pixels(viewer, plane), BLUE).any())
     canvas = pixels(viewer, plane)
     left, top, column, row = on_canvas(canvas.shape, plane, extents=EXTENTS)

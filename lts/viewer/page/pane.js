@@ -8,8 +8,9 @@ import { View } from "./view.js";
 
 export class Pane {
   /**
-   * `masks` are as in `Viewer`. `on` is told what happens here: `activate(pane)`, `enlarge(pane)`, `goTo(pane, index)`, `zoomed()`, and
-   * `begin(pane, point, button)`, `drag(pane, point, by)`, `end(pane)`, `cancel(pane)` of a pointer.
+   * `masks` are as in `Viewer`. `on` is told what happens here: `activate(pane)`, `enlarge(pane)`,
+   * `goTo(pane, index)`, `zoomed()`, and `begin(pane, point, button)`, `drag(pane, point, by)`, `end(pane)`,
+   * `cancel(pane)` of a pointer.
    */
   constructor(scan, plane, masks, on, signal) {
     [this.scan, this.plane, this.masks, this.on] = [scan, plane, masks, on];

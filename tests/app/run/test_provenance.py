@@ -13,8 +13,8 @@ from lts.app.run.provenance import git_commit
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_the_commit_is_that_of_the_code_and_not_of_a_project_around_it(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
-        author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-        subprocess.run(["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True)
+        given = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *given, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
     own, installed = tmp_path / "own.py", tmp_path / ".venv" / "installed.py"
     own.write_text("")
