@@ -123,8 +123,12 @@ def test_lts_and_orthanc_know_each_other() -> None:
 
 def test_services_get_what_they_are_told_to_read() -> None:
     settings = compose("serve", *LTS["command"])
-    (mounted,) = LTS["volumes"]
+    mounted, kept = LTS["volumes"]
     assert (mounted["target"], mounted["read_only"]) == (settings.ckpt, True)
+    folder = Path(settings.pacs.answered_file).parent
+    assert kept == f"answered:{folder}"
+    assert any(line.endswith(f"install --directory --owner lts {folder}") for line in arguments("RUN"))
+    assert {kept.partition(":")[0], ORTHANC["volumes"][0].partition(":")[0]} == SERVICES["volumes"].keys()
     assert settings.api_key_file == f"/run/secrets/{LTS['secrets'][0]}"
     secrets = {*LTS["secrets"], *(secret["source"] for secret in ORTHANC["secrets"])}
     assert secrets == SERVICES["secrets"].keys()
