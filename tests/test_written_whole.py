@@ -30,10 +30,8 @@ OTHER_WAYS = {
 }
 ALLOWED = {
     "lts/base/_writing.py": {"open.x"},  # the one way itself
-    "lts/figures/canvas.py": {"imsave"},  # into an open file, as are the next six
-    "lts/volume/_dicom_report.py": {"save_as"},
-    "lts/volume/_dicom_rtstruct.py": {"save_as"},
-    "lts/volume/_dicom_seg.py": {"save_as"},
+    "lts/figures/canvas.py": {"imsave"},  # into an open file, as are the next four
+    "lts/volume/_dicom_referred.py": {"save_as"},
     "lts/task/storage.py": {"torch.save"},
     "lts/inference/saving.py": {"torch.save"},
     "lts/inference/formats.py": {"torch.jit.save"},

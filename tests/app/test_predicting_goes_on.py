@@ -229,29 +229,30 @@ def test_the_order_of_models_and_settings_of_other_versions_are_no_difference_an
 ) -> None:
     make_checkpoint("other.ckpt", trained_on=[scans / "a.nii.gz"])
     ckpts = [str(tmp_path / name) for name in ("model.ckpt", "other.ckpt")]
-    told = again(ckpt=ckpts)
+    told = again(ckpt=ckpts, precision="float32")
     masked = content(masks)["a_mask.nii.gz"]
-    again(ckpt=ckpts[::-1])
+    again(ckpt=ckpts[::-1], precision="float32")
     assert content(masks)["a_mask.nii.gz"] == masked
     for settings, difference in (
         ({**told["settings"], "sharpen": True}, "sharpen=true, now null"),
         ({key: told["settings"][key] for key in ("temperature", "postprocess")}, r"flips=null, now \[\]"),
     ):
         (masks / "predictions.json").write_text(json.dumps({**told, "settings": settings}))
-        refused(again, masks, f"made with {difference}", ckpt=ckpts)
+        refused(again, masks, f"made with {difference}", ckpt=ckpts, precision="float32")
 
 
 def test_a_record_of_before_a_setting_goes_on_as_what_held_then(again, masks) -> None:
-    told = again()
+    told = again(precision="float32")
     masked = content(masks)["a_mask.nii.gz"]
     settings = {**told["settings"], "postprocess": {**told["settings"]["postprocess"]}}
     for section, key in ((settings, "precision"), (settings["postprocess"], "min_lesion_probability")):
         del section[key]
     (masks / "predictions.json").write_text(json.dumps({**told, "settings": settings}))
-    again()
+    again(precision="float32")
     assert content(masks)["a_mask.nii.gz"] == masked
+    told = r"made with postprocess.min_lesion_probability=0, now 0.9"
     surer = {"min_lesion_probability": 0.9}
-    refused(again, masks, r"made with postprocess.min_lesion_probability=0, now 0.9", postprocess=surer)
+    refused(again, masks, told, postprocess=surer, precision="float32")
 
 
 def test_a_mask_that_was_corrected_by_hand_is_refused_and_one_that_is_gone_is_made_anew(again, masks) -> None:

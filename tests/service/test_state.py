@@ -30,13 +30,13 @@ def counts(client: httpx.Client) -> dict[str, float]:
     return samples(answer.text)
 
 
-def test_it_tells_its_version_and_models(running: Running, checkpoint: Path) -> None:
+def test_it_tells_its_version_and_models(running: Running, predictor: Predictor, checkpoint: Path) -> None:
     with running.client as client:
         assert client.get("/version").json() == {
             "lts": __version__,
             "models": [{"file": "tiny.ckpt", "sha256": content_hash(checkpoint)}],
             "device": "cpu",
-            "precision": "float32",
+            "precision": predictor.precision,
         }
 
 
