@@ -13,14 +13,13 @@ from lts.base import LIVER, TUMOR, VolumeError, listed, short_name
 from lts.volume._dicom_calls import parsing, read_whole, require
 from lts.volume._dicom_pixels import is_compressed
 from lts.volume._dicom_terms import code
-from lts.volume._geometry import Geometry
+from lts.volume._geometry import RAS_FROM_LPS, Geometry
 from lts.volume._notes import CORNER_TOLERANCE, Note, farthest_corner
 from lts.volume._read import Volume, within_memory
 
 _SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Of segmentations, and of those that are one map of labels."""
 
-_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TYPES = {"Liver": LIVER, "Neoplasm": TUMOR, "Mass": TUMOR, "Lesion": TUMOR}
 """Labels by pydicom's keywords of SNOMED CT for what a segment is."""
 
@@ -119,7 +118,7 @@ def _grid_of(path: Path, segmentation: Any) -> Geometry:
     grid = segmentation.get_volume_geometry()
     if grid is None:
         raise VolumeError(f"{path}: the frames of a DICOM SEG must make one evenly spaced volume")
-    return Geometry.from_affine(_RAS_FROM_LPS @ grid.affine, shape=grid.spatial_shape, is_exact=True)
+    return Geometry.from_affine(RAS_FROM_LPS @ grid.affine, shape=grid.spatial_shape, is_exact=True)
 
 
 def _first_voxel(path: Path, grid: Geometry, *, image: Geometry) -> tuple[int, int, int]:

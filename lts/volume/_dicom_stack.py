@@ -14,7 +14,7 @@ from lts.volume._dicom_files import DicomSeries
 from lts.volume._dicom_image import SLICES_PER_LOCALIZER, stands_across
 from lts.volume._dicom_slices import Slice, read_slices
 from lts.volume._dicom_spacing import PLACE_TOLERANCE, check_even
-from lts.volume._geometry import FloatArray, Geometry
+from lts.volume._geometry import RAS_FROM_LPS, FloatArray, Geometry
 
 DIRECTION_TOLERANCE = 1e-3
 """How far direction cosines may differ: a pixel 250 mm from the corner moves by a quarter of a millimeter."""
@@ -28,8 +28,6 @@ TILT_TOLERANCE_DEGREES = 0.5
 _SHOWN = 4
 
 _PROJECTIONS = frozenset({"MIP", "MINIP", "PROJECTION"})
-
-_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def _geometry(folder: Path, slices: Sequence[Slice], *, axes: FloatArray, step: 
     # the first index of the array counts columns, and it grows where a row runs
     lps[:3] = np.column_stack([axes[0] * column_gap, axes[1] * row_gap, step, slices[0].position_mm])
     try:
-        return Geometry.from_affine(_RAS_FROM_LPS @ lps, shape=(n_columns, n_rows, len(slices)))
+        return Geometry.from_affine(RAS_FROM_LPS @ lps, shape=(n_columns, n_rows, len(slices)))
     except VolumeError as error:
         raise VolumeError(f"{folder}: {error}") from error
 

@@ -24,6 +24,9 @@ from lts.volume._voxel import Voxel
 
 FloatArray = npt.NDArray[np.float64]
 
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the axes of DICOM and ITK, toward the patient's left, back and head, to those of NIfTI; and back."""
+
 _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 """NIfTI's codes for meter, mm and micron; a file that states no unit means mm."""
 

@@ -17,9 +17,6 @@ from lts.volume._gzip import MAX_INFLATION
 from lts.volume._notes import UNPROVEN, Note
 from lts.volume._stored import StoredArray
 
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From the axes of ITK's world, toward the patient's left, back and head, to those of ours, and back."""
-
 _MOST_HEADER_BYTES = 1 << 20
 _CHUNK = 1 << 20
 _USUAL_INFLATION = 4

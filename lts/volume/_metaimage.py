@@ -9,8 +9,8 @@ from isal import isal_zlib
 from nibabel.affines import voxel_sizes
 
 from lts.base import VolumeError, written_whole
-from lts.volume._geometry import FloatArray, Geometry
-from lts.volume._headed import LPS, UNSTATED, Headed, entries, in_order, numbers, one_of, scaled, sizes
+from lts.volume._geometry import RAS_FROM_LPS, FloatArray, Geometry
+from lts.volume._headed import UNSTATED, Headed, entries, in_order, numbers, one_of, scaled, sizes
 from lts.volume._notes import Note
 
 _DTYPES = {
@@ -40,7 +40,7 @@ def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, s
         StorageError: The file cannot be written.
     """
     values = scaled(voxels_on_disk, slope)
-    affine = LPS @ geometry.affine
+    affine = RAS_FROM_LPS @ geometry.affine
     spacing = voxel_sizes(affine)
     deflate = isal_zlib.compressobj(_LEVEL)
     packed = [*map(deflate.compress, in_order(values)), deflate.flush()]
@@ -132,4 +132,4 @@ def _affine(path: Path, fields: dict[str, str]) -> tuple[FloatArray, tuple[Note,
         affine[:3, :3] = np.reshape(numbers(path, *axes, 9), (3, 3)).T
     affine[:3, :3] *= spacing
     affine[:3, 3] = numbers(path, *first(("Offset", "Position", "Origin"), "0 0 0"), 3)
-    return LPS @ affine, () if axes[1] else (UNSTATED,)
+    return RAS_FROM_LPS @ affine, () if axes[1] else (UNSTATED,)

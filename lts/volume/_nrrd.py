@@ -10,8 +10,8 @@ import numpy.typing as npt
 from isal import igzip
 
 from lts.base import VolumeError, written_whole
-from lts.volume._geometry import FloatArray, Geometry
-from lts.volume._headed import LPS, UNSTATED, Headed, entries, in_order, numbers, one_of, scaled, sizes
+from lts.volume._geometry import RAS_FROM_LPS, FloatArray, Geometry
+from lts.volume._headed import UNSTATED, Headed, entries, in_order, numbers, one_of, scaled, sizes
 from lts.volume._notes import Note
 
 _DTYPES = {
@@ -63,7 +63,7 @@ def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, s
         StorageError: The file cannot be written.
     """
     values = scaled(voxels_on_disk, slope)
-    affine = LPS @ geometry.affine
+    affine = RAS_FROM_LPS @ geometry.affine
     *directions, origin = (f"({','.join(map(repr, column))})" for column in affine[:3].T.tolist())
     text = (
         f"NRRD0004\ntype: {_DTYPES[values.dtype.name][0]}\ndimension: 3\nspace: left-posterior-superior\n"

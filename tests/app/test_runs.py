@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lts.inference import Predictor
+
 TINY = (
     "data.phantom.cases=5",
     "data.phantom.matrix=48",
@@ -95,6 +97,8 @@ def test_its_files_agree_with_each_other(trained: tuple[Path, str]) -> None:
             float(rows[0]["dice"])
         )
     assert facts["state"] == "done"
+    best = Predictor.from_checkpoint(folder / "checkpoints" / "best.ckpt", device="cpu")
+    assert facts["test_precision"] == best.precision
     assert facts["monitor"] == "val/tumor/dice_where_present"
     assert facts["duration_s"] > facts["fit_s"] > 0
     assert facts["peak_memory_mib"] > 100

@@ -165,6 +165,19 @@ def test_a_bad_scan_is_named_and_stops_no_other(
     assert len(files_of(tmp_path / "store")) == len(whole)
 
 
+def test_a_bad_scan_leaves_the_good_ones_in_the_store_of_the_locator_too(
+    run: Any, home: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    shutil.copytree(home / "scans", tmp_path / "scans")
+    bad = cases_of(tmp_path)[1]
+    bad.image.write_bytes(b"no scan")
+    done = run("store", *ON_SCANS, *LOCATOR, "paths.store_dir=store", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"store: {bad.image}: ")
+    counts = [len(files_of(store)) for store in (tmp_path / "store").iterdir()]
+    assert counts == [len(whole) - 3] * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
