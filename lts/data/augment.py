@@ -3,7 +3,7 @@
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 import cv2
 import numpy as np
+from albumentations.core.type_definitions import Targets
 from numpy.typing import NDArray
 
 from lts.base import AIR_HU, BACKGROUND, ConfigError
@@ -28,12 +29,15 @@ _INT16 = np.iinfo(np.int16)
 _OF_TUMORS, _OF_COPIES = 1, 2
 """Beside the seed of a draw, make the random numbers of tumors others than those of all the rest."""
 _SIGN = np.uint16(0x8000)
+_ALL_HU = np.arange(_INT16.min, _INT16.max + 1, dtype=np.int16)
 _MAX_SCALE = 100
+_MAX_ELASTIC_PERCENT, _MAX_BLUR_PIXELS, _MAX_GAMMA = 20, 100, 100
+_KNOTS = 5  # control points of an elastic deformation, along each side
 _MAX_HU_SCALE = 1000  # what is farther off OpenCV does not cut to int16, but turns over
 
 
 class Augmentation:
-    """Synthetic tumors, random flips, one affine map, and changes of the Hounsfield scale, in this order.
+    """Synthetic tumors, flips, deformations, resolution, and changes of the Hounsfield scale, in this order.
 
     A pure function of its arguments: the seed alone decides every draw, whatever ran before, in any process.
     One object serves one thread at a time. Ranges are `(lowest, highest)`, drawn uniformly.
@@ -53,6 +57,16 @@ class Augmentation:
         rotate_deg: Rotation, counterclockwise as displayed with row 0 on top.
         scale: Magnification, the same along both axes, in (0, 100].
         shift_percent: Shift along W and along H, drawn apart, in percent of each side, cut to whole pixels.
+        elastic_probability: Probability of an elastic deformation.
+        elastic_percent: Standard deviation of the shifts of a grid of 5 x 5 points along W and along H, in
+            percent of each side, in [0, 20]; cubic between them.
+        coarse_probability: Probability of a coarser scanner: shrunk by area, and enlarged again linearly.
+        coarse_zoom: Share of the pixels of a side that are left, in (0, 1].
+        blur_probability: Probability of a Gaussian blur within the slice.
+        blur_pixels: Its standard deviation in pixels, in (0, 100].
+        gamma_probability: Probability of bending the Hounsfield scale.
+        gamma: Exponent, in (0, 100]; above 1 it darkens.
+        gamma_hu: Where the scale bends: both ends and what lies beyond stay as they are.
         intensity_probability: Probability of changing offset and contrast.
         hu_shift: Added to every voxel, in HU.
         hu_scale: Contrast: factor on the distance from `hu_scale_center`, in (0, 1000].
@@ -88,6 +102,15 @@ class Augmentation:
         rotate_deg: Sequence[float] = (-15, 15),
         scale: Sequence[float] = (0.85, 1.15),
         shift_percent: Sequence[float] = (-5, 5),
+        elastic_probability: float = 0.0,
+        elastic_percent: Sequence[float] = (0, 2),
+        coarse_probability: float = 0.0,
+        coarse_zoom: Sequence[float] = (0.5, 1),
+        blur_probability: float = 0.0,
+        blur_pixels: Sequence[float] = (0.5, 1),
+        gamma_probability: float = 0.0,
+        gamma: Sequence[float] = (0.7, 1.5),
+        gamma_hu: Sequence[float] = (-150, 300),
         intensity_probability: float = 0.5,
         hu_shift: Sequence[float] = (-15, 15),
         hu_scale: Sequence[float] = (0.9, 1.1),
@@ -110,6 +133,9 @@ class Augmentation:
             bright_share=_probability("tumor_bright_share", tumor_bright_share),
         )
         shift = _checked_range("shift_percent", shift_percent, -100, 100)
+        bent_hu = _checked_range("gamma_hu", gamma_hu, _INT16.min, _INT16.max)
+        if bent_hu[0] == bent_hu[1]:
+            raise ConfigError(f"gamma_hu: the highest value must be above the lowest, got {list(gamma_hu)}")
         steps = [
             A.HorizontalFlip(p=_probability("flip_left_right", flip_left_right)),
             A.VerticalFlip(p=_probability("flip_front_back", flip_front_back)),
@@ -124,6 +150,27 @@ class Augmentation:
                 fill=air_hu,
                 fill_mask=BACKGROUND,
                 p=_probability("affine_probability", affine_probability),
+            ),
+            _Elastic(
+                elastic_percent=_checked_range("elastic_percent", elastic_percent, 0, _MAX_ELASTIC_PERCENT),
+                air_hu=air_hu,
+                p=_probability("elastic_probability", elastic_probability),
+            ),
+            _Coarse(
+                coarse_zoom=_checked_range("coarse_zoom", coarse_zoom, 0, 1, above=True),
+                air_hu=air_hu,
+                p=_probability("coarse_probability", coarse_probability),
+            ),
+            _Blur(
+                blur_pixels=_checked_range("blur_pixels", blur_pixels, 0, _MAX_BLUR_PIXELS, above=True),
+                air_hu=air_hu,
+                p=_probability("blur_probability", blur_probability),
+            ),
+            _Gamma(
+                gamma=_checked_range("gamma", gamma, 0, _MAX_GAMMA, above=True),
+                gamma_hu=bent_hu,
+                air_hu=air_hu,
+                p=_probability("gamma_probability", gamma_probability),
             ),
             _ShiftAndScale(
                 hu_shift=_checked_range("hu_shift", hu_shift, _INT16.min, _INT16.max),
@@ -216,14 +263,7 @@ class _Affine(A.Affine):  # type: ignore[misc]  # albumentations is untyped here
 
     def apply(self, img: NDArray[np.int16], matrix: NDArray[np.float64], **_: Any) -> NDArray[np.int16]:
         fill = float(self.fill) - _INT16.min
-        unsigned = img.view(np.uint16) ^ _SIGN
-        if img.ndim == 2:
-            warped = _warp(unsigned, matrix, self.interpolation, fill)
-        else:
-            slices = cv2.split(unsigned)
-            warped = cv2.merge([_warp(one, matrix, self.interpolation, fill) for one in slices])
-        signed: NDArray[np.int16] = (warped ^ _SIGN).view(np.int16)
-        return signed
+        return _each_as_unsigned(img, lambda one: _warp(one, matrix, self.interpolation, fill))
 
     def apply_to_mask(
         self, mask: NDArray[np.uint8], matrix: NDArray[np.float64], **_: Any
@@ -244,6 +284,133 @@ def _warp(pixels: NDArray[Any], matrix: NDArray[np.float64], interpolation: int,
         borderValue=fill,
     )
     return warped
+
+
+def _each_slice(img: NDArray[Any], change: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """Change the slices of an image that has them last, one by one."""
+    return change(img) if img.ndim == 2 else cv2.merge([change(one) for one in cv2.split(img)])
+
+
+def _each_as_unsigned(
+    img: NDArray[np.int16], change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[np.int16]:
+    """Change each slice in the order of its values, but counted from 0."""
+    signed: NDArray[np.int16] = (_each_slice(img.view(np.uint16) ^ _SIGN, change) ^ _SIGN).view(np.int16)
+    return signed
+
+
+class _Elastic(A.DualTransform):  # type: ignore[misc]
+    """Shifts of a grid of control points, cubic between them; the same for slices and labels."""
+
+    _targets = (Targets.IMAGE, Targets.MASK)
+
+    def __init__(self, *, elastic_percent: tuple[float, float], air_hu: int, p: float) -> None:
+        super().__init__(p=p)
+        self.elastic_percent = elastic_percent
+        self.air_hu = air_hu
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        drawn = super().get_params_dependent_on_data(params, data)
+        height, width = params["shape"][:2]
+        deviation = self.py_random.uniform(*self.elastic_percent) / 100
+        moved = deviation * self.random_generator.standard_normal((_KNOTS, _KNOTS, 2), dtype=np.float32)
+        field = cv2.resize(moved, (width, height), interpolation=cv2.INTER_CUBIC)
+        columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        return {**drawn, "columns": columns + field[..., 0] * width, "rows": rows + field[..., 1] * height}
+
+    def apply(
+        self, img: NDArray[np.int16], columns: NDArray[np.float32], rows: NDArray[np.float32], **_: Any
+    ) -> NDArray[np.int16]:
+        fill = float(self.air_hu) - _INT16.min
+        return _each_as_unsigned(
+            img, lambda one: _moved(one, columns, rows, interpolation=cv2.INTER_LINEAR, fill=fill)
+        )
+
+    def apply_to_mask(
+        self, mask: NDArray[np.uint8], columns: NDArray[np.float32], rows: NDArray[np.float32], **_: Any
+    ) -> NDArray[np.uint8]:
+        if not mask.any():
+            return mask
+        return _moved(mask, columns, rows, interpolation=cv2.INTER_NEAREST, fill=BACKGROUND)
+
+
+def _moved(
+    pixels: NDArray[Any],
+    columns: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    *,
+    interpolation: int,
+    fill: float,
+) -> NDArray[Any]:
+    """`(H, W)` pixels, each taken from the place that `columns` and `rows` name."""
+    moved: NDArray[Any] = cv2.remap(
+        pixels, columns, rows, interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+    )
+    return moved
+
+
+class _Coarse(A.ImageOnlyTransform):  # type: ignore[misc]
+    """The slices as a scanner of larger pixels would give them."""
+
+    def __init__(self, *, coarse_zoom: tuple[float, float], air_hu: int, p: float) -> None:
+        super().__init__(p=p)
+        self.coarse_zoom = coarse_zoom
+        self.air_hu = air_hu
+
+    def get_params(self) -> dict[str, Any]:
+        return {"zoom": self.py_random.uniform(*self.coarse_zoom)}
+
+    def apply(self, img: NDArray[np.int16], zoom: float, **_: Any) -> NDArray[np.int16]:
+        height, width = img.shape[:2]
+        smaller = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+
+        def change(one: NDArray[np.int16]) -> NDArray[Any]:
+            coarse = cv2.resize(one, smaller, interpolation=cv2.INTER_AREA)
+            enlarged: NDArray[Any] = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+            return enlarged
+
+        # One by one: OpenCV shrinks up to four together.
+        return _with_air(_each_slice(img, change), measured=img, air_hu=self.air_hu)
+
+
+class _Blur(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Gaussian blur of each slice; albumentations' own takes no int16."""
+
+    def __init__(self, *, blur_pixels: tuple[float, float], air_hu: int, p: float) -> None:
+        super().__init__(p=p)
+        self.blur_pixels = blur_pixels
+        self.air_hu = air_hu
+
+    def get_params(self) -> dict[str, Any]:
+        return {"deviation": self.py_random.uniform(*self.blur_pixels)}
+
+    def apply(self, img: NDArray[np.int16], deviation: float, **_: Any) -> NDArray[np.int16]:
+        blurred = cv2.GaussianBlur(img, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE)
+        return _with_air(blurred, measured=img, air_hu=self.air_hu)
+
+
+class _Gamma(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Bends the scale between two Hounsfield units, as contrast of another phase does."""
+
+    def __init__(
+        self, *, gamma: tuple[float, float], gamma_hu: tuple[float, float], air_hu: int, p: float
+    ) -> None:
+        super().__init__(p=p)
+        self.gamma = gamma
+        self.gamma_hu = gamma_hu
+        self.air_hu = air_hu
+
+    def get_params(self) -> dict[str, Any]:
+        return {"exponent": self.py_random.uniform(*self.gamma)}
+
+    def apply(self, img: NDArray[np.int16], exponent: float, **_: Any) -> NDArray[np.int16]:
+        low, high = self.gamma_hu
+        between = np.arange(math.floor(low) + 1, math.ceil(high))
+        bent = _ALL_HU.copy()
+        bent[between - _INT16.min] = np.rint(
+            low + (high - low) * ((between - low) / (high - low)) ** exponent
+        )
+        return _with_air(bent[img.view(np.uint16) ^ _SIGN], measured=img, air_hu=self.air_hu)
 
 
 class _ShiftAndScale(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations is untyped here

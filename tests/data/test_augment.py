@@ -41,12 +41,19 @@ EVERYTHING = {
     "rotate_deg": [-15, 15],
     "scale": [0.85, 1.15],
     "shift_percent": [-5, 5],
+    "elastic_probability": 0.5,
+    "elastic_percent": [0, 4],
+    "coarse_probability": 0.5,
+    "blur_probability": 0.5,
+    "gamma_probability": 0.5,
     "intensity_probability": 0.5,
     "hu_shift": [-15, 15],
     "hu_scale": [0.9, 1.1],
     "noise_probability": 0.5,
     "noise_hu": [0, 10],
 }
+
+OF_VALUES = [f"{step}_probability" for step in ("coarse", "blur", "gamma", "intensity", "noise")]
 
 
 def augmentation(**settings):
@@ -170,7 +177,7 @@ def test_labels_stay_labels_and_stay_on_their_tissue():
     labels[np.hypot(rows - 40, columns - 45) < 30] = 1
     labels[np.hypot(rows - 35, columns - 50) < 9] = 2
     image = np.array([-500, 100, 900], np.int16)[labels][None]
-    augment = augmentation(**{**EVERYTHING, "intensity_probability": 0, "noise_probability": 0})
+    augment = augmentation(**{**EVERYTHING, **dict.fromkeys(OF_VALUES, 0)})
     for seed in range(30):
         moved, moved_labels = augment(image, labels, seed=seed)
         assert set(np.unique(moved_labels)) == {0, 1, 2}
@@ -279,6 +286,64 @@ def test_the_deviation_of_the_noise_fills_its_range():
 def test_noise_leaves_padding_alone():
     image, labels = uniform(AIR)
     assert (augmentation(noise_probability=1, noise_hu=[10, 10])(image, labels, seed=0)[0] == AIR).all()
+
+
+def test_an_elastic_deformation_moves_slices_and_labels_alike_and_more_than_an_affine_map_could():
+    rows, columns = np.meshgrid(np.arange(128), np.arange(96), indexing="ij")
+    ramps = np.stack([rows, columns]).astype(np.int16) * 10
+    disk = (((rows - 64) ** 2 + (columns - 48) ** 2) < 30**2).astype(np.uint8)
+    deform = augmentation(elastic_probability=1, elastic_percent=[3, 3], air_hu=-1)
+    moved, labels = deform(ramps, disk, seed=0)
+    inside = np.s_[30:98, 24:72]
+    from_rows, from_columns = moved[0][inside] / 10, moved[1][inside] / 10
+    shifts = np.stack([(from_rows - rows[inside]) / 128, (from_columns - columns[inside]) / 96])
+    assert 0.01 < shifts.std() < 0.06
+    square = np.hypot(from_rows - 64, from_columns - 48)
+    off_the_edge = np.abs(square - 30) > 1
+    assert (labels[inside] == (square < 30))[off_the_edge].all()
+    design = np.stack([np.ones(square.size), rows[inside].ravel(), columns[inside].ravel()], axis=1)
+    _, residual, _, _ = np.linalg.lstsq(design, from_rows.ravel(), rcond=None)
+    assert math.sqrt(residual[0] / square.size) > 0.3  # pixels
+
+
+@pytest.mark.parametrize("slices", [1, 5])
+def test_a_coarser_scanner_averages_each_slice_over_its_pixels(slices):
+    hu = np.random.default_rng(0).integers(-200, 200, (slices, 40, 60)).astype(np.int16)
+    labels = np.zeros((40, 60), np.uint8)
+    coarse, same = augmentation(coarse_probability=1, coarse_zoom=[0.5, 0.5])(hu, labels, seed=0)
+    of_four = hu.reshape(slices, 20, 2, 30, 2).astype(float).mean(axis=(2, 4))
+    by_scipy = ndimage.zoom(of_four, (1, 2, 2), order=1, mode="nearest", grid_mode=True)
+    assert np.abs(coarse - by_scipy).max() <= 1.01  # rounded twice
+    assert same is labels or (same == labels).all()
+
+
+@pytest.mark.parametrize("slices", [1, 5])
+def test_a_blur_is_gaussian_within_each_slice(slices):
+    hu = np.random.default_rng(0).integers(-200, 200, (slices, 40, 60)).astype(np.int16)
+    blurred, _ = augmentation(blur_probability=1, blur_pixels=[1.5, 1.5])(
+        hu, np.zeros((40, 60), np.uint8), seed=0
+    )
+    by_scipy = ndimage.gaussian_filter(hu.astype(float), (0, 1.5, 1.5), mode="nearest", truncate=4)
+    assert np.abs(blurred - by_scipy).max() <= 1.5
+
+
+def test_gamma_bends_the_scale_between_its_ends():
+    values = [-1024, -150, -100, 0, 75, 150, 299, 300, 1000]
+    image = np.array(values, np.int16).reshape(1, 3, 3)
+    bent, _ = augmentation(gamma_probability=1, gamma=[2, 2], gamma_hu=[-150, 300])(
+        image, np.zeros((3, 3), np.uint8), seed=0
+    )
+    inside = [-150 + 450 * ((hu + 150) / 450) ** 2 for hu in values[2:7]]
+    expected = [-1024, -150, *map(round, inside), 300, 1000]
+    assert bent.ravel().tolist() == expected == [-1024, -150, -144, -100, -38, 50, 298, 300, 1000]
+
+
+@pytest.mark.parametrize("step", ["elastic", "coarse", "blur", "gamma"])
+def test_padding_stays_padding(step):
+    image, labels = uniform(AIR)
+    image[:, :, 16:] = 100
+    changed, _ = augmentation(**{f"{step}_probability": 1, "elastic_percent": [0, 0]})(image, labels, seed=0)
+    assert (changed[:, :, :16] == AIR).all()
 
 
 def test_steps_come_together_as_often_as_chance_has_it():
@@ -425,6 +490,12 @@ def test_one_thread_and_no_question_to_the_network():
         ("hu_shift", [0, 32768], r"must be a number in \[-32768, 32767\], got 32768"),
         ("hu_scale", [1, 1001], r"must be a number in \[0, 1000\], got 1001"),
         ("noise_hu", [-1, 0], r"must be a number in \[0, 32767\], got -1"),
+        ("elastic_percent", [0, 21], r"must be a number in \[0, 20\], got 21"),
+        ("coarse_zoom", [0, 1], r"must be > 0"),
+        ("coarse_zoom", [0.5, 1.1], r"must be a number in \[0, 1\], got 1.1"),
+        ("blur_pixels", [0, 1], r"must be > 0"),
+        ("gamma", [0, 1], r"must be > 0"),
+        ("gamma_hu", [100, 100], r"the highest value must be above the lowest, got \[100, 100\]"),
         ("air_hu", -1000.5, "must be a whole number, got -1000.5"),
         ("air_hu", -40000, r"must be a number in \[-32768, 32767\], got -40000"),
     ],

@@ -66,6 +66,7 @@ GIVEN_AS: dict[str, tuple[Callable[..., Any], str]] = {
 OTHERWISE = {
     "augment/light *": "a choice beside the default",
     "augment/none *": "a choice beside the default",
+    "augment/strong *": "a choice beside the default",
     "data/mri data.display_hu": "MR has no Hounsfield units",
     "data/mri data.modality": "MR is no CT",
     "data/mri augment.air_hu": "air is 0 in MR",
