@@ -1,7 +1,7 @@
 """What the networks share: blocks with their start values, the decoder, padding to whole strides."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -160,10 +160,17 @@ class Decoder(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Features, finest first, to `(B, out_channels[0], H, W)` at the size of the first."""
+        out = features[-1]
+        for out in self.each_level(features):  # noqa: B007 - only the last is kept, as all of them are large
+            pass
+        return out
+
+    def each_level(self, features: list[Tensor]) -> Iterator[Tensor]:
+        """The output of each level, coarsest first, from features that come finest first."""
         *skips, out = features
         for level, skip in zip(reversed(self.levels), reversed(skips), strict=True):
             out = level(out, skip)
-        return out
+            yield out
 
 
 def segmentation_head(in_channels: int, out_channels: int) -> nn.Conv2d:

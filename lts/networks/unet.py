@@ -60,6 +60,8 @@ class UNet(nn.Module):
         patch: Side in pixels, 1 to 8, of the patches that the network takes as one: their pixels are channels
             of the finest level, and the logits of all of them come out of it (Shi et al. 2016). With 2 it
             computes a quarter, and masks keep the resolution of the image.
+        deep_supervision: How many of the decoder's coarser levels have a head of their own for `every_level`,
+            from 0 to `depth - 2` (Lee et al. 2015); a prediction does not use them.
 
     Raises:
         ConfigError: An argument breaks its rule.
@@ -84,6 +86,7 @@ class UNet(nn.Module):
         norm: Norm = "batch",
         dropout: float = 0.0,
         patch: int = 1,
+        deep_supervision: int = 0,
     ) -> None:
         super().__init__()
         check_whole("in_channels", in_channels, low=1)
@@ -91,16 +94,22 @@ class UNet(nn.Module):
         check_whole("width", width, low=1)
         check_whole("depth", depth, low=2, high=MAX_DEPTH)
         check_whole("patch", patch, low=1, high=MAX_PATCH)
+        check_whole("deep_supervision", deep_supervision, low=0, high=depth - 2)
         check_norm(norm)
         if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
             raise ConfigError(f"dropout: must be a probability in [0, 1), got {dropout!r}")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.width, self.depth, self.norm, self.dropout, self.patch = width, depth, norm, dropout, patch
         channels = [min(width * 2**level, max(width, MAX_CHANNELS)) for level in range(depth)]
+        self.deep_supervision = deep_supervision
         self.stride = patch * 2 ** (depth - 1)
         self.encoder = UNetEncoder(in_channels * patch**2, channels, norm=norm, dropout=dropout)
         self.decoder = Decoder(channels, channels[:-1], norm=norm, gate=self.gate)
         self.head = segmentation_head(channels[0], out_channels * patch**2)
+        self.coarse_heads = nn.ModuleList(
+            segmentation_head(coarse, out_channels * patch**2)
+            for coarse in channels[1 : 1 + deep_supervision]
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of every pixel and region.
@@ -111,12 +120,36 @@ class UNet(nn.Module):
         Returns:
             `(B, out_channels, H, W)`.
         """
-        height, width = image.shape[-2:]
         with recomputing():
-            features = self.encoder(self._patches(pad_to_multiple(image, self.stride)))
-            logits: Tensor = self.head(self.decoder(features))
+            logits: Tensor = self.head(self.decoder(self._features(image)))
+        return self._fitted(logits, image)
+
+    def every_level(self, image: Tensor) -> list[Tensor]:
+        """Logits as of `forward`, then those of each coarser level with a head, enlarged bilinearly.
+
+        Args:
+            image: `(B, in_channels, H, W)` in [0, 1].
+
+        Returns:
+            `1 + deep_supervision` tensors `(B, out_channels, H, W)`, finest first.
+        """
+        with recomputing():
+            outs = list(self.decoder.each_level(self._features(image)))[::-1]
+            heads = [self.head, *self.coarse_heads]
+            logits = [head(out) for head, out in zip(heads, outs[: len(heads)], strict=True)]
+        return [self._fitted(each, image, enlarged=2**level) for level, each in enumerate(logits)]
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        features: list[Tensor] = self.encoder(self._patches(pad_to_multiple(image, self.stride)))
+        return features
+
+    def _fitted(self, logits: Tensor, image: Tensor, *, enlarged: int = 1) -> Tensor:
+        """Logits of a level at the size of the image, which was padded and may have been cut into patches."""
+        height, width = image.shape[-2:]
         if self.patch > 1:
             logits = F.pixel_shuffle(logits, self.patch)
+        if enlarged > 1:
+            logits = F.interpolate(logits, scale_factor=float(enlarged), mode="bilinear")
         return logits[..., :height, :width]
 
     def _patches(self, image: Tensor) -> Tensor:

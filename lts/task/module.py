@@ -48,7 +48,9 @@ class SegmentationTask(LightningModule):
     region, `val/<region>/{dice_per_case,dice_where_present,iou_per_case,dice_global,iou_global,auroc,...}`.
 
     Args:
-        network: The network; a part called `encoder` can learn at a rate of its own.
+        network: The network; a part called `encoder` can learn at a rate of its own. If it has a
+            `deep_supervision` above 0, its `every_level` gives logits of coarser levels too, and each level
+            weighs half as much as the one before it in `train/loss`.
         loss: Called with logits and mask.
         optimizer: Called with parameter groups; by default Adam at a rate of 1e-4.
         scheduler: Called with the optimizer, None for a constant rate. A plateau, the default, follows
@@ -88,7 +90,7 @@ class SegmentationTask(LightningModule):
         # Without validation nothing is counted, but the metric needs a size.
         self.overlap = CaseOverlap(regions=regions, cases=max(val_cases, 1), threshold=MASK_THRESHOLD)
         self.auroc = BinnedAUROC(regions=regions)
-        self._forward_in_training: Callable[[Tensor], Tensor] = self.forward
+        self._forward_in_training = self._network_in_training()
 
     def forward(self, image: Tensor) -> Tensor:
         """Channels `(B, C, H, W)` to logits `(B, R, H, W)`."""
@@ -98,12 +100,24 @@ class SegmentationTask(LightningModule):
     def compile_for_training(self) -> None:
         """Compile the forward and backward pass of training steps, and nothing else."""
         # A bound method, because a compiled module would come into checkpoints under a second name.
-        self._forward_in_training = torch.compile(self.network.__call__, dynamic=False)
+        self._forward_in_training = torch.compile(self._network_in_training(), dynamic=False)
+
+    def _network_in_training(self) -> Callable[[Tensor], Tensor | list[Tensor]]:
+        """The call of the network; of one with coarser heads, that which gives their logits too."""
+        is_deep = getattr(self.network, "deep_supervision", 0) > 0
+        call: Callable[[Tensor], Tensor | list[Tensor]] = (
+            self.network.every_level if is_deep else self.network.__call__  # type: ignore[assignment]
+        )
+        return call
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
-        logits = self._forward_in_training(batch["image"])
+        found = self._forward_in_training(batch["image"])
+        logits, *coarser = found if isinstance(found, list | tuple) else [found]
         loss: Tensor = self.loss(_without_ignored(logits, batch), batch["mask"])
+        for level, each in enumerate(coarser, 1):
+            loss = loss + self.loss(_without_ignored(each, batch), batch["mask"]) / 2**level
+        loss = loss / (2 - 2.0 ** -len(coarser))  # the sum of the weights
         with torch.no_grad():
             accuracy = _accuracy(logits, batch)
         self.log_dict(

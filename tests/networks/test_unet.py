@@ -51,6 +51,46 @@ def test_a_network_of_patches_gives_logits_for_every_pixel(network: type[nn.Modu
         assert net(image(1, 3, height, width)).shape == (1, 2, height, width)
 
 
+@both
+@pytest.mark.parametrize("patch", [1, 2])
+def test_coarser_levels_have_heads_that_a_prediction_does_not_use(
+    network: type[nn.Module], patch: int
+) -> None:
+    net, plain = make(network, deep_supervision=1, patch=patch).eval(), make(network, patch=patch).eval()
+    plain.load_state_dict(net.state_dict(), strict=False)
+    for height, width in [(1, 1), (5, 2), (17, 31)]:
+        fine, coarse = net.every_level(image(1, 1, height, width))
+        assert fine.shape == coarse.shape == (1, 2, height, width)
+        assert torch.equal(fine, net(image(1, 1, height, width)))
+        assert torch.equal(fine, plain(image(1, 1, height, width)))
+    (head,) = net.coarse_heads
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.arange(float(len(head.bias))))
+    coarse = net.every_level(image(1, 1, 8, 8))[1]
+    one_side = coarse[0, :, 0, 0]
+    assert one_side.tolist() == ([0, 1] if patch == 1 else [0, 4])  # the first pixel of each patch, unmixed
+
+
+def test_a_coarser_level_is_enlarged_about_the_same_center() -> None:
+    net = make(width=2, depth=3, deep_supervision=1, norm="none").eval()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.zeros_(module.weight)
+    # The image goes straight through the coarse level.
+    for block in (net.encoder.levels[0], net.encoder.levels[1], net.decoder.levels[1].block):
+        for conv in block.convs:
+            conv.weight.data[0, 0, 1, 1] = 1
+    net.coarse_heads[0].weight.data[:, 0] = 1
+    nn.init.zeros_(net.coarse_heads[0].bias)
+    square = torch.zeros(1, 1, 16, 16)
+    square[..., 4:8, 8:12] = 1
+    coarse = net.every_level(square)[1][0, 0].detach()
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    assert float((coarse * rows).sum() / coarse.sum()) == pytest.approx(5.5)
+    assert float((coarse * columns).sum() / coarse.sum()) == pytest.approx(9.5)
+
+
 def test_a_patch_is_channels_of_the_finest_level_and_each_of_its_pixels_has_its_own_logit() -> None:
     net, inner = make(in_channels=2, patch=2).eval(), make(in_channels=8, out_channels=8, seed=1).eval()
     net.load_state_dict(inner.state_dict())
@@ -215,6 +255,7 @@ def test_a_few_steps_learn_to_outline_a_bright_square() -> None:
         ("depth", 9, "must be a whole number from 2 to 8, got 9"),
         ("patch", 0, "must be a whole number from 1 to 8, got 0"),
         ("patch", 9, "must be a whole number from 1 to 8, got 9"),
+        ("deep_supervision", 2, "must be a whole number from 0 to 1, got 2"),
         ("norm", "layer", r"must be one of \['batch', 'instance', 'group', 'none'\], got 'layer'"),
         ("dropout", 1.0, r"must be a probability in \[0, 1\), got 1.0"),
         ("dropout", -0.1, r"must be a probability in \[0, 1\), got -0.1"),

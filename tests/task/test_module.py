@@ -179,3 +179,17 @@ def test_training_accuracy_is_the_share_of_right_voxels() -> None:
         ignored[..., first:] = True
         module.training_step({"image": -torch.ones(1, 2, 4, 4), "mask": mask, "ignored": ignored}, 0)
         assert logged["train/accuracy"] == expected
+
+
+def test_each_coarser_level_weighs_half_of_the_one_before_it() -> None:
+    torch.manual_seed(0)
+    network = UNet(in_channels=1, out_channels=2, width=4, depth=4, norm="none", deep_supervision=2)
+    batch = {"image": torch.rand(2, 1, 16, 16), "mask": torch.rand(2, 2, 16, 16) > 0.5}
+    module = task(network)
+    module.log_dict = lambda *_args, **_kwargs: None
+    found = module.training_step(batch, 0)
+    first, second, third = (loss()(logits, batch["mask"]) for logits in network.every_level(batch["image"]))
+    assert found.item() == pytest.approx((4 * first + 2 * second + third).item() / 7)
+    found.backward()
+    idle = [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
+    assert idle == []
