@@ -80,7 +80,7 @@ def write_page(path: Path, page: Page, *, parts: Mapping[str, Part], written_by:
     lines = [
         "# Accuracy after equal time",
         "",
-        *_wrapped(
+        *wrapped(
             f"{written_by} Every system was trained on the same cases for the same time on the same number "
             "of processors, in a process of its own, and its masks were scored on each scan's own grid with "
             "the same code. The time is that of training alone. No case was held out to choose a "
@@ -91,11 +91,11 @@ def write_page(path: Path, page: Page, *, parts: Mapping[str, Part], written_by:
         "",
         "The systems:",
         "",
-        *(line for name, about in _systems(page) for line in _wrapped(f"- {name}: {about}", indent="  ")),
+        *(line for name, about in _systems(page) for line in wrapped(f"- {name}: {about}", indent="  ")),
         "",
         "The runs:",
         "",
-        *_conditions(page.records),
+        *conditions(page.records),
         "",
         *(["What is missing:", "", *(f"- {line}" for line in page.missing), ""] if page.missing else []),
         f"![Dice of every patient by part, region and system]({chart.name})",
@@ -112,7 +112,7 @@ def _systems(page: Page) -> Iterator[tuple[str, str]]:
     return ((name, known.about) for name, known in SYSTEMS.items() if name in there)
 
 
-def _conditions(records: Sequence[Record]) -> list[str]:
+def conditions(records: Sequence[Record]) -> list[str]:
     """Settings and machine of the runs; where they differ, all values."""
     names = dict.fromkeys(name for record in records for name in record.machine)
     told = {
@@ -137,7 +137,7 @@ def _part(part: Part, systems: Sequence[Results]) -> list[str]:
     lines = [
         f"## {part.label}: {part.title[0].lower()}{part.title[1:]}",
         "",
-        *_wrapped(
+        *wrapped(
             f"Folds: {', '.join(map(str, folds))}. Each training: {minutes} minutes. Recipe of lts: "
             f"`{part.recipe}`. {part.about}"
         ),
@@ -153,7 +153,7 @@ def _part(part: Part, systems: Sequence[Results]) -> list[str]:
     return lines
 
 
-def _wrapped(text: str, *, indent: str = "") -> list[str]:
+def wrapped(text: str, *, indent: str = "") -> list[str]:
     return textwrap.wrap(text, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 

@@ -2,7 +2,7 @@
 
 from lts.evaluation.calibration import CalibrationCounts
 from lts.evaluation.compare import PairedComparison, check_scores, compare_cases
-from lts.evaluation.compare_many import RankedRuns, RunPair, common_cases, rank_runs
+from lts.evaluation.compare_many import RankedRuns, RunPair, common_cases, holm, rank_runs
 from lts.evaluation.confidence import MIN_CASES, Bootstrap
 from lts.evaluation.differing import DifferingCase, differing_cases
 from lts.evaluation.missing_scores import Lack, lacking
@@ -41,6 +41,7 @@ __all__ = [
     "compare_cases",
     "differing_cases",
     "find_score",
+    "holm",
     "lacking",
     "rank_cases",
     "rank_runs",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from benchmarks.accuracy import parts, pictures, running
+from benchmarks.accuracy import changes, parts, pictures, running
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.child import processors
 from benchmarks.accuracy.job import Job
@@ -447,3 +447,31 @@ def test_a_system_trains_and_writes_masks(system: str, minutes: str, folder: Pat
     (found,) = read_records(folder).values()
     assert found.slices_seen >= 8
     assert 0 <= found.cases[0]["rows"]["liver"]["dice"] <= 1
+
+
+def test_a_change_is_held_against_its_recipe_over_seeds(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    plan = changes.Plan(
+        slices=80, epochs=4, folds=(0, 1), changes=("loss=tversky", "data.slices_per_epoch=5")
+    )
+    monkeypatch.setitem(changes.PLANS, "c", plan)
+    assert plan.system("") == "lts:budget_minutes=null trainer.max_epochs=4 data.slices_per_epoch=20"
+    assert (
+        plan.system(plan.changes[1]) == "lts:budget_minutes=null trainer.max_epochs=4 data.slices_per_epoch=5"
+    )
+    dice = {"": (0.5, 0.6), plan.changes[0]: (0.6, 0.9)}  # of the seeds
+    folder.mkdir()
+    for change, of_seeds in dice.items():
+        for seed, value in enumerate(of_seeds):
+            for fold, cases in enumerate((("case-0",), ("case-1", "case-2"))):
+                made = record(plan.system(change), dict.fromkeys(cases, value), fold=fold, seed=seed)
+                add_record(folder, replace(made, run=replace(made.run, minutes=0)))
+    monkeypatch.setattr(changes, "run_missing", lambda wanted, *_, **__: len(wanted) < 1)
+    asked = ["--parts", "c", "--seeds", "0", "1", "--folder", str(folder), "--docs", str(folder)]
+    assert changes.main(asked) == 1  # the last change has no results
+    rows = [line for line in (folder / "changes.md").read_text().splitlines() if line.startswith("| ")]
+    assert rows[2:] == [
+        "| none | 0.550 | 0.500, 0.600 | 0.550 | 0.550 | | | |",
+        "| `loss=tversky` | 0.750 | 0.600, 0.900 | 0.750 | 0.750 | +0.200 | 3 of 3 | 0.25 |",
+    ]
