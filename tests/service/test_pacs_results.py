@@ -16,10 +16,11 @@ from pacs_kit import OPTIONS, Archive, labels_in, labels_of, make_series, send
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage, SegmentationStorage
 
-from lts.base import StorageError, VolumeError
+from lts.base import ConfigError, StorageError, VolumeError
 from lts.inference import Predictor
 from lts.service.metrics import Metrics
 from lts.service.pacs import PacsOptions, outbox
+from lts.service.pacs.answered import sole_user_of
 from lts.service.pacs.delivery import Delivery, UndeliveredError
 from lts.service.pacs.outbox import Outbox
 from lts.volume import DicomRtstructWriter, _dicom_rtstruct
@@ -192,6 +193,8 @@ def test_a_service_that_starts_again_answers_nothing_twice(
     def outcomes(**changes: Any) -> dict[str, float]:
         options = options_of(archive, answered_file=memory, **{"results": ("seg",), **changes})
         with run_service(predictor, pacs=options) as running:
+            with pytest.raises(ConfigError, match="must be of one service at a time"), sole_user_of(memory):
+                pass
             send(running.exchange.port, files)
             names = ("sent", "known")
             wait_for(lambda: any(count(running, "series", outcome=name) for name in names))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -13,7 +13,7 @@ from lts.inference import DICOM_NAMES
 from lts.service.dicom_files import choice_of, names_by_reason
 from lts.service.folder import remove_tree
 from lts.service.jobs import Job, JobDroppedError
-from lts.service.pacs.answered import Answered, Verdict
+from lts.service.pacs.answered import Answered, Verdict, sole_user_of
 from lts.service.pacs.intake import Intake, Rule, Series
 from lts.service.pacs.listener import Listener
 from lts.service.pacs.objects import SeriesObjects, objects_of
@@ -43,7 +43,8 @@ class Exchange:
         intake: Takes instances.
 
     Raises:
-        ConfigError: The port of `options` cannot be listened on, or `answered_file` is something else.
+        ConfigError: The port of `options` cannot be listened on, or `answered_file` is something else, or in
+            use by another service.
         StorageError: `answered_file` cannot be written.
     """
 
@@ -63,17 +64,22 @@ class Exchange:
             "Series that have come and whose results are not sent yet.",
             lambda: self.intake.held,
         )
-        shas = [one["sha256"] for one in service.version["models"]]
-        self._answered = Answered(
-            how=json.dumps([shas, sorted(options.results), str(options.node)]), file=options.answered_file
-        )
         self._choice = choice_of(options.results)
         self._outbox = Outbox(options, counts=self._counts, log=service.log)
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._again: list[Series] = []
+        self._settled = asyncio.Event()
         self._listener: Listener | None = None
-        if options.port is not None:
-            self._listener = Listener(options, self.intake, counts=self._counts, log=service.log)
+        shas = [one["sha256"] for one in service.version["models"]]
+        how = json.dumps([shas, sorted(options.results), str(options.node)])
+        with ExitStack() as held:
+            if options.answered_file is not None:
+                held.enter_context(sole_user_of(options.answered_file))
+            self._answered = Answered(how=how, file=options.answered_file)
+            if options.port is not None:
+                self._listener = Listener(options, self.intake, counts=self._counts, log=service.log)
+            self._held = held.pop_all()
 
     def __enter__(self) -> "Exchange":
         return self
@@ -82,6 +88,7 @@ class Exchange:
         if self._listener is not None:
             self._listener.close()
         self._outbox.close()
+        self._held.close()
 
     @property
     def in_hand(self) -> int:
