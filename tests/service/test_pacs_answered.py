@@ -24,7 +24,8 @@ def test_what_is_in_hand_is_forgotten_and_what_is_answered_is_not() -> None:
     answered.begin("1", part)
     answered.begin("1", whole)  # while the part is in hand
     answered.finish("1", part)
-    assert answered.judge("1", whole) is Verdict.KNOWN
+    assert answered.judge("1", part) is Verdict.KNOWN
+    assert answered.judge("1", whole) is Verdict.IN_HAND
     answered.forget("1", whole)
     assert answered.judge("1", whole) is Verdict.NEW
     answered.forget("1", part)

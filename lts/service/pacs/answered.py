@@ -27,6 +27,8 @@ class Verdict(Enum):
     """Unknown, or known with fewer instances."""
     KNOWN = "known"
     """All of its instances have been answered."""
+    IN_HAND = "in hand"
+    """All of its instances have been answered or are in hand, and some of these are not answered yet."""
     PART = "part"
     """Some that are new, without all that are known: no whole series."""
 
@@ -48,7 +50,10 @@ class Answered:
         >>> answered = Answered()
         >>> answered.begin("1.2", {"1.2.1", "1.2.2"})
         >>> answered.judge("1.2", {"1.2.1"}).value, answered.judge("1.2", {"1.2.2", "1.2.3"}).value
-        ('known', 'part')
+        ('in hand', 'part')
+        >>> answered.finish("1.2", {"1.2.1", "1.2.2"})
+        >>> answered.judge("1.2", {"1.2.1"}).value
+        'known'
         >>> answered.judge("1.2", {"1.2.1", "1.2.2", "1.2.3"}).value, answered.judge("1.3", {"1.3.1"}).value
         ('new', 'new')
     """
@@ -70,9 +75,12 @@ class Answered:
         series, given = self._digest(series_uid), self._digests(instances)
         with self._lock:
             in_hand = [held for one, held in self._in_hand if one == series]
-            known = _unpacked(self._answered.get(series, b"")).union(*in_hand)
-        if known >= given:
+            answered = _unpacked(self._answered.get(series, b""))
+        known = answered.union(*in_hand)
+        if answered >= given:
             return Verdict.KNOWN
+        if known >= given:
+            return Verdict.IN_HAND
         return Verdict.NEW if given >= known else Verdict.PART
 
     def begin(self, series_uid: str, instances: Collection[str]) -> None:

@@ -93,7 +93,7 @@ class Exchange:
     @property
     def in_hand(self) -> int:
         """How many complete series are not answered yet."""
-        return len(self._tasks)
+        return self.intake.given
 
     @property
     def port(self) -> int | None:
@@ -155,7 +155,7 @@ class Exchange:
         """Answer a series; whatever happens is logged, and its files are removed."""
         log = self._service.log
         try:
-            if self._is_new(series):
+            if await self._is_new(series):
                 await self._answer(series)
         except RefusedError as refusal:
             self._counts.series("refused")
@@ -171,10 +171,10 @@ class Exchange:
         finally:
             await asyncio.shield(asyncio.to_thread(self.intake.release, series))
 
-    def _is_new(self, series: Series) -> bool:
+    async def _is_new(self, series: Series) -> bool:
         """Whether a series is to be answered; if it is not, that is logged."""
         how_many = counted(len(series.instances), "instance")
-        verdict = self._answered.judge(series.uid, series.instances)
+        verdict = await self._judge(series)
         if verdict is Verdict.KNOWN:
             self._counts.series("known")
             self._service.log(f"{series}: {how_many} came again, and are not answered twice")
@@ -189,6 +189,39 @@ class Exchange:
         self._service.log(f"{series}: {how_many} taken")
         return True
 
+    async def _judge(self, series: Series) -> Verdict:
+        """What a series is; while all of its instances are in hand, it waits for what becomes of these.
+
+        Where one that waits has the instances of another too, the other need not: it is known.
+        """
+        verdict = self._answered.judge(series.uid, series.instances)
+        if verdict is not Verdict.IN_HAND:
+            return verdict
+        if any(one.instances >= series.instances for one in self._waiting(series.uid)):
+            return Verdict.KNOWN
+        how_many = counted(len(series.instances), "instance")
+        self._service.log(f"{series}: {how_many} came again, and are kept until those in hand are answered")
+        self._again.append(series)
+        self._settle()
+        try:
+            while verdict is Verdict.IN_HAND:
+                await self._settled.wait()
+                if any(one.instances > series.instances for one in self._waiting(series.uid)):
+                    return Verdict.KNOWN
+                verdict = self._answered.judge(series.uid, series.instances)
+            return verdict
+        finally:
+            self._again.remove(series)
+
+    def _waiting(self, uid: str) -> list[Series]:
+        """What has come of a series and waits for what becomes of the instances in hand."""
+        return [series for series in self._again if series.uid == uid]
+
+    def _settle(self) -> None:
+        """Have those that wait judged anew."""
+        self._settled.set()
+        self._settled = asyncio.Event()
+
     async def _answer(self, series: Series) -> None:
         """Segment a series and send its results; with the first that is taken it is answered.
 
@@ -202,6 +235,7 @@ class Exchange:
                 await asyncio.to_thread(answered.finish, series.uid, series.instances)
             except StorageError as error:
                 self._service.log(f"{series}: will not be known to a later service: {error}")
+            self._settle()
 
         answered.begin(series.uid, series.instances)
         try:
@@ -212,6 +246,7 @@ class Exchange:
             self._counts.series("sent" if is_sent else "given_up")
         finally:
             answered.forget(series.uid, series.instances)
+            self._settle()
 
     async def _segment(self, series: Series) -> Mapping[str, Path]:
         """The results of a series by kind, when its turn has come.
@@ -258,16 +293,13 @@ class Exchange:
         return made.files
 
     async def _enter(self, place: "_Place") -> None:
-        gate = self._service.gate
         while True:
             try:
-                gate.enter(place)
+                self._service.gate.enter(place, was_taken=True)
             except RefusedError:
-                if gate.draining:
-                    raise
+                await asyncio.sleep(_TICK_S)
             else:
                 return
-            await asyncio.sleep(_TICK_S)
 
     async def _outcome(self, job: Job) -> SeriesObjects:
         done = asyncio.wrap_future(job.future)

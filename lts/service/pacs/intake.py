@@ -179,6 +179,12 @@ class Intake:
         """How many series are held, complete or not."""
         return len(self._held)
 
+    @property
+    def given(self) -> int:
+        """How many series were given when they were complete, and are not let go of."""
+        with self._lock:
+            return len(self._held.difference(self._coming.values()))
+
     def begin(self, name: str) -> Sender:
         """Somebody begins to send."""
         return Sender(name, self._clock())
