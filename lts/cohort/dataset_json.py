@@ -142,7 +142,11 @@ def _named_cases(root: Path, entries: list[Any]) -> tuple[list[Case], list[str]]
         else:
             missing += [path for path in (image, mask) if not is_file(root / path)]
             cases.append(Case(id=stem, patient=stem, image=root / image, mask=root / mask))
-    twice = [case_id for case_id, same in grouped((case.id, case) for case in cases).items() if same[1:]]
+    twice = [
+        f"{case_id} ({', '.join(images)})"
+        for case_id, images in grouped((case.id, str(case.image)) for case in cases).items()
+        if images[1:]
+    ]
     problems = [
         f"{problem}: {name_some(names)}"
         for problem, names in (

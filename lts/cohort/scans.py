@@ -259,7 +259,11 @@ def _named(path: Path, found: FoundScans) -> list[ScanSource]:
         for source in sources:
             number = f"_{series.index(source) + 1}" if source.series and series[1:] else ""
             named.append(replace(source, case=name + number))
-    twice = [name for name, sources in grouped((one.case, one) for one in named).items() if sources[1:]]
+    twice = [
+        f"{name} ({', '.join(source.path.name for source in sources)})"
+        for name, sources in grouped((one.case, one) for one in named).items()
+        if sources[1:]
+    ]
     if twice:
         raise CohortError(f"{path}: two scans must not have the same name, got {name_some(twice)}")
     return sorted(named, key=lambda source: natural_key(source.case))

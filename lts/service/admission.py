@@ -60,13 +60,17 @@ class Gate:
         """Number of taken places."""
         return len(self._inside)
 
-    def enter(self, guest: Guest) -> None:
+    def enter(self, guest: Guest, *, was_taken: bool = False) -> None:
         """Take a place.
+
+        Args:
+            guest: Who takes it.
+            was_taken: Whether its sender was told that it is taken; a service that shuts down answers it.
 
         Raises:
             RefusedError: No place is free, or the service is shutting down.
         """
-        if self.draining:
+        if self.draining and not was_taken:
             raise shutting_down()
         if len(self._inside) >= self.places:
             slow = [one for one in self._inside if one.is_slower(self._least_rate)]

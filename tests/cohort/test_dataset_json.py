@@ -99,7 +99,7 @@ def test_all_problems_of_an_msd_folder_are_told_together(tmp_path: Path) -> None
         ", 6 ('liver_4')",
         "images without mask: liver_2",
         "files that dataset.json names and that do not exist: ./labelsTr/liver_8.nii.gz",
-        "cases named twice: liver_0",
+        f"cases named twice: liver_0 ({root / entry['image']}, {root / entry['image']})",
     ):
         assert problem in message
     assert "nnunet" not in message

@@ -9,7 +9,7 @@ import pytest
 
 from lts.base import ConfigError, StorageError
 from lts.service.pacs import answered as module
-from lts.service.pacs.answered import Answered, Verdict
+from lts.service.pacs.answered import Answered, Verdict, sole_user_of
 
 SERIES, INSTANCES = "1.2.826.0.1.77", {"1.2.826.0.1.77.1", "1.2.826.0.1.77.2"}
 
@@ -24,7 +24,8 @@ def test_what_is_in_hand_is_forgotten_and_what_is_answered_is_not() -> None:
     answered.begin("1", part)
     answered.begin("1", whole)  # while the part is in hand
     answered.finish("1", part)
-    assert answered.judge("1", whole) is Verdict.KNOWN
+    assert answered.judge("1", part) is Verdict.KNOWN
+    assert answered.judge("1", whole) is Verdict.IN_HAND
     answered.forget("1", whole)
     assert answered.judge("1", whole) is Verdict.NEW
     answered.forget("1", part)
@@ -114,3 +115,35 @@ def test_a_disk_that_is_full_costs_the_next_service_its_memory_and_this_one_noth
             answer(answered)
     assert answered.judge(SERIES, INSTANCES) is Verdict.KNOWN
     assert Answered(file=file).judge(SERIES, INSTANCES) is Verdict.NEW
+    answered.finish(SERIES, INSTANCES)  # as with the next of its results
+    assert Answered(file=file).judge(SERIES, INSTANCES) is Verdict.KNOWN
+
+
+def test_a_file_is_of_one_service_at_a_time_whatever_it_is_called(tmp_path: Path) -> None:
+    file, link = tmp_path / "answered.json", tmp_path / "link.json"
+    link.symlink_to(file)
+    with sole_user_of(file):
+        answer(Answered(file=link))
+        rule = "must be of one service at a time, and one is using it; wait for its end, or name another file"
+        with pytest.raises(ConfigError, match=f"^answered_file: {link} {rule}$"), sole_user_of(link):
+            pass
+    with sole_user_of(link):
+        assert Answered(file=file).judge(SERIES, INSTANCES) is Verdict.KNOWN
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answered.json", "link.json"]
+
+
+def test_a_file_that_cannot_be_locked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ConfigError, match="nowhere/a.json must lie in a folder that exists, .*nowhere does not"
+    ):
+        sole_user_of(tmp_path / "nowhere" / "a.json").__enter__()
+    assert not list(tmp_path.iterdir())
+
+    def no_locks(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.FileLock, "acquire", no_locks)
+    told = "^answered_file: .*/a.json.lock cannot be made and locked: No locks available$"
+    with pytest.raises(StorageError, match=told):
+        sole_user_of(tmp_path / "a.json").__enter__()

@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,15 @@ import pytest
 from service_kit import KnownPredictor, Running, run_service, samples, wait_until
 
 pytest.importorskip("pynetdicom", reason="the extra `pacs` is not installed")
-from pacs_kit import OPTIONS, Archive, labels_in, labels_of, make_series, send
+from pacs_kit import OPTIONS, Archive, labels_in, labels_of, make_series, send, stow_body
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage, SegmentationStorage
 
-from lts.base import StorageError, VolumeError
+from lts.base import ConfigError, StorageError, VolumeError
 from lts.inference import Predictor
 from lts.service.metrics import Metrics
 from lts.service.pacs import PacsOptions, outbox
+from lts.service.pacs.answered import sole_user_of
 from lts.service.pacs.delivery import Delivery, UndeliveredError
 from lts.service.pacs.outbox import Outbox
 from lts.volume import DicomRtstructWriter, _dicom_rtstruct
@@ -62,6 +65,12 @@ def options_of(archive: Archive, **changes: Any) -> PacsOptions:
 def wait_for(condition: Callable[[], bool]) -> None:
     """As `wait_until`, with the time that a busy machine takes to import highdicom."""
     wait_until(condition, seconds=60)
+
+
+def stow(running: Running, files: list[Path]) -> None:
+    body, headers = stow_body([file.read_bytes() for file in files])
+    with running.client as client:
+        client.post("/dicom-web/studies", content=body, headers=headers).raise_for_status()
 
 
 def told(running: Running, words: str) -> list[str]:
@@ -192,6 +201,8 @@ def test_a_service_that_starts_again_answers_nothing_twice(
     def outcomes(**changes: Any) -> dict[str, float]:
         options = options_of(archive, answered_file=memory, **{"results": ("seg",), **changes})
         with run_service(predictor, pacs=options) as running:
+            with pytest.raises(ConfigError, match="must be of one service at a time"), sole_user_of(memory):
+                pass
             send(running.exchange.port, files)
             names = ("sent", "known")
             wait_for(lambda: any(count(running, "series", outcome=name) for name in names))
@@ -216,6 +227,78 @@ def test_a_memory_that_cannot_be_written_is_told_and_costs_no_result(
         wait_for(lambda: count(running, "series", outcome="sent") == 1)
     (line,) = told(running, "will not be known to a later service: ")
     assert line.endswith("answered.json: cannot be written: No such file or directory")
+
+
+class Failing(KnownPredictor):
+    """Fails as often as it is told; the first time when it is let go."""
+
+    def __init__(self, *, failures: int) -> None:
+        super().__init__(np.zeros((6, 30, 32), np.uint8))
+        self.started, self.go, self._failures = threading.Event(), threading.Event(), failures
+
+    def mask(self, scan: Any, *, on_slab: Callable[[Any], None], located: Any) -> Any:
+        self.started.set()
+        assert self.go.wait(60)
+        if self._failures:
+            self._failures -= 1
+            raise MemoryError
+        return super().mask(scan, on_slab=on_slab, located=located)
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [
+        (0, {"sent": 1, "known": 3, "refused": 0}),
+        (1, {"sent": 1, "known": 2, "refused": 1}),
+    ],
+)
+def test_a_series_that_comes_again_while_it_is_in_hand_is_answered_once_and_not_lost(
+    archive: Archive, folder: Path, failures: int, expected: dict[str, float]
+) -> None:
+    files, failing = sorted(folder.iterdir()), Failing(failures=failures)
+    with run_service(failing, pacs=options_of(archive, results=("seg",), port=None)) as running:
+
+        def outcomes() -> dict[str, float]:
+            return {name: count(running, "series", outcome=name) for name in expected}
+
+        def known_and_kept() -> tuple[float, int]:
+            kept = told(running, "came again, and are kept until those in hand are answered")
+            return outcomes()["known"], len(kept)
+
+        stow(running, files)
+        assert failing.started.wait(60)
+        # Of those that wait, one is kept that has the instances of all.
+        for part, state in ((files[:4], (0, 1)), (files, (1, 2)), (files[:5], (2, 2))):
+            stow(running, part)
+            wait_for(lambda state=state: known_and_kept() == state)  # type: ignore[misc]
+        failing.go.set()
+        wait_for(lambda: outcomes() == expected)
+        wait_for(lambda: running.exchange.in_hand == 0 and running.left_over() == set())
+    assert [one.Modality for one in archive.results] == ["SEG"]
+
+
+def test_a_series_that_is_complete_when_the_service_stops_is_answered(
+    archive: Archive, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, go = threading.Event(), threading.Event()
+    nothing = KnownPredictor(np.zeros((6, 30, 32), np.uint8))
+    with run_service(nothing, pacs=options_of(archive, results=("seg",), port=None)) as stopping:
+        complete = stopping.exchange.intake.complete
+
+        def slowly() -> Any:
+            if found := complete():
+                came.set()
+                assert go.wait(60)
+            return found
+
+        monkeypatch.setattr(stopping.exchange.intake, "complete", slowly)
+        stow(stopping, sorted(folder.iterdir()))
+        assert came.wait(60)
+        stopping.server.stop()
+        wait_for(lambda: bool(told(stopping, "stopping: ")))
+        time.sleep(0.5)  # several looks at whether anything is in hand
+        go.set()
+        wait_for(lambda: len(archive.results) == 1)
 
 
 class Refusing(Delivery):

@@ -13,6 +13,8 @@ import pytest
 from command_kit import Started
 from service_kit import multipart, wait_until, write_scan
 
+from lts.service.pacs.answered import sole_user_of
+
 
 @contextmanager
 def start(folder: Path, *arguments: str) -> Iterator[tuple[Started, Path]]:
@@ -143,6 +145,16 @@ def test_a_port_in_use_is_told_before_the_model_is_opened(tmp_path: Path) -> Non
     assert output.read_text() == (
         f"serve: host, port: cannot listen on 127.0.0.1 port {port}: address already in use\n"
     )
+
+
+@pytest.mark.slow
+def test_a_file_of_answered_series_in_use_is_told_before_the_model_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "answered.json"
+    asked = ("ckpt=not-opened.ckpt", "port=0", "pacs.send_to=A@b:104", f"pacs.answered_file={file}")
+    with sole_user_of(file), start(tmp_path, *asked) as (process, output):
+        assert process.wait(90) == 2
+    rule = "must be of one service at a time, and one is using it; wait for its end, or name another file"
+    assert output.read_text() == f"serve: pacs.answered_file: {file} {rule}\n"
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:

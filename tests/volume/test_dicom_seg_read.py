@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from dicom_kit import find_dicom_series, read_dicom_ct
 from pydicom import Dataset, dcmread
+from pydicom.pixels import pack_bits
 from pydicom.uid import RLELossless
 
 from lts.base import VolumeError
@@ -30,12 +31,13 @@ def make(phantoms: Any) -> Callable[..., Made]:
         layout: str = "nested",
         directions: tuple[float, ...] = OBLIQUE,
         planes: tuple[int, ...] = (1, 2, 3, 4),
+        shape: tuple[int, int, int] = SHAPE,
         change: Callable[[Dataset], None] | None = None,
     ) -> Made:
-        (series,) = find_dicom_series(phantoms.series(phantoms.stored(SHAPE), directions=directions))
+        (series,) = find_dicom_series(phantoms.series(phantoms.stored(shape), directions=directions))
         scan = read_dicom_ct(series)
-        on_disk = np.zeros(SHAPE, np.uint8)
-        drawn = np.random.default_rng(0).integers(0, 3, SHAPE).astype(np.uint8)
+        on_disk = np.zeros(shape, np.uint8)
+        drawn = np.random.default_rng(0).integers(0, 3, shape).astype(np.uint8)
         on_disk[..., list(planes)] = drawn[..., list(planes)]
         labels = np.ascontiguousarray(scan.geometry.to_canonical(on_disk))
         path = phantoms.folder / "seg.dcm"
@@ -67,6 +69,86 @@ def test_slices_that_have_no_frame_are_background(make: Any, planes: tuple[int, 
     frames = dcmread(path).PerFrameFunctionalGroupsSequence
     assert len(frames) == 2 * len(planes)  # of two segments
     np.testing.assert_array_equal(read_dicom_seg(path, image=scan.geometry).voxels, labels)
+
+
+def as_others_write_it(dataset: Dataset) -> None:
+    """Frames from the last slice to the first, the spacing between slices not told, and older codes."""
+    groups = dataset.PerFrameFunctionalGroupsSequence
+    stored = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)
+    dataset.PerFrameFunctionalGroupsSequence = list(groups)[::-1]
+    packs = dataset.BitsAllocated == 1
+    dataset.PixelData = (
+        pack_bits(stored[::-1]) if packs else stored[::-1].tobytes() + b"\0" * (stored.size % 2)
+    )
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    del shared.PixelMeasuresSequence[0].SpacingBetweenSlices
+    for segment in dataset.SegmentSequence:
+        kind = segment.SegmentedPropertyTypeCodeSequence[0]
+        if kind.CodeMeaning == "Liver":
+            kind.CodeValue, kind.CodingSchemeDesignator = "T-62000", "SRT"
+            segment.SegmentLabel = "Organ"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("planes", "shape"), [((0, 2, 5), SHAPE), ((0, 2, 5), (8, 5, 6)), ((1, 3), SHAPE), ((3,), SHAPE)]
+)
+def test_frames_lie_where_they_say_whichever_are_there_in_any_order(
+    make: Any, layout: str, planes: tuple[int, ...], shape: tuple[int, int, int]
+) -> None:
+    path, labels, scan = make(layout=layout, planes=planes, shape=shape, change=as_others_write_it)
+    assert dcmread(path).NumberOfFrames == len(planes) * (1 if layout == "labelmap" else 2)
+    np.testing.assert_array_equal(read_dicom_seg(path, image=scan.geometry).voxels, labels)
+
+
+def place_of(dataset: Dataset, index: int) -> Dataset:
+    place: Dataset = dataset.PerFrameFunctionalGroupsSequence[index].PlanePositionSequence[0]
+    return place
+
+
+def between_slices(dataset: Dataset) -> None:
+    place = place_of(dataset, 1)
+    place.ImagePositionPatient = [
+        (one + other) / 2
+        for one, other in zip(
+            place.ImagePositionPatient, place_of(dataset, 2).ImagePositionPatient, strict=True
+        )
+    ]
+
+
+def twice_in_one_place(dataset: Dataset) -> None:
+    place_of(dataset, 1).ImagePositionPatient = place_of(dataset, 0).ImagePositionPatient
+
+
+def nowhere(dataset: Dataset) -> None:
+    del dataset.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence
+
+
+def infinitely_far(dataset: Dataset) -> None:
+    place_of(dataset, 1).ImagePositionPatient = ["0", "0", "1e300"]
+
+
+def one_place_too_few(dataset: Dataset) -> None:
+    del dataset.PerFrameFunctionalGroupsSequence[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            between_slices,
+            r"a mask's voxels must be voxels of its image, .* those of frame 2 are not: frame 7x",
+        ),
+        (twice_in_one_place, r"must have one frame of a segment in one place, got frames 1 and 2$"),
+        (nowhere, r"frame 2 must have a PlanePositionSequence, has none$"),
+        (infinitely_far, r"frame 2: affine must be finite, in mm, got "),
+        (one_place_too_few, r"must say of each of its 8 frames where it lies, got 7$"),
+    ],
+)
+def test_a_frame_that_lies_on_no_slice_of_its_own_is_refused(make: Any, change: Any, told: str) -> None:
+    path, _, scan = make(change=change)
+    with pytest.raises(VolumeError, match=rf"seg\.dcm: {told}"):
+        read_dicom_seg(path, image=scan.geometry)
 
 
 def renamed(*names: str) -> Callable[[Dataset], None]:

@@ -1,18 +1,20 @@
 """Pairs the masks of any system with their references, by case name."""
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lts.app.commands.cases import mask_labels, open_cohort
 from lts.app.config.settings import EvaluateSettings
 from lts.base import CohortError, ConfigError, MaskLabels, name_some, natural_key, read_csv_rows
-from lts.cohort import case_id_problem, case_stem
+from lts.cohort import Case, case_id_problem, case_stem
 from lts.volume import suffixes_in_words
 
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
 _COLUMNS = ("case", "mask")
 _SHOWN = 5
+_WAY_OUT = "a CSV file with the columns case and mask, in place of the folder, tells which is meant"
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,12 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     """Pair `predictions` with `references`, or with the cases of `data.root`.
 
     Case names are file names without their suffix and without `_mask` at its end, and
-    `segmentation-7` of LiTS is `volume-7`; or what a CSV file says.
+    `segmentation-7` of LiTS is `volume-7`; or what a CSV file says. A file of a whole name that a case of the
+    other side has, and none has the shortened one, is of that case.
 
     Raises:
-        CohortError: A folder holds no masks, two files of one case, or a case that the other lacks; or a
-            mask is its own reference.
+        CohortError: A folder holds no masks, two files of one case, a file that may be of two cases, or a
+            case that the other lacks; or a mask is its own reference.
         ConfigError: Neither or both of `references` and `data.root` are given.
     """
     if (settings.references is None) == (settings.data.root is None):
@@ -68,16 +71,20 @@ def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:
     masks = masks_in(predictions, of_predictions)
     if settings.references is not None:
         held = Path(settings.references)
+        found = masks_in(held, of_references)
+        masks = _as_meant(predictions, masks, others=found, there=held)
         references: dict[str, tuple[Path, Path | None, MaskLabels | None]] = {
-            name: (path, None, of_references) for name, path in masks_in(held, of_references).items()
+            name: (path, None, of_references)
+            for name, path in _as_meant(held, found, others=masks, there=predictions).items()
         }
     else:
         if of_references:
             raise ConfigError("reference_labels: must be left out with data.root; data.labels says it there")
         assert settings.data.root is not None
         held = Path(settings.data.root)
-        cases = open_cohort(settings.data).cases
-        references = {case_name(case.id): (case.mask, case.image, case.labels) for case in cases if case.mask}
+        cases = _by_name(held, open_cohort(settings.data).cases, masks=masks)
+        masks = _as_meant(predictions, masks, others=cases, there=held)
+        references = {name: (case.mask, case.image, case.labels) for name, case in cases.items() if case.mask}
     _check_pairs(set(masks), set(references), predictions, held, allow_unpaired=settings.allow_unpaired)
     pairs = []
     for name in sorted(masks.keys() & references.keys(), key=natural_key):
@@ -100,7 +107,7 @@ def masks_in(folder: Path, labels: MaskLabels | None = None) -> dict[str, Path]:
         CohortError: There is no such folder or file, no mask in it, two of one case, or one whose name is
             unsafe; or a mask that a file names is not there.
     """
-    if folder.suffix.lower() == ".csv" and folder.is_file():
+    if _is_list(folder):
         return _named_in(folder, labels)
     if not folder.is_dir():
         raise CohortError(f"{folder}: no such folder")
@@ -117,12 +124,77 @@ def masks_in(folder: Path, labels: MaskLabels | None = None) -> dict[str, Path]:
         if problem := case_id_problem(name):
             raise CohortError(f"{folder}: {problem}")
         if name in found:
-            raise CohortError(f"{folder}: case {name} is there twice, as {found[name].name} and {path.name}")
+            raise CohortError(
+                f"{folder}: case {name} is there twice, as {found[name].name} and {path.name}; {_WAY_OUT}"
+            )
         found[name] = path
     if not found:
         has_folders = any(path.is_dir() for path in folder.iterdir())
         hint = "; folders of single organs need labels that name their files" if has_folders else ""
         raise CohortError(f"{folder}: must hold masks, {suffixes_in_words()}, got none{hint}")
+    return found
+
+
+def _is_list(path: Path) -> bool:
+    """Whether a file names masks."""
+    return path.suffix.lower() == ".csv" and path.is_file()
+
+
+def _by_name(root: Path, cases: Sequence[Case], *, masks: Collection[str]) -> dict[str, Case]:
+    """Cases by the names that their masks have: that of a file without `_mask`, else their own.
+
+    Args:
+        root: Where they lie.
+        cases: Of a data set.
+        masks: Names of the masks to score.
+
+    Raises:
+        CohortError: Two have one name.
+    """
+    own = {case.id for case in cases}
+    found: dict[str, Case] = {}
+    for case in cases:
+        name = case_name(case.id)
+        if case.id in masks or name in own:
+            name = case.id
+        if name in found:
+            raise CohortError(
+                f"{root}: cases {found[name].id} and {case.id} are both {name} by the names of files; "
+                f"{_WAY_OUT}"
+            )
+        found[name] = case
+    return found
+
+
+def _as_meant(
+    folder: Path, masks: Mapping[str, Path], *, others: Collection[str], there: Path
+) -> dict[str, Path]:
+    """The masks of a folder by the names that cases of the other side have.
+
+    A file `a_mask` is of case `a`, but of `a_mask` where there is such a case and no `a`. Where there are
+    both, it is of `a` if another file is of `a_mask`.
+
+    Args:
+        folder: Where they lie.
+        masks: By the names that `masks_in` gave them.
+        others: Names of the cases of the other side.
+        there: Where these lie.
+
+    Raises:
+        CohortError: A file may be of two cases.
+    """
+    if _is_list(folder):
+        return dict(masks)
+    found = {}
+    for name, path in masks.items():
+        stem = case_stem(path)
+        is_other = stem is not None and stem != name and stem in others and stem not in masks
+        if is_other and name in others:
+            raise CohortError(
+                f"{folder}: {path.name} may be of case {name} or of case {stem}, both of which {there} has; "
+                f"{_WAY_OUT}"
+            )
+        found[stem if is_other and stem else name] = path
     return found
 
 

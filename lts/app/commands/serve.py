@@ -98,10 +98,13 @@ def _pacs_options(settings: PacsSettings) -> "PacsOptions | None":
     """How to talk to a PACS; None for not at all.
 
     Raises:
-        ConfigError: A setting breaks its rule, the port is in use, or the extra `pacs` is not installed.
+        ConfigError: A setting breaks its rule, the port or the file of answered series is in use, or the
+            extra `pacs` is not installed.
+        StorageError: The file of answered series cannot be locked.
     """
     from lts.service import listen
     from lts.service.pacs import PacsOptions, read_authorization
+    from lts.service.pacs.answered import sole_user_of
 
     with keys_in_errors("pacs", PacsOptions):
         paths = {name: getattr(settings, name) for name in ("credentials_file", "answered_file")}
@@ -114,6 +117,9 @@ def _pacs_options(settings: PacsSettings) -> "PacsOptions | None":
             listen(options.host, options.port).close()  # told before the model is opened
         if options.credentials_file is not None:
             read_authorization(options.credentials_file)
+        if options.answered_file is not None:
+            with sole_user_of(options.answered_file):
+                pass
     return options
 
 

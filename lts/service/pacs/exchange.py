@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -13,7 +13,7 @@ from lts.inference import DICOM_NAMES
 from lts.service.dicom_files import choice_of, names_by_reason
 from lts.service.folder import remove_tree
 from lts.service.jobs import Job, JobDroppedError
-from lts.service.pacs.answered import Answered, Verdict
+from lts.service.pacs.answered import Answered, Verdict, sole_user_of
 from lts.service.pacs.intake import Intake, Rule, Series
 from lts.service.pacs.listener import Listener
 from lts.service.pacs.objects import SeriesObjects, objects_of
@@ -43,7 +43,8 @@ class Exchange:
         intake: Takes instances.
 
     Raises:
-        ConfigError: The port of `options` cannot be listened on, or `answered_file` is something else.
+        ConfigError: The port of `options` cannot be listened on, or `answered_file` is something else, or in
+            use by another service.
         StorageError: `answered_file` cannot be written.
     """
 
@@ -63,17 +64,22 @@ class Exchange:
             "Series that have come and whose results are not sent yet.",
             lambda: self.intake.held,
         )
-        shas = [one["sha256"] for one in service.version["models"]]
-        self._answered = Answered(
-            how=json.dumps([shas, sorted(options.results), str(options.node)]), file=options.answered_file
-        )
         self._choice = choice_of(options.results)
         self._outbox = Outbox(options, counts=self._counts, log=service.log)
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._again: list[Series] = []
+        self._settled = asyncio.Event()
         self._listener: Listener | None = None
-        if options.port is not None:
-            self._listener = Listener(options, self.intake, counts=self._counts, log=service.log)
+        shas = [one["sha256"] for one in service.version["models"]]
+        how = json.dumps([shas, sorted(options.results), str(options.node)])
+        with ExitStack() as held:
+            if options.answered_file is not None:
+                held.enter_context(sole_user_of(options.answered_file))
+            self._answered = Answered(how=how, file=options.answered_file)
+            if options.port is not None:
+                self._listener = Listener(options, self.intake, counts=self._counts, log=service.log)
+            self._held = held.pop_all()
 
     def __enter__(self) -> "Exchange":
         return self
@@ -82,11 +88,12 @@ class Exchange:
         if self._listener is not None:
             self._listener.close()
         self._outbox.close()
+        self._held.close()
 
     @property
     def in_hand(self) -> int:
         """How many complete series are not answered yet."""
-        return len(self._tasks)
+        return self.intake.given
 
     @property
     def port(self) -> int | None:
@@ -148,7 +155,7 @@ class Exchange:
         """Answer a series; whatever happens is logged, and its files are removed."""
         log = self._service.log
         try:
-            if self._is_new(series):
+            if await self._is_new(series):
                 await self._answer(series)
         except RefusedError as refusal:
             self._counts.series("refused")
@@ -164,10 +171,10 @@ class Exchange:
         finally:
             await asyncio.shield(asyncio.to_thread(self.intake.release, series))
 
-    def _is_new(self, series: Series) -> bool:
+    async def _is_new(self, series: Series) -> bool:
         """Whether a series is to be answered; if it is not, that is logged."""
         how_many = counted(len(series.instances), "instance")
-        verdict = self._answered.judge(series.uid, series.instances)
+        verdict = await self._judge(series)
         if verdict is Verdict.KNOWN:
             self._counts.series("known")
             self._service.log(f"{series}: {how_many} came again, and are not answered twice")
@@ -182,6 +189,39 @@ class Exchange:
         self._service.log(f"{series}: {how_many} taken")
         return True
 
+    async def _judge(self, series: Series) -> Verdict:
+        """What a series is; while all of its instances are in hand, it waits for what becomes of these.
+
+        Where one that waits has the instances of another too, the other need not: it is known.
+        """
+        verdict = self._answered.judge(series.uid, series.instances)
+        if verdict is not Verdict.IN_HAND:
+            return verdict
+        if any(one.instances >= series.instances for one in self._waiting(series.uid)):
+            return Verdict.KNOWN
+        how_many = counted(len(series.instances), "instance")
+        self._service.log(f"{series}: {how_many} came again, and are kept until those in hand are answered")
+        self._again.append(series)
+        self._settle()
+        try:
+            while verdict is Verdict.IN_HAND:
+                await self._settled.wait()
+                if any(one.instances > series.instances for one in self._waiting(series.uid)):
+                    return Verdict.KNOWN
+                verdict = self._answered.judge(series.uid, series.instances)
+            return verdict
+        finally:
+            self._again.remove(series)
+
+    def _waiting(self, uid: str) -> list[Series]:
+        """What has come of a series and waits for what becomes of the instances in hand."""
+        return [series for series in self._again if series.uid == uid]
+
+    def _settle(self) -> None:
+        """Have those that wait judged anew."""
+        self._settled.set()
+        self._settled = asyncio.Event()
+
     async def _answer(self, series: Series) -> None:
         """Segment a series and send its results; with the first that is taken it is answered.
 
@@ -195,6 +235,7 @@ class Exchange:
                 await asyncio.to_thread(answered.finish, series.uid, series.instances)
             except StorageError as error:
                 self._service.log(f"{series}: will not be known to a later service: {error}")
+            self._settle()
 
         answered.begin(series.uid, series.instances)
         try:
@@ -205,6 +246,7 @@ class Exchange:
             self._counts.series("sent" if is_sent else "given_up")
         finally:
             answered.forget(series.uid, series.instances)
+            self._settle()
 
     async def _segment(self, series: Series) -> Mapping[str, Path]:
         """The results of a series by kind, when its turn has come.
@@ -251,16 +293,13 @@ class Exchange:
         return made.files
 
     async def _enter(self, place: "_Place") -> None:
-        gate = self._service.gate
         while True:
             try:
-                gate.enter(place)
+                self._service.gate.enter(place, was_taken=True)
             except RefusedError:
-                if gate.draining:
-                    raise
+                await asyncio.sleep(_TICK_S)
             else:
                 return
-            await asyncio.sleep(_TICK_S)
 
     async def _outcome(self, job: Job) -> SeriesObjects:
         done = asyncio.wrap_future(job.future)

@@ -88,8 +88,10 @@ class Sender:
         folder: For files that have not been looked at; made with the first.
         passed_over: Instances that are not wanted, by modality.
         lost: Series of which it sent what was refused or dropped; what comes of them later is refused.
+        incomplete: Series of which an instance of it was refused.
         n_files: Files that it has been given.
         n_refused: Instances of it that were refused.
+        n_of_unknown: Those of them of which nobody can tell the series.
     """
 
     name: str
@@ -98,8 +100,10 @@ class Sender:
     folder: Path | None = None
     passed_over: Counter[str] = field(default_factory=Counter)
     lost: set[str] = field(default_factory=set)
+    incomplete: set[str] = field(default_factory=set)
     n_files: int = 0
     n_refused: int = 0
+    n_of_unknown: int = 0
 
 
 @dataclass(eq=False)
@@ -140,9 +144,9 @@ class Intake:
     """Takes instances from several threads, and gives series when they are complete.
 
     A series is complete when all who sent of it ended well, and nothing of it has come for a while: a study
-    may come by several associations or requests. Where one was cut short, or an instance was refused, nobody
-    can tell what is missing, so the series waits until a later sender has sent it again and ended well, or is
-    dropped.
+    may come by several associations or requests. Where one was cut short, or an instance was refused that is
+    of the series or may be, nobody can tell what is missing, so the series waits until a later sender has
+    sent it again and ended well, or is dropped.
 
     Args:
         folder: Where files are kept.
@@ -174,6 +178,12 @@ class Intake:
     def held(self) -> int:
         """How many series are held, complete or not."""
         return len(self._held)
+
+    @property
+    def given(self) -> int:
+        """How many series were given when they were complete, and are not let go of."""
+        with self._lock:
+            return len(self._held.difference(self._coming.values()))
 
     def begin(self, name: str) -> Sender:
         """Somebody begins to send."""
@@ -247,6 +257,10 @@ class Intake:
         self._counts.instance("refused")
         with self._lock:
             sender.n_refused += 1
+            if identity is None or status is Status.NO_MATCH:
+                sender.n_of_unknown += 1
+            else:
+                sender.incomplete.add(identity.series_uid)
             is_told = bool(why) and sender.n_refused <= _MOST_TOLD
         if is_told:
             self._log(f"{sender.name}: {why}")
@@ -317,17 +331,17 @@ class Intake:
                 return
             sender.ended = True
             sent = [series for series in self._coming.values() if sender in series.senders]
+            cut = [one for one in sent if not whole or sender.n_of_unknown or one.uid in sender.incomplete]
             for series in sent:
                 series.senders.discard(sender)
                 series.last_s = now
-                if not whole or sender.n_refused:
+                if series in cut:
                     series.cut_s = now
                 elif series.cut_s is not None and sender.began_s >= series.cut_s:
                     series.cut_s = None
         if sender.folder is not None:
             self._folder.remove(sender.folder)
-        kept_back = [str(series) for series in sent if not series.too_large]
-        if kept_back and (sender.n_refused or not whole):
+        if kept_back := [str(series) for series in cut if not series.too_large]:
             what = f"{counted(sender.n_refused, 'instance')} refused" if whole else "cut short"
             names = listed(kept_back, most=_MOST_NAMED)
             kept = f"is kept {self._options.drop_s:g} s, for it to be sent again"

@@ -103,8 +103,55 @@ def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     folder(folder(tmp_path / "cases") / "a", "liver.nii")
     with pytest.raises(CohortError, match="got none; folders of single organs need labels that name"):
         masks_in(tmp_path / "cases")
-    with pytest.raises(CohortError, match=r"case a is there twice, as a.nii and a_mask.nii.gz"):
+    with pytest.raises(
+        CohortError, match=r"case a is there twice, as a.nii and a_mask.nii.gz; a CSV file with"
+    ):
         masks_in(folder(tmp_path / "twice", "a.nii", "a_mask.nii.gz"))
+
+
+def two_alike(root: Path, *ids: str) -> str:
+    """A data set whose cases have names of which a file may mean either."""
+    folder(root, *(f"{kind}-{case}.nii" for case in ids for kind in ("image", "label")))
+    rows = (f"{case},{case},image-{case}.nii,label-{case}.nii" for case in ids)
+    (root / "cases.csv").write_text("\n".join(["case,patient,image,mask", *rows]))
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    ("ids", "files", "expected"),
+    [
+        (
+            ("a", "a_mask"),
+            ("a_mask.nii", "a_mask_mask.nii"),
+            {"a": "a_mask.nii", "a_mask": "a_mask_mask.nii"},
+        ),
+        (("a_mask",), ("a_mask.nii",), {"a": "a_mask.nii"}),
+        (("a_mask",), ("a_mask_mask.nii",), {"a_mask": "a_mask_mask.nii"}),
+        (("a_mask",), ("a.nii",), {"a": "a.nii"}),
+        (("a", "a_mask"), ("a_mask.nii",), "a_mask.nii may be of case a or of case a_mask, both of which "),
+        (("b.seg", "b_mask"), ("b.nii",), "cases b.seg and b_mask are both b by the names of files; a CSV"),
+    ],
+)
+def test_a_file_that_two_cases_may_mean_is_refused_unless_it_is_plain(
+    tmp_path: Path, ids: tuple[str, ...], files: tuple[str, ...], expected: dict[str, str] | str
+) -> None:
+    predictions, root = folder(tmp_path / "p", *files), two_alike(tmp_path / "data", *ids)
+    asked_for = asked(predictions, None, allow_unpaired=True, layout="pairs", root=root)
+    if isinstance(expected, str):
+        with pytest.raises(CohortError, match=expected):
+            pair_masks(asked_for)
+        (tmp_path / "named.csv").write_text(f"case,mask\n{ids[0]},p/{files[0]}\n")
+        asked_for = replace(asked_for, predictions=tmp_path / "named.csv")
+        expected = {ids[0]: files[0]}
+    assert {pair.case: pair.prediction.name for pair in pair_masks(asked_for)} == expected
+    assert all(pair.reference.name in {f"label-{one}.nii" for one in ids} for pair in pair_masks(asked_for))
+
+
+def test_a_reference_that_two_predictions_may_mean_is_refused(tmp_path: Path) -> None:
+    references = folder(tmp_path / "r", "a_mask.nii")
+    predictions = folder(tmp_path / "p", "a.nii", "a_mask_mask.nii")
+    with pytest.raises(CohortError, match=rf"{references}: a_mask.nii may be of case a or of case a_mask"):
+        pair_masks(asked(predictions, references, allow_unpaired=True))
 
 
 def test_references_come_from_one_place(tmp_path: Path) -> None:
