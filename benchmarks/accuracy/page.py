@@ -113,18 +113,25 @@ def _systems(page: Page) -> Iterator[tuple[str, str]]:
 
 
 def conditions(records: Sequence[Record]) -> list[str]:
-    """Settings and machine of the runs; where they differ, all values."""
+    """Settings and machine of the runs; where they differ, all values, each with its parts."""
     names = dict.fromkeys(name for record in records for name in record.machine)
-    told = {
-        "processors": _values(str(record.run.cores) for record in records),
-        "trainings at once": _values(str(record.at_once) for record in records),
-        "seeds": _values(str(record.run.seed) for record in records),
-        **{
-            name: _values(record.machine[name] for record in records if name in record.machine)
-            for name in names
-        },
+    values = {
+        "processors": [str(record.run.cores) for record in records],
+        "trainings at once": [str(record.at_once) for record in records],
+        "seeds": [str(record.run.seed) for record in records],
+        **{name: [record.machine.get(name) for record in records] for name in names},
     }
-    return [f"- {name}: {value}" for name, value in told.items()]
+    return [f"- {name}: {_by_part(of_name, records)}" for name, of_name in values.items()]
+
+
+def _by_part(values: Sequence[str | None], records: Sequence[Record]) -> str:
+    parts: dict[str, list[str]] = {}
+    for value, record in zip(values, records, strict=True):
+        if value is not None:
+            parts.setdefault(value, []).append(record.run.part)
+    if len({tuple(dict.fromkeys(of_value)) for of_value in parts.values()}) == 1:  # also if one value
+        return _values(parts)
+    return "; ".join(f"{value} (part {_values(of_value)})" for value, of_value in parts.items())
 
 
 def _values(values: Iterable[str]) -> str:
