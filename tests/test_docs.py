@@ -45,6 +45,20 @@ def test_the_reference_shows_the_packages_that_are_public() -> None:
     assert shown == ["lts", *re.findall(r"`(lts\.\w+)`", of_library)]
 
 
+def test_the_choices_of_the_page_are_those_of_the_config() -> None:
+    page = (DOCS / "settings.md").read_text().split("## Choices")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+)", page, flags=re.M)
+    named = {group: re.findall(r"`(\w+)`", cell) for group, cell in rows}
+    conf = DOCS.parent / "conf"
+    choices = {group: {path.stem for path in (conf / group).glob("*.yaml")} for group in named}
+    choices["data"] -= {"base", "checkpoint"}  # made use of by others
+    assert {group: set(names) for group, names in named.items()} == choices
+    of_training = dict(re.findall(r"^  - (\w+): (\w+)", (conf / "train.yaml").read_text(), flags=re.M))
+    chosen = {group: names[0] for group, names in named.items() if of_training[group] != "null"}
+    assert chosen == {group: of_training[group] for group in chosen}
+    assert of_training.keys() - named.keys() == {"scoring", "paths", "hydra"}
+
+
 def test_the_table_of_scores_is_that_of_the_code() -> None:
     assert lines_missing() == []
     page = (DOCS / "scores.md").read_text()

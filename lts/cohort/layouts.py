@@ -152,6 +152,8 @@ def find_cases(root: str | os.PathLike[str], *, layout: str, labels: MaskLabels 
         raise
     if not cohort.cases:
         hint = _fitting_layout(root, other_than=layout)
+        if hint is None and layout != "pairs":
+            hint = "files with other names can be listed in a CSV file for data=pairs"
         raise CohortError(
             f"root: {root} holds no case of layout {layout}, which looks for {_LAYOUTS[layout].looks_for}"
             + (f"; {hint}" if hint else "")

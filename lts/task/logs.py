@@ -110,7 +110,7 @@ class PrintTimeLeft(Callback):
         assert trainer.max_epochs is not None
         epochs = trainer.max_epochs - trainer.current_epoch
         left = int(epochs * trainer.num_training_batches) - (batch_idx + 1)
-        if trainer.is_global_zero:
+        if left and trainer.is_global_zero:
             on_top = ", and validation some on top" if trainer.enable_validation else ""
             self._print_line(
                 f"training takes about {as_duration(left * batch_s)} more at {batch_s:.2g} s a batch{on_top}"

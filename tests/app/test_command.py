@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +39,15 @@ def test_help_shows_how_a_command_is_used_and_its_keys(
     assert all(each in done.stdout for each in told)
     assert left_out not in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_help_that_is_not_read_to_its_end_is_no_bug(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, str(ROOT / "train.py"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_misspelt_key_fails_before_anything_heavy_is_imported(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_msd_names_without_their_channel_suffix_lead_to_nnunet(tmp_path: Path) -
 
 @pytest.mark.parametrize("training", [[], {}, None, "all"])
 def test_msd_without_training_pairs_holds_no_case(tmp_path: Path, training: object) -> None:
-    with pytest.raises(CohortError, match=r"holds no case of layout msd, .* labels$"):
+    with pytest.raises(CohortError, match=r"holds no case of layout msd, .* labels;"):
         find_cases(msd(tmp_path, 0, training=training), layout="msd")
 
 

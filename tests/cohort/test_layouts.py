@@ -55,6 +55,7 @@ def test_a_root_without_cases_is_told_with_what_was_looked_for(
         find_cases(root if kind == "folder" else root / "readme.txt", layout=layout)
     assert looked_for in one_line(error)
     assert "looks like" not in one_line(error)
+    assert ("in a CSV file for data=pairs" in one_line(error)) == (layout != "pairs")
 
 
 def fill(root: Path, layout: str) -> None:

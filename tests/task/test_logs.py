@@ -82,6 +82,7 @@ def test_a_short_epoch_is_told_of_at_its_end(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_resumed_run_is_told_of_the_epochs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     ((_, line),) = told_in(monkeypatch, batches=24, epoch=8)
     assert line.startswith("training takes about 12 s more")  # 2 x 24 - 23 batches
+    assert told_in(monkeypatch, batches=20, epoch=9) == []  # the last one, over before it was timed
 
 
 def test_three_batches_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

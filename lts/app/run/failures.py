@@ -1,6 +1,8 @@
 """Errors that end a command: one line and an exit code."""
 
 import errno
+import os
+import select
 import sys
 import threading
 import traceback
@@ -12,6 +14,8 @@ from lts.app.run.signals import Interrupted
 from lts.base import LtsError, StorageError, causes_of, is_out_of_memory, one_line
 
 BUG, INPUT_WAS_WRONG, INTERRUPTED = 1, 2, 130
+_NOBODY_READS = 141
+"""As a shell tells the signal that ends other programs then."""
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """Errors of writing that are not bugs."""
@@ -69,6 +73,9 @@ def exit_code_of(name: str) -> Iterator[None]:
         _release_references(stopped)
         sys.exit(stopped.exit_code)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _output_is_gone():
+            _release_references(error)
+            sys.exit(_NOBODY_READS)
         failure = failure_of(error, name)
         if failure.is_bug:
             traceback.print_exc()
@@ -76,6 +83,20 @@ def exit_code_of(name: str) -> Iterator[None]:
             print_error(name, failure.reason)
         _release_references(error)
         sys.exit(failure.exit_code)
+
+
+def _output_is_gone() -> bool:
+    """Whether nobody reads what is printed any more, as behind `| head`; what is left is dropped then."""
+    try:
+        output = sys.stdout.fileno()
+    except (AttributeError, OSError):  # there is none, or it is no file
+        return False
+    poll = select.poll()
+    poll.register(output, 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)  # or the interpreter tells it at its end
+    return True
 
 
 def _release_references(error: BaseException | None) -> None:
