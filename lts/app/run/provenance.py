@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from lts import __version__
-from lts.app.run.records import RUN_FILE
+from lts.app.run.records import DONE, FAILED, INTERRUPTED, RUN_FILE, RUNNING
 from lts.base import ConfigError, StorageError, write_json
 
 _DISTRIBUTIONS = (
@@ -92,7 +92,7 @@ class RunRecord:
         self._facts: dict[str, Any] = {
             "command": command,
             "overrides": list(overrides),
-            "state": "running",
+            "state": RUNNING,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": library_versions(),
             "git_commit": git_commit(),
@@ -112,7 +112,7 @@ class RunRecord:
         If the disk is full, the state stays "running", as of a killed run.
         """
         with suppress(StorageError):
-            self.add(state="interrupted")
+            self.add(state=INTERRUPTED)
         if self._facts["command"] != "train":
             return "the same command begins anew, in another folder where paths.output_dir is named"
         return f"go on by the same command with paths.output_dir={self._path.parent} ckpt=last"
@@ -121,7 +121,7 @@ class RunRecord:
         """Record why the run failed; if the disk is full, the state stays "running"."""
         ended = datetime.now(UTC).isoformat()
         with suppress(StorageError):
-            self.add(state="failed", reason=reason, exit_code=exit_code, ended=ended)
+            self.add(state=FAILED, reason=reason, exit_code=exit_code, ended=ended)
 
     def origins(self) -> dict[str, Any]:
         """Provenance for a report: all facts except the state of the run."""
@@ -130,7 +130,7 @@ class RunRecord:
     def finish(self, **facts: Any) -> None:
         """Add facts and finish the record."""
         self._facts |= {
-            "state": "done",
+            "state": DONE,
             "duration_s": round(time.perf_counter() - self._started, 2),
             "peak_memory_mib": _peak_resident_mib(resource.RUSAGE_SELF),
             "peak_memory_of_a_worker_mib": _peak_resident_mib(resource.RUSAGE_CHILDREN),

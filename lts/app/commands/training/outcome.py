@@ -15,6 +15,7 @@ from lts.app.commands.training.monitor import finite_or_none, standstill_of
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
 from lts.app.run.provenance import RunRecord
+from lts.app.run.records import PRUNED
 from lts.app.sweep.pruning import pruned_at
 from lts.cohort import Cohort, Split
 from lts.evaluation import ScoringRules
@@ -83,7 +84,7 @@ def conclude(
             print_line(f"stopped after epoch {trainer.current_epoch}: {ended}")
     metrics = None
     if (epoch := pruned_at(trainer)) is not None:
-        facts |= {"state": "pruned", "pruned_after_epoch": epoch}
+        facts |= {"state": PRUNED, "pruned_after_epoch": epoch}
         print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
     elif not split.test:
         print_line("there is no test case, so there are no test scores")
