@@ -5,7 +5,6 @@ import platform
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,8 +15,9 @@ from typing import Any
 import torch
 
 from lts import __version__
+from lts.app.run.folder import check_folder_is_free, make_folder
 from lts.app.run.records import DONE, FAILED, INTERRUPTED, RUN_FILE, RUNNING
-from lts.base import ConfigError, StorageError, write_json
+from lts.base import StorageError, write_json
 
 _DISTRIBUTIONS = (
     "torch",
@@ -30,36 +30,6 @@ _DISTRIBUTIONS = (
     "scipy",
     "albumentations",
 )
-
-
-def run_folder(output_dir: str | Path) -> Path:
-    """The absolute folder of a run."""
-    return Path(output_dir).expanduser().resolve()
-
-
-def make_folder(folder: Path, *, key: str) -> None:
-    """Make a folder and check that files can be written there.
-
-    Raises:
-        ConfigError: They cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(f"{key}: {folder} cannot be written to: {error.strerror or error}") from error
-
-
-def check_folder_is_free(folder: Path, *, command: str) -> None:
-    """Refuse to overwrite another run.
-
-    Raises:
-        ConfigError: The folder holds a run.
-    """
-    if (folder / RUN_FILE).exists():
-        way_on = "go on with it by ckpt=last, or " if command == "train" else ""
-        raise ConfigError(f"paths.output_dir: {folder} holds a run already; {way_on}choose another folder")
 
 
 def library_versions() -> dict[str, str]:
