@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.commands.results import CASES_FILE
-from lts.app.commands.scoring import score_model
+from lts.app.commands.scoring import Scoring, score_model
 from lts.app.commands.training.loggers import log_test_scores
 from lts.app.commands.training.monitor import finite_or_none, standstill_of
 from lts.app.config.settings import TrainSettings
@@ -95,16 +95,11 @@ def conclude(
             trusted_modules=settings.trusted_modules,
         )
         facts["test_precision"] = predictor.precision
-        metrics = score_model(
-            predictor,
-            [cohort.case(case) for case in split.test],
-            subset="test",
-            output_dir=Path(settings.paths.output_dir),
-            rules=rules,
-            settings=settings.scoring,
-            record=record,
-        )
-        log_test_scores(trainer, metrics, cases_file=Path(settings.paths.output_dir) / CASES_FILE)
+        folder = Path(settings.paths.output_dir)
+        scoring = Scoring(rules=rules, settings=settings.scoring, output_dir=folder, record=record)
+        cases = [cohort.case(case) for case in split.test]
+        metrics = score_model(predictor, cases, scoring, subset="test")
+        log_test_scores(trainer, metrics, cases_file=folder / CASES_FILE)
     record.finish(**facts)
     training = training_of(settings, trainer, metrics)
     best = "" if training.score is None else f"best {_best_of(trainer).monitor} {training.score:.4f}; "
