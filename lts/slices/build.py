@@ -195,9 +195,8 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
         try:
             aside.mkdir()
             _write_arrays(case, recipe, aside).save()
-            if (
-                folder.exists()
-            ):  # named as left over before a file of it goes, which else could pass for whole
+            if folder.exists():
+                # Named as left over before a file of it goes: what is left would pass for whole.
                 folder.rename(f"{aside}-old")
             aside.rename(folder)
             sync_folder(store)

@@ -219,12 +219,12 @@ def _lines(
         return
     side_mm = size * pixel_mm
     held = sum(case.field_of_view_mm <= side_mm + pixel_mm / 2 for case in cases)
-    shown = (
+    views = (
         "each liver of the training cases with its margins"
         if is_around_liver
         else f"the field of view of {held} of {len(cases)} training cases and all of each liver"
     )
-    yield f"data.image_size={size}: shows {side_mm:.0f} mm, {shown}; {cost}"
+    yield f"data.image_size={size}: shows {side_mm:.0f} mm, {views}; {cost}"
 
 
 def _window_line(window: FittedWindow) -> str:
