@@ -37,6 +37,7 @@ from lts.slices.store import (
     StoredCase,
     case_folder,
     content_hash,
+    look_unchanged,
     mask_hash,
     pixels_per_slice,
 )
@@ -213,12 +214,7 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
 
 def _find_unchanged(case: Case, folder: Path) -> StoredCase | None:
     stored = StoredCase.load(folder)
-    if stored is None:
-        return None
-    sources = [(case.image, stored.image)]
-    if case.mask and stored.mask:
-        sources.append((case.mask, stored.mask))
-    return stored if all(source.looks_unchanged(path) for path, source in sources) else None
+    return stored if stored and look_unchanged(case, image=stored.image, mask=stored.mask) else None
 
 
 def _find_same_content(case: Case, folder: Path) -> StoredCase | None:
