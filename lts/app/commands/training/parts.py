@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lts.app.commands.training.data_fit import load_fitted
+from lts.app.commands.training.footprint import footprint_line
 from lts.app.commands.training.locator import Locator, recipe_of
 from lts.app.commands.training.loggers import flat_settings, make_loggers, tuned_settings
 from lts.app.commands.training.network import build_network, describe_run
-from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.commands.training.warm_start import WarmStart, fit_to_network
 from lts.app.config.instantiate import build_component, keys_in_errors
@@ -124,7 +124,7 @@ def print_store(settings: TrainSettings, data: SliceDataModule) -> None:
         for note in stored.notes:
             print_line(f"{stored.case}: {note}")
     print_line(
-        plan_line(
+        footprint_line(
             cases,
             store_dir=Path(settings.paths.store_dir),
             batch_size=settings.data.batch_size,
