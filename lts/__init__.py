@@ -61,15 +61,9 @@ _HOME = {
     **dict.fromkeys(
         (
             *("ArchiveSettings", "CasesSettings", "CheckSettings", "DataSettings", "EvaluateSettings"),
-            *(
-                "EvaluationPaths",
-                "ExportSettings",
-                "LocatorSettings",
-                "PhantomSettings",
-                "PostprocessSettings",
-            ),
-            *("PredictSettings", "RunPaths", "ScoringSettings", "SplitSettings", "TaskSettings"),
-            *("StoreSettings", "TrainSettings"),
+            *("EvaluationPaths", "ExportSettings", "LocatorSettings", "PhantomSettings"),
+            *("PostprocessSettings", "PredictSettings", "RunPaths", "ScoringSettings", "SplitSettings"),
+            *("StoreSettings", "TaskSettings", "TrainSettings"),
         ),
         "lts.app.config.settings",
     ),

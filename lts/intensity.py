@@ -129,8 +129,8 @@ class HistogramEqualization(Intensity):
         whole = low_hu % 1 == 0 and high_hu % 1 == 0
         if not (whole and AIR_HU <= low_hu < high_hu <= _HIGHEST_HU):
             raise ConfigError(
-                f"HistogramEqualization needs whole {AIR_HU} <= low_hu < high_hu "
-                f"<= {_HIGHEST_HU}, got {low_hu=}, {high_hu=}"
+                f"low_hu and high_hu: must be whole HU, {AIR_HU} <= low_hu < high_hu <= {_HIGHEST_HU}, "
+                f"got {low_hu} and {high_hu}"
             )
         self.low_hu, self.high_hu = int(low_hu), int(high_hu)
         # NaN says "not fitted" in the state, `_fitted` says it to forward, which must not read the device.
@@ -214,11 +214,7 @@ class FittedWindow(Intensity):
         self, *, lower_percent: float = 0.5, upper_percent: float = 99.5, margin_hu: float = 100
     ) -> None:
         super().__init__()
-        if not 0 <= lower_percent < upper_percent <= 100:
-            raise ConfigError(
-                "lower_percent and upper_percent: must be 0 <= lower_percent < upper_percent <= 100, "
-                f"got {lower_percent} and {upper_percent}"
-            )
+        _check_percents(lower_percent, upper_percent)
         if not 0 <= margin_hu < HU_BINS:
             raise ConfigError(f"margin_hu: must be from 0 to {HU_BINS - 1} HU, got {margin_hu}")
         self.lower_percent, self.upper_percent = float(lower_percent), float(upper_percent)
@@ -323,11 +319,7 @@ class MRPercentiles(Intensity):
 
     def __init__(self, *, lower_percent: float = 1, upper_percent: float = 99) -> None:
         super().__init__()
-        if not 0 <= lower_percent < upper_percent <= 100:
-            raise ConfigError(
-                "MRPercentiles needs 0 <= lower_percent < upper_percent <= 100, "
-                f"got lower_percent={lower_percent}, upper_percent={upper_percent}"
-            )
+        _check_percents(lower_percent, upper_percent)
         self.lower_percent = float(lower_percent)
         self.upper_percent = float(upper_percent)
 
@@ -434,9 +426,17 @@ def _mark_fitted(module: nn.Module, _incompatible_keys: object) -> None:
 
 
 def _check_window(level_hu: float, width_hu: float) -> None:
-    if not (0 < width_hu <= _FARTHEST_HU and abs(level_hu) <= _FARTHEST_HU):
+    if not 0 < width_hu <= _FARTHEST_HU:
+        raise ConfigError(f"width_hu: must be > 0 and at most {_FARTHEST_HU} HU, got {width_hu}")
+    if not abs(level_hu) <= _FARTHEST_HU:
+        raise ConfigError(f"level_hu: must be from -{_FARTHEST_HU} to {_FARTHEST_HU} HU, got {level_hu}")
+
+
+def _check_percents(lower_percent: float, upper_percent: float) -> None:
+    if not 0 <= lower_percent < upper_percent <= 100:
         raise ConfigError(
-            f"Window needs 0 < width_hu and |level_hu| up to {_FARTHEST_HU}, got {width_hu=}, {level_hu=}"
+            "lower_percent and upper_percent: must be 0 <= lower_percent < upper_percent <= 100, "
+            f"got {lower_percent} and {upper_percent}"
         )
 
 

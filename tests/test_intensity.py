@@ -83,16 +83,14 @@ def test_the_window_maps_its_lower_end_center_and_upper_end():
 
 @pytest.mark.parametrize("width_hu", [0, -3, float("nan"), float("inf")])
 def test_a_window_without_positive_width_is_refused(width_hu):
-    with pytest.raises(
-        ConfigError, match=r"^Window needs 0 < width_hu and .level_hu. up to 1000000, got width_hu="
-    ):
+    with pytest.raises(ConfigError, match=f"^width_hu: must be > 0 and at most 1000000 HU, got {width_hu}$"):
         Window(level_hu=0, width_hu=width_hu)
     with pytest.raises(ConfigError, match="width_hu"):
         window(as_slice([0.0]), level_hu=0, width_hu=width_hu)
 
 
 def test_a_window_without_finite_level_is_refused():
-    with pytest.raises(ConfigError, match="level_hu=nan"):
+    with pytest.raises(ConfigError, match="^level_hu: must be from -1000000 to 1000000 HU, got nan$"):
         Window(level_hu=float("nan"), width_hu=100)
 
 
@@ -195,7 +193,7 @@ def test_equalization_without_training_voxels_in_range_is_refused():
 )
 def test_equalization_outside_the_counted_range_is_refused(low_hu, high_hu):
     with pytest.raises(
-        ConfigError, match=f"low_hu < high_hu <= 3071, got low_hu={low_hu}, high_hu={high_hu}"
+        ConfigError, match=f"^low_hu and high_hu: must be .* <= 3071, got {low_hu} and {high_hu}$"
     ):
         HistogramEqualization(low_hu=low_hu, high_hu=high_hu)
 
@@ -362,7 +360,7 @@ def test_percentiles_take_more_than_sixteen_million_values():
 
 @pytest.mark.parametrize(("lower", "upper"), [(-1, 99), (1, 101), (50, 50), (99, 1), (float("nan"), 99)])
 def test_percentiles_out_of_order_are_refused(lower, upper):
-    with pytest.raises(ConfigError, match=f"got lower_percent={lower}, upper_percent={upper}"):
+    with pytest.raises(ConfigError, match=f"^lower_percent and upper_percent: .* got {lower} and {upper}$"):
         MRPercentiles(lower_percent=lower, upper_percent=upper)
 
 

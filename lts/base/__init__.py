@@ -11,6 +11,7 @@ from lts.base._errors import (
     causes_of,
     is_out_of_memory,
 )
+from lts.base._folders import left_over_folders, new_locked_folder
 from lts.base._labels import (
     AIR_HU,
     BACKGROUND,
@@ -88,9 +89,11 @@ __all__ = [
     "is_file",
     "is_folder",
     "is_out_of_memory",
+    "left_over_folders",
     "listed",
     "name_some",
     "natural_key",
+    "new_locked_folder",
     "one_line",
     "path_exists",
     "printable",

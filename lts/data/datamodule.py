@@ -138,7 +138,7 @@ class SliceDataModule(LightningDataModule):
         region_share: Share of training slices that hold the last region; 0 takes slices as found.
         slices_per_epoch: Length of an epoch; None is one pass over the training slices.
         seed: Seed of sampling and augmentation, and of the lesions to copy.
-        progress: Told of the store's progress: a title, then cases done and all cases.
+        progress: Told of the store's progress: cases that are stored, and all cases.
 
     Raises:
         ConfigError: As `check_loading` and `check_intensity`.

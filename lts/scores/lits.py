@@ -235,8 +235,8 @@ def _detection(suffix: str, counts: Sequence[LitsDetection], n_lesions: int) -> 
 
 
 def _mean(pairs: Sequence[LitsPair], name: str) -> float | None:
-    defined = [value for pair in pairs if (value := getattr(pair, name)) is not None]
-    return fmean(defined) if defined else None
+    values = [value for pair in pairs if (value := getattr(pair, name)) is not None]
+    return fmean(values) if values else None
 
 
 def _left_out(pairs: Sequence[LitsPair], name: str) -> int:

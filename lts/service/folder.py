@@ -1,6 +1,5 @@
 """The private folder of a service, which holds uploads and results until they are removed."""
 
-import fcntl
 import os
 import tempfile
 import threading
@@ -9,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from lts.base import StorageError
+from lts.base import StorageError, left_over_folders, new_locked_folder
 
 _PREFIX = "lts-service-"
 _PROBE_BYTES = 2**16
@@ -34,7 +33,7 @@ class PrivateFolder:
         self._lock = threading.Lock()
         self._in_use: set[Path] = set()
         self._warned: set[Path] = set()
-        self._path, self._descriptor = _make()
+        self._path, self._descriptor = new_locked_folder(_PREFIX)
         _remove_left_over(log)
 
     @property
@@ -111,7 +110,7 @@ class PrivateFolder:
             os.close(self._descriptor)
 
     def _make_again(self) -> None:
-        path, descriptor = _make()
+        path, descriptor = new_locked_folder(_PREFIX)
         os.close(self._descriptor)
         self._log(f"{self._path}: has vanished, with what was kept in it; {path} is in its place")
         self._path, self._descriptor = path, descriptor
@@ -184,43 +183,9 @@ def _noted(errors: list[OSError]) -> Iterator[None]:
         errors.append(error)
 
 
-def _make() -> tuple[Path, int]:
-    """A new folder, and the descriptor that locks it."""
-    while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-        with suppress(BlockingIOError, FileNotFoundError):  # a service that starts took it for left over
-            descriptor, _ = _lock(path)
-            if path.is_dir():
-                return path, descriptor
-            os.close(descriptor)
-
-
-def _lock(path: Path) -> tuple[int, bool]:
-    """A descriptor of a folder, and whether the folder is locked by it: some file systems know no locks.
-
-    Raises:
-        BlockingIOError: Another process holds the lock.
-        OSError: There is no such folder, or it cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    except OSError:
-        return descriptor, False
-    return descriptor, True
-
-
 def _remove_left_over(log: Callable[[str], None]) -> None:
-    """Remove the folders of services that were killed: their locks are free."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # in use, another user's, or no folder of a service
-            descriptor, locked = _lock(path)
-            try:
-                if locked and os.fstat(descriptor).st_uid == os.getuid():
-                    remove_tree(path)
-                    log(f"{path}: left by a service that was killed, removed")
-            finally:
-                os.close(descriptor)
+    """Remove the folders of services that were killed."""
+    for path in left_over_folders(_PREFIX):
+        with suppress(OSError):  # the next service tries again
+            remove_tree(path)
+            log(f"{path}: left by a service that was killed, removed")

@@ -37,6 +37,7 @@ from lts.slices.store import (
     StoredCase,
     case_folder,
     content_hash,
+    look_unchanged,
     mask_hash,
     pixels_per_slice,
 )
@@ -195,9 +196,8 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
         try:
             aside.mkdir()
             _write_arrays(case, recipe, aside).save()
-            if (
-                folder.exists()
-            ):  # named as left over before a file of it goes, which else could pass for whole
+            if folder.exists():
+                # Named as left over before a file of it goes: what is left would pass for whole.
                 folder.rename(f"{aside}-old")
             aside.rename(folder)
             sync_folder(store)
@@ -214,12 +214,7 @@ def store_case(case: Case, recipe: Recipe, *, store: Path) -> StoredCase:
 
 def _find_unchanged(case: Case, folder: Path) -> StoredCase | None:
     stored = StoredCase.load(folder)
-    if stored is None:
-        return None
-    sources = [(case.image, stored.image)]
-    if case.mask and stored.mask:
-        sources.append((case.mask, stored.mask))
-    return stored if all(source.looks_unchanged(path) for path, source in sources) else None
+    return stored if stored and look_unchanged(case, image=stored.image, mask=stored.mask) else None
 
 
 def _find_same_content(case: Case, folder: Path) -> StoredCase | None:

@@ -26,8 +26,9 @@ from lts.base import (
     write_json,
 )
 from lts.cohort import Case
+from lts.components import bounding_box
 from lts.slices.histogram import count_hu
-from lts.slices.store import SourceFile, case_folder
+from lts.slices.store import SourceFile, case_folder, look_unchanged
 from lts.volume import read_geometry, read_image, read_mask
 
 FINGERPRINT_FORMAT = 1
@@ -199,12 +200,7 @@ def _file_of(case: Case, folder: Path) -> Path:
 
 def _find_unchanged(case: Case, path: Path) -> CaseFingerprint | None:
     found = CaseFingerprint.load(path)
-    if found is None:
-        return None
-    sources = [(case.image, found.image)]
-    if case.mask and found.mask:
-        sources.append((case.mask, found.mask))
-    return found if all(source.looks_unchanged(source_path) for source_path, source in sources) else None
+    return found if found and look_unchanged(case, image=found.image, mask=found.mask) else None
 
 
 def _measure_or_error(
@@ -261,12 +257,11 @@ def _box_mm(
     region_hw: NDArray[np.bool_], spacing_hw_mm: tuple[float, float]
 ) -> tuple[tuple[float, float], float] | tuple[None, None]:
     """Height and width of the box around a region, and how far it reaches from the middle of the slice."""
-    if not region_hw.any():
+    box = bounding_box(region_hw[None])
+    if box is None:
         return None, None
     sides_mm, reaches_mm = [], []
-    for axis, step_mm in enumerate(spacing_hw_mm):
-        filled = np.flatnonzero(region_hw.any(1 - axis))
-        first, end, middle = int(filled[0]), int(filled[-1]) + 1, region_hw.shape[axis] / 2
-        sides_mm.append((end - first) * step_mm)
-        reaches_mm.append(max(middle - first, end - middle) * step_mm)
+    for side, length, step_mm in zip(box[1:], region_hw.shape, spacing_hw_mm, strict=True):
+        sides_mm.append((side.stop - side.start) * step_mm)
+        reaches_mm.append(max(length / 2 - side.start, side.stop - length / 2) * step_mm)
     return (sides_mm[0], sides_mm[1]), max(reaches_mm)

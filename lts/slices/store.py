@@ -69,6 +69,20 @@ class SourceFile:
         return _signs_of(path) == (self.size_bytes, self.modified_ns)
 
 
+def look_unchanged(case: Case, *, image: SourceFile, mask: SourceFile | None) -> bool:
+    """Whether the files of a case look as they did when they were read.
+
+    Args:
+        case: The case as it is now.
+        image: What its scan was read from.
+        mask: What its mask was read from, None where it had none.
+    """
+    sources = [(case.image, image)]
+    if case.mask and mask:
+        sources.append((case.mask, mask))
+    return all(source.looks_unchanged(path) for path, source in sources)
+
+
 def _signs_of(path: Path) -> tuple[int, int]:
     """Size and time of change, of a file of voxels beside it too.
 

@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
-from lts.task.callbacks import EpochHistory
+from lts.task.history import EpochHistory
 from lts.task.model_selection import score_names
 
 _OF_SUMMARY = tuple(

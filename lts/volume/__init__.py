@@ -1,5 +1,6 @@
 """Reading and writing of scans and masks, and the only place where axes are converted."""
 
+from lts.volume._counts import count_values
 from lts.volume._dicom_files import (
     DicomFolder,
     DicomSeries,
@@ -60,6 +61,7 @@ __all__ = [
     "WrittenSeg",
     "check_dicom_seg",
     "conversion_advice",
+    "count_values",
     "describe_series",
     "find_dicom",
     "format_of",

@@ -20,26 +20,10 @@ _UNDEFINED = 0xFFFFFFFF
 
 _SHORT = frozenset(
     (
-        "AE",
-        "AS",
-        "AT",
-        "CS",
-        "DA",
-        "DS",
-        "DT",
-        "FD",
-        "FL",
-        "IS",
-        "LO",
-        "LT",
-        "PN",
-        "SH",
-        "SL",
-        "SS",
-        "ST",
-        "TM",
+        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT"),
+        *("PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
     )
-) | {"UI", "UL", "US"}
+)
 """Value representations with a length of two bytes."""
 
 _LONG = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))

@@ -13,8 +13,12 @@ from lts.base import VolumeError, written_whole
 MAX_INFLATION = 1032
 """Deflate cannot make more of a byte than this."""
 
-_LEVEL = 2
-"""Of ISA-L's 0 to 3."""
+USUAL_INFLATION = 4
+"""What is made of a byte of a scan, most often; masks have more made of them."""
+MAX_EXCESS = 1 << 20
+"""Bytes that may follow the voxels, as padding does."""
+LEVEL = 2
+"""Of ISA-L's 0 to 3, at which lts compresses."""
 
 
 @contextmanager
@@ -24,9 +28,9 @@ def inflated(path: Path) -> Iterator[BufferedIOBase]:
         if not path.is_file():
             raise VolumeError(f"{path}: no such file", code="unreadable")
         with path.open("rb") as raw:
-            gzipped = raw.read(2) == b"\x1f\x8b"
+            is_gzipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            if gzipped:
+            if is_gzipped:
                 with igzip.IGzipFile(fileobj=raw) as stream:
                     yield stream
             else:
@@ -53,8 +57,13 @@ def packed(path: Path) -> Iterator[BinaryIO]:
     """
     with written_whole(path) as raw:
         if path.suffix.lower() == ".gz":
-            # no name and no time: the same mask gives the same bytes
-            with igzip.IGzipFile("", "wb", compresslevel=_LEVEL, fileobj=raw, mtime=0) as stream:
+            with gzipped(raw) as stream:
                 yield stream
         else:
             yield raw
+
+
+def gzipped(raw: BinaryIO) -> BinaryIO:
+    """A gzip stream into a file. It has no name and no time: the same mask gives the same bytes."""
+    stream: BinaryIO = igzip.IGzipFile("", "wb", compresslevel=LEVEL, fileobj=raw, mtime=0)
+    return stream

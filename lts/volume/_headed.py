@@ -13,16 +13,12 @@ from isal import isal_zlib
 
 from lts.base import VolumeError
 from lts.volume._geometry import FloatArray, Geometry
-from lts.volume._gzip import MAX_INFLATION
+from lts.volume._gzip import MAX_EXCESS, MAX_INFLATION, USUAL_INFLATION
 from lts.volume._notes import UNPROVEN, Note
 from lts.volume._stored import StoredArray
 
 _MOST_HEADER_BYTES = 1 << 20
 _CHUNK = 1 << 20
-_USUAL_INFLATION = 4
-"""What is made of a byte of a scan, most often."""
-_MAX_EXCESS = 1 << 20
-"""Bytes that may follow compressed voxels, as padding does."""
 _ZLIB_OR_GZIP = 47  # either, by the first bytes
 
 UNSTATED = Note(
@@ -247,7 +243,7 @@ def _gathered(
         n_bytes: How many are the voxels.
         to_the_end: Whether to go on to the last block, since the checksum comes last.
     """
-    likely = max(_CHUNK, _USUAL_INFLATION * path.stat().st_size)
+    likely = max(_CHUNK, USUAL_INFLATION * path.stat().st_size)
     buffer = np.empty(min(n_bytes, likely), np.uint8)
     filled = excess = 0
     for block in blocks:
@@ -258,8 +254,8 @@ def _gathered(
         filled, excess = filled + taken, excess + len(block) - taken
         if filled == n_bytes and not to_the_end:
             break
-        if excess > _MAX_EXCESS:
-            raise VolumeError(f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more")
+        if excess > MAX_EXCESS:
+            raise VolumeError(f"{path}: must end where its header says, got over {MAX_EXCESS} bytes more")
     if filled < n_bytes:
         raise VolumeError(f"{path}: truncated: {filled} of {n_bytes} bytes of voxels", code="truncated")
     return buffer

@@ -10,6 +10,7 @@ from nibabel.affines import voxel_sizes
 
 from lts.base import VolumeError, written_whole
 from lts.volume._geometry import RAS_FROM_LPS, FloatArray, Geometry
+from lts.volume._gzip import LEVEL
 from lts.volume._headed import UNSTATED, Headed, entries, in_order, numbers, one_of, scaled, sizes
 from lts.volume._notes import Note
 
@@ -23,8 +24,6 @@ _ELEMENTS = {dtype: name.upper() for name, dtype in _DTYPES.items()}
 _TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
 _DATA = "elementdatafile"
 """The last entry."""
-_LEVEL = 2
-"""Of ISA-L's 0 to 3."""
 
 
 def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
@@ -42,7 +41,7 @@ def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, s
     values = scaled(voxels_on_disk, slope)
     affine = RAS_FROM_LPS @ geometry.affine
     spacing = voxel_sizes(affine)
-    deflate = isal_zlib.compressobj(_LEVEL)
+    deflate = isal_zlib.compressobj(LEVEL)
     packed = [*map(deflate.compress, in_order(values)), deflate.flush()]
     entries_in_order = {
         "ObjectType": "Image",

@@ -13,16 +13,11 @@ from nibabel.nifti2 import Nifti2Header
 
 from lts.base import VolumeError
 from lts.volume._geometry import Geometry
-from lts.volume._gzip import MAX_INFLATION, inflated, is_inflated, packed
+from lts.volume._gzip import MAX_EXCESS, MAX_INFLATION, USUAL_INFLATION, inflated, is_inflated, packed
 from lts.volume._stored import StoredArray
-
-_USUAL_INFLATION = 4
-"""What is made of a byte of a scan, most often; masks have more made of them."""
 
 _CHUNK = 1 << 20
 
-_MAX_EXCESS = 1 << 20
-"""Bytes that may follow the voxels, as padding does."""
 
 _CIFTI_INTENTS = range(3000, 3100)
 
@@ -66,8 +61,8 @@ def read_stored(path: Path) -> StoredArray:
         stream.seek(header.offset)
         buffer = _read_voxels(path, stream, header)
         # The checksum comes last, and is looked at when all is read: of a bomb that is too much.
-        if is_inflated(stream) and len(stream.read(_MAX_EXCESS + 1)) > _MAX_EXCESS:
-            raise VolumeError(f"{path}: must end where its header says, got over {_MAX_EXCESS} bytes more")
+        if is_inflated(stream) and len(stream.read(MAX_EXCESS + 1)) > MAX_EXCESS:
+            raise VolumeError(f"{path}: must end where its header says, got over {MAX_EXCESS} bytes more")
     voxels = buffer.view(header.dtype).reshape(header.geometry.shape, order="F")
     return StoredArray(path, header.geometry, voxels, slope=header.slope, inter=header.inter)
 
@@ -98,7 +93,7 @@ def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, s
 def _read_voxels(path: Path, stream: BufferedIOBase, header: Header) -> npt.NDArray[np.uint8]:
     """The bytes of the voxels; memory is taken as they come, as what gzip holds is known at its end alone."""
     n_bytes = math.prod(header.geometry.shape) * header.dtype.itemsize
-    likely = max(_CHUNK, _USUAL_INFLATION * path.stat().st_size)
+    likely = max(_CHUNK, USUAL_INFLATION * path.stat().st_size)
     buffer = np.empty(min(n_bytes, likely), dtype=np.uint8)
     filled = 0
     while filled < n_bytes:

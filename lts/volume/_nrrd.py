@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from isal import igzip
 
 from lts.base import VolumeError, written_whole
 from lts.volume._geometry import RAS_FROM_LPS, FloatArray, Geometry
+from lts.volume._gzip import gzipped
 from lts.volume._headed import UNSTATED, Headed, entries, in_order, numbers, one_of, scaled, sizes
 from lts.volume._notes import Note
 
@@ -46,9 +46,6 @@ _TO_RAS |= {"".join(word[0] for word in name.split("-")): signs for name, signs 
 _MM_OF_UNIT = {"mm": 1.0, "millimeters": 1.0, "um": 0.001, "\N{MICRO SIGN}m": 0.001, "cm": 10.0, "m": 1000.0}
 """Of `space units`, which are free text."""
 
-_LEVEL = 2
-"""Of ISA-L's 0 to 3."""
-
 
 def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, slope: float = 1.0) -> None:
     """Write a gzipped file whole.
@@ -72,8 +69,7 @@ def write(path: Path, voxels_on_disk: npt.NDArray[Any], *, geometry: Geometry, s
     )
     with written_whole(path) as file:
         file.write(text.encode())
-        # no name and no time: the same mask gives the same bytes
-        with igzip.IGzipFile("", "wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as stream:
+        with gzipped(file) as stream:
             for block in in_order(values):
                 stream.write(block)
 

@@ -530,7 +530,7 @@ def test_a_series_is_known_by_all_its_files_in_any_order(again, masks, make_chec
 
 
 def test_a_segmentation_that_was_refused_costs_no_second_prediction(again, masks, capsys) -> None:
-    refusal = "3 of 3 masks are written as NIfTI, but not as DICOM SEG: "
+    refusal = "3 of 3 masks are written, but not as DICOM SEG: "
     with pytest.raises(CohortError, match=refusal):
         again(dicom_seg=True)
     before = content(masks)

@@ -219,7 +219,7 @@ def test_the_time_left_is_told_by_the_last_three_epochs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("lts.task.callbacks.time.perf_counter", lambda: now)
+    monkeypatch.setattr("lts.task.history.time.perf_counter", lambda: now)
     told: list[str] = []
     history = EpochHistory(path=tmp_path / "c.png", monitor="val/loss")
     history.load_state_dict({"epochs": {number: {"train/loss": 0.5} for number in range(1, 11)}})

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from lts.app.commands.mask_pairs import MaskPair
+from lts.app.commands.mask_pairs import MaskPair, read_pair
 from lts.app.run.console import ShowProgress
 from lts.base import Modality
 from lts.evaluation import Summary, worst_first
 from lts.viewer import ViewedCase, write_case_page
-from lts.volume import read_image, read_mask, read_mask_geometry
 
 FOLDER = "viewer"
 
@@ -57,17 +56,14 @@ def write_viewers(
 
 def _read(pair: MaskPair, summary: Summary, *, regions: Sequence[str], modality: Modality) -> ViewedCase:
     """A case as it was scored."""
-    scan = read_image(pair.image, modality=modality) if pair.image else None
-    geometry = scan.geometry if scan else read_mask_geometry(pair.reference_files[0])
-    reference = read_mask(pair.reference, image=geometry, labels=pair.reference_labels)
-    prediction = read_mask(pair.prediction, image=geometry, labels=pair.prediction_labels)
+    found = read_pair(pair, modality=modality)
     return ViewedCase(
         case=pair.case,
-        geometry=geometry,
-        image=scan.voxels if scan else None,
+        geometry=found.geometry,
+        image=found.image,
         modality=modality,
-        prediction=reference.where_known(prediction.voxels),
-        reference=reference.voxels,
+        prediction=found.prediction,
+        reference=found.reference,
         regions=regions,
         lesions=[one for one in summary.findings if one.case == pair.case],
         scores=[row for row in summary.rows if row["case"] == pair.case],

@@ -13,7 +13,7 @@ from lts.app.commands.folds import choose_models, load_folds
 from lts.app.commands.mask_pairs import pair_masks
 from lts.app.commands.open_model import load_checkpoints, open_predictor, origins
 from lts.app.commands.scored_cases import choose_cases
-from lts.app.commands.scoring import rules_of, score_masks, score_model, score_models
+from lts.app.commands.scoring import Scoring, rules_of, score_masks, score_model, score_models
 from lts.app.commands.temporary_folder import temporary_folder
 from lts.app.config.instantiate import keys_in_errors
 from lts.app.config.serialization import settings_from_dict, settings_to_dict, with_output_dir
@@ -28,6 +28,7 @@ from lts.app.run.recording import recorded_run
 from lts.app.run.records import CONFIG_FILE
 from lts.base import REGION_MIN_LABEL, ConfigError, check_regions
 from lts.cohort import LAYOUTS
+from lts.evaluation import ScoringRules
 from lts.inference import Checkpoint
 
 _OWN_KEYS = ("layout", "root", "labels", "phantom")
@@ -156,16 +157,7 @@ def _evaluate_model(
     )
     record = _begin(settings, invocation, stop)
     record.add(checkpoints=origins(predictor), precision=predictor.precision)
-    metrics = score_model(
-        predictor,
-        cases,
-        subset=subset,
-        output_dir=output_dir,
-        rules=rules,
-        settings=settings.scoring,
-        record=record,
-        viewers=_viewers_of(settings),
-    )
+    metrics = score_model(predictor, cases, _scoring_of(settings, rules, record), subset=subset)
     return _finished(metrics, subset, predictor.regions[-1], record, output_dir)
 
 
@@ -205,14 +197,10 @@ def _evaluate_folds(
     ]
     metrics = score_models(
         [(case, predictors[fold.number]) for case, fold in chosen],
+        _scoring_of(settings, rules, record),
         subset="folds",
         title=f"{len(folds)} folds, each case by the model that did not know it",
         facts={"folds": fold_facts},
-        output_dir=output_dir,
-        rules=rules,
-        settings=settings.scoring,
-        record=record,
-        viewers=_viewers_of(settings),
     )
     return _finished(metrics, "folds", predictor.regions[-1], record, output_dir)
 
@@ -248,15 +236,7 @@ def _evaluate_masks(
     pairs = pair_masks(settings)
     record = _begin(settings, invocation, stop)
     record.add(predictions=str(Path(settings.predictions).resolve()))
-    metrics = score_masks(
-        pairs,
-        modality=settings.data.modality,
-        output_dir=output_dir,
-        rules=rules,
-        settings=settings.scoring,
-        record=record,
-        viewers=_viewers_of(settings),
-    )
+    metrics = score_masks(pairs, _scoring_of(settings, rules, record), modality=settings.data.modality)
     record.finish()
     return Evaluation(output_dir=output_dir, metrics=metrics, score=None)
 
@@ -289,6 +269,16 @@ def _begin(settings: EvaluateSettings, invocation: Invocation, stop: StopMessage
     record = stop.record = RunRecord(output_dir, command="evaluate", overrides=invocation.overrides)
     write_settings(output_dir / CONFIG_FILE, settings_to_dict(settings))
     return record
+
+
+def _scoring_of(settings: EvaluateSettings, rules: ScoringRules, record: RunRecord) -> Scoring:
+    return Scoring(
+        rules=rules,
+        settings=settings.scoring,
+        output_dir=Path(settings.paths.output_dir),
+        record=record,
+        viewers=_viewers_of(settings),
+    )
 
 
 def _refuse(settings: EvaluateSettings, keys: Sequence[str], task: str) -> None:

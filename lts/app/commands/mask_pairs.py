@@ -1,15 +1,19 @@
-"""Pairs the masks of any system with their references, by case name."""
+"""Pairs the masks of any system with their references, by case name, and reads a pair."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lts.app.commands.cases import mask_labels, open_cohort
 from lts.app.config.settings import EvaluateSettings
-from lts.base import CohortError, ConfigError, MaskLabels, name_some, natural_key, read_csv_rows
+from lts.base import CohortError, ConfigError, MaskLabels, Modality, name_some, natural_key, read_csv_rows
 from lts.cohort import Case, case_id_problem, case_stem
-from lts.volume import suffixes_in_words
+from lts.volume import Geometry, read_image, read_mask, read_mask_geometry, suffixes_in_words
 
 _OF_LITS = re.compile(r"^(volume|segmentation)-(\d+)$", re.IGNORECASE)
 _COLUMNS = ("case", "mask")
@@ -41,6 +45,45 @@ class MaskPair:
     def reference_files(self) -> tuple[Path, ...]:
         """The files of the reference."""
         return self.reference_labels.files_in(self.reference) if self.reference_labels else (self.reference,)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadPair:
+    """A mask to score, its reference and its scan in memory, on one grid.
+
+    Attributes:
+        geometry: The grid: that of the scan, or of the reference where there is no scan.
+        image: `(Z, H, W)` voxels of the scan; None where it is not at hand.
+        prediction: `(Z, H, W)` labels, background where the reference says nothing.
+        reference: `(Z, H, W)` labels.
+    """
+
+    geometry: Geometry
+    image: NDArray[Any] | None
+    prediction: NDArray[np.uint8]
+    reference: NDArray[np.uint8]
+
+
+def read_pair(pair: MaskPair, *, modality: Modality) -> ReadPair:
+    """Read a pair as it is scored.
+
+    Args:
+        pair: The files.
+        modality: Of the scan.
+
+    Raises:
+        VolumeError: A file cannot be read, or a mask lies on another grid.
+    """
+    scan = read_image(pair.image, modality=modality) if pair.image else None
+    geometry = scan.geometry if scan else read_mask_geometry(pair.reference_files[0])
+    prediction = read_mask(pair.prediction, image=geometry, labels=pair.prediction_labels)
+    reference = read_mask(pair.reference, image=geometry, labels=pair.reference_labels)
+    return ReadPair(
+        geometry=geometry,
+        image=scan.voxels if scan else None,
+        prediction=reference.where_known(prediction.voxels),
+        reference=reference.voxels,
+    )
 
 
 def pair_masks(settings: EvaluateSettings) -> list[MaskPair]:

@@ -49,7 +49,7 @@ def report(
         how_many = f"{len(failed)} of {len(asked)} scans could not be predicted: " if asked[1:] else ""
         problems.append(how_many + _some([failure["reason"] for failure in failed]))
     for names, reasons in unwritten(rows):
-        how_many = f"{len(reasons)} of {len(rows)} masks are written as NIfTI, but not as {names}: "
+        how_many = f"{len(reasons)} of {len(rows)} masks are written, but not as {names}: "
         problems.append(how_many + _some(reasons))
     if problems:
         raise CohortError("; ".join(problems))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lts.app.commands.earlier_predictions import differences, read_predictions, shown
-from lts.base import ConfigError, VolumeError, name_some, natural_key, write_json
+from lts.base import ConfigError, VolumeError, counted, name_some, natural_key, write_json
 from lts.cohort import ScanSource
 from lts.slices import content_hash, content_hash_of_all
 
@@ -205,7 +205,7 @@ class Predictions:
         makers = {self.cases[one.case].get("versions", self._made_by["versions"]).get("lts") for one in kept}
         others = ", ".join(sorted(str(version) for version in makers - {ours}))
         by = f"; made by lts {others}, this is {ours}" if others else ""
-        return f"kept {len(kept)} mask{'s'[: len(kept) != 1]} of unchanged scans, models and settings{by}"
+        return f"kept {counted(len(kept), 'mask')} of unchanged scans, models and settings{by}"
 
     def begin(self, one: CaseRequest) -> None:
         """Record that the files of a case are about to be written.

@@ -91,7 +91,6 @@ def write_results(
         viewers=view(summary),
         lits=metrics.get("lits"),
         provenance=record.origins(),
-        notes=[],
         level=level,
     )
     write_report(output_dir / "report.html", report)

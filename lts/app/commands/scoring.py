@@ -1,13 +1,13 @@
 """Scores models or masks on cases."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lts.app.commands.case_viewers import write_viewers
-from lts.app.commands.mask_pairs import MaskPair
+from lts.app.commands.mask_pairs import MaskPair, read_pair
 from lts.app.commands.results import SHOWN_LESIONS, write_results
 from lts.app.commands.sources import MASK_FOLDER, check_masks_are_ours, write_sources
 from lts.app.config.instantiate import keys_in_errors
@@ -16,11 +16,11 @@ from lts.app.run.console import ShowProgress, print_line
 from lts.app.run.provenance import RunRecord
 from lts.base import ConfigError, Modality, listed, usable_processors
 from lts.cohort import Case
-from lts.evaluation import Bootstrap, CaseScorer, ProbabilityScores, ScoringRules, summarize
+from lts.evaluation import Bootstrap, CaseScorer, ProbabilityScores, ScoringRules, Summary, summarize
 from lts.figures import forget_lesion_pictures
 from lts.inference import Predictor
 from lts.scores import CaseMasks
-from lts.volume import MASK_SUFFIX, read_image, read_mask, read_mask_geometry, write_mask
+from lts.volume import MASK_SUFFIX, read_image, read_mask, write_mask
 
 _SLICES_OF_A_BATCH = 16
 _NAMED_MODELS = 5
@@ -80,28 +80,35 @@ def of_cases(rules: ScoringRules, cases: int) -> ScoringRules:
     return replace(rules, lesions_of_a_kind=min(rules.lesions_of_a_kind, max(1, SHOWN_LESIONS // cases)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How masks are scored, and where what is found goes.
+
+    Attributes:
+        rules: What is scored, made of the settings before anything costly began.
+        settings: How it is scored.
+        output_dir: Folder that the files are written to.
+        record: The run, for the report.
+        viewers: How many cases have a page in `viewer/` at most.
+    """
+
+    rules: ScoringRules
+    settings: ScoringSettings
+    output_dir: Path
+    record: RunRecord
+    viewers: int = 0
+
+
 def score_model(
-    predictor: Predictor,
-    cases: Sequence[Case],
-    *,
-    subset: str,
-    output_dir: Path,
-    rules: ScoringRules,
-    settings: ScoringSettings,
-    record: RunRecord,
-    viewers: int = 0,
+    predictor: Predictor, cases: Sequence[Case], scoring: Scoring, *, subset: str
 ) -> dict[str, Any]:
     """Score a model on each scan's own grid and write all files of an evaluation, its masks among them.
 
     Args:
         predictor: The model.
         cases: Cases with masks, at least one.
+        scoring: How, and where to.
         subset: What the cases are called in `metrics.json`.
-        output_dir: Folder that the files are written to.
-        rules: What is scored, made of the settings before anything costly began.
-        settings: How masks are scored.
-        record: The run, for the report.
-        viewers: How many cases have a page in `viewer/` at most.
 
     Returns:
         What `metrics.json` holds.
@@ -111,78 +118,51 @@ def score_model(
     """
     return score_models(
         [(case, predictor) for case in cases],
+        scoring,
         subset=subset,
         title="whole data set" if subset == "all" else f"{subset} subset",
         facts={},
-        output_dir=output_dir,
-        rules=rules,
-        settings=settings,
-        record=record,
-        viewers=viewers,
     )
 
 
 def score_models(
     cases: Sequence[tuple[Case, Predictor]],
+    scoring: Scoring,
     *,
     subset: str,
     title: str,
     facts: Mapping[str, Any],
-    output_dir: Path,
-    rules: ScoringRules,
-    settings: ScoringSettings,
-    record: RunRecord,
-    viewers: int = 0,
 ) -> dict[str, Any]:
     """Score each case by a model of its own, as one cohort; otherwise as `score_model`.
 
     Args:
         cases: Cases with masks and the models that predict them, at least one; regions are the same for all.
+        scoring: How, and where to.
         subset: What the cases are called in `metrics.json`.
         title: What they are called in tables and the report.
         facts: Go into `metrics.json` too.
-        output_dir: Folder that the files are written to.
-        rules: What is scored.
-        settings: How masks are scored.
-        record: The run, for the report.
-        viewers: How many cases have a page in `viewer/` at most.
     """
-    first = cases[0][1]
-    mask_dir = output_dir / MASK_FOLDER
+    first, folder = cases[0][1], scoring.output_dir
+    mask_dir = folder / MASK_FOLDER
     mask_dir.mkdir(parents=True, exist_ok=True)
     pairs = [_pair(case, mask_dir / f"{case.id}_mask{MASK_SUFFIX}") for case, _ in cases]
-    check_masks_are_ours(output_dir, pairs)
+    check_masks_are_ours(folder, pairs)
     made_by = _in_words([predictor for _, predictor in cases])
-    write_sources(output_dir, pairs, made_by=made_by, modality=first.modality, window_hu=rules.window_hu)
+    _write_sources(pairs, scoring, made_by=made_by, modality=first.modality)
     probabilities = ProbabilityScores(first.regions)
-    with _case_scorer(rules, settings, title=f"scoring {subset} cases", pairs=pairs) as scorer:
+    with _case_scorer(scoring, title=f"scoring {subset} cases", pairs=pairs) as scorer:
         for pair, (_, predictor) in zip(pairs, cases, strict=True):
             scorer.add(_predicted(pair, predictor, probabilities))
         scored = scorer.result()
     summary = summarize(
         scored,
-        rules=rules,
+        rules=scoring.rules,
         probabilities=probabilities,
-        batch_size=first.checkpoints[0].config["data"]["batch_size"],
-        bootstrap=bootstrap_of(settings),
+        batch_size=first.checkpoints[0].batch_size,
+        bootstrap=bootstrap_of(scoring.settings),
     )
-    return write_results(
-        summary,
-        rules,
-        title=title,
-        subset=subset,
-        facts=facts,
-        output_dir=output_dir,
-        level=settings.level,
-        record=record,
-        view=partial(
-            write_viewers,
-            pairs,
-            regions=rules.regions,
-            modality=first.modality,
-            output_dir=output_dir,
-            most=viewers,
-        ),
+    return _write_results(
+        summary, pairs, scoring, modality=first.modality, subset=subset, title=title, facts=facts
     )
 
 
@@ -221,76 +201,77 @@ def _predicted(pair: MaskPair, predictor: Predictor, probabilities: ProbabilityS
     )
 
 
-def score_masks(
-    pairs: Sequence[MaskPair],
-    *,
-    modality: Modality,
-    output_dir: Path,
-    rules: ScoringRules,
-    settings: ScoringSettings,
-    record: RunRecord,
-    viewers: int = 0,
-) -> dict[str, Any]:
+def score_masks(pairs: Sequence[MaskPair], scoring: Scoring, *, modality: Modality) -> dict[str, Any]:
     """Score masks of any system against their references; otherwise as `score_model`."""
-    with _case_scorer(rules, settings, title="scoring masks", pairs=pairs) as scorer:
+    with _case_scorer(scoring, title="scoring masks", pairs=pairs) as scorer:
         for pair in pairs:
-            image = read_image(pair.image, modality=modality) if pair.image else None
-            geometry = image.geometry if image else read_mask_geometry(pair.reference_files[0])
-            prediction, reference = (
-                read_mask(path, image=geometry, labels=labels)
-                for path, labels in (
-                    (pair.prediction, pair.prediction_labels),
-                    (pair.reference, pair.reference_labels),
-                )
-            )
+            found = read_pair(pair, modality=modality)
             scorer.add(
                 CaseMasks(
                     case=pair.case,
-                    prediction=reference.where_known(prediction.voxels),
-                    reference=reference.voxels,
-                    image=image.voxels if image else None,
+                    prediction=found.prediction,
+                    reference=found.reference,
+                    image=found.image,
                     is_ct=modality == "ct",
-                    voxel=geometry.voxel,
+                    voxel=found.geometry.voxel,
                 )
             )
         scored = scorer.result()
     made_by = f"masks in {pairs[0].prediction.resolve().parent}"
-    write_sources(output_dir, pairs, made_by=made_by, modality=modality, window_hu=rules.window_hu)
+    _write_sources(pairs, scoring, made_by=made_by, modality=modality)
     summary = summarize(
         scored,
-        rules=rules,
+        rules=scoring.rules,
         probabilities=None,
         batch_size=_SLICES_OF_A_BATCH,
-        bootstrap=bootstrap_of(settings),
+        bootstrap=bootstrap_of(scoring.settings),
     )
+    return _write_results(summary, pairs, scoring, modality=modality, subset="masks", title="masks", facts={})
+
+
+def _write_sources(pairs: Sequence[MaskPair], scoring: Scoring, *, made_by: str, modality: Modality) -> None:
+    write_sources(
+        scoring.output_dir, pairs, made_by=made_by, modality=modality, window_hu=scoring.rules.window_hu
+    )
+
+
+def _write_results(
+    summary: Summary,
+    pairs: Sequence[MaskPair],
+    scoring: Scoring,
+    *,
+    modality: Modality,
+    subset: str,
+    title: str,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
     return write_results(
         summary,
-        rules,
-        title="masks",
-        subset="masks",
-        facts={},
-        output_dir=output_dir,
-        level=settings.level,
-        record=record,
+        scoring.rules,
+        title=title,
+        subset=subset,
+        facts=facts,
+        output_dir=scoring.output_dir,
+        level=scoring.settings.level,
+        record=scoring.record,
         view=partial(
             write_viewers,
             pairs,
-            regions=rules.regions,
+            regions=scoring.rules.regions,
             modality=modality,
-            output_dir=output_dir,
-            most=viewers,
+            output_dir=scoring.output_dir,
+            most=scoring.viewers,
         ),
     )
 
 
-def _case_scorer(
-    rules: ScoringRules, settings: ScoringSettings, *, title: str, pairs: Sequence[MaskPair]
-) -> CaseScorer:
-    if rules.lesion_dir:  # a resumed run may have pictures of lesions that another checkpoint missed
-        forget_lesion_pictures(rules.lesion_dir, [pair.case for pair in pairs])
+def _case_scorer(scoring: Scoring, *, title: str, pairs: Sequence[MaskPair]) -> CaseScorer:
+    lesion_dir = scoring.rules.lesion_dir
+    if lesion_dir:  # a resumed run may have pictures of lesions that another checkpoint missed
+        forget_lesion_pictures(lesion_dir, [pair.case for pair in pairs])
     progress, cases = ShowProgress(title), len(pairs)
     return CaseScorer(
-        of_cases(rules, cases),
-        workers=min(cases, settings.workers or usable_processors()),
+        of_cases(scoring.rules, cases),
+        workers=min(cases, scoring.settings.workers or usable_processors()),
         on_scored=lambda done: progress(done, cases),
     )

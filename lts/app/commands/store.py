@@ -13,7 +13,7 @@ from lts.app.config.settings import StoreSettings, TrainSettings
 from lts.app.config.shard import Shard, shard_of
 from lts.app.config.types import check_settings
 from lts.app.run.console import ShowProgress, print_line
-from lts.app.run.provenance import run_folder
+from lts.app.run.folder import run_folder
 from lts.app.run.signals import stop_signals
 from lts.base import VolumeError, counted, name_some, usable_processors
 from lts.cohort import Case, Cohort, Split

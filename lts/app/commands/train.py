@@ -42,9 +42,10 @@ from lts.app.run.distributed import (
     reported_by_first,
 )
 from lts.app.run.environment import follows
+from lts.app.run.folder import check_folder_is_free, run_folder
 from lts.app.run.invocation import FROM_PYTHON, Invocation
 from lts.app.run.lock import locked_run_folder
-from lts.app.run.provenance import RunRecord, StopMessage, check_folder_is_free, run_folder
+from lts.app.run.provenance import RunRecord, StopMessage
 from lts.app.run.recording import failure_recorded
 from lts.app.run.records import CONFIG_FILE, read_run
 from lts.app.run.resuming import (

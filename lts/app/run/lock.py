@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lts.app.run.provenance import make_folder, run_folder
+from lts.app.run.folder import make_folder, run_folder
 from lts.app.run.records import LOCK_FILE
 from lts.base import ConfigError
 

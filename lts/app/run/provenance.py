@@ -5,7 +5,6 @@ import platform
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,8 +15,9 @@ from typing import Any
 import torch
 
 from lts import __version__
-from lts.app.run.records import RUN_FILE
-from lts.base import ConfigError, StorageError, write_json
+from lts.app.run.folder import check_folder_is_free, make_folder
+from lts.app.run.records import DONE, FAILED, INTERRUPTED, RUN_FILE, RUNNING
+from lts.base import StorageError, write_json
 
 _DISTRIBUTIONS = (
     "torch",
@@ -30,36 +30,6 @@ _DISTRIBUTIONS = (
     "scipy",
     "albumentations",
 )
-
-
-def run_folder(output_dir: str | Path) -> Path:
-    """The absolute folder of a run."""
-    return Path(output_dir).expanduser().resolve()
-
-
-def make_folder(folder: Path, *, key: str) -> None:
-    """Make a folder and check that files can be written there.
-
-    Raises:
-        ConfigError: They cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(f"{key}: {folder} cannot be written to: {error.strerror or error}") from error
-
-
-def check_folder_is_free(folder: Path, *, command: str) -> None:
-    """Refuse to overwrite another run.
-
-    Raises:
-        ConfigError: The folder holds a run.
-    """
-    if (folder / RUN_FILE).exists():
-        way_on = "go on with it by ckpt=last, or " if command == "train" else ""
-        raise ConfigError(f"paths.output_dir: {folder} holds a run already; {way_on}choose another folder")
 
 
 def library_versions() -> dict[str, str]:
@@ -92,7 +62,7 @@ class RunRecord:
         self._facts: dict[str, Any] = {
             "command": command,
             "overrides": list(overrides),
-            "state": "running",
+            "state": RUNNING,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": library_versions(),
             "git_commit": git_commit(),
@@ -112,7 +82,7 @@ class RunRecord:
         If the disk is full, the state stays "running", as of a killed run.
         """
         with suppress(StorageError):
-            self.add(state="interrupted")
+            self.add(state=INTERRUPTED)
         if self._facts["command"] != "train":
             return "the same command begins anew, in another folder where paths.output_dir is named"
         return f"go on by the same command with paths.output_dir={self._path.parent} ckpt=last"
@@ -121,7 +91,7 @@ class RunRecord:
         """Record why the run failed; if the disk is full, the state stays "running"."""
         ended = datetime.now(UTC).isoformat()
         with suppress(StorageError):
-            self.add(state="failed", reason=reason, exit_code=exit_code, ended=ended)
+            self.add(state=FAILED, reason=reason, exit_code=exit_code, ended=ended)
 
     def origins(self) -> dict[str, Any]:
         """Provenance for a report: all facts except the state of the run."""
@@ -130,7 +100,7 @@ class RunRecord:
     def finish(self, **facts: Any) -> None:
         """Add facts and finish the record."""
         self._facts |= {
-            "state": "done",
+            "state": DONE,
             "duration_s": round(time.perf_counter() - self._started, 2),
             "peak_memory_mib": _peak_resident_mib(resource.RUSAGE_SELF),
             "peak_memory_of_a_worker_mib": _peak_resident_mib(resource.RUSAGE_CHILDREN),

@@ -19,8 +19,8 @@ PROGRESS_FILE = "progress.json"
 """In the folder of a job that may be pruned: its best score after each epoch."""
 
 RUNNING, DONE, PRUNED, FAILED, INTERRUPTED = "running", "done", "pruned", "failed", "interrupted"
-DAMAGED = "damaged"
-"""State of a run whose record cannot be read."""
+DAMAGED, KILLED = "damaged", "killed"
+"""States that no record says: of one that cannot be read, and of a run that ended without a word."""
 FINISHED = (DONE, PRUNED)
 """States of a run that is not started again."""
 

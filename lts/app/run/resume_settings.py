@@ -1,6 +1,7 @@
 """Which settings of a resumed run may differ from its checkpoint; others are refused by name."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +98,24 @@ def rule_of(key: str) -> Rule:
     return "fixed"
 
 
+@contextmanager
+def settings_expected(where: Path | str) -> Iterator[None]:
+    """Context that reads the settings of a training in a checkpoint.
+
+    Args:
+        where: The checkpoint, for the message.
+
+    Raises:
+        CheckpointError: They lack what is read, as in weights that were trained elsewhere.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{where}: must hold the settings of a training to go on from: {error}"
+        ) from error
+
+
 def settings_changed(saved: Mapping[str, Any], settings: TrainSettings) -> list[Change]:
     """Differences between the settings of a checkpoint and a run, apart from their folders.
 
@@ -107,16 +126,14 @@ def settings_changed(saved: Mapping[str, Any], settings: TrainSettings) -> list[
     """
     asked = settings_to_dict(settings)
     best = asked["callbacks"].get("best", {})
-    try:
+    with settings_expected("ckpt"):
         for name in _CHOSEN_BY_THE_RUN:
             if best.get(name) == OPEN:
                 best[name] = saved["callbacks"]["best"][name]
         return list(_changes(_without_own_folder(saved), _without_own_folder(asked)))
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"ckpt: must hold the settings of a training to go on from: {error}") from error
 
 
-def check_settings(changes: Sequence[Change], path: Path, *, same_folder: bool) -> None:
+def check_fixed_settings(changes: Sequence[Change], path: Path, *, same_folder: bool) -> None:
     """Refuse settings that a resumed run cannot change.
 
     Args:

@@ -11,9 +11,10 @@ from lts.app.run.records import LOGGERS_FILE, RUN_FILE, read_run
 from lts.app.run.resume_settings import (
     Change,
     check_cases,
+    check_fixed_settings,
     check_nothing_left,
-    check_settings,
     settings_changed,
+    settings_expected,
 )
 from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError
 from lts.cohort import Split
@@ -94,19 +95,20 @@ def plan_resume(settings: TrainSettings, output_dir: Path, split: Split) -> Resu
     saved = read_checkpoint(path)
     epochs = check_epochs_left(saved, path, max_epochs=settings.max_epochs, ckpt=settings.ckpt)
     described = saved[DESCRIPTION_KEY]
-    resume = Resume(
-        path=path,
-        epochs=epochs,
-        steps=int(saved["global_step"]),
-        members=described["split"],
-        settings=described["config"],
-        changes=settings_changed(described["config"], settings),
-        earlier_changes=described.get("changes", ()),
-        start_cases=described.get("start_cases", ()),
-        fingerprint=described.get("fingerprint", {}),
-        locator=described.get("locator"),
-    )
-    check_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
+    with settings_expected(path):
+        resume = Resume(
+            path=path,
+            epochs=epochs,
+            steps=int(saved["global_step"]),
+            members=described["split"],
+            settings=described["config"],
+            changes=settings_changed(described["config"], settings),
+            earlier_changes=described.get("changes", ()),
+            start_cases=described.get("start_cases", ()),
+            fingerprint=described.get("fingerprint", {}),
+            locator=described.get("locator"),
+        )
+    check_fixed_settings(resume.changes, path, same_folder=resumes_in_place(settings.ckpt))
     if epochs == settings.max_epochs:
         check_nothing_left(resume.taken, path)
     ids = {part: [member["case"] for member in members] for part, members in resume.members.items()}
@@ -127,7 +129,7 @@ def check_before_resuming(
     """
     check_cases(resume.changes, resume.path, saved=resume.members, asked=members)
     if resumes_in_place(settings.ckpt):
-        check_settings(settings_changed(resume.settings, settings), resume.path, same_folder=True)
+        check_fixed_settings(settings_changed(resume.settings, settings), resume.path, same_folder=True)
 
 
 def _check_best(path: Path) -> None:

@@ -20,7 +20,7 @@ from lts.app.run.environment import SWEEP_BEGAN_VARIABLE
 from lts.app.run.failures import INPUT_WAS_WRONG, failure_of, print_error
 from lts.app.run.lock import locked_folder
 from lts.app.run.processors import reset_start_method
-from lts.app.run.records import FAILED, FINISHED, JOB_FILE, RUN_FILE, read_job, read_run
+from lts.app.run.records import FAILED, FINISHED, INTERRUPTED, JOB_FILE, RUN_FILE, read_job, read_run
 from lts.app.sweep.leaderboard import read_runs
 from lts.app.sweep.study import score_for_sweeper
 from lts.base import ConfigError, LtsError, write_json
@@ -80,7 +80,7 @@ def run_job(config: DictConfig, run: RunOfJob, *, name: str) -> float | None:
         except Exception as error:
             return failed(folder, error)
         except BaseException:
-            _note(folder, state="interrupted")
+            _note(folder, state=INTERRUPTED)
             raise
         return score_for_sweeper(score, read_run(folder).get("mode"))
 
@@ -187,7 +187,7 @@ def _note_failure(folder: Path, error: Exception, *, name: str, stop: bool) -> N
         traceback.print_exception(error)
     line = failure.reason if first is None else f"failed as job {first['job']} did"
     print_error(name, f"job {folder.name}: {line}")
-    _note(folder, state="failed", reason=failure.reason, exit_code=failure.exit_code)
+    _note(folder, state=FAILED, reason=failure.reason, exit_code=failure.exit_code)
     if stop:
         sys.exit(failure.exit_code)
 

@@ -9,7 +9,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lts.app.run.records import DAMAGED, LOCK_FILE, METRICS_FILE, RUN_FILE, RUNNING, read_run, read_scores
+from lts.app.run.records import (
+    DAMAGED,
+    KILLED,
+    LOCK_FILE,
+    METRICS_FILE,
+    RUN_FILE,
+    RUNNING,
+    read_run,
+    read_scores,
+)
 from lts.base import ConfigError, write_csv
 
 LEADERBOARD_FILE, PICTURE_FILE = "leaderboard.csv", "leaderboard.png"
@@ -71,7 +80,7 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
         (path.parent for path in folder.glob(f"*/{RUN_FILE}")), key=lambda job: (len(job.name), job.name)
     )
     runs = [{"job": job.name, **_read_or_damaged(job)} for job in jobs]
-    return [{**run, "state": "killed"} if _was_killed(run, folder / run["job"]) else run for run in runs]
+    return [{**run, "state": KILLED} if _was_killed(run, folder / run["job"]) else run for run in runs]
 
 
 def _read_or_damaged(job: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from lts.app.config.composed import settings_of
 from lts.app.config.settings import PredictSettings, StoreSettings
 from lts.app.config.shard import check_shards
-from lts.app.run.failures import Failure, exit_code_of, failure_of, print_error
+from lts.app.run.failures import INPUT_WAS_WRONG, Failure, exit_code_of, failure_of, print_error
 from lts.app.run.processors import reset_start_method
 from lts.app.run.signals import Interrupted, StopSignals
 from lts.app.sweep.checks import swept_arguments, without_hydra
@@ -27,6 +27,11 @@ from lts.base import CohortError, ConfigError, read_json_object, write_json
 _OUTCOME_FILE = "shard.json"
 """In the folder that Hydra makes for a job: what came of its shard."""
 _GO_ON = "the same command goes on with what is left"
+_NO_RESULT: Mapping[str, Any] = {
+    "reason": f"ended without a result, as if killed; {_GO_ON}",
+    "exit_code": INPUT_WAS_WRONG,
+}
+"""The outcome of a shard that has left none."""
 
 Settings = PredictSettings | StoreSettings
 Work = Callable[[Any], Sequence[str]]
@@ -153,9 +158,7 @@ def _problems(begun: _Begun, outcomes: Mapping[int, Mapping[str, Any]]) -> list[
     """What went wrong with whole shards, each reason once."""
     count, shards_of = begun.settings.shards, dict[tuple[str, int], list[int]]()
     for number in begun.numbers:
-        outcome = outcomes.get(
-            number, {"reason": f"ended without a result, as if killed; {_GO_ON}", "exit_code": 2}
-        )
+        outcome = outcomes.get(number, _NO_RESULT)
         if "reason" in outcome:
             shards_of.setdefault((outcome["reason"], outcome["exit_code"]), []).append(number)
     return [
@@ -184,7 +187,7 @@ def _note_lost(config: DictConfig, reason: str) -> None:
     """Write down that a cluster lost a shard, unless its outcome is there."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     if not (folder / _OUTCOME_FILE).exists():
-        _note(folder, config, reason=f"{reason}; {_GO_ON}", exit_code=2)
+        _note(folder, config, reason=f"{reason}; {_GO_ON}", exit_code=INPUT_WAS_WRONG)
 
 
 def _numbers(config: DictConfig) -> tuple[int, ...]:

@@ -14,12 +14,20 @@ from lts.cohort.case import Case
 from lts.cohort.doctor.anatomy import measure_anatomy
 from lts.cohort.doctor.findings import Finding, Severity, found
 from lts.cohort.doctor.headers import grid_findings, judge_grid, refusal
-from lts.cohort.doctor.intensity import count_values, judge_intensity
+from lts.cohort.doctor.intensity import judge_intensity
 from lts.cohort.doctor.labels import judge_labels
 from lts.cohort.doctor.overlap import Content
 from lts.cohort.doctor.placement import MOST_AIR, ODD_HU, measure_placement
 from lts.cohort.doctor.repeats import judge_repeats
-from lts.volume import Geometry, Volume, read_geometry, read_image, read_mask, read_mask_geometry
+from lts.volume import (
+    Geometry,
+    Volume,
+    count_values,
+    read_geometry,
+    read_image,
+    read_mask,
+    read_mask_geometry,
+)
 
 Result = TypeVar("Result")
 

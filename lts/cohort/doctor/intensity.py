@@ -24,28 +24,15 @@ LEAST_TISSUE = 0.02
 """Share of the voxels that must be above: a body fills 40 % of real scans, a small child in the widest
 view 9 %. Where an intercept was applied twice, only bone is left."""
 
-_SLAB = 32
-_VALUES = 2**16
-
-
-def count_values(voxels: NDArray[np.int16]) -> NDArray[np.int64]:
-    """How often each int16 occurs, `(65536,)` from -32768 to 32767."""
-    counts = np.zeros(_VALUES, np.int64)
-    for start in range(0, len(voxels), _SLAB):
-        slab = np.ascontiguousarray(voxels[start : start + _SLAB]).view(np.uint16)
-        counts += np.bincount(slab.ravel(), minlength=_VALUES)
-    # as unsigned numbers, the negative ones come last
-    return np.roll(counts, _VALUES // 2)
-
 
 def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
     """Report values that are not Hounsfield units, and their scale; at most one finding.
 
     Args:
         case: Id of the case.
-        counts: What `count_values` returned for its image.
+        counts: What `lts.volume.count_values` returned for its image.
     """
-    values = np.flatnonzero(counts) - _VALUES // 2
+    values = np.flatnonzero(counts) - len(counts) // 2
     low, high = int(values[0]), int(values[-1])
     message = f"values lie from {low} to {high}"
     if high - low <= UNIT_SPAN:
@@ -74,4 +61,4 @@ def judge_intensity(case: str, counts: NDArray[np.int64]) -> list[Finding]:
 
 
 def _share_above(counts: NDArray[np.int64], hu: int) -> float:
-    return float(counts[hu + _VALUES // 2 + 1 :].sum() / counts.sum())
+    return float(counts[hu + len(counts) // 2 + 1 :].sum() / counts.sum())

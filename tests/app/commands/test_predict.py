@@ -295,7 +295,7 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
         assert second[kind] is None
         assert second[f"{kind}_refused"].endswith(reason)
     assert done.stdout.index("c: no DICOM SEG or RTSTRUCT: in/c/im") < done.stdout.index("[3/3] c, s")
-    assert "; 1 of 2 masks are written as NIfTI, but not as DICOM SEG or RTSTRUCT: in/c/im" in done.stderr
+    assert "; 1 of 2 masks are written, but not as DICOM SEG or RTSTRUCT: in/c/im" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "masks" / "c_mask.dcm").exists()
     for case in ("a", "c"):
@@ -378,7 +378,7 @@ def test_a_nifti_scan_has_no_series_to_refer_to(make_checkpoint, run, tmp_path: 
     refused = run("predict", *arguments, cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr == (
-        "predict: 1 of 1 masks are written as NIfTI, but not as DICOM SEG: "
+        "predict: 1 of 1 masks are written, but not as DICOM SEG: "
         "a.nii.gz: dicom_seg=true needs a DICOM series, got NIfTI\n"
     )
     np.testing.assert_array_equal(labels_in(tmp_path / "masks" / "a_mask.nii.gz"), labels)

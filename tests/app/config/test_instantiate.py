@@ -64,7 +64,7 @@ def test_a_partial_makes_its_object_later() -> None:
         ({"width_hu": "???"}, "part.width_hu: must be given"),
         ({"width_hu": {"_target_": "os.getcwd"}}, "part.width_hu: must be a number, got "),
         ({"width_hu": {"_target_": "no.such"}}, "part.width_hu._target_: 'no.such' cannot be had"),
-        ({"width_hu": 0}, "part: Window needs 0 < width_hu"),
+        ({"width_hu": 0}, "part.width_hu: must be > 0 and at most 1000000 HU, got 0"),
     ],
 )
 def test_wrong_settings_are_told_by_their_key(change: dict[str, Any], line: str) -> None:
@@ -137,7 +137,7 @@ LOSS = {
         ({"_target_": "lts.intensity.Channels", "channels": []}, "part.channels: must name at least one map"),
         (
             {"_target_": "lts.intensity.Channels", "channels": [{**WINDOW, "width_hu": 0}]},
-            "part.channels.0: Window needs 0 < width_hu",
+            "part.channels.0.width_hu: must be > 0 and at most",
         ),
         (  # of the app itself, which knows the keys
             {

@@ -15,8 +15,8 @@ from lts.app.run.resume_settings import (
     RULES,
     Change,
     check_cases,
+    check_fixed_settings,
     check_nothing_left,
-    check_settings,
     rule_of,
     settings_changed,
 )
@@ -119,10 +119,10 @@ def test_each_setting_is_taken_or_refused_by_its_name(setting: str, key: str, ru
     assert found[key].rule == rule
     fixed = [change for change in found.values() if change.rule == "fixed"]
     if not fixed:
-        check_settings(list(found.values()), CKPT, same_folder=True)
+        check_fixed_settings(list(found.values()), CKPT, same_folder=True)
         return
     with pytest.raises(ConfigError) as refused:
-        check_settings(list(found.values()), CKPT, same_folder=True)
+        check_fixed_settings(list(found.values()), CKPT, same_folder=True)
     told = str(refused.value)
     assert all(change.key in told for change in fixed)
     assert f" as in {CKPT}, got " in told
@@ -132,7 +132,7 @@ def test_each_setting_is_taken_or_refused_by_its_name(setting: str, key: str, ru
 def test_a_refusal_names_both_values_and_at_most_three_in_full() -> None:
     settings = ("seed=1", "model.width=8", "model.depth=3", "model.norm=group", "model.dropout=0.5")
     with pytest.raises(ConfigError) as refused:
-        check_settings(list(changed(*settings).values()), CKPT, same_folder=True)
+        check_fixed_settings(list(changed(*settings).values()), CKPT, same_folder=True)
     told = str(refused.value)
     assert (
         told.startswith(f"seed: must be 0 as in {CKPT}, got 1; ")
@@ -147,11 +147,11 @@ def test_a_refusal_names_both_values_and_at_most_three_in_full() -> None:
 
 def test_a_run_in_another_folder_chooses_its_best_by_what_it_likes() -> None:
     found = list(changed("callbacks.best.monitor=val/accuracy").values())
-    check_settings(found, CKPT, same_folder=False)
+    check_fixed_settings(found, CKPT, same_folder=False)
     with pytest.raises(ConfigError, match="callbacks.best.monitor: must be val/loss as in"):
-        check_settings(found, CKPT, same_folder=True)
+        check_fixed_settings(found, CKPT, same_folder=True)
     with pytest.raises(ConfigError, match="seed: must be 0"):
-        check_settings(list(changed("seed=1").values()), CKPT, same_folder=False)
+        check_fixed_settings(list(changed("seed=1").values()), CKPT, same_folder=False)
 
 
 def test_a_section_that_is_empty_is_none() -> None:
@@ -163,7 +163,7 @@ def test_a_key_that_only_the_checkpoint_has_is_refused() -> None:
     saved = {**settings_to_dict(compose()), "budget": 3}
     found = settings_changed(saved, compose(settled=False))
     with pytest.raises(ConfigError, match=f"^budget: must be 3 as in {CKPT}, got nothing$"):
-        check_settings(found, CKPT, same_folder=True)
+        check_fixed_settings(found, CKPT, same_folder=True)
 
 
 def test_a_section_that_only_one_of_the_two_has_is_judged_as_another_class() -> None:

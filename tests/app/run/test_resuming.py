@@ -191,6 +191,13 @@ def test_a_lost_best_checkpoint_is_told_before_anything_is_read(begun: Path) -> 
     assert plan_resume(compose(begun, f"ckpt={file}"), begun, SPLIT) is not None  # looks for its own
 
 
+@pytest.mark.parametrize("lacking", ["config", "split"])
+def test_a_training_that_does_not_tell_its_settings_is_refused(begun: Path, lacking: str) -> None:
+    del resuming.read_checkpoint(begun)["lts"][lacking]
+    with pytest.raises(CheckpointError, match=r"last\.ckpt: must hold the settings of a training to go on"):
+        plan_resume(compose(begun, "ckpt=last"), begun, SPLIT)
+
+
 def test_a_model_without_its_training_is_refused(tmp_path: Path) -> None:
     saved = saved_after(1)
     del saved["optimizer_states"]

@@ -18,6 +18,7 @@ from lts.app.commands.training.network import build_network
 from lts.app.config.instantiate import build_component
 from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import precision_of
+from lts.app.run.resume_settings import settings_expected
 from lts.base import DESCRIPTION_KEY, ConfigError
 from lts.data import SliceDataModule
 from lts.data.datamodule import MOST_SLICES
@@ -173,24 +174,25 @@ def with_plan_of(settings: TrainSettings, path: Path | None) -> TrainSettings | 
 
     Raises:
         ConfigError: That run had another budget, or none.
-        CheckpointError: The checkpoint cannot be read.
+        CheckpointError: The checkpoint cannot be read, or lacks its settings.
     """
     if settings.budget_minutes is None:
         return settings
     if path is None:
         return None
-    saved = read_checkpoint(path)[DESCRIPTION_KEY]["config"]
-    if saved.get("budget_minutes") != settings.budget_minutes:
-        before = saved.get("budget_minutes")
-        raise ConfigError(
-            f"budget_minutes: must be {'null' if before is None else before} as in {path}, "
-            f"got {settings.budget_minutes}; without one, trainer.max_epochs says how far the run goes"
+    described = read_checkpoint(path)[DESCRIPTION_KEY]
+    with settings_expected(path):
+        saved = described["config"]
+        if (before := saved.get("budget_minutes")) != settings.budget_minutes:
+            raise ConfigError(
+                f"budget_minutes: must be {'null' if before is None else before} as in {path}, "
+                f"got {settings.budget_minutes}; without one, trainer.max_epochs says how far the run goes"
+            )
+        plan = Plan(
+            max_epochs=saved["trainer"]["max_epochs"],
+            slices_per_epoch=saved["data"]["slices_per_epoch"],
+            compiled=saved["compile"],
         )
-    plan = Plan(
-        max_epochs=saved["trainer"]["max_epochs"],
-        slices_per_epoch=saved["data"]["slices_per_epoch"],
-        compiled=saved["compile"],
-    )
     return _with_plan(settings, plan)
 
 

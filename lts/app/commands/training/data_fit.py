@@ -13,6 +13,7 @@ from lts.app.config.settings import TrainSettings
 from lts.app.config.values import shown
 from lts.app.run.console import ShowProgress, print_line, print_table
 from lts.app.run.distributed import is_first_process
+from lts.app.run.resume_settings import settings_expected
 from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError
 from lts.cohort import Cohort, Split
 from lts.data import fit_intensity
@@ -147,13 +148,9 @@ def with_fit_of(settings: TrainSettings, path: Path | None) -> TrainSettings:
     if path is None or not opened:
         return settings
     described = read_checkpoint(path)[DESCRIPTION_KEY]
-    try:
+    with settings_expected(path):
         chosen = described.get("fingerprint", {}).get("chosen", {})
         saved = {key: described["config"]["data"][key] for key in opened}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path}: must hold the settings of a training to go on from: {error}"
-        ) from error
     for key in opened:
         if f"data.{key}" not in chosen:
             raise ConfigError(f"data.{key}: must be {shown(saved[key])} as in {path}, got auto")
@@ -222,12 +219,12 @@ def _lines(
         return
     side_mm = size * pixel_mm
     held = sum(case.field_of_view_mm <= side_mm + pixel_mm / 2 for case in cases)
-    shown = (
+    views = (
         "each liver of the training cases with its margins"
         if is_around_liver
         else f"the field of view of {held} of {len(cases)} training cases and all of each liver"
     )
-    yield f"data.image_size={size}: shows {side_mm:.0f} mm, {shown}; {cost}"
+    yield f"data.image_size={size}: shows {side_mm:.0f} mm, {views}; {cost}"
 
 
 def _window_line(window: FittedWindow) -> str:

@@ -19,7 +19,7 @@ from lts.app.commands.training.precision import with_precision_of
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
 from lts.app.run.distributed import other_processes
-from lts.app.run.resume_settings import check_cases, check_settings, settings_changed
+from lts.app.run.resume_settings import check_cases, check_fixed_settings, settings_changed
 from lts.app.run.resuming import (
     check_before_resuming,
     check_epochs_left,
@@ -76,7 +76,7 @@ def _is_finished(settings: TrainSettings, path: Path, split: Split) -> bool:
         return False
     described = saved[DESCRIPTION_KEY]
     changes = settings_changed(described["config"], settings)
-    check_settings(changes, path, same_folder=True)
+    check_fixed_settings(changes, path, same_folder=True)
     ids = {part: [member["case"] for member in members] for part, members in described["split"].items()}
     check_cases(changes, path, saved=ids, asked={part: split.subset(part) for part in ids})
     return True

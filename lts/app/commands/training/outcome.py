@@ -9,12 +9,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lts.app.commands.results import CASES_FILE
-from lts.app.commands.scoring import score_model
+from lts.app.commands.scoring import Scoring, score_model
 from lts.app.commands.training.loggers import log_test_scores
 from lts.app.commands.training.monitor import finite_or_none, standstill_of
 from lts.app.config.settings import TrainSettings
 from lts.app.run.console import print_line
 from lts.app.run.provenance import RunRecord
+from lts.app.run.records import PRUNED
 from lts.app.sweep.pruning import pruned_at
 from lts.cohort import Cohort, Split
 from lts.evaluation import ScoringRules
@@ -83,7 +84,7 @@ def conclude(
             print_line(f"stopped after epoch {trainer.current_epoch}: {ended}")
     metrics = None
     if (epoch := pruned_at(trainer)) is not None:
-        facts |= {"state": "pruned", "pruned_after_epoch": epoch}
+        facts |= {"state": PRUNED, "pruned_after_epoch": epoch}
         print_line(f"pruned after epoch {epoch}: below the median of the sweep; no test scores")
     elif not split.test:
         print_line("there is no test case, so there are no test scores")
@@ -94,16 +95,11 @@ def conclude(
             trusted_modules=settings.trusted_modules,
         )
         facts["test_precision"] = predictor.precision
-        metrics = score_model(
-            predictor,
-            [cohort.case(case) for case in split.test],
-            subset="test",
-            output_dir=Path(settings.paths.output_dir),
-            rules=rules,
-            settings=settings.scoring,
-            record=record,
-        )
-        log_test_scores(trainer, metrics, cases_file=Path(settings.paths.output_dir) / CASES_FILE)
+        folder = Path(settings.paths.output_dir)
+        scoring = Scoring(rules=rules, settings=settings.scoring, output_dir=folder, record=record)
+        cases = [cohort.case(case) for case in split.test]
+        metrics = score_model(predictor, cases, scoring, subset="test")
+        log_test_scores(trainer, metrics, cases_file=folder / CASES_FILE)
     record.finish(**facts)
     training = training_of(settings, trainer, metrics)
     best = "" if training.score is None else f"best {_best_of(trainer).monitor} {training.score:.4f}; "

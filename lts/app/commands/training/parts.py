@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lts.app.commands.training.data_fit import load_fitted
+from lts.app.commands.training.footprint import footprint_line
 from lts.app.commands.training.locator import Locator, recipe_of
 from lts.app.commands.training.loggers import flat_settings, make_loggers, tuned_settings
 from lts.app.commands.training.network import build_network, describe_run
-from lts.app.commands.training.plan import plan_line
 from lts.app.commands.training.trainer_factory import make_trainer
 from lts.app.commands.training.warm_start import WarmStart, fit_to_network
 from lts.app.config.instantiate import build_component, keys_in_errors
@@ -124,7 +124,7 @@ def print_store(settings: TrainSettings, data: SliceDataModule) -> None:
         for note in stored.notes:
             print_line(f"{stored.case}: {note}")
     print_line(
-        plan_line(
+        footprint_line(
             cases,
             store_dir=Path(settings.paths.store_dir),
             batch_size=settings.data.batch_size,
@@ -157,7 +157,7 @@ def make_task_and_trainer(
         locator: Finds the liver for a new run, None for a run on whole slices.
         fingerprint: What settings of a new run were fitted to; it goes into the checkpoints.
     """
-    regions, best = list(settings.data.regions), settings.callbacks["best"].arguments
+    regions = list(settings.data.regions)
     network, spec = build_network(settings, in_channels=data.channels, out_channels=len(regions))
     if start:
         fit = fit_to_network(start, network, settings, in_channels=data.channels)
@@ -174,7 +174,6 @@ def make_task_and_trainer(
         val_cases=len(members["val"]),
         encoder_lr_scale=settings.task.encoder_lr_scale,
     )
-    history = EpochHistory(path=Path(settings.paths.output_dir) / "curves.png", monitor=best["monitor"])
     describe = DescribeCheckpoint(
         description=describe_run(
             settings,
@@ -187,24 +186,7 @@ def make_task_and_trainer(
         ),
         intensity=data.intensity,
     )
-    compile_network = CompileNetwork(when=settings.compile, print_line=print_line)
-    print_epochs = PrintEpochs(history, print_line=print_line)
-    watch_loss = WatchLoss(remedies=_remedies(settings), print_line=print_line)
-    own = [
-        SeedEpochs(seed=settings.seed),
-        watch_loss,
-        history,
-        LogSummary(history, settings=flat_settings(settings), tuned=tuned_settings(settings)),
-        describe,
-        WholeLogs(),
-        PrintTimeLeft(print_line),
-        compile_network,
-        print_epochs,
-    ]
-    if signals:
-        own.append(StopOnSignal(signals))
-    if resume and resume.optimizer_changed:
-        own.append(ApplyNewSettings(learning_rate_changed=resume.learning_rate_changed))
+    own = _own_callbacks(settings, describe, signals=signals, resume=resume)
     loggers = make_loggers(settings)
     trainer = make_trainer(
         settings,
@@ -213,6 +195,34 @@ def make_task_and_trainer(
         validates=bool(members["val"]),
     )
     return task, trainer
+
+
+def _own_callbacks(
+    settings: TrainSettings,
+    describe: DescribeCheckpoint,
+    *,
+    signals: StopSignals | None,
+    resume: Resume | None,
+) -> list[pl.Callback]:
+    """What every run has beside the callbacks of its settings."""
+    monitor = settings.callbacks["best"].arguments["monitor"]
+    history = EpochHistory(path=Path(settings.paths.output_dir) / "curves.png", monitor=monitor)
+    own: list[pl.Callback] = [
+        SeedEpochs(seed=settings.seed),
+        WatchLoss(remedies=_remedies(settings), print_line=print_line),
+        history,
+        LogSummary(history, settings=flat_settings(settings), tuned=tuned_settings(settings)),
+        describe,
+        WholeLogs(),
+        PrintTimeLeft(print_line),
+        CompileNetwork(when=settings.compile, print_line=print_line),
+        PrintEpochs(history, print_line=print_line),
+    ]
+    if signals:
+        own.append(StopOnSignal(signals))
+    if resume and resume.optimizer_changed:
+        own.append(ApplyNewSettings(learning_rate_changed=resume.learning_rate_changed))
+    return own
 
 
 def _cases_of(

@@ -7,7 +7,8 @@ from typing import Any
 
 from lts.app.config.settings import TrainSettings
 from lts.app.run.distributed import precision_of
-from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError
+from lts.app.run.resume_settings import settings_expected
+from lts.base import DESCRIPTION_KEY, ConfigError
 from lts.inference import read_checkpoint
 
 
@@ -23,7 +24,7 @@ def with_precision_of(settings: TrainSettings, path: Path | None) -> TrainSettin
 
     Raises:
         ConfigError: There is no such precision, or this machine cannot train in it.
-        CheckpointError: The checkpoint cannot be read.
+        CheckpointError: The checkpoint cannot be read, or lacks its settings.
     """
     asked = settings.trainer.arguments
     precision = precision_of(asked)
@@ -34,12 +35,9 @@ def with_precision_of(settings: TrainSettings, path: Path | None) -> TrainSettin
 
 def _precision_in(path: Path, trainer: Mapping[str, Any]) -> str | None:
     """The precision of a checkpoint's run; None where this machine cannot train in it."""
-    try:
-        saved = read_checkpoint(path)[DESCRIPTION_KEY]["config"]["trainer"].get("precision", "auto")
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path}: must hold the settings of a training to go on from: {error}"
-        ) from error
+    described = read_checkpoint(path)[DESCRIPTION_KEY]
+    with settings_expected(path):
+        saved = described["config"]["trainer"].get("precision", "auto")
     try:
         return precision_of({**trainer, "precision": saved})
     except ConfigError:

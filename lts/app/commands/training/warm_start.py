@@ -14,10 +14,9 @@ from lts.app.config.settings import TrainSettings
 from lts.base import DESCRIPTION_KEY, CheckpointError, ConfigError, listed, name_some
 from lts.inference import cases_learned_from, read_checkpoint
 from lts.inference.building import find_class, without_start_weights
-from lts.inference.checkpoint import not_finite
+from lts.inference.checkpoint import network_weights, not_finite
 from lts.networks.meta import without_memory
 
-_NETWORK = "network."
 _MOST_LAYERS = 8
 
 
@@ -75,11 +74,7 @@ def open_start(settings: TrainSettings) -> WarmStart | None:
     path = Path(settings.init)
     saved = read_checkpoint(path)
     try:
-        weights = {
-            name.removeprefix(_NETWORK): weight
-            for name, weight in saved["state_dict"].items()
-            if name.startswith(_NETWORK)
-        }
+        weights = network_weights(saved)
         regions = [str(region) for region in saved[DESCRIPTION_KEY]["regions"]]
         cases = cases_learned_from(saved[DESCRIPTION_KEY])
     except (AttributeError, KeyError, TypeError) as error:

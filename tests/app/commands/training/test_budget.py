@@ -10,10 +10,16 @@ import torch
 from run_kit import ON_CPU, read, same_weights, saved
 
 from lts.app.commands.training import budget
-from lts.app.commands.training.budget import Pace, check_budget, epochs_and_steps, fit_to_budget
+from lts.app.commands.training.budget import (
+    Pace,
+    check_budget,
+    epochs_and_steps,
+    fit_to_budget,
+    with_plan_of,
+)
 from lts.app.commands.training.locator import training_of_locator
 from lts.app.config.settings import TrainSettings
-from lts.base import ConfigError
+from lts.base import CheckpointError, ConfigError
 
 COSINE = ("experiment=phantom_cpu", "locator=none", "budget_minutes=10")  # 16 epochs, slices 8 at once
 
@@ -80,6 +86,13 @@ def test_the_plan_becomes_ordinary_settings(paces: dict[bool, Pace]) -> None:
     own = fit_to_budget(compose(*COSINE, "scheduler.T_max=99"), data)  # type: ignore[arg-type]
     assert rate_falls_over(own.settings) == 99
     assert (settings.max_epochs, settings.data.slices_per_epoch) == (16, 800)  # nothing is changed in place
+
+
+@pytest.mark.parametrize("lacking", [{}, {"config": None}, {"config": {"budget_minutes": 10, "trainer": {}}}])
+def test_a_checkpoint_without_a_plan_is_refused(lacking: dict[str, Any], tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "lts": {"format": 1, **lacking}}, path := tmp_path / "a.ckpt")
+    with pytest.raises(CheckpointError, match=f"^{path}: must hold the settings of a training to go on from"):
+        with_plan_of(compose(*COSINE), path)
 
 
 def test_a_budget_is_for_both_networks_of_a_run(paces: dict[bool, Pace]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lts.app.commands.training.plan import plan_line
+from lts.app.commands.training.footprint import footprint_line
 
 MIB = 2**20
 
@@ -21,7 +21,7 @@ def stored(folder: Path, *, file_mib: float, side: int = 1024) -> Any:
 
 def line(cases: list[Any], folder: Path, **changes: int) -> str:
     settings = {"batch_size": 2, "context": 0, "num_workers": 1}
-    return plan_line(cases, store_dir=folder, **{**settings, **changes})
+    return footprint_line(cases, store_dir=folder, **{**settings, **changes})
 
 
 def test_the_store_is_the_sum_of_its_files(tmp_path: Path) -> None:

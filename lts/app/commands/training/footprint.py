@@ -12,7 +12,7 @@ _BATCHES_OF_A_WORKER = 3
 """Two prefetched batches, and one in preparation."""
 
 
-def plan_line(
+def footprint_line(
     stored: Sequence[StoredCase], *, store_dir: Path, batch_size: int, context: int, num_workers: int
 ) -> str:
     """The disk that the slices take and the memory of loader workers, in one line.
