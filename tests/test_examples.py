@@ -44,7 +44,7 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore:GPU available but not used")
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_show_what_happens(name: str) -> None:
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     told: list[str] = []
     for example in doctest.DocTestFinder().find(imported(name), name):
         runner.run(example, out=told.append)
