@@ -45,7 +45,7 @@ def _row_problem(
     are_folders = labels is not None and labels.are_files
     if row["mask"] and not are_folders and is_folder(folder / row["mask"]):
         rule = f"mask must be a {kinds_in_words()} file, got the folder {row['mask']}"
-        return f"{rule} (DICOM SEG is not read); convert it to {MASK_SUFFIX}"
+        return f"{rule} (DICOM SEG is not read here); convert it to {MASK_SUFFIX}"
     # a scan may be a folder, of one DICOM series
     missing = [] if path_exists(folder / row["image"]) else [row["image"]]
     if row["mask"]:

@@ -269,7 +269,7 @@ def mask_format_of(path: Path) -> Format:
                 code="labels-unknown",
             )
         raise VolumeError(
-            f"{path}: a mask must be {kinds_in_words()}, got {found.name} (DICOM SEG is not read); "
+            f"{path}: a mask must be {kinds_in_words()}, got {found.name} (DICOM SEG is not read here); "
             f"convert it to {MASK_SUFFIX}",
             code="not-nifti",
         )

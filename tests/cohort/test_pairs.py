@@ -141,7 +141,8 @@ def test_all_problems_of_a_csv_file_are_told_together_by_row(tmp_path: Path) -> 
 def test_a_mask_that_is_a_folder_is_no_file(tmp_path: Path) -> None:
     touch(tmp_path, "i.nii", "masks/m.nii")
     told = (
-        r"row 2: mask must be a NIfTI, NRRD or MetaImage file, got the folder masks \(DICOM SEG is not read\)"
+        r"row 2: mask must be a NIfTI, NRRD or MetaImage file, "
+        r"got the folder masks \(DICOM SEG is not read here\)"
     )
     with pytest.raises(CohortError, match=told):
         find_cases(pairs(tmp_path, "a,p,i.nii,masks"), layout="pairs")

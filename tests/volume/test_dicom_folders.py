@@ -97,7 +97,7 @@ def test_a_broken_file_spoils_the_series(phantoms: Any) -> None:
 def test_no_mask_is_read_from_dicom(phantoms: Any) -> None:
     folder = phantoms.series(phantoms.stored())
     image = read_geometry(folder)
-    told = r"a mask must be NIfTI, NRRD or MetaImage, got DICOM \(DICOM SEG is not read\); convert it"
+    told = r"a mask must be NIfTI, NRRD or MetaImage, got DICOM \(DICOM SEG is not read here\); convert it"
     for path in (folder, folder / "im0.dcm"):
         with pytest.raises(VolumeError, match=told) as error:
             read_mask(path, image=image)

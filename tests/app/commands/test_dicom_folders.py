@@ -145,7 +145,7 @@ def test_what_is_no_single_series_or_no_mask_is_told_by_name(run, home: Path) ->
     assert "cohort/study: must hold one DICOM series, got 2: series 'portal venous' in c0, " in told["a"]
     assert told["a"].endswith("name the folder of one of them")
     assert told["b"].endswith(
-        "cohort/seg.dcm: a mask must be NIfTI, NRRD or MetaImage, got DICOM (DICOM SEG is not read); "
+        "cohort/seg.dcm: a mask must be NIfTI, NRRD or MetaImage, got DICOM (DICOM SEG is not read here); "
         "convert it to .nii.gz"
     )
     done = run("train", *TINY, "paths.output_dir=run", cwd=home)
