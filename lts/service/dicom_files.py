@@ -10,7 +10,7 @@ import numpy as np
 from lts.base import StorageError
 from lts.cohort import ScanSource
 from lts.inference import DICOM_NAMES, DicomChoice, DicomObjects, Findings
-from lts.service.planes import LABELS_FILE
+from lts.service.planes import read_labels
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.volume import Geometry
 
@@ -129,7 +129,9 @@ class DicomFiles:
         return (folder / file_name(kind)).read_bytes()
 
     def _write(self, objects: DicomObjects, folder: Path) -> None:
-        labels = np.fromfile(folder / LABELS_FILE, np.uint8).reshape(self._geometry.canonical_shape)
+        labels = np.empty(self._geometry.canonical_shape, np.uint8)
+        for place, one in zip(labels, read_labels(folder, shape=labels.shape), strict=True):
+            place[:] = one
         try:
             objects.write(folder, STEM, labels, geometry=self._geometry, findings=self._findings)
         except (MemoryError, StorageError) as error:

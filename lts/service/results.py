@@ -18,7 +18,7 @@ class SecondMask:
     """A mask that is seen beside that of a result.
 
     Attributes:
-        path: Its labels, slice by slice, in the folder of the result.
+        path: The file of its labels, in the folder of the result.
         answer: What is told of it, as JSON.
     """
 

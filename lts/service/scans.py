@@ -21,7 +21,7 @@ from lts.inference import (
 )
 from lts.service.dicom_files import DicomFiles
 from lts.service.jobs import Job
-from lts.service.planes import LABELS_FILE, VALUES_FILE, write_slices, write_values
+from lts.service.planes import LABELS_FILE, VALUES_FILE, write_labels, write_values
 from lts.service.refusals import RefusedError, lost, not_the_senders
 from lts.service.settings import MIB, Limits
 from lts.service.uploads import Upload
@@ -143,7 +143,7 @@ def result_of(
         pending: The scan.
         predictor: Predicts it.
         job: May be dropped.
-        folder: Made here for the mask, and values and labels by slice.
+        folder: Made here for the mask, and values and labels as planes are read from.
         models: What a DICOM report says of the models, a line each.
 
     Raises:
@@ -157,7 +157,7 @@ def result_of(
     job.check()
     folder.mkdir(mode=0o700)
     write_mask(folder / MASK_FILE, labels, geometry=scan.geometry)
-    write_slices(folder / LABELS_FILE, labels)
+    write_labels(folder / LABELS_FILE, labels)
     scale = write_values(folder / VALUES_FILE, scan.voxels)
     job.check()
     dicom = None

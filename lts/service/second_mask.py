@@ -11,7 +11,7 @@ from lts.base import LtsError
 from lts.scores import CaseCounts, count_overlap, dice, region_masks
 from lts.scores.overlap import defined
 from lts.service.jobs import Job
-from lts.service.planes import read_labels, write_slices
+from lts.service.planes import read_labels, write_labels
 from lts.service.refusals import RefusedError, no_such_result, not_the_senders
 from lts.service.results import Result
 from lts.service.scans import MASK_FILE, refusal_of
@@ -65,7 +65,7 @@ def comparison_of(pending: PendingMask, _: None, job: Job, *, labels: Path) -> d
     Args:
         pending: The mask.
         job: May be dropped.
-        labels: The file to write, slice by slice.
+        labels: The file to write.
 
     Returns:
         The JSON answer, without links.
@@ -93,7 +93,7 @@ def comparison_of(pending: PendingMask, _: None, job: Job, *, labels: Path) -> d
             differing.append(int(np.count_nonzero((own != second).any(axis=0))))
     except FileNotFoundError as error:
         raise no_such_result() from error
-    write_slices(labels, mask.voxels)
+    write_labels(labels, mask.voxels)
     counts = CaseCounts.join(upload.case, pending.geometry.voxel_volume_ml, slabs)
     return {
         "name": upload.name,

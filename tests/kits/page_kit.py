@@ -69,6 +69,50 @@ def wait_until_shown(browser: Any) -> None:
     wait_until(lambda: min(shown_voxel(browser)) >= 0)
 
 
+def with_slices(browser: Any, script: str, *arguments: Any) -> Any:
+    """What a script returns that has `slices`, by which the page reads planes, and `given`, the arguments."""
+    return browser.execute_async_script(
+        f"""
+        const [given, done] = arguments;
+        const use = async (slices) => {{ {script} }};
+        const module = typeof modules === "undefined" ? import("/page/slices.js") : modules["slices.js"];
+        Promise.resolve(module).then(({{ Slices }}) => {{
+          const {{ look }} = Slices.prototype;
+          Slices.prototype.look = function (places) {{
+            Slices.prototype.look = look;
+            this.look(places);
+            use(this).then(done);
+          }};
+          const turned = new WheelEvent("wheel", {{ deltaY: -120, cancelable: true }});
+          document.getElementById("axial").dispatchEvent(turned);
+        }});
+        """,
+        arguments,
+    )
+
+
+def volumes(browser: Any, plane: str) -> dict[str, np.ndarray]:
+    """Values and labels `(Z, H, W)`, put together from all planes of a kind that the page can read."""
+    *sides, images = with_slices(
+        browser,
+        """
+        const plane = [...slices.loaded.keys()].find(({ name }) => name === given[0]);
+        const images = [];
+        for (let index = 0; index < plane.count; index += 1) {
+          images.push(await slices.source.read(plane, index, slices.stopper.signal));
+        }
+        const all = (kind) => images[0][kind] && images.map((image) => Array.from(image[kind]));
+        const found = Object.fromEntries(["values", "labels", "second"].map((kind) => [kind, all(kind)]));
+        return [plane.nRows, plane.nColumns, found];
+        """,
+        plane,
+    )
+    axis = PLANES.index(plane)
+    stacked = {kind: np.reshape(numbers, (-1, *sides)) for kind, numbers in images.items() if numbers}
+    # Of coronal and sagittal planes the head is above.
+    return {kind: np.moveaxis(one if axis == 0 else one[:, ::-1], 0, axis) for kind, one in stacked.items()}
+
+
 def pixels(browser: Any, plane: str = "axial") -> np.ndarray:
     """The canvas of a plane, `(height, width, 3)`."""
     url = browser.execute_script("return document.getElementById(arguments[0]).toDataURL('image/png')", plane)

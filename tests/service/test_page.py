@@ -236,22 +236,36 @@ def test_planes_are_fetched_around_the_current_ones_and_a_few_are_kept(
           const plane = (name) => ({ name, count: 200, nRows: 700, nColumns: 700 });
           const [axial, coronal] = [plane("axial"), plane("coronal")];
           const slices = new Slices([axial, coronal], source, { onLoad() {}, onFail() {} });
+          const [busyAsked, busy] = [[], { ...source, isBusy: true }];
+          busy.read = async ({ name }, index) => busyAsked.push(`${name}/${index}`);
+          const atHand = new Slices([axial, coronal], busy, { onLoad() {}, onFail() {} });
+          atHand.look([[axial, 100], [coronal, 3]]);
+          for (let turn = 0; turn < 100; turn += 1) {
+            await null; // what needs no frame
+          }
+          const atOnce = [...busyAsked];
           const settle = () => new Promise((resolve) => setTimeout(resolve, 400));
           slices.look([[axial, 100], [coronal, 3]]);
           await settle();
           const around = [...asked];
+          while (busyAsked.length < around.length) {
+            await settle();
+          }
           slices.look([[axial, 150], [coronal, 3]]);
           await settle();
           const kept = [...slices.loaded.get(axial).keys()];
           const huge = { ...plane("axial"), nRows: 4096, nColumns: 4096 };
-          done([around, kept, slices.most(axial), slices.most(huge)]);
+          done([around, kept, slices.most(axial), slices.most(huge), atOnce, busyAsked]);
         });
         """
     )
-    around, kept, most, most_of_huge = found
+    around, kept, most, most_of_huge, at_once, when_idle = found
     assert around[:6] == ["axial/100", "coronal/3", "axial/101", "axial/99", "coronal/4", "coronal/2"]
     expected = {f"axial/{index}" for index in range(92, 109)} | {f"coronal/{index}" for index in range(12)}
     assert sorted(around) == sorted(expected)
+    # Where the page itself works for them, neighbors wait until it has drawn what is looked at.
+    assert at_once == around[:2]
+    assert when_idle == around
     assert most * 3 * 700 * 700 <= 32 * 2**20
     assert len(kept) == most
     assert set(range(142, 159)) <= set(kept)

@@ -22,6 +22,7 @@ from page_kit import (
     shown_slice,
     shown_voxel,
     text,
+    volumes,
 )
 from service_kit import DEPTH, SIDE, SPACING_MM, KnownPredictor, make_hu, run_service, wait_until
 
@@ -99,6 +100,13 @@ def test_planes_are_seen_as_radiologists_see_them(viewer: Any, plane: str) -> No
     away = {name: np.mean(np.abs(found - each) > 15) for name, each in turns.items()}
     assert away["as it is"] < 0.15  # under letters, the scale and the cross-hair
     assert min(away["mirrored"], away["upside down"]) > 2 * away["as it is"]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_planes_hold_every_voxel(viewer: Any, labels: np.ndarray, plane: str) -> None:
+    found = volumes(viewer, plane)
+    np.testing.assert_array_equal(found["values"], make_hu()[0][::-1, ::-1].transpose(2, 1, 0))
+    np.testing.assert_array_equal(found["labels"], labels)
 
 
 def test_a_patient_lies_as_the_letters_say(browser: Any, real_data: Path) -> None:

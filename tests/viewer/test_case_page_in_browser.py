@@ -26,6 +26,8 @@ from page_kit import (
     press,
     shown_voxel,
     text,
+    volumes,
+    with_slices,
 )
 from service_kit import wait_until
 from viewer_kit import BOX_SHAPE, FIRST, SHAPE, SPACING_MM, case, geometry
@@ -95,9 +97,14 @@ def in_box(voxel: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(index - first for index, first in zip(voxel, FIRST, strict=True))
 
 
+def in_part(volume_zhw: np.ndarray) -> np.ndarray:
+    """The part of the scan that is shown."""
+    return volume_zhw[tuple(slice(first, first + n) for first, n in zip(FIRST, BOX_SHAPE, strict=True))]
+
+
 def seen(volume_zhw: np.ndarray, voxel: tuple[int, int, int], plane: str) -> np.ndarray:
     """A plane of the part that is shown, through a voxel of the whole scan, as radiologists see it."""
-    part = volume_zhw[tuple(slice(first, first + n) for first, n in zip(FIRST, BOX_SHAPE, strict=True))]
+    part = in_part(volume_zhw)
     z, row, column = in_box(voxel)
     return {"axial": part[z], "coronal": part[::-1, row], "sagittal": part[::-1, :, column]}[plane]
 
@@ -168,6 +175,26 @@ def test_planes_are_seen_as_radiologists_see_them(viewer: Any, plane: str) -> No
     away = {name: np.mean(np.abs(found - each) > 15) for name, each in turns.items()}
     assert away["as it is"] < 0.2  # under letters, the scale and the cross-hair
     assert min(away["mirrored"], away["upside down"]) > 2 * away["as it is"]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_planes_hold_every_voxel(viewer: Any, plane: str) -> None:
+    whole = case()
+    expected = {"values": whole.image, "labels": whole.prediction, "second": whole.reference}
+    for kind, found in volumes(viewer, plane).items():
+        volume = expected.pop(kind)
+        assert volume is not None
+        np.testing.assert_array_equal(found, in_part(volume))
+    assert expected == {}
+
+
+def test_labels_are_kept_where_there_are_any(viewer: Any) -> None:
+    kept = with_slices(viewer, "return (await slices.source.volumes).labels.cubes.map((one) => one !== null)")
+    either = in_part(case().prediction | case().reference) > 0
+    places = {tuple(voxel // 16) for voxel in np.argwhere(either)}
+    n_cubes = [-(-length // 16) for length in BOX_SHAPE]
+    assert {tuple(place) for place in np.argwhere(np.reshape(kept, n_cubes))} == places
+    assert len(places) < len(kept)
 
 
 @pytest.mark.parametrize("plane", PLANES)

@@ -19,12 +19,14 @@ export function outline(labels, rows, columns, minLabel) {
   const { top, bottom, left, right } = bounds(labels, rows, columns, minLabel);
   const segments = [];
   for (let row = top - 1; row <= bottom; row += 1) {
+    let leftSide = 0; // of the box: nothing is inside
     for (let column = left - 1; column <= right; column += 1) {
-      const code =
-        inside(row, column) +
-        2 * inside(row, column + 1) +
-        4 * inside(row + 1, column + 1) +
-        8 * inside(row + 1, column);
+      const [upper, lower] = [inside(row, column + 1), inside(row + 1, column + 1)];
+      const code = leftSide + 2 * upper + 4 * lower;
+      leftSide = upper + 8 * lower;
+      if (SEGMENTS[code].length === 0) {
+        continue;
+      }
       for (const [from, to] of SEGMENTS[code]) {
         segments.push(column + SIDES[from][0], row + SIDES[from][1]);
         segments.push(column + SIDES[to][0], row + SIDES[to][1]);
@@ -66,13 +68,18 @@ export function loops(segments, columns) {
 function bounds(labels, rows, columns, minLabel) {
   const box = { top: rows, bottom: -1, left: columns, right: -1 };
   for (let row = 0; row < rows; row += 1) {
-    for (let column = 0; column < columns; column += 1) {
-      if (labels[row * columns + column] >= minLabel) {
-        box.top = Math.min(box.top, row);
-        box.bottom = row;
-        box.left = Math.min(box.left, column);
-        box.right = Math.max(box.right, column);
-      }
+    let [first, last] = [row * columns, (row + 1) * columns - 1];
+    while (first <= last && labels[first] < minLabel) {
+      first += 1;
+    }
+    while (first <= last && labels[last] < minLabel) {
+      last -= 1;
+    }
+    if (first <= last) {
+      box.top = Math.min(box.top, row);
+      box.bottom = row;
+      box.left = Math.min(box.left, first - row * columns);
+      box.right = Math.max(box.right, last - row * columns);
     }
   }
   return box.bottom < 0 ? { top: 0, bottom: -2, left: 0, right: -2 } : box;

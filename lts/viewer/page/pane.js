@@ -27,6 +27,7 @@ export class Pane {
     this.number = find("output");
     const onIndex = (index) => on.goTo(this, index);
     this.rail = new Rail(scan, plane, find(".rail"), { onIndex, signal });
+    this.measured = null;
     this.drawing = new Drawing(this.canvas, plane, scan.regions, masks);
     this.listen(signal);
   }
@@ -60,8 +61,16 @@ export class Pane {
     this.on.goTo(this, this.index + planes * this.plane.up);
   }
 
+  /** Width and height of the canvas in CSS pixels; kept, as the browser lays out the page to tell them. */
   get size() {
-    return [this.canvas.clientWidth, this.canvas.clientHeight];
+    this.measured ??= [this.canvas.clientWidth, this.canvas.clientHeight];
+    return this.measured;
+  }
+
+  /** Measure anew, as the page may have changed. */
+  resized() {
+    this.measured = null;
+    this.rail.resized();
   }
 
   /** The point of the picture, `[column, row]`, at a point of the canvas. */
@@ -109,7 +118,7 @@ export class Pane {
   draw(image, looks) {
     this.image = image;
     this.say("");
-    this.drawing.draw(image, this.view, looks);
+    this.drawing.draw(image, this.view, this.size, looks);
     this.rail.draw();
     this.canvas.dataset.slice = this.index;
     const seen = describe(image, this.scan.regions, this.masks);

@@ -7,7 +7,7 @@ const THUMB = 8;
 export class Rail {
   /** `onIndex(index)` is called when another plane is chosen. */
   constructor(scan, plane, element, { onIndex, signal }) {
-    [this.scan, this.plane, this.differing] = [scan, plane, []];
+    [this.scan, this.plane, this.differing, this.drawnAt] = [scan, plane, [], null];
     [this.slider, this.marks] = [element.querySelector("input"), element.querySelector(".marks")];
     this.slider.id = `${plane.name}-slider`;
     this.slider.max = plane.count - 1;
@@ -28,12 +28,22 @@ export class Rail {
     this.slider.setAttribute("aria-valuetext", text);
   }
 
+  /** How many pixels differ in each slice. */
+  setDiffering(pixelsPerSlice) {
+    [this.differing, this.drawnAt] = [pixelsPerSlice, null];
+  }
+
+  resized() {
+    this.drawnAt = null;
+  }
+
   /** Where liver is, over it where tumor is, and at the left where masks differ; of axial slices alone. */
   draw() {
-    if (this.plane.along !== 0) {
+    const ratio = globalThis.devicePixelRatio || 1;
+    if (this.plane.along !== 0 || this.drawnAt === ratio) {
       return;
     }
-    const ratio = globalThis.devicePixelRatio || 1;
+    this.drawnAt = ratio;
     const canvas = this.marks;
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round(canvas.clientHeight * ratio);

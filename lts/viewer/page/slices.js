@@ -4,12 +4,17 @@ const AROUND = 8;
 const AT_ONCE = 4;
 const MOST_BYTES = 32 * 2 ** 20;
 const FAILED = "It could not be loaded.";
+const AFTER_A_FRAME_MS = 20;
+
+// Not every browser tells of idle times.
+const whenIdle = globalThis.requestIdleCallback?.bind(globalThis) ?? ((call) => setTimeout(call, AFTER_A_FRAME_MS));
 
 export class Slices {
   /**
    * `source` is where planes lie. Its `read(plane, index, signal)` promises `{values, labels, second}`, int16 and
    * uint8 by pixel, the last null where there is no second mask; or it fails, and the error may have a sentence
-   * `told`. Its `pixelBytes` is what a pixel takes.
+   * `told`. Its `pixelBytes` is what a pixel takes. Where `isBusy` is true the page itself works for a plane: then
+   * neighbors are read one by one, when the browser has nothing else to do.
    *
    * `onLoad(plane, index)` is called when one has come, `onFail(why)` with a sentence when one cannot be had; no
    * other is read then before there is another look.
@@ -20,6 +25,7 @@ export class Slices {
     this.coming = new Set();
     this.wanted = [];
     this.indices = new Map();
+    this.isWaiting = false;
     this.stopper = new AbortController();
   }
 
@@ -56,19 +62,54 @@ export class Slices {
   }
 
   readNext() {
-    for (const [plane, index] of this.wanted) {
+    for (const place of this.missing()) {
       if (this.coming.size >= AT_ONCE) {
         return;
       }
-      const name = `${plane.name} ${index}`;
-      if (this.get(plane, index) === undefined && !this.coming.has(name)) {
-        this.coming.add(name);
-        this.read(plane, index).finally(() => {
-          this.coming.delete(name);
-          this.readNext();
-        });
+      if (this.source.isBusy && !this.isLookedAt(place)) {
+        if (this.coming.size === 0) {
+          this.readWhenIdle();
+        }
+        return;
+      }
+      this.start(place);
+    }
+  }
+
+  /** Read one neighbor at the browser's next idle time, which reads the one after it. */
+  readWhenIdle() {
+    if (!this.isWaiting) {
+      this.isWaiting = true;
+      whenIdle(() => {
+        this.isWaiting = false;
+        const [next] = this.missing();
+        if (next !== undefined) {
+          this.start(next);
+        }
+      });
+    }
+  }
+
+  /** Places that are wanted and neither here nor coming. */
+  *missing() {
+    for (const [plane, index] of this.wanted) {
+      if (this.get(plane, index) === undefined && !this.coming.has(nameOf(plane, index))) {
+        yield [plane, index];
       }
     }
+  }
+
+  isLookedAt([plane, index]) {
+    return this.indices.get(plane) === index;
+  }
+
+  start([plane, index]) {
+    const name = nameOf(plane, index);
+    this.coming.add(name);
+    this.read(plane, index).finally(() => {
+      this.coming.delete(name);
+      this.readNext();
+    });
   }
 
   async read(plane, index) {
@@ -95,4 +136,8 @@ export class Slices {
     }
     this.onLoad(plane, index);
   }
+}
+
+function nameOf({ name }, index) {
+  return `${name} ${index}`;
 }

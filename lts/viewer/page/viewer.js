@@ -48,7 +48,10 @@ export class Viewer {
     this.voxel = scan.start_zhw;
     listenToControls(this, signal);
     listenToKeys(this, signal);
-    this.sizes = new ResizeObserver(() => this.refresh());
+    this.sizes = new ResizeObserver(() => {
+      this.panes.forEach((pane) => pane.resized());
+      this.refresh();
+    });
     this.panes.forEach((pane) => this.sizes.observe(pane.canvas));
     this.enlarge(null);
     this.activate(this.panes[0]);
@@ -57,7 +60,7 @@ export class Viewer {
 
   /** Show planes from a source, see `Slices`, and a second mask if they have one; `second` tells of that, or is null. */
   show(source, second) {
-    this.panes[0].rail.differing = second?.differing_pixels_per_slice ?? [];
+    this.panes[0].rail.setDiffering(second?.differing_pixels_per_slice ?? []);
     byId("second-shown").hidden = second === null;
     byId("second-mask").checked = byId("differences").checked = true;
     fillLegend(this.scan.regions, this.masks, second !== null);
@@ -124,6 +127,7 @@ export class Viewer {
       other.large.setAttribute("aria-pressed", String(other === pane));
     }
     byId("stage").classList.toggle("alone", pane !== null);
+    this.panes.forEach((other) => other.resized());
     if (pane !== null) {
       this.activate(pane);
     }
