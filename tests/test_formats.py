@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command_kit
 import numpy as np
 import pytest
 import toy_kit
@@ -143,8 +143,7 @@ def test_a_folder_and_a_file_of_it_are_scans_to_predict(toy, tmp_path: Path) -> 
 
 def run(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """A command as a user runs it, of an lts whose table has the format."""
-    line = [sys.executable, str(Path(toy_kit.__file__)), str(ROOT / f"{command}.py"), *arguments]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+    return command_kit.run(Path(toy_kit.__file__), str(ROOT / f"{command}.py"), *arguments, cwd=cwd)
 
 
 def test_the_commands_read_it(toy, make_checkpoint, tmp_path: Path) -> None:

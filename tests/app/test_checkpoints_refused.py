@@ -1,8 +1,6 @@
 """Every command that opens a checkpoint refuses a spoilt one in one line, with code 2 and nothing written."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 import torch
 from command_kit import ROOT
 
-# Starting a process takes longer than all that it is asked here, so one process runs a command several times.
+# One process runs a command several times.
 RUNS = """
 import runpy, sys
 from hydra.core.global_hydra import GlobalHydra
@@ -107,16 +105,15 @@ SPOILT: dict[Callable[[Path, dict], None], str] = {
 
 @pytest.mark.parametrize("command", LINES)
 def test_a_spoilt_checkpoint_is_refused_by_every_command(
-    command: str, make_content, make_case, tmp_path: Path
+    command: str, run, make_content, make_case, tmp_path: Path
 ) -> None:
     make_case("volume-0").image.rename(tmp_path / "scan.nii.gz")
     for number, spoil in enumerate(SPOILT):
         spoil(tmp_path / f"{number}.ckpt", make_content())
+    (tmp_path / "runs.py").write_text(RUNS)
     before = sorted(tmp_path.rglob("*"))
     given = [f"ckpt={number}.ckpt {LINES[command]}" for number in range(len(SPOILT))]
-    line = [sys.executable, "-c", RUNS, str(ROOT / f"{command}.py"), *given]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    done = run(tmp_path / "runs.py", str(ROOT / f"{command}.py"), *given, cwd=tmp_path)
     told = done.stderr.splitlines()
     assert len(told) == 2 * len(SPOILT), done.stderr
     for number, (rule, message, code) in enumerate(zip(SPOILT.values(), told[::2], told[1::2], strict=True)):

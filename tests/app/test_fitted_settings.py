@@ -146,9 +146,9 @@ def test_a_budget_is_spent_on_the_size_that_was_chosen(
 ) -> None:
     folder, _ = trained
     open_length = [each for each in fitted(ON_CPU) if not each.startswith("data.slices_per_epoch")]
-    timed = (*open_length, "budget_minutes=0.3", "paths.output_dir=timed")
+    timed = (*open_length, "budget_minutes=0.15", "paths.output_dir=timed")
     printed = succeed("train", *timed, cwd=home)
-    assert printed.index("fingerprint of") < printed.index("\nbudget 0.3 min: ")
+    assert printed.index("fingerprint of") < printed.index("\nbudget 0.15 min: ")
     facts = read(home / "timed" / "run.json")
     assert facts["fingerprint"] == read(folder / "run.json")["fingerprint"]
     printed = succeed("train", *timed, "ckpt=last", cwd=home)

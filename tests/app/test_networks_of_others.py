@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_kit import ROOT, run_anew
 
 pytestmark = pytest.mark.slow
 
@@ -94,11 +93,9 @@ def test_its_weights_are_those_of_the_library_under_their_own_names(trained: Pat
     assert expected[trained.name] in names
 
 
-def test_a_network_of_ones_own_goes_through_by_trust_alone(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_of_ones_own_goes_through_by_trust_alone(run, home: Path, tmp_path: Path) -> None:
     (tmp_path / "nets_of_mine.py").write_text(OWN)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    env = {"PYTHONPATH": str(tmp_path)}
     trust, ckpt = "trusted_modules=[nets_of_mine]", "ckpt=own/checkpoints/best.ckpt"
     own = (
         *("model._target_=nets_of_mine.Net", "~model.width", "~model.depth", "~model.norm", "~model.dropout"),
@@ -112,10 +109,10 @@ def test_a_network_of_ones_own_goes_through_by_trust_alone(
         "export": (ckpt, "format=torchscript", "output=own.pt"),
     }
     for command, line in lines.items():
-        done = run_anew(str(ROOT / f"{command}.py"), *line, trust, cwd=home)
+        done = run(command, *line, trust, cwd=home, env=env)
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stderr
-    refused = run_anew(str(ROOT / "predict.py"), *lines["predict"], cwd=home)
+    refused = run("predict", *lines["predict"], cwd=home, env=env)
     assert refused.returncode == 2
     assert "_target_: must be one of " in refused.stderr
     assert len(refused.stderr.splitlines()) == 1

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -548,7 +546,9 @@ def test_files_that_are_being_written_are_no_masks_to_who_scores_the_folder(agai
 
 
 @pytest.mark.slow
-def test_a_prediction_killed_at_any_moment_ends_as_one_left_alone(make_checkpoint, tmp_path: Path) -> None:
+def test_a_prediction_killed_at_any_moment_ends_as_one_left_alone(
+    run, make_checkpoint, tmp_path: Path
+) -> None:
     (tmp_path / "scans").mkdir()
     for shift, case in enumerate("ab"):
         write_scan(tmp_path / "scans" / f"{case}.nii.gz", shift=shift)
@@ -562,13 +562,7 @@ def test_a_prediction_killed_at_any_moment_ends_as_one_left_alone(make_checkpoin
         "steps": [1, steps + 1],
         "seed": 0,
     }
-    done = subprocess.run(
-        [sys.executable, kill_kit.__file__, json.dumps(arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(kill_kit.ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(Path(kill_kit.__file__), json.dumps(arguments), cwd=tmp_path)
     lines = [line for line in done.stdout.splitlines() if "| killed " in line]
     assert len(lines) == 2 + steps, done.stderr
     assert all(line.startswith("equal |") for line in lines), "\n".join(lines)

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_kit import ROOT
+from command_kit import Started
 from filelock import FileLock
 from slurm_kit import install_fake_slurm
 
@@ -151,7 +149,7 @@ def test_what_a_shard_leaves_the_command_without_shards_predicts(
 
 
 DYING = """
-import os, sys
+import os
 from pathlib import Path
 from lts.app.command import run_command
 from lts.app.commands.scan_job import ScanJob
@@ -170,10 +168,11 @@ run_command("predict")
 @pytest.mark.slow
 @pytest.mark.parametrize("takes_up", ["its shard", "another shard", "the command without shards"])
 def test_what_a_killed_shard_had_done_is_kept(
-    again: Callable[..., dict[str, Any]], home: Path, common: list[str], takes_up: str
+    again: Callable[..., dict[str, Any]], run: Any, home: Path, common: list[str], takes_up: str
 ) -> None:
-    line = [sys.executable, "-c", DYING, *common, "output=masks", "shards=2", "shard=0"]
-    assert subprocess.run(line, cwd=home, check=False).returncode == 9
+    (home / "dying.py").write_text(DYING)
+    died = run(home / "dying.py", *common, "output=masks", "shards=2", "shard=0", cwd=home)
+    assert died.returncode == 9
     assert not (home / "masks" / "predictions.json").exists()
     first = (home / "masks" / "c0_mask.nii.gz").stat().st_mtime_ns
     if takes_up == "another shard":
@@ -366,15 +365,17 @@ def test_shards_that_are_interrupted_say_how_to_go_on(
     for number in range(60):
         shutil.copyfile(home / "scans" / "c0.nii.gz", home / "scans" / f"d{number}.nii.gz")
     arguments = ["-m", *common, "output=masks", "shards=2", f"hydra/launcher={launcher}"]
-    line = [sys.executable, str(ROOT / "predict.py"), *arguments]
-    process = subprocess.Popen(line, cwd=home, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    deadline = time.monotonic() + 120
-    while len(list(home.glob("masks/*_mask.nii.gz"))) < 3:  # two of them are in the record
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    process = Started("predict", *arguments, cwd=home)
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(home.glob("masks/*_mask.nii.gz"))) < 3:  # two of them are in the record
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.close()
     assert process.returncode == 130
     assert told.splitlines()[-1] == "predict: interrupted; the same command goes on with what is left"
     done = run(*["predict", "-m", *common, "output=masks", "shards=2"], cwd=home)

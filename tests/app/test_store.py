@@ -1,8 +1,6 @@
 """The slices of a training made before it, at once or in shards: the same bytes, whoever is killed."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +106,6 @@ def test_two_processes_that_make_one_store_at_once_make_it_whole(home: Path, who
 DYING = """
 import os
 from lts.app.command import run_command
-from lts.base import _processors
 from lts.slices import build
 
 def write_array(path, chunks, **layout):
@@ -118,7 +115,6 @@ def write_array(path, chunks, **layout):
         os._exit(9)
     real(path, chunks, **layout)
 
-_processors.processors_of_affinity = lambda: 1  # so that no other process has the second case
 written, real, build.write_array = [], build.write_array, write_array
 run_command("store")
 """
@@ -126,11 +122,11 @@ run_command("store")
 
 @pytest.mark.slow
 def test_a_killed_shard_is_taken_up_again_by_the_same_command(
-    succeed: Any, home: Path, whole: dict[str, bytes]
+    succeed: Any, run: Any, home: Path, whole: dict[str, bytes]
 ) -> None:
     line = (*ON_SCANS, "paths.store_dir=killed", "shards=2")
-    died = subprocess.run([sys.executable, "-c", DYING, *line, "shard=0"], cwd=home, check=False)
-    assert died.returncode == 9
+    (home / "dying.py").write_text(DYING)
+    assert run(home / "dying.py", *line, "shard=0", cwd=home).returncode == 9
     left = {path: path.stat().st_mtime_ns for path in files_of(home / "killed") if ".part" not in str(path)}
     assert len(left) == 3
     assert len(files_of(home / "killed")) > len(left)

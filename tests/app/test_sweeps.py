@@ -2,14 +2,12 @@
 
 import csv
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from command_kit import ROOT, run_anew
+from command_kit import ROOT, Started, run_anew
 from run_kit import ON_CPU, all_ended_in, read, same_weights, saved
 from settings_kit import compose
 from slurm_kit import install_fake_slurm
@@ -39,17 +37,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def interrupt(*arguments: str, home: Path, job: str, with_signal: signal.Signals) -> tuple[int, str]:
     """Start a sweep, and send it a signal when a job has done two epochs; its exit code and output."""
-    line = [sys.executable, "-u", str(ROOT / "train.py"), "-m", *arguments]
-    with (home / "printed").open("w+") as printed:
-        process = subprocess.Popen(line, cwd=home, stdout=printed, stderr=printed)
+    printed = home / "printed"
+    printed.write_text("")
+    unbuffered = {"PYTHONUNBUFFERED": "1"}
+    process = Started("train", "-m", *arguments, cwd=home, env=unbuffered, output=printed)
+    try:
         deadline = time.monotonic() + 240
-        while "epoch 2/" not in (home / "printed").read_text().partition(f"{job}: 5 cases")[2]:
-            assert process.poll() is None, (home / "printed").read_text()
+        while "epoch 2/" not in printed.read_text().partition(f"{job}: 5 cases")[2]:
+            assert process.poll() is None, printed.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(with_signal)
         code = process.wait()
-    return code, (home / "printed").read_text()
+    finally:
+        process.close()
+    return code, printed.read_text()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_a_failed_job_ends_the_sweep_where_that_is_asked(run, home: Path) -> Non
 
 @pytest.mark.slow
 def test_an_interrupted_grid_goes_on_where_it_stopped(succeed, run, home: Path) -> None:
-    common = (*TINY, "trainer.max_epochs=12")
+    common = (*TINY, "trainer.max_epochs=8")
     grid = (*common, "optimizer.lr=1e-3,1e-2,3e-2", "hydra.sweep.dir=grid")
     code, printed = interrupt(*grid, home=home, job="grid/1", with_signal=signal.SIGINT)
     assert code == 130
@@ -153,14 +155,14 @@ def test_an_interrupted_grid_goes_on_where_it_stopped(succeed, run, home: Path) 
     printed = succeed("train", "-m", *grid, cwd=home)
     assert f"job 0: {home}/grid/0 is done already with score" in printed
     assert f"job 1: goes on from {home}/grid/1/checkpoints/last.ckpt" in printed
-    assert "epoch 1/12" not in printed.partition("grid/2: 5 cases")[0]
+    assert "epoch 1/8" not in printed.partition("grid/2: 5 cases")[0]
     assert {row["state"] for row in rows(home / "grid").values()} == {"done"}
     assert (home / "grid" / "0" / "run.json").stat().st_mtime_ns == before
     succeed("train", *common, "optimizer.lr=1e-2", "paths.output_dir=whole", cwd=home)
     assert same_weights(saved(home / "whole"), saved(home / "grid" / "1"))
 
     # A grid that grew: old numbers for new settings.
-    printed = succeed("train", "-m", *grid, "optimizer.lr=5e-2,1e-3", "trainer.max_epochs=12", cwd=home)
+    printed = succeed("train", "-m", *grid, "optimizer.lr=5e-2,1e-3", "trainer.max_epochs=8", cwd=home)
     assert f"run {home}/grid/3: " in printed
     assert f"job 1: {home}/grid/0 is done already" in printed
     assert set(rows(home / "grid")) == {"0", "1", "2", "3"}

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
+        "lts.app.command",
         "lts.service",
         *(
             f"lts.app.commands.{name}"
@@ -42,15 +43,24 @@ class Started:
 
     def __init__(
         self,
-        command: str,
+        command: str | Path,
         *arguments: str,
         cwd: Path,
         env: Mapping[str, str] | None = None,
         output: Path | None = None,
     ) -> None:
-        """Start it; `output` is the file for all that it prints, in place of `stdout` and `stderr`."""
+        """Start it, by its name, or a program that runs one in another way.
+
+        Args:
+            command: `train` or another, or the file of a program.
+            arguments: What follows on the command line.
+            cwd: Where it is started.
+            env: Variables beside those of this process. PYTHONPATH leads to modules that nobody has imported.
+            output: The file for all that it prints, in place of `stdout` and `stderr`.
+        """
         assert os.environ.get("PYTHONPATH") == _PYTHONPATH, "is read as an interpreter begins: see run_anew"
-        self.args = (str(ROOT / f"{command}.py"), *arguments)
+        program = command if isinstance(command, Path) else ROOT / f"{command}.py"
+        self.args = (str(program), *arguments)
         if output:
             ends = [os.open(output, os.O_WRONLY | os.O_CREAT)] * 2
             self.stdout: TextIO = io.StringIO()
@@ -116,9 +126,11 @@ class Started:
         return printed["stdout"], printed["stderr"]
 
 
-def run(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    command: str | Path, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Do what `python COMMAND.py ARGUMENT...` does in a folder, to its end, whatever the exit code."""
-    started = Started(command, *arguments, cwd=cwd)
+    started = Started(command, *arguments, cwd=cwd, env=env)
     out, err = started.communicate()
     return subprocess.CompletedProcess(started.args, started.wait(), out, err)
 
@@ -137,6 +149,7 @@ def _be(args: tuple[str, ...], cwd: str, environment: dict[str, str], stdout: An
         os.dup2(file := given.detach(), descriptor)
         os.close(file)
     sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stdout.reconfigure(write_through="PYTHONUNBUFFERED" in environment)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     multiprocessing.set_start_method(None, force=True)  # the system's own, and not that of this process
@@ -144,7 +157,7 @@ def _be(args: tuple[str, ...], cwd: str, environment: dict[str, str], stdout: An
     # Another test has the other processors, and a pool of processes for a few voxels would only import.
     _processors.processors_of_affinity = lambda: 1
     sys.argv = list(args)
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     code: int | str | None = 0
     try:
         runpy.run_path(args[0], run_name="__main__")

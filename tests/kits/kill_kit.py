@@ -18,8 +18,6 @@ from lts.app.commands.predict import predict
 from lts.app.config.serialization import settings_from_dict
 from lts.app.config.settings import PredictSettings
 
-ROOT = Path(__file__).parents[2]
-
 
 def in_fork(work: Callable[[], object]) -> int:
     """Start some work in a fork without a terminal; returns the number of its process."""

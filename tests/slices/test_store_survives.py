@@ -5,8 +5,6 @@ import multiprocessing
 import pickle
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections import namedtuple
 from dataclasses import replace
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_kit import Started
 
 from lts.base import StorageError
 from lts.slices import Recipe, StoredCase, build_store, case_folder
@@ -44,11 +43,10 @@ def build(cases, store: Path) -> tuple[StoredCase, ...]:
     return build_store(cases, RECIPE, store_dir=store, workers=1)
 
 
-def start_build(folder: Path, store: Path, cases: int) -> subprocess.Popen[str]:
-    line = [sys.executable, "-c", BUILD, str(folder), str(store), str(cases)]
-    return subprocess.Popen(
-        line, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def start_build(folder: Path, store: Path, cases: int) -> Started:
+    program = folder / "build.py"
+    program.write_text(BUILD)
+    return Started(program, str(folder), str(store), str(cases), cwd=folder)
 
 
 @pytest.mark.slow
@@ -61,8 +59,7 @@ def test_a_build_that_is_killed_again_and_again_is_right_in_the_end(make_case, t
     build_s = time.perf_counter() - began
     for _ in range(10):
         process = start_build(tmp_path, tmp_path / "store", len(cases))
-        assert process.stdout
-        process.stdout.readline()
+        assert process.stdout.readline() == "begins\n"
         time.sleep(rng.uniform(0, build_s / 3))
         process.kill()
         process.communicate()

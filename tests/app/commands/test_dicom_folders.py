@@ -28,17 +28,18 @@ TINY = (
 
 
 def write_case(root: Path, name: str, *, seed: int) -> None:
-    """A phantom as a series in the folder `name`, and its mask as `name.nii.gz`."""
+    """Every other slice of a phantom as a series in the folder `name`, and its mask as `name.nii.gz`."""
     scan = make_phantom(seed=seed, matrix=32)
+    hu, labels = scan.hu[::2], scan.labels[::2]
     depth_mm, row_mm, column_mm = scan.spacing_mm
 
     def change(dataset: Any, index: int) -> None:
         dataset.PixelSpacing = [row_mm, column_mm]
-        dataset.ImagePositionPatient = [-16 * column_mm, -16 * row_mm, index * depth_mm]
+        dataset.ImagePositionPatient = [-16 * column_mm, -16 * row_mm, index * 2 * depth_mm]
 
-    stored = np.maximum(scan.hu, AIR_HU).transpose(2, 1, 0) - AIR_HU
+    stored = np.maximum(hu, AIR_HU).transpose(2, 1, 0) - AIR_HU
     folder = Phantoms(root).series(stored.astype(np.int16), name=name, change=change)
-    write_mask(root / f"{name}.nii.gz", scan.labels, geometry=read_geometry(folder))
+    write_mask(root / f"{name}.nii.gz", labels, geometry=read_geometry(folder))
 
 
 def write_list(root: Path, rows: Sequence[str]) -> None:

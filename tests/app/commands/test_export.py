@@ -183,14 +183,19 @@ def test_the_phantom_of_an_mr_model_is_a_rescaled_one_that_lies_outside_hounsfie
     torch.testing.assert_close(mr, (ct.float() + 1024) * 0.37, rtol=0, atol=0.5)
 
 
+WITHOUT_ONNXRUNTIME = """
+import sys
+from lts.app.command import run_command
+sys.modules["onnxruntime"] = None
+run_command("export")
+"""
+
+
 @pytest.mark.slow
-def test_a_missing_package_is_told_with_its_remedy(
-    ckpt: Path, tmp_path: Path, tmp_path_factory, monkeypatch
-) -> None:
-    without = tmp_path_factory.mktemp("without")
-    (without / "sitecustomize.py").write_text("import sys\nsys.modules['onnxruntime'] = None\n")
-    monkeypatch.setenv("PYTHONPATH", str(without))
-    done = run_anew(str(ROOT / "export.py"), f"ckpt={ckpt}", "format=onnx", "output=m.onnx", cwd=tmp_path)
+def test_a_missing_package_is_told_with_its_remedy(ckpt: Path, tmp_path: Path) -> None:
+    program = ckpt.with_name("without_onnxruntime.py")
+    program.write_text(WITHOUT_ONNXRUNTIME)
+    done = command_kit.run(program, f"ckpt={ckpt}", "format=onnx", "output=m.onnx", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         "export: format: onnx needs the package onnxruntime, which is not installed; "

@@ -2,13 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
-from command_kit import ROOT
+from command_kit import Started
 from filelock import FileLock
 from run_kit import ON_CPU, read, start, wait_for
 
@@ -112,15 +110,14 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, is_named_by_time: 
 
 
 def test_two_checks_that_begin_together_write_into_two_folders(tmp_path: Path) -> None:
-    line = [sys.executable, str(ROOT / "check.py"), "data.phantom.cases=1", "data.phantom.matrix=32"]
+    small = ("data.phantom.cases=1", "data.phantom.matrix=32")
     name = "paths.output_dir=checks/${now:%Y}"
-    started = [
-        subprocess.Popen(
-            [*line, name], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    ended = [process.communicate(timeout=300) for process in started]
+    started = [Started("check", *small, name, cwd=tmp_path) for _ in range(2)]
+    try:
+        ended = [process.communicate(timeout=300) for process in started]
+    finally:
+        for process in started:
+            process.close()
     assert [process.returncode for process in started] == [0, 0], ended
     folders = sorted((tmp_path / "checks").iterdir())
     assert [folder.name.partition("-")[2] for folder in folders] == ["", "2"]
