@@ -1,8 +1,6 @@
 # `make train` and `make test` need nothing but Python 3.11 to 3.13: they make .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-# What brings packages; uv takes the same arguments.
-INSTALL ?= $(BIN)/python -m pip install
 
 .PHONY: setup train test test-lowest lint types docs format tour bench accuracy
 
@@ -10,7 +8,7 @@ setup: .venv/installed
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(INSTALL) --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
 train: setup
