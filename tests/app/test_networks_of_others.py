@@ -100,6 +100,7 @@ def test_a_network_of_ones_own_goes_through_by_trust_alone(run, home: Path, tmp_
     own = (
         *("model._target_=nets_of_mine.Net", "~model.width", "~model.depth", "~model.norm", "~model.dropout"),
         "~model.patch",
+        "~model.deep_supervision",
         *("+model._in_channels_=planes", "+model._out_channels_=classes", "+model._multiple_=4"),
     )
     lines = {

@@ -437,7 +437,7 @@ def test_a_quarter_of_the_phantoms_is_tested(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("system", "minutes"),
-    [("lts:model.width=4 data.image_size=32", "0.1"), ("monai", "0.02"), ("smp", "0.02")],
+    [("lts:model.width=4 data.image_size=32 locator=none", "0.2"), ("monai", "0.02"), ("smp", "0.02")],
 )
 def test_a_system_trains_and_writes_masks(system: str, minutes: str, folder: Path, capsys: Any) -> None:
     if absent(system):

@@ -290,7 +290,7 @@ def test_series_become_masks_and_segmentations_and_a_broken_one_stops_no_other(
     assert note == "DICOM output: mended, as the series breaks DICOM's rules: PatientSex."
     assert f"a: {note}" in done.stdout
     # a series that nothing can refer to has its mask, and was told before the network ran
-    reason = "a segmentation refers to its StudyInstanceUID, which is missing"
+    reason = "a DICOM result refers to its StudyInstanceUID, which is missing"
     for kind in ("dicom_seg", "dicom_rtstruct"):
         assert second[kind] is None
         assert second[f"{kind}_refused"].endswith(reason)

@@ -40,7 +40,7 @@ def make(planes, classes):
 """
 NAMES = ("+model._in_channels_=planes", "+model._out_channels_=classes")
 LESS = (
-    *(f"~model.{name}" for name in ("width", "depth", "norm", "dropout", "patch")),
+    *(f"~model.{name}" for name in ("width", "depth", "norm", "dropout", "patch", "deep_supervision")),
     *("trainer=cpu", "data.image_size=18"),
 )
 MINE = ("model._target_=nets_of_mine.Net", *LESS, *NAMES, "trusted_modules=[nets_of_mine]")
