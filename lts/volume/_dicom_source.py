@@ -1,4 +1,4 @@
-"""The headers of a series as a segmentation refers to them: slices by name and place."""
+"""The headers of a series as SEG, RTSTRUCT and SR refer to them: slices by name and place."""
 
 import math
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def read_source(series: DicomSeries, stack: Stack) -> Source:
     """Read the headers of a series.
 
     Raises:
-        VolumeError: A UID is missing that a segmentation refers to, two slices have the same one, slices are
+        VolumeError: A UID is missing that a DICOM result refers to, two slices have the same one, slices are
             of several studies, or the frames of the volume lie in several files.
     """
     by_path: dict[Path, list[Slice]] = {}
@@ -50,7 +50,7 @@ def read_source(series: DicomSeries, stack: Stack) -> Source:
     n_frames = sum(each.frame is not None for each in stack.slices)
     if n_frames and len(by_path) > 1:
         raise VolumeError(
-            f"{series.folder}: a segmentation refers to files of one slice or to one file of many, "
+            f"{series.folder}: a DICOM result refers to files of one slice or to one file of many, "
             f"got {len(by_path)} files with {n_frames} frames"
         )
     first, *others = by_path
@@ -87,7 +87,7 @@ def _state_uids(header: Any, original: Any, *, path: Path) -> None:
     for keyword in _UIDS:
         uid = original.get(keyword) or original.file_meta.get(f"MediaStorage{keyword}")
         if not uid:
-            raise VolumeError(f"{path}: a segmentation refers to its {keyword}, which is missing")
+            raise VolumeError(f"{path}: a DICOM result refers to its {keyword}, which is missing")
         setattr(header, keyword, str(uid))
 
 
@@ -97,12 +97,12 @@ def _check_uids(series: DicomSeries, paths: Sequence[Path], headers: Sequence[An
     for path, header in zip(paths, headers, strict=True):
         if uid_of(header.SOPClassUID).type != "SOP Class":
             raise VolumeError(
-                f"{path}: a segmentation refers to images of a SOPClassUID that DICOM knows, "
+                f"{path}: a DICOM result refers to images of a SOPClassUID that DICOM knows, "
                 f"got {str(header.SOPClassUID)[:_LONGEST_UID]!r}"
             )
         if other := seen.get(header.SOPInstanceUID):
             raise VolumeError(
-                f"{series.folder}: a segmentation refers to slices by their SOPInstanceUIDs, "
+                f"{series.folder}: a DICOM result refers to slices by their SOPInstanceUIDs, "
                 f"got the same in {other.name} and {path.name}"
             )
         seen[header.SOPInstanceUID] = path

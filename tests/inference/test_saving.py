@@ -75,6 +75,7 @@ def test_the_file_holds_plain_types_alone_and_says_what_was_trained_on(tmp_path:
         "_target_": "lts.networks.UNet",
         **{"in_channels": 1, "out_channels": 2, "width": 4, "depth": 2, "norm": "batch", "dropout": 0.0},
         "patch": 1,
+        "deep_supervision": 0,
     }
     checkpoint = load_checkpoint(tmp_path / "a.ckpt")
     assert checkpoint.batch_size == 3

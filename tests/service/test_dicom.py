@@ -160,7 +160,7 @@ def test_a_series_that_no_object_can_refer_to_is_shown_with_a_note(running: Runn
     assert not [name for name in told["links"] if name.startswith("dicom")]
     (note,) = (note for note in told["notes"] if "DICOM" in note)
     assert note.startswith("No DICOM SEG or RTSTRUCT or DICOM SR: study.zip")
-    assert note.endswith("a segmentation refers to its StudyInstanceUID, which is missing.")
+    assert note.endswith("a DICOM result refers to its StudyInstanceUID, which is missing.")
     assert "lts-service" not in note
 
 

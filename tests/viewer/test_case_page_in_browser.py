@@ -275,6 +275,8 @@ def test_without_a_scan_there_are_contours_and_no_values(browser: Any, tmp_path:
     open_page(browser, tmp_path / "a.html", lesion=1)
     wait_until(lambda: near(pixels(browser), BLUE).any())
     assert text(browser, "#place").strip().endswith(" mm")
+    shown = [each.is_displayed() for each in browser.find_elements("css selector", "#windows, #tools label")]
+    assert shown.count(False) == 2  # the gray window's choices, and its tool
     assert "HU" not in text(browser, "#place")
 
 

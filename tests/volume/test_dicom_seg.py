@@ -401,7 +401,7 @@ def test_a_series_that_cannot_be_referred_to_is_refused(keyword: str, phantoms: 
     series = _only(folder)
     volume = read_dicom_ct(series)
     with pytest.raises(
-        VolumeError, match=rf"im\d\.dcm: a segmentation refers to its {keyword}, which is missing"
+        VolumeError, match=rf"im\d\.dcm: a DICOM result refers to its {keyword}, which is missing"
     ):
         _write(phantoms.folder / "seg.dcm", _labels(volume), series, volume)
 
@@ -491,5 +491,5 @@ def test_a_real_series_is_segmented_where_it_lies(name: str, real_data: Path, tm
 def test_a_real_series_without_a_study_is_refused(real_data: Path, tmp_path: Path) -> None:
     series = _only(real_data / "dicom/ct_series")
     volume = read_dicom_ct(series)
-    with pytest.raises(VolumeError, match="a segmentation refers to its StudyInstanceUID, which is missing"):
+    with pytest.raises(VolumeError, match="a DICOM result refers to its StudyInstanceUID, which is missing"):
         _write(tmp_path / "seg.dcm", np.zeros(volume.voxels.shape, np.uint8), series, volume)

@@ -18,7 +18,12 @@ function whyNoLesion({ regions }) {
 byId("case").textContent = scan.case;
 fillNotes(scan.notes);
 fillFacts(scan, []);
-fillWindows(scan.windows, (window) => viewer.setWindow(window));
+// Without a scan there are no grays to choose.
+const hasScan = scan.modality !== null;
+fillWindows(hasScan ? scan.windows : [], (window) => viewer.setWindow(window));
+byId("windows").hidden = !hasScan;
+const windowTool = document.querySelector("#tools [value=window]");
+windowTool.disabled = windowTool.parentElement.hidden = !hasScan;
 const viewer = new Viewer(scan, { masks: MASKS, whyNoLesion: whyNoLesion(scan) });
 const comparison = new Comparison({
   onGo: (index) => viewer.goToSlice(index),

@@ -74,9 +74,9 @@ export class Drawing {
   /**
    * Draw `image` where `view` says, on `size` CSS pixels, `[width, height]`.
    *
-   * `table` and `window` are the gray window; `contours`, `fill` with `opacity`, `lines` and, where there is a
-   * second mask, `second` and `differences` say what is drawn; `crosshair` is a point of the picture, `lesion` one
-   * to mark or null, and `measures` those of this plane.
+   * `table` and `window` are the gray window, `window` null where there is no scan; `contours`, `fill` with
+   * `opacity`, `lines` and, where there is a second mask, `second` and `differences` say what is drawn; `crosshair`
+   * is a point of the picture, `lesion` one to mark or null, and `measures` those of this plane.
    */
   draw(image, view, size, { table, window, crosshair, lesion, measures, ...shown }) {
     const ratio = globalThis.devicePixelRatio || 1;

@@ -74,14 +74,14 @@ export function drawMeasure(context, { kind, number, label, selected }, [a, b], 
   write(context, text, x, y, { size: 12.5, color: MEASURE });
 }
 
-/** Sides of the body, the gray window where there is room, and a scale. */
+/** Sides of the body, the gray window if there is one and room for it, and a scale. */
 export function drawEdges(context, { letters, window, perMm, width, height }) {
   const bold = { size: 16, weight: 700, align: "center" };
   write(context, letters.left, EDGE + 4, height / 2, bold);
   write(context, letters.right, width - EDGE - 4, height / 2, bold);
   write(context, letters.top, width / 2, EDGE + 6, bold);
   write(context, letters.bottom, width / 2, height - EDGE - 6, bold);
-  if (width > NARROW) {
+  if (window !== null && width > NARROW) {
     const told = `W ${shown(window.width)}  L ${shown(window.level)}`;
     write(context, told, EDGE, height - EDGE - 4, { size: 12.5 });
   }
@@ -114,5 +114,5 @@ function fontOf({ size, weight = 500 }) {
 }
 
 function shown(value) {
-  return Math.abs(value) >= 10 ? String(Math.round(value)) : value.toPrecision(3);
+  return Math.abs(value) >= 10 || Number.isInteger(value) ? String(Math.round(value)) : value.toPrecision(3);
 }

@@ -209,7 +209,7 @@ export class Viewer {
     }
     pane.draw(image, {
       table: this.table,
-      window: this.window,
+      window: this.scan.modality === null ? null : this.window,
       ...overlays(),
       crosshair: pane.plane.toPicture(this.voxel),
       lesion: this.lesionIn(pane),
