@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from lts.losses import BCEDiceLoss
 from lts.task import BestCheckpoint, EpochHistory, LogOverlays, SegmentationTask, WholeLogs
-from lts.task import callbacks as drawing
+from lts.task import overlays as drawing
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
